@@ -1,0 +1,1 @@
+"""One `.blend` file a shape."""

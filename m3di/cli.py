@@ -1,0 +1,166 @@
+"""The command line: parse, call, print."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from m3di import __version__
+from m3di.errors import M3diError
+
+FOLDER = click.Path(path_type=Path, file_okay=True)
+
+
+class RateColumn(ProgressColumn):
+    """How many images a second."""
+
+    def render(self, task: Task) -> Text:
+        """The rate of the last images, or of all of them once done."""
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:.2f} images/s" if speed else "")
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar with images done, images/s and time left; nothing at all where the output is no terminal."""
+    console = Console(stderr=True)
+    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def loss_bar(n_steps: int) -> Iterator[Callable[[int, float], None]]:
+    """A bar with the loss; where the output is no terminal, a line for about every tenth of the steps."""
+    console = Console(stderr=True)
+    columns = (TextColumn("train"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=n_steps)
+
+        def on_step(step: int, loss: float) -> None:
+            bar.update(task, completed=step, description=f"loss {loss:.4f}")
+            if not console.is_terminal and (step % max(1, n_steps // 10) == 0 or step == 1):
+                click.echo(f"step {step}/{n_steps}  loss {loss:.4f}")
+
+        yield on_step
+
+
+def scene_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that all commands that render have in common."""
+    for option in (
+        click.option("--spec", default="m3di", show_default=True, help="Name of a built-in spec, or a .yaml file."),
+        click.option("--seed", default=0, show_default=True, help="Seed of all noise streams."),
+        click.option("--size", "size_px", default=224, show_default=True, help="Side of the images in pixels."),
+        click.option("--workers", "n_workers", type=int, help="Worker processes.  [default: one a core]"),
+        click.option("--gpu", is_flag=True, help="Render on the GPU."),
+    ):
+        function = option(function)
+    return function
+
+
+def quality_option(default: str) -> Callable[..., Any]:
+    """`--quality`, with the names of the presets."""
+    names = click.Choice(["draft", "standard", "paper"])
+    return click.option("--quality", type=names, default=default, show_default=True, help="How images are sampled.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="m3di")
+def cli() -> None:
+    """Multimodal datasets whose every generative factor is known."""
+
+
+@cli.command()
+@scene_options
+@quality_option("standard")
+@click.option("--out", type=FOLDER, help="Folder of the dataset.  [default: data/NAME]")
+@click.option("--n", "n_train", type=int, help="Training samples.  [default: what the spec says]")
+@click.option("--n-val", type=int, help="Validation samples.  [default: 8 % of --n]")
+@click.option("--n-test", type=int, help="Test samples.  [default: 8 % of --n]")
+@click.option("--shard-size", default=1000, show_default=True, help="Samples of a shard.")
+def render(out: Path | None, spec: str, **options: Any) -> None:
+    """Render a dataset; run it again to continue an interrupted run."""
+    from m3di.generate import RenderOptions
+    from m3di.generate import render as render_dataset
+
+    root = out or Path("data") / Path(spec).stem
+    with progress_bar("render") as progress:
+        manifest = render_dataset(RenderOptions(out=root, spec=spec, **options), progress)
+    counts = ", ".join(f"{name} {n}" for name, n in manifest.n_samples.items())
+    click.echo(f"{root}: {counts} samples\nload it:  m3di.Multimodal3DIdent({str(root)!r})")
+
+
+@cli.command()
+@scene_options
+@quality_option("draft")
+@click.option("--out", type=FOLDER, default=Path("preview.png"), show_default=True, help="The PNG to write.")
+@click.option("--n", default=12, show_default=True, help="Samples to show.")
+@click.option("--columns", "n_columns", default=4, show_default=True, help="Samples in a row.")
+def preview(out: Path, n: int, n_columns: int, **options: Any) -> None:
+    """Render a contact sheet of a spec: images with captions and latents."""
+    from m3di.generate import RenderOptions
+    from m3di.generate import preview as render_preview
+    from m3di.report import save_contact_sheet
+
+    with progress_bar("preview") as progress:
+        shown = render_preview(RenderOptions(out=out, **options), n, progress)
+    save_contact_sheet(out, shown.samples, shown.images, shown.captions, n_columns=n_columns)
+    click.echo(f"look at  {out}")
+
+
+@cli.command()
+@click.argument("root", type=FOLDER)
+def verify(root: Path) -> None:
+    """Check counts and SHA-256 of every file of a dataset."""
+    from m3di.data import verify as verify_dataset
+
+    manifest = verify_dataset(root)
+    n_files = sum(len(entry.shards) + 1 for entry in manifest.splits.values())
+    click.echo(f"{root}: all {n_files} files are as they were made")
+
+
+@cli.command()
+@click.option("--data", "root", type=FOLDER, default=Path("data/m3di"), show_default=True, help="Folder of a dataset.")
+@click.option("--run", type=FOLDER, help="Folder of the run.  [default: the next free runs/NAME-NUMBER]")
+@click.option("--steps", "n_steps", default=1000, show_default=True, help="Optimiser steps.")
+@click.option("--batch-size", default=64, show_default=True, help="Pairs a step.")
+@click.option("--lr", default=1e-4, show_default=True, help="Learning rate of Adam.")
+@click.option("--temperature", default=1.0, show_default=True, help="Temperature of the loss.")
+@click.option("--similarity", default="cosine", show_default=True, help="cosine or neg_squared_euclidean.")
+@click.option("--encoding-size", default=4, show_default=True, help="Numbers that an image or a text becomes.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the weights and of the order of samples.")
+@click.option("--workers", "n_workers", default=0, show_default=True, help="Processes that load samples.")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto.")
+def train(root: Path, run: Path | None, **options: Any) -> None:
+    """Train an image and a text encoder with the symmetric InfoNCE loss."""
+    from m3di.learn import TrainConfig, next_run
+    from m3di.learn import train as train_encoders
+
+    config = TrainConfig(**options)
+    with loss_bar(config.n_steps) as on_step:
+        result = train_encoders(root, run or next_run(Path("runs"), root.name), config, on_step)
+    click.echo(f"{result.run}: {result.n_steps} steps in {result.seconds:.0f} s, last loss {result.final_loss:.4f}")
+
+
+def main() -> None:
+    """Entry point: errors of ours are one message and an exit code."""
+    try:
+        cli(standalone_mode=False)
+    except M3diError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        click.echo("Interrupted. Run the same command again to continue.", err=True)
+        sys.exit(130)

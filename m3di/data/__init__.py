@@ -1,0 +1,61 @@
+"""Shards on disk, their manifest and table, verification, and the torch `Dataset`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from m3di.data.card import dataset_card
+from m3di.data.manifest import (
+    FileEntry,
+    Manifest,
+    Plan,
+    SplitEntry,
+    TextEntry,
+    is_complete,
+    read_manifest,
+    read_plan,
+    write_manifest,
+    write_plan,
+)
+from m3di.data.shards import ShardWriter, read_shard, sample_key, sha256_of, shard_name, write_atomically
+from m3di.data.table import read_table, write_table
+from m3di.data.tokens import Tokenizer, build_tokenizer
+from m3di.data.verify import verify
+
+if TYPE_CHECKING:
+    from m3di.data.dataset import Multimodal3DIdent
+
+__all__ = [
+    "FileEntry",
+    "Manifest",
+    "Multimodal3DIdent",
+    "Plan",
+    "ShardWriter",
+    "SplitEntry",
+    "TextEntry",
+    "Tokenizer",
+    "build_tokenizer",
+    "dataset_card",
+    "is_complete",
+    "read_manifest",
+    "read_plan",
+    "read_shard",
+    "read_table",
+    "sample_key",
+    "sha256_of",
+    "shard_name",
+    "verify",
+    "write_atomically",
+    "write_manifest",
+    "write_plan",
+    "write_table",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # The only part that needs torch, on first use: rendering writes shards without it.
+    if name == "Multimodal3DIdent":
+        from m3di.data.dataset import Multimodal3DIdent
+
+        return Multimodal3DIdent
+    raise AttributeError(f"module 'm3di.data' has no attribute {name!r}")

@@ -1,0 +1,109 @@
+"""`README.md` of a dataset: the card that people and the Hugging Face Hub read."""
+
+from __future__ import annotations
+
+import yaml
+
+from m3di.data.manifest import MANIFEST, Manifest
+from m3di.latents import Factor, FactorUse, Spec
+
+_SIZES = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")]
+
+
+def dataset_card(manifest: Manifest) -> str:
+    """The card of a dataset: YAML header, what it is, how to load it, its factors, how it was made."""
+    spec = manifest.parsed_spec
+    n_total = sum(manifest.n_samples.values())
+    splits = [(name, n) for name, n in manifest.n_samples.items() if n]
+    header = {
+        "license": "cc0-1.0",
+        "pretty_name": spec.name,
+        "task_categories": ["feature-extraction"],
+        "size_categories": [next((label for bound, label in _SIZES if n_total < bound), "n>1M")],
+        "tags": ["webdataset", "multimodal", "disentanglement", "identifiability", "synthetic"],
+        "configs": [
+            {
+                "config_name": "default",
+                "data_files": [{"split": _hub_split(name), "path": f"{name}-*.tar"} for name, _ in splits],
+            }
+        ],
+    }
+    counts = ", ".join(f"{name} {n:,}" for name, n in splits)
+    size, quality = manifest.render["size_px"], manifest.render["quality"]
+    return f"""---
+{yaml.safe_dump(header, sort_keys=False).strip()}
+---
+
+# {spec.name}
+
+{spec.description}
+
+{counts} samples; images of {size} x {size} pixels. Seed {manifest.seed}. Every generative factor of
+every sample is known.
+
+## Load it
+
+```python
+from m3di import Multimodal3DIdent
+
+train = Multimodal3DIdent("path/of/this/folder", split="train")
+train[0]["image"], train[0]["caption"], train[0]["z_image"]
+```
+
+Without m3di: the shards are WebDataset tar files with {_contents(manifest)} for each sample.
+`SPLIT.parquet` has one row a sample: its captions, all latents, and the byte offset of each of its files.
+
+## Factors
+
+| view | factor | role | kind | values (raw) | physical | mechanism |
+|---|---|---|---|---|---|---|
+{chr(10).join(_rows(spec))}
+
+Raw categorical values are indices into the values listed. Columns of the table are named `VIEW.FACTOR` (raw),
+`VIEW.FACTOR_name` (the value's name) and `VIEW.FACTOR_UNIT` (physical value).
+
+## How it was made
+
+Rendered by m3di {manifest.render["m3di"]} with Blender (bpy {manifest.render["bpy"]}, Cycles), quality `{quality}`.
+The resolved spec, the seed, all settings and the SHA-256 of every file are in `{MANIFEST}`; `m3di verify` checks them.
+"""
+
+
+def _hub_split(name: str) -> str:
+    return {"val": "validation"}.get(name, name)
+
+
+def _contents(manifest: Manifest) -> str:
+    return ", ".join(f"`KEY.{extension}` ({part})" for part, extension in manifest.extensions.items())
+
+
+def _rows(spec: Spec) -> list[str]:
+    return [
+        f"| {view} | {name} | {use.role} | {spec.factors[name].kind} | {_values(spec.factors[name])} "
+        f"| {_physical(spec.factors[name])} | {_mechanism(spec.factors[name], use)} |"
+        for view, declared in spec.views.items()
+        for name, use in declared.factors.items()
+    ]
+
+
+def _values(factor: Factor) -> str:
+    if factor.palettes:
+        return f"{factor.n} colour names ({', '.join(factor.palettes)})"
+    if factor.type == "categorical":
+        return ", ".join(factor.names)
+    low, high = factor.bounds
+    return f"[{low:g}, {high:g}]" if factor.type == "continuous" else f"{low:.0f} to {high:.0f}"
+
+
+def _physical(factor: Factor) -> str:
+    if factor.physical_values is None:
+        return ""
+    numbers = ", ".join(f"{value:.4g}" for value in factor.physical_values)
+    return f"{numbers} {factor.unit or ''}".strip()
+
+
+def _mechanism(factor: Factor, use: FactorUse) -> str:
+    if use.value is not None:
+        return f"always {use.value:g}"
+    mechanism = factor.mechanism
+    return f"{mechanism.name}({', '.join(mechanism.parents)})" if mechanism.parents else mechanism.name

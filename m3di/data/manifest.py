@@ -1,0 +1,185 @@
+"""`dataset.json`: what a dataset is, and what must be in its folder. Written last; what has one is complete."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from m3di.data.shards import PARTIAL, write_atomically
+from m3di.data.tokens import Tokenizer
+from m3di.errors import M3diError
+from m3di.latents import Spec, spec_from_dict
+
+MANIFEST = "dataset.json"
+
+
+class Strict(BaseModel):
+    """Unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FileEntry(Strict):
+    """A file of the dataset; `n_samples` where it is a shard or a table."""
+
+    file: str
+    n_bytes: int
+    sha256: str
+    n_samples: int
+
+
+class SplitEntry(Strict):
+    """The shards of a split in order, and its table."""
+
+    n_samples: int
+    shards: tuple[FileEntry, ...]
+    table: FileEntry
+
+
+class TextEntry(Strict):
+    """The tokens of a text view."""
+
+    vocabulary: tuple[str, ...]
+    length: int
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer of this vocabulary."""
+        return Tokenizer(self.vocabulary, self.length)
+
+
+class Plan(Strict):
+    """What decides the content of a dataset: equal plans give equal bytes.
+
+    Attributes:
+        format: Name and version of the layout on disk.
+        spec: The resolved spec.
+        seed: Seed of all noise streams.
+        n_samples: Samples of each split.
+        shard_size: Samples of each shard but the last.
+        extensions: Files of each sample, by extension: one a view, and the latents.
+        render: Image size and sampling settings, and the versions that decide pixels.
+        text: Tokens of each text view.
+    """
+
+    format: Literal["m3di-1"] = "m3di-1"
+    spec: dict[str, Any]
+    seed: int
+    n_samples: dict[str, int]
+    shard_size: int
+    extensions: dict[str, str]
+    render: dict[str, Any]
+    text: dict[str, TextEntry]
+
+    def differences(self, other: Plan) -> list[str]:
+        """Where two plans differ: `place: this | other`, one line a place."""
+        return _differences(self.model_dump(mode="json"), other.model_dump(mode="json"), "")
+
+
+class Manifest(Plan):
+    """A plan, and the files that came of it."""
+
+    splits: dict[str, SplitEntry]
+
+    @property
+    def parsed_spec(self) -> Spec:
+        """The spec as an object."""
+        return spec_from_dict(self.spec, where=MANIFEST)
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of the data: equal for equal bytes in all files."""
+        return hashlib.sha256(to_json(self)).hexdigest()
+
+
+def _differences(one: Any, other: Any, place: str) -> list[str]:
+    if isinstance(one, dict) and isinstance(other, dict):
+        return [
+            line
+            for key in sorted({*one, *other})
+            for line in _differences(one.get(key), other.get(key), f"{place}.{key}".lstrip("."))
+        ]
+    return [] if one == other else [f"{place}: {_short(one)} | {_short(other)}"]
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def to_json(model: BaseModel) -> bytes:
+    """Canonical JSON: the same model gives the same bytes."""
+    return (json.dumps(model.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def write_manifest(root: Path, manifest: Manifest) -> None:
+    """Write `dataset.json`: from here on the dataset is complete."""
+    write_atomically(root / MANIFEST, to_json(manifest))
+    plan_path(root).unlink(missing_ok=True)
+
+
+def read_manifest(root: Path) -> Manifest:
+    """The manifest of a dataset.
+
+    Raises:
+        M3diError: There is none, or it is no valid manifest.
+    """
+    path = root / MANIFEST
+    if not path.is_file():
+        raise M3diError(
+            "there is no m3di dataset here",
+            where=str(root),
+            got="an unfinished run" if plan_path(root).exists() else f"no {MANIFEST}",
+            expected=f"a folder that `m3di render` has finished, with its {MANIFEST}",
+            next_step=f"m3di render --out {root}",
+        )
+    manifest: Manifest = _parse(Manifest, path)
+    return manifest
+
+
+def is_complete(root: Path) -> bool:
+    """Whether a folder has a manifest and every file that it names, by size."""
+    if not (root / MANIFEST).is_file():
+        return False
+    files = [entry for split in read_manifest(root).splits.values() for entry in (*split.shards, split.table)]
+    paths = [(root / entry.file, entry.n_bytes) for entry in files]
+    return all(path.is_file() and path.stat().st_size == n_bytes for path, n_bytes in paths)
+
+
+def plan_path(root: Path) -> Path:
+    """Where an unfinished run keeps its plan."""
+    return root / f"plan.json{PARTIAL}"
+
+
+def write_plan(root: Path, plan: Plan) -> None:
+    """Record what an unfinished folder is going to be."""
+    plan_path(root).write_bytes(to_json(plan))
+
+
+def read_plan(root: Path) -> Plan | None:
+    """The plan of the dataset in a folder, finished or not; None where there is none.
+
+    Raises:
+        M3diError: The file that holds it is damaged.
+    """
+    if (root / MANIFEST).is_file():
+        manifest = _parse(Manifest, root / MANIFEST)
+        return Plan.model_validate(manifest.model_dump(exclude={"splits"}))
+    return _parse(Plan, plan_path(root)) if plan_path(root).is_file() else None
+
+
+def _parse(kind: Any, path: Path) -> Any:
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise M3diError(
+            "the file is no valid m3di manifest",
+            where=f"{path}: {'.'.join(map(str, first['loc'])) or 'top'}",
+            got=first["msg"],
+            next_step="restore it from a copy, or render into another folder",
+        ) from None

@@ -1,0 +1,168 @@
+"""WebDataset shards: plain tar files, one run of members a sample, the same bytes for the same samples.
+
+    train-00000.tar
+    +----------------------+------------------+----------------------+----------+----------------------+-----------+
+    | header 000000000.png | pixels, padded   | header 000000000.txt | caption  | header 000000000.json| latents   | ...
+    | 512 bytes            | to 512 bytes     | 512 bytes            | + zeros  | 512 bytes            | + zeros   |
+    +----------------------+------------------+----------------------+----------+----------------------+-----------+
+    ... then two or more blocks of zeros up to a multiple of 10,240 bytes.
+
+A shard is built as `NAME.tar.partial`, fsynced, then renamed: what has a final name is complete.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from m3di.errors import M3diError
+
+PARTIAL = ".partial"
+BLOCK = tarfile.BLOCKSIZE
+
+
+def shard_name(split: str, number: int) -> str:
+    """File name of a shard."""
+    return f"{split}-{number:05d}.tar"
+
+
+def sample_key(index: int) -> str:
+    """Key of sample `index` of a split."""
+    return f"{index:09d}"
+
+
+@dataclass(frozen=True)
+class Member:
+    """Where a file of a sample lies in its shard: its first byte and its number of bytes."""
+
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True)
+class ShardSample:
+    """A sample as found in a shard: its key, and its files by extension."""
+
+    key: str
+    members: dict[str, Member]
+
+
+class ShardWriter:
+    """Writes the samples of one shard in order; `finish` gives it its final name.
+
+    Args:
+        path: Final path of the shard. A partial file that an interrupted run left beside it is continued.
+        extensions: Extensions of the files of each sample, in their order.
+    """
+
+    def __init__(self, path: Path, extensions: tuple[str, ...]) -> None:
+        self.path = path
+        self.extensions = extensions
+        self.partial = path.with_name(path.name + PARTIAL)
+        self._stream: IO[bytes] = self.partial.open("r+b" if self.partial.exists() else "w+b")
+        self.n_samples, end = _complete(self._stream, extensions)
+        self._stream.truncate(end)
+        self._stream.seek(end)
+        self._tar = tarfile.TarFile(fileobj=self._stream, mode="w", format=tarfile.USTAR_FORMAT)
+
+    def add(self, key: str, contents: Mapping[str, bytes]) -> None:
+        """Append one sample: the bytes of each of its files."""
+        for extension in self.extensions:
+            info = tarfile.TarInfo(f"{key}.{extension}")  # time, owner and mode are fixed by TarInfo's defaults
+            info.size = len(contents[extension])
+            self._tar.addfile(info, io.BytesIO(contents[extension]))
+        self._stream.flush()
+        self.n_samples += 1
+
+    def finish(self) -> None:
+        """Close the archive, flush it to the disk and rename it."""
+        self._tar.close()  # writes the end of the archive; the stream stays open
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+        self._stream.close()
+        publish(self.partial, self.path)
+
+    def close(self) -> None:
+        """Close the file; one that is not finished stays as it is, for the next run to continue."""
+        self._stream.close()
+
+
+def publish(partial: Path, path: Path) -> None:
+    """Give a finished file its final name, durably."""
+    partial.replace(path)
+    if os.name == "posix":
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a whole file under a temporary name, fsync and rename it."""
+    partial = path.with_name(path.name + PARTIAL)
+    with partial.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    publish(partial, path)
+
+
+def _complete(stream: IO[bytes], extensions: tuple[str, ...]) -> tuple[int, int]:
+    """How many whole samples an unfinished archive holds, and where the last of them ends."""
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(0)
+    n_samples, end, offset, names = 0, 0, 0, []
+    while header := stream.read(BLOCK):
+        try:
+            info = tarfile.TarInfo.frombuf(header, tarfile.ENCODING, "surrogateescape")
+        except tarfile.HeaderError:
+            break
+        offset += BLOCK + -(-info.size // BLOCK) * BLOCK
+        if offset > size:
+            break
+        names.append(info.name.split(".", 1)[1])
+        stream.seek(offset)
+        if len(names) == len(extensions):
+            if tuple(names) != extensions:
+                break
+            n_samples, end, names = n_samples + 1, offset, []
+    return n_samples, end
+
+
+def read_shard(path: Path) -> Iterator[ShardSample]:
+    """The samples of a finished shard, in order.
+
+    Raises:
+        M3diError: The file is no readable tar archive.
+    """
+    key = ""
+    members: dict[str, Member] = {}
+    try:
+        with tarfile.open(path, "r:") as tar:
+            for info in tar:
+                name, _, extension = info.name.partition(".")
+                if name != key and members:
+                    yield ShardSample(key, members)
+                    members = {}
+                key = name
+                members[extension] = Member(info.offset_data, info.size)
+    except tarfile.TarError as error:
+        raise M3diError("the shard is no readable tar archive", where=str(path), got=error) from error
+    if members:
+        yield ShardSample(key, members)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as stream:
+        digest = hashlib.sha256()
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,54 @@
+"""`SPLIT.parquet`: one row a sample, with where its files lie, its captions and every latent."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from m3di.data.shards import ShardSample, write_atomically
+from m3di.latents import Samples
+
+
+def latent_columns(samples: Samples) -> dict[str, Any]:
+    """Raw and physical latents as flat columns `VIEW.FACTOR`."""
+    return {f"{view}.{name}": values for view, columns in samples.columns().items() for name, values in columns.items()}
+
+
+def write_table(
+    path: Path,
+    samples: Samples,
+    captions: dict[str, list[str]],
+    shards: Sequence[tuple[str, Sequence[ShardSample]]],
+) -> None:
+    """Write the table of a split.
+
+    Args:
+        path: The Parquet file.
+        samples: All samples of the split.
+        captions: Captions of each text view.
+        shards: File name and samples of each shard, in order.
+    """
+    rows = [sample for _, found in shards for sample in found]
+    columns: dict[str, Any] = {
+        "key": [row.key for row in rows],
+        "shard": [name for name, found in shards for _ in found],
+    }
+    for extension in rows[0].members if rows else ():
+        columns[f"{extension}_offset"] = np.array([row.members[extension].offset for row in rows], dtype=np.int64)
+        columns[f"{extension}_size"] = np.array([row.members[extension].size for row in rows], dtype=np.int64)
+    columns |= {f"{view}.caption": texts for view, texts in captions.items()}
+    columns |= latent_columns(samples)
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns), buffer, compression="zstd")
+    write_atomically(path, buffer.getvalue())
+
+
+def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """The table of a split, or some of its columns."""
+    return pq.read_table(path, columns=list(columns) if columns is not None else None)

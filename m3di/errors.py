@@ -1,0 +1,59 @@
+"""The errors a user can meet: one message each, saying what is wrong, where, and what to do next."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class M3diError(Exception):
+    """The data or the run is bad (exit code 1).
+
+    Args:
+        what: What is wrong, one sentence without a final period.
+        where: File, option or place in a file.
+        got: What was found there.
+        expected: What would be right.
+        next_step: What the user can do about it.
+    """
+
+    exit_code = 1
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | None = None,
+        got: object = None,
+        expected: str | None = None,
+        next_step: str | None = None,
+    ) -> None:
+        parts = {"where": where, "got": got, "expected": expected, "next": next_step}
+        self.what = what
+        self.details = {name: str(part) for name, part in parts.items() if part is not None}
+        super().__init__(what, self.details)
+
+    def __str__(self) -> str:
+        return "\n".join([self.what, *(f"  {name + ':':9} {part}" for name, part in self.details.items())])
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Errors cross process boundaries (render workers, loader workers): keep the parts.
+        return _rebuild, (type(self), self.what, self.details)
+
+
+class UsageError(M3diError):
+    """The command or the call is wrong (exit code 2)."""
+
+    exit_code = 2
+
+
+def _rebuild(kind: type[M3diError], what: str, details: dict[str, str]) -> M3diError:
+    error = kind(what)
+    error.details = details
+    return error
+
+
+def near_match(word: str, known: Iterable[str]) -> str | None:
+    """The known word that `word` was most likely meant to be, or None where nothing is near."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return close[0] if close else None

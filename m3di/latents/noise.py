@@ -1,0 +1,39 @@
+"""Exogenous noise: one counter-based stream per factor, so that a sample's noise depends on nothing but its index."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import numpy as np
+from numpy.typing import NDArray
+
+WORDS_PER_COUNTER = 4  # Philox 4x64 turns one counter into four words
+
+
+def stream_key(seed: int, split: str, factor: str, view: str) -> int:
+    """The 128-bit Philox key of a stream. JSON keeps the four parts apart whatever they hold."""
+    identity = json.dumps([seed, split, factor, view]).encode()
+    return int.from_bytes(hashlib.blake2b(identity, digest_size=16).digest(), "little")
+
+
+def uniforms(seed: int, split: str, factor: str, view: str, *, start: int, n: int) -> NDArray[np.float64]:
+    """Uniform numbers `start` to `start + n - 1` of one stream.
+
+    Args:
+        seed: Seed of the dataset.
+        split: Name of the split.
+        factor: Name of the factor.
+        view: Name of the view, or "" for noise that all views share.
+        start: Index of the first sample.
+        n: Number of samples.
+
+    Returns:
+        float64 [n] in the open interval (0, 1), so that every inverse CDF is finite.
+    """
+    generator = np.random.Philox(key=stream_key(seed, split, factor, view))
+    generator.advance(start // WORDS_PER_COUNTER)
+    skip = start % WORDS_PER_COUNTER
+    words = np.asarray(generator.random_raw(skip + n), dtype=np.uint64)[skip:]
+    # 52 bits and half a step: never 0, never 1, and exact in float64.
+    return ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52

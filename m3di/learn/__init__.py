@@ -1,0 +1,47 @@
+"""Encoders, the contrastive loss and the trainer: the one door of the room.
+
+Importing this package imports PyTorch (never Blender), so import it where training starts, not at the top of
+a program that may only list specs. Take names from here: `m3di.learn.train` is the function, not the module.
+"""
+
+from __future__ import annotations
+
+from m3di.errors import M3diError
+
+try:
+    import safetensors
+    import torch
+except ModuleNotFoundError as error:
+    raise M3diError(
+        "training needs PyTorch and safetensors, which are not installed",
+        where="import m3di.learn",
+        got=error,
+        next_step="pip install 'm3di[train]'",
+    ) from error
+
+from m3di.learn.encoders import ResNet18, TextConvNet
+from m3di.learn.inputs import ImageStatistics, PairedDataset, measure_image_statistics
+from m3di.learn.losses import SIMILARITIES, Similarity, SymInfoNCE
+from m3di.learn.run_folder import Encoders, load_encoders, next_run
+from m3di.learn.train import DEVICES, TrainConfig, TrainResult, train, train_on
+
+del safetensors, torch  # imported only to see that they are there
+
+__all__ = [
+    "DEVICES",
+    "SIMILARITIES",
+    "Encoders",
+    "ImageStatistics",
+    "PairedDataset",
+    "ResNet18",
+    "Similarity",
+    "SymInfoNCE",
+    "TextConvNet",
+    "TrainConfig",
+    "TrainResult",
+    "load_encoders",
+    "measure_image_statistics",
+    "next_run",
+    "train",
+    "train_on",
+]

@@ -1,0 +1,187 @@
+"""One Blender scene, kept open: move, recolour, swap, render. Imported in worker processes only."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import bpy
+import numpy as np
+import OpenEXR
+from mathutils import Vector as BlenderVector
+from numpy.typing import NDArray
+
+from m3di.errors import M3diError
+from m3di.render.quality import Quality
+from m3di.render.scene import SceneValues
+
+LIGHTS = ("sun", "area", "spotlight")
+GPU_BACKENDS = ("OPTIX", "CUDA", "HIP", "ONEAPI", "METAL")
+
+
+class BlenderScene:
+    """The base scene, opened once; every image only moves, recolours and swaps what differs.
+
+    Args:
+        size_px: Side of the square image.
+        quality: How an image is sampled.
+        n_threads: Threads Cycles may use.
+        gpu: Render on every GPU of the best back end that Cycles finds.
+    """
+
+    def __init__(self, size_px: int, quality: Quality, n_threads: int, *, gpu: bool = False) -> None:
+        self.quality = quality
+        self._meshes: dict[str, Any] = {}
+        with as_file(files("m3di.blender_scenes") / "scene.blend") as path, quiet():
+            bpy.ops.wm.open_mainfile(filepath=str(path), use_scripts=False)
+        self.scene = bpy.context.scene
+        self._configure(size_px, n_threads)
+        if gpu:
+            enable_gpu()
+            self.scene.cycles.device = "GPU"
+        # On a memory file system where there is one: passes are written and read back at once.
+        memory = Path("/dev/shm")
+        self._folder = tempfile.TemporaryDirectory(
+            prefix="m3di-", dir=memory if memory.is_dir() and os.access(memory, os.W_OK) else None
+        )
+
+    def _configure(self, size_px: int, n_threads: int) -> None:
+        render, cycles, quality = self.scene.render, self.scene.cycles, self.quality
+        render.resolution_x = render.resolution_y = size_px
+        render.threads_mode = "FIXED"
+        render.threads = n_threads
+        render.image_settings.file_format = "OPEN_EXR"
+        render.image_settings.color_mode = "RGB"
+        render.image_settings.color_depth = "32"
+        cycles.samples = quality.max_samples
+        cycles.use_adaptive_sampling = quality.noise_threshold > 0.0
+        cycles.adaptive_threshold = quality.noise_threshold
+        cycles.adaptive_min_samples = quality.min_samples
+        cycles.use_denoising = quality.denoise
+        if quality.denoise:
+            cycles.denoiser = "OPENIMAGEDENOISE"
+            cycles.denoising_input_passes = "RGB_ALBEDO_NORMAL"
+
+    def apply(self, values: SceneValues) -> None:
+        """Put the scene into the state that `values` describe."""
+        objects, materials = bpy.data.objects, bpy.data.materials
+        thing = objects["object"]
+        thing.data = self._mesh(values.shape)
+        thing.location = values.location_m
+        thing.rotation_euler = values.rotation_rad
+        material = materials[values.material]
+        thing.material_slots[0].link = "OBJECT"
+        thing.material_slots[0].material = material
+        _set_color(material, values.object_rgb)
+        _set_color(materials["ground"], values.ground_rgb)
+        # `dimensions` follows the mesh and the scale, not the rotation: one number a shape.
+        bpy.context.view_layer.update()
+        longest_side_m = max(thing.dimensions)
+        objects["ground"].location.z = -longest_side_m
+        spotlight = objects["spotlight"]
+        spotlight.location = values.spotlight_location_m(longest_side_m)
+        spotlight.data.color = values.spotlight_rgb
+        aim = BlenderVector(values.location_m) - spotlight.location
+        spotlight.rotation_euler = aim.to_track_quat("-Z", "Y").to_euler()
+        self.scene.cycles.seed = values.seed
+
+    def _mesh(self, shape: str) -> Any:
+        if shape not in self._meshes:
+            with (
+                as_file(files("m3di.blender_scenes.shapes") / f"{shape}.blend") as path,
+                bpy.data.libraries.load(str(path)) as (_, appended),
+            ):
+                appended.meshes = [shape]
+            self.add_mesh(shape, appended.meshes[0])
+        return self._meshes[shape]
+
+    def add_mesh(self, shape: str, mesh: Any) -> None:
+        """Make a Blender mesh usable as a shape; its own materials are dropped."""
+        mesh.materials.clear()
+        mesh.materials.append(None)
+        self._meshes[shape] = mesh
+
+    def render_linear(self, values: SceneValues) -> NDArray[np.float32]:
+        """Scene-linear radiance, float32 [height, width, 3]."""
+        with quiet() as printed:
+            self.apply(values)
+            if self.quality.light_passes:
+                image = np.sum([self._render((light,)) for light in LIGHTS], axis=0)
+            else:
+                image = self._render(LIGHTS)
+        # Blender can report an error and return normally.
+        errors = [line for line in printed if "Error" in line]
+        if errors or not np.isfinite(image).all() or not image.any():
+            raise M3diError(
+                "Blender did not render the image",
+                got="; ".join(errors)
+                or ("a black image" if np.isfinite(image).all() else "values that are not finite"),
+                expected="finite radiance with some light in it",
+                next_step="run the same command again; finished shards are kept",
+            )
+        return image
+
+    def _render(self, lights: tuple[str, ...]) -> NDArray[np.float32]:
+        for name in LIGHTS:
+            bpy.data.objects[name].hide_render = name not in lights
+        path = Path(self._folder.name) / "pass.exr"
+        self.scene.render.filepath = str(path)
+        bpy.ops.render.render(write_still=True)
+        with OpenEXR.File(str(path)) as exr:
+            pixels: NDArray[np.float32] = np.array(exr.channels()["RGB"].pixels, dtype=np.float32)
+        path.unlink()
+        return pixels
+
+
+def _set_color(material: Any, rgb: tuple[float, float, float]) -> None:
+    material.node_tree.nodes["Color"].outputs[0].default_value = (*rgb, 1.0)
+
+
+def enable_gpu() -> list[str]:
+    """Turn on every device of the best GPU back end Cycles finds, and name them.
+
+    Raises:
+        M3diError: No back end has a device. Rendering never falls back to the CPU by itself.
+    """
+    preferences = bpy.context.preferences.addons["cycles"].preferences
+    for backend in GPU_BACKENDS:
+        try:
+            preferences.compute_device_type = backend
+        except TypeError:  # this build of Blender does not know the back end
+            continue
+        preferences.refresh_devices()
+        found = [device for device in preferences.devices if device.type == backend]
+        if found:
+            for device in preferences.devices:
+                device.use = device.type == backend
+            return [device.name for device in found]
+    raise M3diError(
+        "Cycles finds no GPU on this machine",
+        where="--gpu",
+        got=f"no device for {', '.join(GPU_BACKENDS)}",
+        expected="at least one GPU that Cycles can use",
+        next_step="install the GPU's driver, or leave --gpu out to render on the CPU",
+    )
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[list[str]]:
+    """Keep what Blender prints at C level away from the terminal; the lines are in the list afterwards."""
+    lines: list[str] = []
+    with tempfile.TemporaryFile() as sink:
+        saved = [os.dup(1), os.dup(2)]
+        try:
+            os.dup2(sink.fileno(), 1)
+            os.dup2(sink.fileno(), 2)
+            yield lines
+        finally:
+            for stream, copy in zip((1, 2), saved, strict=True):
+                os.dup2(copy, stream)
+                os.close(copy)
+            sink.seek(0)
+            lines.extend(sink.read().decode(errors="replace").splitlines())

@@ -1,0 +1,33 @@
+"""Quality presets: how many samples a pixel gets, and how light is summed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How an image is sampled.
+
+    Attributes:
+        max_samples: Most paths per pixel and pass.
+        min_samples: Fewest paths per pixel before adaptive sampling may stop.
+        noise_threshold: Adaptive sampling stops a pixel below this relative error; 0 turns it off.
+        light_passes: Render each light alone and sum the passes in linear light. Light transport is direct
+            only, so lights add; alone, a light has no noise from the choice of a light.
+        denoise: OpenImageDenoise with albedo and normal guides.
+    """
+
+    max_samples: int
+    min_samples: int
+    noise_threshold: float
+    light_passes: bool
+    denoise: bool
+
+
+QUALITIES: dict[str, Quality] = {
+    # The published settings.
+    "paper": Quality(512, 0, 0.0, light_passes=False, denoise=True),
+    "standard": Quality(256, 8, 0.01, light_passes=True, denoise=False),
+    "draft": Quality(64, 8, 0.1, light_passes=True, denoise=False),
+}

@@ -1,0 +1,86 @@
+"""Latents to scene values: where things stand, how they are turned and coloured. Plain numbers, no Blender.
+
+World x points towards the camera (down in the image), y to the right, z up; metres and radians, linear RGB.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from m3di.latents import Spec, View, hsv_to_rgb
+
+Vector = tuple[float, float, float]
+
+SPOTLIGHT_RADIUS_M = 4.0
+SPOTLIGHT_CLEARANCE_M = 6.0
+
+
+@dataclass(frozen=True)
+class SceneValues:
+    """All that changes from image to image.
+
+    Attributes:
+        shape: Name of the object's mesh.
+        material: Name of the object's material, `rubber` or `metal`.
+        location_m: Centre of the object.
+        rotation_rad: Euler angles in XYZ order.
+        object_rgb: Base colour of the object, linear RGB.
+        spotlight_rgb: Colour of the spotlight, linear RGB; a channel may exceed 1 (see `hsv_to_rgb`).
+        ground_rgb: Base colour of the ground, linear RGB.
+        spotlight_angle_rad: Where the spotlight stands on its circle; 0 is to the right, pi/2 towards the camera.
+        seed: Seed of the sampling noise.
+    """
+
+    shape: str
+    material: str
+    location_m: Vector
+    rotation_rad: Vector
+    object_rgb: Vector
+    spotlight_rgb: Vector
+    ground_rgb: Vector
+    spotlight_angle_rad: float
+    seed: int
+
+    def spotlight_location_m(self, longest_side_m: float) -> Vector:
+        """Where the spotlight stands, given the longest side of the unrotated, scaled object."""
+        t = self.spotlight_angle_rad
+        return (
+            SPOTLIGHT_RADIUS_M * math.sin(t),
+            SPOTLIGHT_RADIUS_M * math.cos(t),
+            SPOTLIGHT_CLEARANCE_M + longest_side_m,
+        )
+
+
+def scene_values(spec: Spec, view: View, raw: Mapping[str, float]) -> SceneValues:
+    """Scene values of one image.
+
+    Args:
+        spec: The spec that declares the factors.
+        view: The image view that is rendered.
+        raw: Raw value of every factor that the view sees.
+
+    Returns:
+        The scene values; a factor that the view does not see takes the value 0 of its unit.
+    """
+
+    def physical(name: str) -> float:
+        return float(spec.factors[name].physical(raw[name])) if name in raw else 0.0
+
+    def rgb(name: str) -> Vector:
+        factor = spec.factors[name]
+        red, green, blue = hsv_to_rgb(physical(name), factor.saturation, 1.0, wheel=factor.wheel)
+        return float(red), float(green), float(blue)
+
+    return SceneValues(
+        shape=spec.factors["object_shape"].value_name(raw["object_shape"]),
+        material=view.material,
+        location_m=(physical("object_ypos"), physical("object_xpos"), physical("object_zpos")),
+        rotation_rad=(physical("object_alpharot"), physical("object_betarot"), physical("object_gammarot")),
+        object_rgb=rgb("object_color"),
+        spotlight_rgb=rgb("spotlight_color"),
+        ground_rgb=rgb("background_color"),
+        spotlight_angle_rad=physical("spotlight_pos"),
+        seed=int(raw.get("render_seed", 0)),
+    )

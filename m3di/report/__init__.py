@@ -1,0 +1,5 @@
+"""Pictures and tables of what was generated and learnt."""
+
+from m3di.report.contact_sheet import contact_sheet, save_contact_sheet
+
+__all__ = ["contact_sheet", "save_contact_sheet"]

@@ -1,0 +1,1 @@
+"""Caption templates as YAML files. Packaged as `m3di.templates`."""

@@ -1,0 +1,70 @@
+"""Shared fixtures: a small dataset without Blender for quick tests, and a small one with real renders."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from m3di import generate
+from m3di.latents import Spec, load_spec
+from m3di.render import RenderJob
+from m3di.render.image import encode_png
+
+REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
+
+
+class FakePool:
+    """Stands in for the render pool: noise that depends on the job alone."""
+
+    def __init__(self, size_px: int) -> None:
+        self.size_px = size_px
+        self.n_rendered = 0
+
+    def render(self, jobs: Iterable[RenderJob]) -> Iterator[bytes]:
+        for job in jobs:
+            seed = int.from_bytes(hashlib.sha256(repr(job).encode()).digest()[:4], "little")
+            pixels = np.random.default_rng(seed).integers(0, 256, (self.size_px, self.size_px, 3), dtype=np.uint8)
+            self.n_rendered += 1
+            yield encode_png(pixels)
+
+
+def fake_options(out: Path, **options: object) -> generate.RenderOptions:
+    """Options of the fake dataset."""
+    values: dict[str, object] = {"n_train": 20, "n_val": 4, "n_test": 4, "size_px": 32, "shard_size": 8, "n_workers": 1}
+    return generate.RenderOptions(out=out, **{**values, **options})  # type: ignore[arg-type]
+
+
+def write_fake_dataset(out: Path, **options: object) -> Path:
+    """A whole dataset, written by the real code around a fake renderer."""
+    wanted = fake_options(out, **options)
+    spec = load_spec(wanted.spec)
+    plan = generate.make_plan(spec, wanted.resolved(spec))
+    generate.prepare_folder(out, plan)
+    generate.render_missing(spec, plan, out, FakePool(wanted.size_px), lambda done, total: None)  # type: ignore[arg-type]
+    generate.finish(out, spec, plan)
+    return out
+
+
+@pytest.fixture(scope="session")
+def spec() -> Spec:
+    return load_spec("m3di")
+
+
+@pytest.fixture(scope="session")
+def fake_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Read only: 20 + 4 + 4 samples of 32 px in shards of 8."""
+    return write_fake_dataset(tmp_path_factory.mktemp("fake") / "m3di")
+
+
+@pytest.fixture(scope="session")
+def rendered_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Read only: 9 + 1 + 1 real renders of 48 px in shards of 4."""
+    out = tmp_path_factory.mktemp("rendered") / "m3di"
+    generate.render(
+        generate.RenderOptions(out=out, n_train=9, n_val=1, n_test=1, size_px=48, quality="draft", shard_size=4)
+    )
+    return out

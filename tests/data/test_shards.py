@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import tarfile
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from m3di.data import ShardWriter, read_shard, sample_key, shard_name
+from m3di.errors import M3diError
+
+EXTENSIONS = ("png", "txt")
+
+
+def contents(index: int) -> dict[str, bytes]:
+    return {"png": bytes([index]) * (700 + index), "txt": f"caption {index}".encode()}
+
+
+def write(path: Path, n: int) -> None:
+    writer = ShardWriter(path, EXTENSIONS)
+    for index in range(writer.n_samples, n):
+        writer.add(sample_key(index), contents(index))
+    writer.finish()
+
+
+def test_names() -> None:
+    assert shard_name("train", 3) == "train-00003.tar"
+    assert sample_key(42) == "000000042"
+
+
+def test_python_tarfile_reads_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    write(path, 5)
+    with tarfile.open(path) as tar:
+        assert tar.getnames()[:3] == ["000000000.png", "000000000.txt", "000000001.png"]
+        for info in tar:
+            index, extension = int(info.name[:9]), info.name[10:]
+            stream = tar.extractfile(info)
+            assert stream is not None
+            assert stream.read() == contents(index)[extension]
+            assert (info.mtime, info.uid, info.gid, info.mode, info.uname) == (0, 0, 0, 0o644, "")
+
+
+def test_offsets_point_at_the_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    write(path, 5)
+    raw = path.read_bytes()
+    found = list(read_shard(path))
+    assert [sample.key for sample in found] == [sample_key(index) for index in range(5)]
+    for index, sample in enumerate(found):
+        for extension, member in sample.members.items():
+            assert raw[member.offset : member.offset + member.size] == contents(index)[extension]
+
+
+def test_no_final_name_before_it_is_complete(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    writer = ShardWriter(path, EXTENSIONS)
+    writer.add(sample_key(0), contents(0))
+    assert not path.exists()
+    writer.finish()
+    assert path.exists()
+    assert [each.name for each in tmp_path.iterdir()] == ["a.tar"]
+
+
+@pytest.mark.parametrize("cut", [0, 1, 511, 512, 700, 1535, 1536, 2560, 2561, 4000, 5000, 5119, 5120, 7000])
+def test_an_interrupted_shard_is_continued_to_the_same_bytes(tmp_path: Path, cut: int) -> None:
+    """Wherever a killed run stopped writing."""
+    write(tmp_path / "whole.tar", 4)
+    whole = (tmp_path / "whole.tar").read_bytes()
+    (tmp_path / "b.tar.partial").write_bytes(whole[:cut])
+    write(tmp_path / "b.tar", 4)
+    assert (tmp_path / "b.tar").read_bytes() == whole
+
+
+def test_whole_samples_of_an_interrupted_shard_are_kept(tmp_path: Path) -> None:
+    writer = ShardWriter(tmp_path / "a.tar", EXTENSIONS)
+    for index in range(3):
+        writer.add(sample_key(index), contents(index))
+    writer.close()
+    with closing(ShardWriter(tmp_path / "a.tar", EXTENSIONS)) as again:
+        assert again.n_samples == 3
+
+
+def test_a_file_that_is_no_tar(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    path.write_bytes(b"x" * 5000)
+    with pytest.raises(M3diError, match=r"no readable tar archive(?s:.)*a\.tar"):
+        list(read_shard(path))

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import colorsys
+
+import numpy as np
+import pytest
+
+from m3di.errors import UsageError
+from m3di.latents import hsv_to_rgb, palette
+
+
+@pytest.mark.parametrize("hue", [-0.25, -0.2, -1 / 6, -0.1, -1e-9, 0.0, 0.1, 1 / 3, 0.49, 0.7, 0.999, 1.0])
+@pytest.mark.parametrize("saturation", [0.6, 0.8, 1.0])
+def test_published_wheel_is_that_of_python(hue: float, saturation: float) -> None:
+    expected = colorsys.hsv_to_rgb(hue, saturation, 1.0)
+    np.testing.assert_allclose(hsv_to_rgb(hue, saturation, 1.0, wheel="published"), expected, atol=1e-12)
+
+
+def test_published_wheel_leaves_the_cube_for_negative_hues() -> None:
+    assert hsv_to_rgb(-0.25, 0.8, 1.0, wheel="published")[2] == pytest.approx(1.4)
+    assert hsv_to_rgb(-0.1, 0.8, 1.0, wheel="published")[1] == pytest.approx(-0.28)
+
+
+def test_proper_wheel_wraps() -> None:
+    np.testing.assert_allclose(hsv_to_rgb(-0.25, 0.8, 1.0), hsv_to_rgb(0.75, 0.8, 1.0))
+    np.testing.assert_allclose(hsv_to_rgb([0.0, 1 / 3, 2 / 3], 1.0, 1.0), np.eye(3), atol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "n"), [("tableau", 10), ("css4", 148), ("xkcd", 949)])
+def test_palettes(name: str, n: int) -> None:
+    colors = palette(name)
+    assert len(colors.names) == len(colors.hex) == len(colors.rgb) == n
+    # Every colour is nearest to itself, or to the first alias with its RGB.
+    nearest = colors.nearest(colors.rgb)
+    np.testing.assert_array_equal(colors.rgb[nearest], colors.rgb)
+    assert (nearest <= np.arange(n)).all()
+
+
+def test_nearest_is_the_euclidean_one() -> None:
+    colors = palette("xkcd")
+    rgb = np.random.default_rng(0).random((200, 3))
+    distance = np.linalg.norm(rgb[:, None] - colors.rgb[None], axis=-1)
+    np.testing.assert_array_equal(colors.nearest(rgb), distance.argmin(axis=1))
+
+
+def test_aliases_answer_with_the_first_name() -> None:
+    colors = palette("css4")
+    (index,) = colors.nearest(np.array([[0.0, 1.0, 1.0]]))
+    assert colors.names[index] == "aqua"  # cyan has the same RGB
+
+
+def test_unknown_palette() -> None:
+    with pytest.raises(UsageError, match=r"no palette is called 'xkdc'(?s:.)*did you mean 'xkcd'"):
+        palette("xkdc")

@@ -1,0 +1,261 @@
+"""The trainer: it learns, repeats itself, writes what it says, and refuses before it writes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import sys
+from dataclasses import FrozenInstanceError, asdict, replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from m3di.errors import M3diError, UsageError
+from m3di.learn import TrainConfig, load_encoders, train, train_on
+
+TINY = TrainConfig(n_steps=3, batch_size=4, hidden_size=8, seed=5)
+
+
+def read_metrics(run):
+    with (run / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def weights_of(encoders):
+    return [*encoders.image.state_dict().values(), *encoders.text.state_dict().values()]
+
+
+@pytest.fixture
+def pairs(make_pairs):
+    return make_pairs()
+
+
+def test_a_run_writes_what_it_says(pairs, tmp_path):
+    steps = []
+    result = train_on(pairs, tmp_path / "run", TINY, on_step=lambda step, loss: steps.append((step, loss)))
+
+    rows = read_metrics(result.run)
+    assert list(rows[0]) == ["step", "loss", "lr", "seconds"]
+    assert [(int(row["step"]), pytest.approx(float(row["loss"]), rel=1e-8)) for row in rows] == steps
+    assert [step for step, _ in steps] == [1, 2, 3]
+    assert {row["lr"] for row in rows} == {"0.0001"}
+    assert [float(row["seconds"]) for row in rows] == sorted(float(row["seconds"]) for row in rows)
+    assert result.final_loss == steps[-1][1]
+    assert (result.n_steps, result.device) == (3, "cpu")
+
+    config = json.loads((result.run / "config.json").read_text())
+    assert config["config"] == asdict(TINY)
+    assert config["data"] == {
+        "root": "/fake/root",
+        "fingerprint": "sha256:fake",
+        "n_samples": 16,
+        "vocabulary_size": 20,
+        "pad_index": 0,
+    }
+    assert config["versions"]["torch"] == torch.__version__
+    assert config["versions"].keys() == {"m3di", "torch", "python"}
+    assert config["image_statistics"]["n_samples"] == 16
+    assert (config["device"], config["n_threads"]) == ("cpu", 1)
+
+
+def test_encoders_come_back_from_a_run_in_eval_mode(pairs, tmp_path):
+    result = train_on(pairs, tmp_path, TINY)
+    loaded = load_encoders(tmp_path)
+    assert not any(module.training for module in (loaded.image, loaded.text, result.encoders.image))
+    assert all(torch.equal(a, b) for a, b in zip(weights_of(result.encoders), weights_of(loaded), strict=True))
+    with torch.no_grad():
+        assert torch.equal(loaded.encode_images(pairs.images), result.encoders.encode_images(pairs.images))
+        assert loaded.encode_texts(pairs.texts).shape == (16, 4)
+
+
+@pytest.mark.slow
+def test_same_seed_same_bytes_and_another_seed_others(pairs, tmp_path):
+    for name, seed in (("a", 5), ("b", 5), ("c", 6)):
+        torch.rand(1)  # what the caller drew before does not matter
+        train_on(pairs, tmp_path / name, replace(TINY, n_steps=2, seed=seed))
+
+    def checkpoint(name):
+        return [path.read_bytes() for path in sorted((tmp_path / name / "checkpoint").iterdir())]
+
+    assert checkpoint("a") == checkpoint("b")
+    assert checkpoint("a") != checkpoint("c")
+
+
+def test_the_callers_random_generator_and_threads_are_left_alone(pairs, tmp_path):
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    threads_inside = []
+    torch.set_num_threads(2)
+    config = replace(TINY, n_steps=1, n_threads=1)
+    train_on(pairs, tmp_path, config, on_step=lambda *_: threads_inside.append(torch.get_num_threads()))
+    assert torch.equal(torch.rand(3), expected)
+    assert threads_inside == [1]
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("similarity", "lr", "bound"),
+    [
+        # Eight pairs in four dimensions are best spread as +- the axes: log(1 + 6 e^-2 + e^-4) = 0.60 at tau = 1/2.
+        ("cosine", 1e-3, 0.75),
+        ("neg_squared_euclidean", 1e-4, 0.05),
+    ],
+)
+def test_the_loss_on_one_fixed_batch_falls(make_pairs, tmp_path, similarity, lr, bound):
+    losses = []
+    config = TrainConfig(n_steps=12, batch_size=8, lr=lr, temperature=0.5, similarity=similarity)
+    train_on(make_pairs(n_samples=8), tmp_path, config, on_step=lambda _, loss: losses.append(loss))
+    assert losses[0] == pytest.approx(math.log(8), rel=0.15)
+    assert max(losses[-3:]) < bound
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork.*:DeprecationWarning")  # Python 3.12 and later, in torch
+def test_loader_workers_change_nothing(pairs, tmp_path):
+    train_on(pairs, tmp_path / "a", TINY)
+    train_on(pairs, tmp_path / "b", replace(TINY, n_workers=1))
+    name = "checkpoint/image_encoder.safetensors"
+    assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_the_first_update_is_clipped_adam(pairs, tmp_path):
+    # Adam's first step moves each weight by lr, whatever its gradient, unless that is near Adam's epsilon.
+    one = train_on(pairs, tmp_path / "a", replace(TINY, n_steps=1, lr=1e-3))
+    other = train_on(pairs, tmp_path / "b", replace(TINY, n_steps=1, lr=1e-12))
+    moved = (one.encoders.image.head.weight - other.encoders.image.head.weight).abs()
+    assert moved.max() < 1.001e-3
+    assert moved.median().item() == pytest.approx(1e-3, rel=0.01)
+    # With gradients clipped far below epsilon (1e-8), almost nothing moves.
+    clipped = train_on(pairs, tmp_path / "c", replace(TINY, n_steps=1, lr=1e-3, clip_norm=1e-10))
+    assert (clipped.encoders.image.head.weight - other.encoders.image.head.weight).abs().max() < 1e-4
+
+
+def test_checkpoints_come_as_often_as_asked(pairs, tmp_path, monkeypatch):
+    saved = []
+    monkeypatch.setattr("m3di.learn.run_folder.save_checkpoint", lambda _run, _encoders, step: saved.append(step))
+    train_on(pairs, tmp_path, replace(TINY, n_steps=5, checkpoint_every=2))
+    assert saved == [2, 4, 5]
+
+
+def test_a_killed_run_keeps_its_metrics_and_last_checkpoint(pairs, tmp_path):
+    def stop(step, _loss):
+        if step == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_on(pairs, tmp_path, replace(TINY, checkpoint_every=1), on_step=stop)
+    assert len(read_metrics(tmp_path)) == 2
+    load_encoders(tmp_path)
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_what_was_written(pairs, tmp_path):
+    config = replace(TINY, n_steps=50, lr=1e30, similarity="neg_squared_euclidean", checkpoint_every=1)
+    with pytest.raises(M3diError, match=r"no longer finite(?s:.)*step \d+ of 50(?s:.)*lower lr") as caught:
+        train_on(pairs, tmp_path, config)
+    assert not isinstance(caught.value, UsageError)
+    rows = read_metrics(tmp_path)
+    assert rows
+    assert all(math.isfinite(float(row["loss"])) for row in rows)
+    assert f"step {len(rows) + 1} of 50" in str(caught.value)
+    load_encoders(tmp_path)
+
+
+def test_a_gradient_that_is_not_finite_stops_before_it_is_applied(pairs, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *_: torch.tensor(math.nan))
+    with pytest.raises(M3diError, match="gradient of length nan"):
+        train_on(pairs, tmp_path, TINY)
+    assert read_metrics(tmp_path) == []
+
+
+def test_train_reads_the_train_split_of_the_data_room(pairs, tmp_path, monkeypatch):
+    opened = []
+
+    def open_dataset(root, split):
+        opened.append((root, split))
+        return pairs
+
+    monkeypatch.setitem(sys.modules, "m3di.data", SimpleNamespace(Multimodal3DIdent=open_dataset))
+    assert train(tmp_path / "data", tmp_path / "run", replace(TINY, n_steps=1)).run == tmp_path / "run"
+    assert opened == [(tmp_path / "data", "train")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"n_steps": 0}, "n_steps is too small"),
+        ({"batch_size": 1}, "batch_size is too small: one pair alone has no negatives"),
+        ({"encoding_size": 0}, "encoding_size is too small"),
+        ({"hidden_size": 0}, "hidden_size is too small"),
+        ({"checkpoint_every": 0}, "checkpoint_every is too small"),
+        ({"n_workers": -1}, "n_workers is too small"),
+        ({"n_threads": 0}, "n_threads is too small"),
+        ({"seed": -1}, "seed is too small"),
+        ({"lr": 0.0}, "lr must be positive"),
+        ({"lr": math.nan}, "lr must be positive"),
+        ({"clip_norm": -1.0}, "clip_norm must be positive"),
+        ({"temperature": 0.0}, "temperature must be positive"),
+        ({"similarity": "cosin"}, "did you mean 'cosine'"),
+        ({"device": "cude"}, "did you mean 'cuda'"),
+        ({"device": "tpu-v9"}, "cpu, cuda, auto"),
+    ],
+)
+def test_values_out_of_range(changes, message):
+    with pytest.raises(UsageError, match=message):
+        replace(TINY, **changes)
+
+
+def test_the_config_is_frozen():
+    with pytest.raises(FrozenInstanceError):
+        TINY.lr = 1.0
+
+
+def test_a_batch_larger_than_the_split(pairs, tmp_path):
+    with pytest.raises(UsageError, match=r"batch is larger than the train split(?s:.)*a batch of 17, a split of 16"):
+        train_on(pairs, tmp_path / "run", replace(TINY, batch_size=17))
+    assert not (tmp_path / "run").exists()
+
+
+def test_cuda_where_there_is_none(pairs, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UsageError, match=r"torch finds no CUDA device(?s:.)*use device 'auto' or 'cpu'"):
+        train_on(pairs, tmp_path / "run", replace(TINY, device="cuda"))
+    assert not (tmp_path / "run").exists()
+    assert train_on(pairs, tmp_path / "run", replace(TINY, n_steps=1, device="auto")).device == "cpu"
+
+
+def test_bad_images_are_met_before_anything_is_written(pairs, tmp_path):
+    pairs.images = pairs.images.float()
+    with pytest.raises(M3diError, match="not 8-bit RGB"):
+        train_on(pairs, tmp_path / "run", TINY)
+    assert not (tmp_path / "run").exists()
+
+
+def test_data_of_other_views_is_met_before_anything_is_written(make_pairs, tmp_path):
+    class ImagePairs(make_pairs):
+        def __getitem__(self, index):
+            return {"left": self.images[index], "right": self.images[index]}
+
+    with pytest.raises(M3diError, match=r"no image/text pairs(?s:.)*left, right"):
+        train_on(ImagePairs(), tmp_path / "run", TINY)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_with_a_run_is_refused_and_left_as_it_is(pairs, tmp_path):
+    (tmp_path / "config.json").write_text("precious")
+    for attempt in (lambda: train_on(pairs, tmp_path, TINY), lambda: train(tmp_path / "no-data", tmp_path, TINY)):
+        with pytest.raises(M3diError, match=r"already holds a run(?s:.)*nothing was changed"):
+            attempt()
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+    assert (tmp_path / "config.json").read_text() == "precious"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_cuda_trains_and_loads_on_the_cpu(pairs, tmp_path):
+    result = train_on(pairs, tmp_path, replace(TINY, device="cuda"))
+    assert result.device == "cuda"
+    assert next(load_encoders(tmp_path).image.parameters()).device.type == "cpu"

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from m3di import data, generate
+from m3di.errors import M3diError, UsageError
+from m3di.latents import load_spec
+from tests.conftest import FakePool, fake_options, write_fake_dataset
+
+
+def bytes_of(root: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(root.iterdir())}
+
+
+def test_files_of_a_dataset(fake_dataset: Path) -> None:
+    assert sorted(bytes_of(fake_dataset)) == [
+        *("README.md", "dataset.json", "test-00000.tar", "test.parquet"),
+        *("train-00000.tar", "train-00001.tar", "train-00002.tar", "train.parquet", "val-00000.tar", "val.parquet"),
+    ]
+
+
+def test_equal_inputs_give_equal_bytes(fake_dataset: Path, tmp_path: Path) -> None:
+    assert bytes_of(write_fake_dataset(tmp_path / "again")) == bytes_of(fake_dataset)
+
+
+def test_a_sample_does_not_depend_on_sizes(fake_dataset: Path, tmp_path: Path) -> None:
+    other = write_fake_dataset(tmp_path / "other", n_train=11, shard_size=3)
+    ours = {
+        sample.key: (path, sample) for path in sorted(other.glob("train-*.tar")) for sample in data.read_shard(path)
+    }
+    theirs = {
+        sample.key: (path, sample)
+        for path in sorted(fake_dataset.glob("train-*.tar"))
+        for sample in data.read_shard(path)
+    }
+    assert len(ours) == 11
+    for key, (path, sample) in ours.items():
+        for extension, member in sample.members.items():
+            other_path, other_sample = theirs[key]
+            other_member = other_sample.members[extension]
+            one = path.read_bytes()[member.offset : member.offset + member.size]
+            assert one == other_path.read_bytes()[other_member.offset : other_member.offset + other_member.size]
+
+
+def test_an_interrupted_run_is_continued_to_the_same_bytes(fake_dataset: Path, tmp_path: Path) -> None:
+    out = tmp_path / "interrupted"
+    options = fake_options(out)
+    spec = load_spec("m3di")
+    plan = generate.make_plan(spec, options)
+    generate.prepare_folder(out, plan)
+
+    class Interrupted(Exception):
+        pass
+
+    def stop(done: int, total: int) -> None:
+        if done == 13:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        generate.render_missing(spec, plan, out, FakePool(32), stop)  # type: ignore[arg-type]
+    assert data.read_plan(out) == plan
+    pool = FakePool(32)
+    seen: list[int] = []
+    generate.render_missing(spec, plan, out, pool, lambda done, total: seen.append(done))  # type: ignore[arg-type]
+    generate.finish(out, spec, plan)
+    assert pool.n_rendered == 28 - 13
+    assert seen == list(range(29))
+    assert bytes_of(out) == bytes_of(fake_dataset)
+
+
+def test_the_table(fake_dataset: Path) -> None:
+    table = pd.read_parquet(fake_dataset / "train.parquet")
+    assert len(table) == 20
+    assert table["shard"].tolist() == [f"train-{index // 8:05d}.tar" for index in range(20)]
+    row = table.iloc[9]
+    raw = (fake_dataset / row["shard"]).read_bytes()
+    assert raw[row["txt_offset"] : row["txt_offset"] + row["txt_size"]].decode() == row["text.caption"]
+    latents = json.loads(raw[row["json_offset"] : row["json_offset"] + row["json_size"]])
+    for view, columns in latents.items():
+        for name, value in columns.items():
+            assert row[f"{view}.{name}"] == value
+
+
+def test_defaults() -> None:
+    spec = load_spec("m3di")
+    resolved = generate.RenderOptions(out=Path("x")).resolved(spec)
+    assert (resolved.n_train, resolved.n_val, resolved.n_test) == (125_000, 10_000, 10_000)
+    resolved = generate.RenderOptions(out=Path("x"), n_train=48).resolved(spec)
+    assert (resolved.n_train, resolved.n_val, resolved.n_test) == (48, 4, 4)
+    assert resolved.n_workers and resolved.n_workers >= 1
+    assert generate.RenderOptions(out=Path("x"), gpu=True).resolved(spec).n_workers == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("n_train", 0, "--n is too small"),
+        ("n_train", -3, "--n is too small"),
+        ("n_val", -1, "--n-val is too small"),
+        ("n_test", -1, "--n-test is too small"),
+        ("seed", -1, "--seed is too small"),
+        ("size_px", 1, "--size is too small"),
+        ("n_workers", 0, "--workers is too small"),
+        ("shard_size", 0, "--shard-size is too small"),
+    ],
+)
+def test_numbers_out_of_range(option: str, value: int, message: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=message):
+        generate.render(fake_options(tmp_path / "x", **{option: value}))
+    assert not (tmp_path / "x").exists()
+
+
+def test_preview_needs_a_sample() -> None:
+    with pytest.raises(UsageError, match="--n is too small"):
+        generate.preview(generate.RenderOptions(out=Path("x.png")), 0)
+
+
+def test_a_different_dataset_is_refused_and_kept(tmp_path: Path) -> None:
+    out = write_fake_dataset(tmp_path / "here")
+    before = bytes_of(out)
+    with pytest.raises(M3diError, match=r"a different dataset(?s:.)*seed: 0 \| 1"):
+        generate.render(fake_options(out, seed=1))
+    with pytest.raises(M3diError, match=r"a different dataset(?s:.)*n_samples\.train: 20 \| 21"):
+        generate.render(fake_options(out, n_train=21))
+    assert bytes_of(out) == before
+
+
+def test_an_unfinished_different_dataset_is_refused(tmp_path: Path) -> None:
+    options = fake_options(tmp_path / "here")
+    generate.prepare_folder(options.out, generate.make_plan(load_spec("m3di"), options))
+    with pytest.raises(M3diError, match=r"a different dataset(?s:.)*render\.size_px: 32 \| 48"):
+        generate.render(replace(options, size_px=48))
+
+
+def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(M3diError, match=r"files that are no m3di dataset(?s:.)*thesis\.tex"):
+        generate.render(fake_options(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.slow
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(M3diError, match="the output folder cannot be written"):
+            generate.render(fake_options(out))
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_without_blender(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import importlib.util
+
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "bpy" else found(name))
+    with pytest.raises(M3diError, match=r"bpy is not installed(?s:.)*Python 3\.11(?s:.)*pip install 'm3di\[render\]'"):
+        generate.render(fake_options(tmp_path / "x"))
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.slow
+def test_gpu_without_a_gpu(tmp_path: Path) -> None:
+    with pytest.raises(M3diError, match=r"finds no GPU(?s:.)*OPTIX, CUDA, HIP, ONEAPI, METAL"):
+        generate.render(fake_options(tmp_path / "x", gpu=True))
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.slow
+def test_real_renders_again_with_other_workers_and_after_a_loss(rendered_dataset: Path, tmp_path: Path) -> None:
+    """Whole runs: the same bytes with one worker, and a lost shard comes back as it was."""
+    options = generate.RenderOptions(
+        out=tmp_path / "again", n_train=9, n_val=1, n_test=1, size_px=48, quality="draft", shard_size=4, n_workers=1
+    )
+    generate.render(options)
+    assert bytes_of(options.out) == bytes_of(rendered_dataset)
+    before = (options.out / "dataset.json").stat().st_mtime_ns
+    generate.render(options)  # complete: nothing to do
+    assert (options.out / "dataset.json").stat().st_mtime_ns == before
+    (options.out / "train-00001.tar").unlink()
+    generate.render(options)
+    assert bytes_of(options.out) == bytes_of(rendered_dataset)
+    data.verify(options.out)

@@ -1,0 +1,89 @@
+"""The house's rules: imports go one way, Blender lives in one room, and light imports stay light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import m3di
+
+PACKAGE = Path(m3di.__file__).parent
+MAY_IMPORT = {
+    "latents": set(),
+    "render": {"latents"},
+    "data": {"latents"},
+    "learn": {"data", "latents"},
+    "report": {"learn", "data", "latents"},
+}
+BESIDE = {"errors", "templates", "blender_scenes", "__version__"}  # not rooms: anybody may import them
+STDLIB = set(sys.stdlib_module_names)
+THIRD_PARTY = {
+    "latents": {"numpy", "scipy", "pydantic", "yaml", "jinja2", "matplotlib"},
+    "render": {"numpy", "scipy", "PIL", "bpy", "mathutils", "OpenEXR", "pebble", "skimage"},
+    "data": {"numpy", "PIL", "pyarrow", "pydantic", "yaml", "torch"},
+    "learn": {"numpy", "torch", "safetensors"},
+    "report": {"numpy", "PIL"},
+}
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Dotted names of all modules that a file imports, wherever in the file."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def files_of(room: str) -> list[Path]:
+    return sorted((PACKAGE / room).rglob("*.py"))
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_a_room_imports_only_rooms_below_it(room: str) -> None:
+    assert files_of(room)
+    for path in files_of(room):
+        for module in imported_modules(path):
+            if module.startswith("m3di."):
+                target = module.split(".")[1]
+                assert target in MAY_IMPORT[room] | {room} | BESIDE, f"{path} imports {module}"
+
+
+@pytest.mark.parametrize("room", THIRD_PARTY)
+def test_a_room_imports_only_its_libraries(room: str) -> None:
+    for path in files_of(room):
+        roots = {module.split(".")[0] for module in imported_modules(path)} - {"m3di"} - STDLIB
+        assert roots <= THIRD_PARTY[room], path
+
+
+def test_blender_is_imported_in_the_render_room_only() -> None:
+    others = [path for path in PACKAGE.rglob("*.py") if "render" not in path.relative_to(PACKAGE).parts[:1]]
+    assert len(others) > 20
+    for path in others:
+        assert not {module.split(".")[0] for module in imported_modules(path)} & {"bpy", "mathutils"}, path
+
+
+@pytest.mark.parametrize(
+    ("module", "forbidden"),
+    [
+        ("m3di", ["bpy", "torch"]),
+        ("m3di.data", ["bpy"]),
+        ("m3di.learn", ["bpy"]),
+        ("m3di.latents", ["bpy", "torch"]),
+        ("m3di.render", ["bpy", "torch"]),
+        ("m3di.generate", ["bpy", "torch"]),
+        ("m3di.report", ["bpy", "torch"]),
+        ("m3di.cli", ["bpy", "torch"]),
+    ],
+)
+def test_importing_stays_light(module: str, forbidden: list[str]) -> None:
+    code = f"import sys, {module}; print([name for name in {forbidden} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
