@@ -17,7 +17,7 @@ from PIL import Image
 
 from m3di import __version__, data
 from m3di.errors import M3diError, UsageError
-from m3di.latents import SPLITS, Samples, Spec, captions, load_spec, sample
+from m3di.latents import SPLITS, Samples, Spec, captions, intervene, load_spec, plain_spec, sample
 from m3di.render import (
     QUALITIES,
     RenderJob,
@@ -48,6 +48,7 @@ class RenderOptions:
         n_workers: Worker processes; None takes one a core (one in all with `gpu`).
         shard_size: Samples of a shard.
         gpu: Render on the GPU; without one it is an error.
+        interventions: Interventions on the spec, written FACTOR=VALUE.
     """
 
     out: Path
@@ -61,6 +62,15 @@ class RenderOptions:
     n_workers: int | None = None
     shard_size: int = 1000
     gpu: bool = False
+    interventions: tuple[str, ...] = ()
+
+    def load_spec(self) -> Spec:
+        """The spec, under the interventions.
+
+        Raises:
+            UsageError: There is no such spec, it is not valid, or an intervention does not fit it.
+        """
+        return intervene(load_spec(self.spec), self.interventions)
 
     def check(self) -> None:
         """Raise where a number is out of its range.
@@ -105,7 +115,7 @@ def render(options: RenderOptions, progress: Progress | None = None) -> data.Man
             failed. What was finished before is kept.
     """
     options.check()
-    spec = load_spec(options.spec)
+    spec = options.load_spec()
     options = options.resolved(spec)
     check_blender()
     plan = make_plan(spec, options)
@@ -130,9 +140,9 @@ def make_plan(spec: Spec, options: RenderOptions) -> data.Plan:
     images, texts = spec.views_of("image"), spec.views_of("text")
     extensions = {name: "png" if len(images) == 1 else f"{name}.png" for name in images}
     extensions |= {name: "txt" if len(texts) == 1 else f"{name}.txt" for name in texts}
-    tokenizers = {name: data.build_tokenizer(spec, view) for name, view in texts.items()}
+    tokenizers = {name: data.build_tokenizer(spec, name) for name in texts}
     return data.Plan(
-        spec=spec.model_dump(mode="json", by_alias=True, exclude_none=True),
+        spec=plain_spec(spec),
         seed=options.seed,
         n_samples=dict(zip(SPLITS, (options.n_train or 0, options.n_val or 0, options.n_test or 0), strict=True)),
         shard_size=options.shard_size,
@@ -306,7 +316,7 @@ def preview(options: RenderOptions, n: int, progress: Progress | None = None) ->
     if n < 1:
         raise UsageError("--n is too small", where="--n", got=n, expected="1 or more")
     options.check()
-    spec = load_spec(options.spec)
+    spec = options.load_spec()
     check_blender()
     options = options.resolved(spec)
     samples = sample(spec, "train", n, seed=options.seed)

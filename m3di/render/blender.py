@@ -72,7 +72,6 @@ class BlenderScene:
         objects, materials = bpy.data.objects, bpy.data.materials
         thing = objects["object"]
         thing.data = self._mesh(values.shape)
-        thing.location = values.location_m
         thing.rotation_euler = values.rotation_rad
         material = materials[values.material]
         thing.material_slots[0].link = "OBJECT"
@@ -82,11 +81,12 @@ class BlenderScene:
         # `dimensions` follows the mesh and the scale, not the rotation: one number a shape.
         bpy.context.view_layer.update()
         longest_side_m = max(thing.dimensions)
+        thing.location = values.object_location_m(longest_side_m)
         objects["ground"].location.z = -longest_side_m
         spotlight = objects["spotlight"]
         spotlight.location = values.spotlight_location_m(longest_side_m)
         spotlight.data.color = values.spotlight_rgb
-        aim = BlenderVector(values.location_m) - spotlight.location
+        aim = BlenderVector(thing.location) - spotlight.location
         spotlight.rotation_euler = aim.to_track_quat("-Z", "Y").to_euler()
         self.scene.cycles.seed = values.seed
 
@@ -111,9 +111,9 @@ class BlenderScene:
         with quiet() as printed:
             self.apply(values)
             if self.quality.light_passes:
-                image = np.sum([self._render((light,)) for light in LIGHTS], axis=0)
+                image = np.sum([self._render((light,)) for light in values.lights], axis=0)
             else:
-                image = self._render(LIGHTS)
+                image = self._render(values.lights)
         # Blender can report an error and return normally.
         errors = [line for line in printed if "Error" in line]
         if errors or not np.isfinite(image).all() or not image.any():

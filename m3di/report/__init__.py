@@ -1,5 +1,6 @@
 """Pictures and tables of what was generated and learnt."""
 
 from m3di.report.contact_sheet import contact_sheet, save_contact_sheet
+from m3di.report.graph import causal_graph, save_causal_graph
 
-__all__ = ["contact_sheet", "save_contact_sheet"]
+__all__ = ["causal_graph", "contact_sheet", "save_causal_graph", "save_contact_sheet"]

@@ -101,8 +101,8 @@ factors:
     range: [0, 1]
     mechanism: {name: binned, parents: [a], strength: STRENGTH}
 views:
-  one: {modality: image, factors: {a: private, b: style}}
-  two: {modality: image, factors: {a: private, b: content}}
+  one: {modality: image, shape: cow, factors: {a: private, b: style}}
+  two: {modality: image, shape: cow, factors: {a: private, b: content}}
 splits: {train: 1}
 """
 
