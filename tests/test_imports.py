@@ -26,7 +26,7 @@ THIRD_PARTY = {
     "render": {"numpy", "scipy", "PIL", "bpy", "mathutils", "OpenEXR", "pebble", "skimage"},
     "data": {"numpy", "PIL", "pyarrow", "pydantic", "yaml", "torch"},
     "learn": {"numpy", "torch", "safetensors"},
-    "report": {"numpy", "PIL"},
+    "report": {"numpy", "PIL", "matplotlib"},
 }
 
 
