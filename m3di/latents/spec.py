@@ -46,12 +46,14 @@ class View(Strict):
         modality: `image` or `text`.
         factors: The factors it sees, and how.
         material: Material of the object in an image.
+        ground: Pattern of the ground in an image: one colour, or squares of it and of a darker shade.
         template: Name of the caption template of a text.
     """
 
     modality: Literal["image", "text"]
     factors: dict[str, Annotated[FactorUse, BeforeValidator(_as_use)]]
-    material: Literal["rubber", "metal"] = "rubber"
+    material: Literal["rubber", "metal", "crystal"] = "rubber"
+    ground: Literal["plain", "checker"] = "plain"
     template: str | None = None
 
     @model_validator(mode="after")

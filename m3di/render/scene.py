@@ -15,6 +15,9 @@ Vector = tuple[float, float, float]
 
 SPOTLIGHT_RADIUS_M = 4.0
 SPOTLIGHT_CLEARANCE_M = 6.0
+CHECKER_SIDE_M = 1.5
+CHECKER_SHADE = 0.35
+"""Base colour of the dark squares of a checkered ground, as a part of that of the light ones."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class SceneValues:
 
     Attributes:
         shape: Name of the object's mesh.
-        material: Name of the object's material, `rubber` or `metal`.
+        material: Name of the object's material: `rubber`, `metal` or `crystal`.
         location_m: Centre of the object.
         rotation_rad: Euler angles in XYZ order.
         object_rgb: Base colour of the object, linear RGB.
@@ -31,6 +34,7 @@ class SceneValues:
         ground_rgb: Base colour of the ground, linear RGB.
         spotlight_angle_rad: Where the spotlight stands on its circle; 0 is to the right, pi/2 towards the camera.
         seed: Seed of the sampling noise.
+        ground: `plain` or `checker`.
     """
 
     shape: str
@@ -42,6 +46,7 @@ class SceneValues:
     ground_rgb: Vector
     spotlight_angle_rad: float
     seed: int
+    ground: str = "plain"
 
     def spotlight_location_m(self, longest_side_m: float) -> Vector:
         """Where the spotlight stands, given the longest side of the unrotated, scaled object."""
@@ -83,4 +88,5 @@ def scene_values(spec: Spec, view: View, raw: Mapping[str, float]) -> SceneValue
         ground_rgb=rgb("background_color"),
         spotlight_angle_rad=physical("spotlight_pos"),
         seed=int(raw.get("render_seed", 0)),
+        ground=view.ground,
     )
