@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -60,3 +61,45 @@ def remove(names: tuple[str, ...]) -> None:
     for name in names:
         remove_user_shape(name)
         click.echo(f"{name}: removed" + (", the built-in shape is back" if name in builtin_shapes() else ""))
+
+
+@shapes.command("import")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--name", required=True, help="Name by which specs use it.")
+@click.option("--up", type=AXES, help="Axis of the file that points up.  [default: Y in .obj and .glb, else Z]")
+@click.option("--forward", type=AXES, help="Axis that the front faces.  [default: Z in .obj and .glb, else -Y]")
+@click.option("--as-is", is_flag=True, help="Keep origin and size.")
+@click.option("--mesh", help="Which mesh of a .blend that holds several.")
+@click.option("--replace", is_flag=True, help="Replace a mesh of yours that has this name.")
+def import_mesh(path: Path, name: str, **options: Any) -> None:
+    """Take over a mesh of your own: .blend, .obj, .ply, .stl or .glb."""
+    from m3di.render import ImportOptions, builtin_shapes, check_blender, import_shape
+
+    check_blender()
+    shape = import_shape(path, name, ImportOptions(**options))
+    click.echo(f"{name}: stored as {shape.path}")
+    if name in builtin_shapes():
+        click.echo(f"it stands in for the built-in shape until you run: m3di shapes remove {name}")
+    click.echo(f"look at it:  m3di shapes preview {name}")
+
+
+@shapes.group()
+def fetch() -> None:
+    """Download meshes that m3di does not ship."""
+
+
+@fetch.command()
+@click.option("--yes", is_flag=True, help="Agree without being asked.")
+@click.option("--mirror", "base_url", help="Another address of the same files; they are checked.")
+@click.option("--replace", is_flag=True, help="Replace meshes of yours that have these names.")
+def published(yes: bool, base_url: str | None, replace: bool) -> None:
+    """The seven meshes of the published dataset."""
+    from m3di.render import check_blender
+    from m3di.render.published import BASE_URL, CONSENT, fetch_published
+
+    check_blender()
+    if not yes:
+        click.echo(CONSENT)
+        click.confirm("Download and use them?", abort=True)
+    for shape in fetch_published(base_url=base_url or BASE_URL, replace=replace):
+        click.echo(f"{shape.name}: stored as {shape.path}")

@@ -1,6 +1,7 @@
 """Scene values to images. Blender (`bpy`) is imported in this room only, and only inside worker processes."""
 
 from m3di.render.camera import DATASET_CAMERA, Camera
+from m3di.render.importing import ImportOptions, import_shape
 from m3di.render.pool import RenderJob, RenderPool, RenderSettings, check_blender, default_n_workers
 from m3di.render.quality import QUALITIES, Quality
 from m3di.render.scene import SceneValues, scene_values
@@ -11,6 +12,7 @@ __all__ = [
     "DATASET_CAMERA",
     "QUALITIES",
     "Camera",
+    "ImportOptions",
     "Quality",
     "RenderJob",
     "RenderPool",
@@ -22,6 +24,7 @@ __all__ = [
     "check_blender",
     "default_n_workers",
     "find_shapes",
+    "import_shape",
     "remove_user_shape",
     "scene_values",
     "turntables",

@@ -13,6 +13,8 @@ from m3di.latents import Spec, View, hsv_to_rgb
 
 Vector = tuple[float, float, float]
 
+LONGEST_SIDE = 2.8
+"""Longest side of every shape's bounding box before the scene scales it, Blender units."""
 SPOTLIGHT_RADIUS_M = 4.0
 SPOTLIGHT_CLEARANCE_M = 6.0
 CHECKER_SIDE_M = 1.5

@@ -87,8 +87,16 @@ def user_shapes() -> dict[str, UserShape]:
     Raises:
         M3diError: One of them is damaged.
     """
-    paths = sorted(shape_folder().glob("*.npz"))
-    return {path.stem: UserShape(path.stem, str(path), load_user_mesh(path).sha256) for path in paths}
+    return {name: _user_shape(name) for name in _stored_names()}
+
+
+def _stored_names() -> list[str]:
+    return sorted(path.stem for path in shape_folder().glob("*.npz"))
+
+
+def _user_shape(name: str) -> UserShape:
+    path = shape_folder() / f"{name}.npz"
+    return UserShape(name, str(path), load_user_mesh(path).sha256)
 
 
 def find_shapes(names: Iterable[str], *, where: str) -> tuple[UserShape, ...]:
@@ -102,8 +110,10 @@ def find_shapes(names: Iterable[str], *, where: str) -> tuple[UserShape, ...]:
         UsageError: There is no such shape; the nearest name is suggested.
         M3diError: A mesh of the user is damaged.
     """
-    yours, known = user_shapes(), {*builtin_shapes(), *user_shapes()}
-    for name in names:
+    yours = _stored_names()
+    known = {*builtin_shapes(), *yours}
+    names = set(names)
+    for name in sorted(names):
         if name not in known:
             near = near_match(name, known)
             raise UsageError(
@@ -113,7 +123,7 @@ def find_shapes(names: Iterable[str], *, where: str) -> tuple[UserShape, ...]:
                 next_step=(f"did you mean {near!r}? " if near else "")
                 + f"To use a mesh of your own: m3di shapes import FILE --name {name}",
             )
-    return tuple(yours[name] for name in sorted({*names} & {*yours}))
+    return tuple(_user_shape(name) for name in sorted(names & {*yours}))
 
 
 def load_user_mesh(path: Path) -> UserMesh:
@@ -123,7 +133,7 @@ def load_user_mesh(path: Path) -> UserMesh:
         M3diError: The file is damaged, or no mesh of ours.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             mesh = UserMesh(
                 vertices=_array(arrays, "vertices", np.float32, (-1, 3)),
                 corners=_array(arrays, "corners", np.int32, (-1,)),
@@ -135,7 +145,7 @@ def load_user_mesh(path: Path) -> UserMesh:
             mesh.vertices
         ):
             raise ValueError("faces that do not fit the vertices")
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise M3diError(
             "a stored mesh cannot be read",
             where=str(path),
@@ -216,7 +226,7 @@ def remove_user_shape(name: str) -> None:
     """
     path = shape_folder() / f"{name}.npz"
     if not _NAME.fullmatch(name) or not path.is_file():
-        yours = sorted(each.stem for each in shape_folder().glob("*.npz"))
+        yours = _stored_names()
         near = near_match(name, yours)
         raise UsageError(
             f"you have no shape called {name!r}",

@@ -111,8 +111,8 @@ def test_a_shape_nothing_like_the_known_ones_is_refused_with_the_list():
 
 def test_a_ball_comes_out_round_and_of_the_common_size():
     ball = mesh.mesh_of(sdf.sphere((0.2, 0.0, -0.1), 1.0), step=0.12)
-    np.testing.assert_allclose(sdf.length(ball.vertices.astype(np.float64)), 0.5 * mesh.LONGEST_SIDE, atol=0.01)
-    assert ball.volume == pytest.approx(4 / 3 * np.pi * (0.5 * mesh.LONGEST_SIDE) ** 3, rel=0.02)
+    np.testing.assert_allclose(sdf.length(ball.vertices.astype(np.float64)), 0.5 * shapes.LONGEST_SIDE, atol=0.01)
+    assert ball.volume == pytest.approx(4 / 3 * np.pi * (0.5 * shapes.LONGEST_SIDE) ** 3, rel=0.02)
 
 
 def test_two_balls_apart_are_refused():

@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from m3di.errors import UsageError, near_match
+from m3di.render.scene import LONGEST_SIDE
 from m3di.render.shapes import armadillo, cow, dragon, hare, head, horse, monkey, solids, teapot
-from m3di.render.shapes.mesh import LONGEST_SIDE, Mesh, faults_of, mesh_hash
+from m3di.render.shapes.mesh import Mesh, faults_of, mesh_hash
 
 __all__ = ["LONGEST_SIDE", "SHAPES", "Mesh", "build", "faults_of", "mesh_hash"]
 

@@ -7,7 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from m3di.render.shapes.mesh import LONGEST_SIDE, Mesh
+from m3di.render.scene import LONGEST_SIDE
+from m3di.render.shapes.mesh import Mesh
 from m3di.render.shapes.sdf import length
 
 _R = 0.5 * LONGEST_SIDE
