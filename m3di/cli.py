@@ -10,33 +10,15 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
-from rich.text import Text
 
 from m3di import __version__
+from m3di.cli_shapes import shapes
 from m3di.errors import M3diError
+from m3di.progress import progress_bar
 
 FOLDER = click.Path(path_type=Path, file_okay=True)
-
-
-class RateColumn(ProgressColumn):
-    """How many images a second."""
-
-    def render(self, task: Task) -> Text:
-        """The rate of the last images, or of all of them once done."""
-        speed = task.finished_speed or task.speed
-        return Text(f"{speed:.2f} images/s" if speed else "")
-
-
-@contextmanager
-def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar with images done, images/s and time left; nothing at all where the output is no terminal."""
-    console = Console(stderr=True)
-    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(label, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 @contextmanager
@@ -247,6 +229,9 @@ def train(root: Path, run: Path | None, **options: Any) -> None:
     with loss_bar(config.n_steps) as on_step:
         result = train_encoders(root, run or next_run(Path("runs"), root.name), config, on_step)
     click.echo(f"{result.run}: {result.n_steps} steps in {result.seconds:.0f} s, last loss {result.final_loss:.4f}")
+
+
+cli.add_command(shapes)
 
 
 def main() -> None:

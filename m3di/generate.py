@@ -23,8 +23,10 @@ from m3di.render import (
     RenderJob,
     RenderPool,
     RenderSettings,
+    UserShape,
     check_blender,
     default_n_workers,
+    find_shapes,
     scene_values,
 )
 
@@ -117,22 +119,23 @@ def render(options: RenderOptions, progress: Progress | None = None) -> data.Man
     options.check()
     spec = options.load_spec()
     options = options.resolved(spec)
+    yours = user_shapes_of(spec)
     check_blender()
     plan = make_plan(spec, options)
     check_folder(options.out, plan)
     if data.is_complete(options.out):
         return data.read_manifest(options.out)
-    with RenderPool(render_settings(options), options.n_workers or 1) as pool:
+    with RenderPool(render_settings(options, yours), options.n_workers or 1) as pool:
         pool.check()
         prepare_folder(options.out, plan)
         render_missing(spec, plan, options.out, pool, progress or (lambda done, total: None))
     return finish(options.out, spec, plan)
 
 
-def render_settings(options: RenderOptions) -> RenderSettings:
+def render_settings(options: RenderOptions, user_shapes: tuple[UserShape, ...] = ()) -> RenderSettings:
     """What the workers need to know of the options; cores are shared out among the workers."""
     n_threads = max(1, default_n_workers() // (options.n_workers or 1))
-    return RenderSettings(options.size_px, QUALITIES[options.quality], n_threads, options.gpu)
+    return RenderSettings(options.size_px, QUALITIES[options.quality], n_threads, options.gpu, user_shapes=user_shapes)
 
 
 def make_plan(spec: Spec, options: RenderOptions) -> data.Plan:
@@ -158,7 +161,21 @@ def make_plan(spec: Spec, options: RenderOptions) -> data.Plan:
             name: data.TextEntry(vocabulary=tokenizer.vocabulary, length=tokenizer.length)
             for name, tokenizer in tokenizers.items()
         },
+        shapes={shape.name: shape.sha256 for shape in user_shapes_of(spec)},
     )
+
+
+def user_shapes_of(spec: Spec) -> tuple[UserShape, ...]:
+    """The meshes of the user that a spec names.
+
+    Raises:
+        UsageError: The spec names a shape that there is not.
+    """
+    views = {name: view.shape for name, view in spec.views.items() if view.shape}
+    fixed = [found for name, shape in views.items() for found in find_shapes((shape,), where=f"views.{name}.shape")]
+    names = spec.factors["object_shape"].names if "object_shape" in spec.factors else ()
+    drawn = find_shapes(names, where="factors.object_shape.values of the spec")
+    return tuple(dict.fromkeys((*drawn, *fixed)))
 
 
 def check_folder(out: Path, plan: data.Plan) -> None:
@@ -317,12 +334,13 @@ def preview(options: RenderOptions, n: int, progress: Progress | None = None) ->
         raise UsageError("--n is too small", where="--n", got=n, expected="1 or more")
     options.check()
     spec = options.load_spec()
+    yours = user_shapes_of(spec)
     check_blender()
     options = options.resolved(spec)
     samples = sample(spec, "train", n, seed=options.seed)
     names = list(spec.views_of("image"))
     pixels: dict[str, list[NDArray[np.uint8]]] = {name: [] for name in names}
-    with RenderPool(render_settings(options), options.n_workers or 1) as pool:
+    with RenderPool(render_settings(options, yours), options.n_workers or 1) as pool:
         pool.check()
         rendered = pool.render(job for row in range(n) for job in jobs(samples, row))
         for row in range(n):

@@ -49,6 +49,14 @@ def write_fake_dataset(out: Path, **options: object) -> Path:
     return out
 
 
+@pytest.fixture(autouse=True, scope="session")
+def data_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests see no meshes of whoever runs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("M3DI_DATA_HOME", str(tmp_path_factory.mktemp("data-home")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def spec() -> Spec:
     return load_spec("m3di")

@@ -31,8 +31,8 @@ class Done(NamedTuple):
 
 def m3di(*arguments: object, cwd: Path | None = None) -> Done:
     """Run a command in this process: quick."""
-    argv, folder, code = sys.argv, Path.cwd(), 0
-    sys.argv = ["m3di", *map(str, arguments)]
+    argv, stdin, folder, code = sys.argv, sys.stdin, Path.cwd(), 0
+    sys.argv, sys.stdin = ["m3di", *map(str, arguments)], io.StringIO()
     with redirect_stdout(io.StringIO()) as stdout, redirect_stderr(io.StringIO()) as stderr:
         try:
             os.chdir(cwd or folder)
@@ -40,7 +40,7 @@ def m3di(*arguments: object, cwd: Path | None = None) -> Done:
         except SystemExit as done:
             code = int(done.code or 0)
         finally:
-            sys.argv = argv
+            sys.argv, sys.stdin = argv, stdin
             os.chdir(folder)
     return Done(code, stdout.getvalue(), stderr.getvalue())
 

@@ -14,7 +14,10 @@ import m3di
 PACKAGE = Path(m3di.__file__).parent
 MAY_IMPORT = {
     "latents": set(),
-    "render": {"latents"},
+    "render": {
+        *("numpy", "scipy", "PIL", "bpy", "mathutils", "OpenEXR", "pebble", "skimage"),
+        *("platformdirs", "pooch", "trimesh"),
+    },
     "data": {"latents"},
     "learn": {"data", "latents"},
     "report": {"learn", "data", "latents"},
@@ -23,7 +26,10 @@ BESIDE = {"errors", "templates", "blender_scenes", "__version__"}  # not rooms: 
 STDLIB = set(sys.stdlib_module_names)
 THIRD_PARTY = {
     "latents": {"numpy", "scipy", "pydantic", "yaml", "jinja2", "matplotlib"},
-    "render": {"numpy", "scipy", "PIL", "bpy", "mathutils", "OpenEXR", "pebble", "skimage"},
+    "render": {
+        *("numpy", "scipy", "PIL", "bpy", "mathutils", "OpenEXR", "pebble", "skimage"),
+        *("platformdirs", "pooch", "trimesh"),
+    },
     "data": {"numpy", "PIL", "pyarrow", "pydantic", "yaml", "torch"},
     "learn": {"numpy", "torch", "safetensors"},
     "report": {"numpy", "PIL", "matplotlib"},

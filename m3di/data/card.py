@@ -16,7 +16,7 @@ def dataset_card(manifest: Manifest) -> str:
     n_total = sum(manifest.n_samples.values())
     splits = [(name, n) for name, n in manifest.n_samples.items() if n]
     header = {
-        "license": "cc0-1.0",
+        "license": "other" if manifest.shapes else "cc0-1.0",
         "pretty_name": spec.name,
         "task_categories": ["feature-extraction"],
         "size_categories": [next((label for bound, label in _SIZES if n_total < bound), "n>1M")],
@@ -66,7 +66,14 @@ Raw categorical values are indices into the values listed. Columns of the table 
 
 Rendered by m3di {manifest.render["m3di"]} with Blender (bpy {manifest.render["bpy"]}, Cycles), quality `{quality}`.
 The resolved spec, the seed, all settings and the SHA-256 of every file are in `{MANIFEST}`; `m3di verify` checks them.
-"""
+{_foreign_meshes(manifest)}"""
+
+
+def _foreign_meshes(manifest: Manifest) -> str:
+    if not manifest.shapes:
+        return ""
+    listed = ", ".join(f"`{name}` (SHA-256 {digest[:12]})" for name, digest in manifest.shapes.items())
+    return f"\nMeshes that do not come with m3di, and whose licences hold for the images of them: {listed}.\n"
 
 
 def _hub_split(name: str) -> str:

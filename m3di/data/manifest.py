@@ -64,6 +64,7 @@ class Plan(Strict):
         extensions: Files of each sample, by extension: one a view, and the latents.
         render: Image size and sampling settings, and the versions that decide pixels.
         text: Tokens of each text view.
+        shapes: Meshes of the user that the images may show, and the SHA-256 of each.
     """
 
     format: Literal["m3di-1"] = "m3di-1"
@@ -74,6 +75,7 @@ class Plan(Strict):
     extensions: dict[str, str]
     render: dict[str, Any]
     text: dict[str, TextEntry]
+    shapes: dict[str, str] = {}
 
     def differences(self, other: Plan) -> list[str]:
         """Where two plans differ: `place: this | other`, one line a place."""

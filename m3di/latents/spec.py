@@ -61,6 +61,7 @@ class View(Strict):
         material: Material of the object in an image.
         lights: The lights that are on in an image.
         raised: Height of z = 0 above the scene's origin, in longest sides of the object.
+        ground: Pattern of the ground in an image: one colour, or squares of it and of a darker shade.
         template: Name of the caption template of a text.
         mentions: Probability that an optional clause of the template is part of a caption, by clause; 0.5 if not given.
     """
@@ -68,7 +69,8 @@ class View(Strict):
     modality: Literal["image", "text"]
     factors: dict[str, Annotated[FactorUse, BeforeValidator(_as_use)]]
     shape: str | None = None
-    material: Literal["rubber", "metal"] = "rubber"
+    material: Literal["rubber", "metal", "crystal"] = "rubber"
+    ground: Literal["plain", "checker"] = "plain"
     lights: tuple[Literal["sun", "area", "spotlight"], ...] = ("sun", "area", "spotlight")
     raised: float = 0.0
     template: str | None = None
@@ -76,7 +78,7 @@ class View(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> View:
-        foreign = {"text": ("shape", "material", "lights", "raised"), "image": ("template", "mentions")}
+        foreign = {"text": ("shape", "material", "ground", "lights", "raised"), "image": ("template", "mentions")}
         for key in foreign[self.modality]:
             if key in self.model_fields_set:
                 other = "text" if self.modality == "image" else "image"

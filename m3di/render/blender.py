@@ -17,10 +17,14 @@ from mathutils import Vector as BlenderVector
 from numpy.typing import NDArray
 
 from m3di.errors import M3diError
+from m3di.render.blender_mesh import builtin_mesh, user_mesh
+from m3di.render.camera import DATASET_CAMERA, SENSOR_MM, Camera
 from m3di.render.quality import Quality
 from m3di.render.scene import SceneValues
+from m3di.render.user_shapes import UserShape
 
 LIGHTS = ("sun", "area", "spotlight")
+GROUNDS = {"plain": "ground", "checker": "ground_checker"}
 GPU_BACKENDS = ("OPTIX", "CUDA", "HIP", "ONEAPI", "METAL")
 
 
@@ -32,15 +36,28 @@ class BlenderScene:
         quality: How an image is sampled.
         n_threads: Threads Cycles may use.
         gpu: Render on every GPU of the best back end that Cycles finds.
+        camera: Where the images are taken from.
+        user_shapes: Meshes of the user; of equal names, they win over the built-in shapes.
     """
 
-    def __init__(self, size_px: int, quality: Quality, n_threads: int, *, gpu: bool = False) -> None:
+    def __init__(
+        self,
+        size_px: int,
+        quality: Quality,
+        n_threads: int,
+        *,
+        gpu: bool = False,
+        camera: Camera = DATASET_CAMERA,
+        user_shapes: tuple[UserShape, ...] = (),
+    ) -> None:
         self.quality = quality
         self._meshes: dict[str, Any] = {}
+        self._user_shapes = {shape.name: shape for shape in user_shapes}
         with as_file(files("m3di.blender_scenes") / "scene.blend") as path, quiet():
             bpy.ops.wm.open_mainfile(filepath=str(path), use_scripts=False)
-        self.scene = bpy.context.scene
-        self._configure(size_px, n_threads)
+            self.scene = bpy.context.scene
+            self._configure(size_px, n_threads)  # choosing a denoiser looks for GPUs, and prints
+        place_camera(bpy.data.objects["camera"], camera)
         if gpu:
             enable_gpu()
             self.scene.cycles.device = "GPU"
@@ -77,7 +94,9 @@ class BlenderScene:
         thing.material_slots[0].link = "OBJECT"
         thing.material_slots[0].material = material
         _set_color(material, values.object_rgb)
-        _set_color(materials["ground"], values.ground_rgb)
+        ground = materials[GROUNDS[values.ground]]
+        objects["ground"].material_slots[0].material = ground
+        _set_color(ground, values.ground_rgb)
         # `dimensions` follows the mesh and the scale, not the rotation: one number a shape.
         bpy.context.view_layer.update()
         longest_side_m = max(thing.dimensions)
@@ -92,12 +111,8 @@ class BlenderScene:
 
     def _mesh(self, shape: str) -> Any:
         if shape not in self._meshes:
-            with (
-                as_file(files("m3di.blender_scenes.shapes") / f"{shape}.blend") as path,
-                bpy.data.libraries.load(str(path)) as (_, appended),
-            ):
-                appended.meshes = [shape]
-            self.add_mesh(shape, appended.meshes[0])
+            yours = self._user_shapes.get(shape)
+            self.add_mesh(shape, user_mesh(yours) if yours else builtin_mesh(shape))
         return self._meshes[shape]
 
     def add_mesh(self, shape: str, mesh: Any) -> None:
@@ -136,6 +151,14 @@ class BlenderScene:
             pixels: NDArray[np.float32] = np.array(exr.channels()["RGB"].pixels, dtype=np.float32)
         path.unlink()
         return pixels
+
+
+def place_camera(node: Any, camera: Camera) -> None:
+    """Put a Blender camera where `camera` says, looking at the origin."""
+    node.data.lens = camera.focal_mm
+    node.data.sensor_width = SENSOR_MM
+    node.location = camera.location_m
+    node.rotation_euler = (-BlenderVector(camera.location_m)).to_track_quat("-Z", "Y").to_euler()
 
 
 def _set_color(material: Any, rgb: tuple[float, float, float]) -> None:

@@ -12,78 +12,14 @@ from typing import Any
 
 import bpy
 
+from m3di.render.blender import place_camera
+from m3di.render.camera import DATASET_CAMERA
+from m3di.render.materials import crystal, metal, rubber
 from m3di.render.shapes import SHAPES, build
 
-CAMERA_M = (8.0, 0.0, 8.0)
 GROUND_SIDE_M = 1500.0
-
-
-def _material(name: str) -> tuple[Any, Any, Any]:
-    """A new material with a `Color` node, its node tree and the shader output."""
-    material = bpy.data.materials.new(name)
-    material.use_nodes = True
-    material.use_fake_user = True
-    tree = material.node_tree
-    tree.nodes.clear()
-    color = tree.nodes.new("ShaderNodeRGB")
-    color.name = "Color"
-    return material, tree, color
-
-
-def _mix(tree: Any, first: Any, second: Any, factor: Any) -> Any:
-    node = tree.nodes.new("ShaderNodeMixShader")
-    if isinstance(factor, float):
-        node.inputs[0].default_value = factor
-    else:
-        tree.links.new(factor.outputs[0], node.inputs[0])
-    tree.links.new(first.outputs[0], node.inputs[1])
-    tree.links.new(second.outputs[0], node.inputs[2])
-    return node
-
-
-def _finish(tree: Any, shader: Any) -> None:
-    output = tree.nodes.new("ShaderNodeOutputMaterial")
-    tree.links.new(shader.outputs[0], output.inputs["Surface"])
-
-
-def rubber(name: str, ior: float = 1.2, roughness: float = 0.35) -> Any:
-    """Diffuse under velvet under a white gloss, each mixed in by its Fresnel factor."""
-    material, tree, color = _material(name)
-
-    def fresnel(value: float) -> Any:
-        node = tree.nodes.new("ShaderNodeFresnel")
-        node.inputs["IOR"].default_value = value
-        return node
-
-    diffuse = tree.nodes.new("ShaderNodeBsdfDiffuse")
-    velvet = tree.nodes.new("ShaderNodeBsdfSheen")
-    velvet.distribution = "ASHIKHMIN"
-    velvet.inputs["Roughness"].default_value = 0.6
-    gloss = tree.nodes.new("ShaderNodeBsdfAnisotropic")
-    gloss.distribution = "BECKMANN"
-    gloss.inputs["Color"].default_value = (0.8, 0.8, 0.8, 1.0)
-    gloss.inputs["Roughness"].default_value = roughness**0.5
-    tree.links.new(color.outputs[0], diffuse.inputs["Color"])
-    tree.links.new(color.outputs[0], velvet.inputs["Color"])
-    base = _mix(tree, diffuse, velvet, fresnel(ior + 0.2))
-    _finish(tree, _mix(tree, base, gloss, fresnel(ior)))
-    return material
-
-
-def metal(name: str) -> Any:
-    """Two anisotropic GGX glosses of one colour, a rough and a sharp one."""
-    material, tree, color = _material(name)
-
-    def gloss(roughness: float) -> Any:
-        node = tree.nodes.new("ShaderNodeBsdfAnisotropic")
-        node.distribution = "GGX"
-        node.inputs["Roughness"].default_value = roughness
-        node.inputs["Anisotropy"].default_value = 0.25
-        tree.links.new(color.outputs[0], node.inputs["Color"])
-        return node
-
-    _finish(tree, _mix(tree, gloss(0.4472), gloss(0.1), 0.6))
-    return material
+FACETED = ("cube", "cylinder", "cone")
+SHARP_RAD = math.radians(40.0)
 
 
 def _light(name: str, kind: str, energy: float, location: tuple[float, float, float]) -> Any:
@@ -110,15 +46,10 @@ def _lights() -> None:
 
 
 def _camera() -> None:
-    from mathutils import Vector
-
     camera = bpy.data.cameras.new("camera")
-    camera.lens = 35.0
-    camera.sensor_width = 50.0
     camera.clip_end = 2.0 * GROUND_SIDE_M
     node = bpy.data.objects.new("camera", camera)
-    node.location = CAMERA_M
-    node.rotation_euler = (-Vector(CAMERA_M)).to_track_quat("-Z", "Y").to_euler()
+    place_camera(node, DATASET_CAMERA)
     bpy.context.scene.collection.objects.link(node)
     bpy.context.scene.camera = node
 
@@ -128,7 +59,10 @@ def _ground() -> None:
     mesh = bpy.data.meshes.new("ground")
     mesh.from_pydata([(-half, -half, 0), (half, -half, 0), (half, half, 0), (-half, half, 0)], [], [(0, 1, 2, 3)])
     mesh.materials.append(rubber("ground"))
-    bpy.context.scene.collection.objects.link(bpy.data.objects.new("ground", mesh))
+    node = bpy.data.objects.new("ground", mesh)
+    node.material_slots[0].link = "OBJECT"
+    node.material_slots[0].material = mesh.materials[0]
+    bpy.context.scene.collection.objects.link(node)
 
 
 def _render_settings() -> None:
@@ -159,6 +93,8 @@ def write_scene(path: Path) -> None:
     _ground()
     rubber("rubber")
     metal("metal")
+    crystal("crystal")
+    rubber("ground_checker", checker=True)
     placeholder = bpy.data.meshes.new("placeholder")
     placeholder.from_pydata([(0, 0, 0), (1, 0, 0), (0, 1, 0)], [], [(0, 1, 2)])
     node = bpy.data.objects.new("object", placeholder)
@@ -174,6 +110,8 @@ def write_shape(name: str, path: Path) -> None:
     mesh = bpy.data.meshes.new(name)
     mesh.from_pydata(modelled.vertices.tolist(), [], modelled.faces.tolist())
     mesh.polygons.foreach_set("use_smooth", [True] * len(mesh.polygons))
+    if name in FACETED:
+        mesh.set_sharp_from_angle(angle=SHARP_RAD)
     mesh.use_fake_user = True
     mesh.update()
     _save(path)
@@ -181,6 +119,7 @@ def write_shape(name: str, path: Path) -> None:
 
 def _save(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    bpy.context.preferences.filepaths.save_version = 0  # no backup (.blend1) beside it
     bpy.ops.wm.save_as_mainfile(filepath=str(path), compress=True, relative_remap=False)
 
 

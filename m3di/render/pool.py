@@ -15,9 +15,11 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from m3di.errors import M3diError
+from m3di.render.camera import DATASET_CAMERA, Camera
 from m3di.render.image import encode_png, linear_to_srgb
 from m3di.render.quality import Quality
 from m3di.render.scene import SceneValues
+from m3di.render.user_shapes import UserShape
 
 if TYPE_CHECKING:
     from m3di.render.blender import BlenderScene
@@ -36,12 +38,16 @@ class RenderSettings:
         quality: How an image is sampled.
         n_threads: Threads a worker may use.
         gpu: Render on the GPU.
+        camera: Where the images are taken from.
+        user_shapes: Meshes of the user that the images may show.
     """
 
     size_px: int
     quality: Quality
     n_threads: int = 1
     gpu: bool = False
+    camera: Camera = DATASET_CAMERA
+    user_shapes: tuple[UserShape, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -151,7 +157,14 @@ def _scene(settings: RenderSettings) -> BlenderScene:
     """The scene of this worker process: opened once, kept open."""
     from m3di.render.blender import BlenderScene
 
-    return BlenderScene(settings.size_px, settings.quality, settings.n_threads, gpu=settings.gpu)
+    return BlenderScene(
+        settings.size_px,
+        settings.quality,
+        settings.n_threads,
+        gpu=settings.gpu,
+        camera=settings.camera,
+        user_shapes=settings.user_shapes,
+    )
 
 
 def _open(settings: RenderSettings) -> None:

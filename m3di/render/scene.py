@@ -13,9 +13,14 @@ from m3di.latents import Spec, View, hsv_to_rgb
 
 Vector = tuple[float, float, float]
 
+LONGEST_SIDE = 2.8
+"""Longest side of every shape's bounding box before the scene scales it, Blender units."""
 SPOTLIGHT_RADIUS_M = 4.0
 SPOTLIGHT_CLEARANCE_M = 6.0
 GREY = 0.5
+CHECKER_SIDE_M = 1.5
+CHECKER_SHADE = 0.35
+"""Base colour of the dark squares of a checkered ground, as a part of that of the light ones."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,7 @@ class SceneValues:
 
     Attributes:
         shape: Name of the object's mesh.
-        material: Name of the object's material, `rubber` or `metal`.
+        material: Name of the object's material: `rubber`, `metal` or `crystal`.
         location_m: Centre of the object, before it is raised.
         rotation_rad: Euler angles in XYZ order.
         object_rgb: Base colour of the object, linear RGB.
@@ -34,6 +39,7 @@ class SceneValues:
         seed: Seed of the sampling noise.
         raised_sides: How far z = 0 lies above the scene's origin, in longest sides of the object.
         lights: The lights that are on.
+        ground: `plain` or `checker`.
     """
 
     shape: str
@@ -45,6 +51,7 @@ class SceneValues:
     ground_rgb: Vector
     spotlight_angle_rad: float
     seed: int
+    ground: str = "plain"
     raised_sides: float = 0.0
     lights: tuple[str, ...] = ("sun", "area", "spotlight")
 
@@ -98,4 +105,5 @@ def scene_values(spec: Spec, view: View, raw: Mapping[str, float]) -> SceneValue
         seed=int(raw.get("render_seed", 0)),
         raised_sides=view.raised,
         lights=view.lights,
+        ground=view.ground,
     )

@@ -73,12 +73,21 @@ def save_contact_sheet(path: Path, *args: Any, **options: Any) -> None:
     Raises:
         M3diError: The file cannot be written.
     """
+    save_picture(path, contact_sheet(*args, **options), "the contact sheet")
+
+
+def save_picture(path: Path, picture: Image.Image, what: str) -> None:
+    """Write a picture as a PNG; its folder is made where needed.
+
+    Raises:
+        M3diError: The file cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        contact_sheet(*args, **options).save(path, format="PNG")
+        picture.save(path, format="PNG")
     except OSError as error:
         raise M3diError(
-            "the contact sheet cannot be written",
+            f"{what} cannot be written",
             where=str(path),
             got=error.strerror or error,
             expected="a file name in a folder where you may create files",
@@ -112,7 +121,7 @@ def _wrapped(pieces: list[str], separator: str, font: Font, width_px: int) -> li
 
 
 def _latents(samples: Samples, row: int) -> list[str]:
-    """Every factor that some view sees: by name where it has names, else the raw number; of each view if they differ."""
+    """Every factor that some view sees, by name or as raw number; all views' values where they differ."""
     shown: dict[str, list[str]] = {}
     for factors in samples.views.values():
         for name, values in factors.items():

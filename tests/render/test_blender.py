@@ -17,7 +17,17 @@ from PIL import Image
 
 from m3di.errors import M3diError
 from m3di.latents import Spec, load_spec
-from m3di.render import QUALITIES, RenderJob, RenderPool, RenderSettings, SceneValues, scene_values
+from m3di.render import (
+    QUALITIES,
+    ImportOptions,
+    RenderJob,
+    RenderPool,
+    RenderSettings,
+    SceneValues,
+    UserShape,
+    import_shape,
+    scene_values,
+)
 from m3di.render import pool as pool_module
 from tests.conftest import REFERENCE
 
@@ -147,17 +157,12 @@ def test_the_object_lies_where_the_camera_maths_puts_it() -> None:
         assert rows.mean() + 0.5 == pytest.approx(row, abs=0.7)
 
 
-def _teapot_renders(rows: list[dict[str, Any]], spec: Spec) -> list[np.ndarray]:
-    """In a worker: the published teapot mesh, as it is stored, in our scene."""
-    import bpy
-
+def _teapot_renders(rows: list[dict[str, Any]], spec: Spec, teapot: UserShape) -> list[np.ndarray]:
+    """In a worker: the published teapot mesh in our scene."""
     from m3di.render.blender import BlenderScene
     from m3di.render.image import linear_to_srgb
 
-    scene = BlenderScene(224, QUALITIES["standard"], 2)
-    with bpy.data.libraries.load(str(REFERENCE / "meshes" / "ShapeTeapot.blend")) as (_, appended):
-        appended.objects = ["ShapeTeapot"]
-    scene.add_mesh("teapot", appended.objects[0].data)
+    scene = BlenderScene(224, QUALITIES["standard"], 2, user_shapes=(teapot,))
     images = []
     for row in rows:
         view = spec.views["image"].model_copy(update={"material": row["material"]})
@@ -167,12 +172,30 @@ def _teapot_renders(rows: list[dict[str, Any]], spec: Spec) -> list[np.ndarray]:
 
 
 @pytest.mark.skipif(not REFERENCE.is_dir(), reason="the published reference is not on this machine")
-def test_look_is_that_of_the_published_scene(spec: Spec) -> None:
+def test_look_is_that_of_the_published_scene(spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the mesh imported as a user would."""
+    monkeypatch.setenv("M3DI_DATA_HOME", str(tmp_path))
+    mesh = REFERENCE / "meshes" / "ShapeTeapot.blend"
+    teapot = import_shape(mesh, "teapot", ImportOptions(as_is=True))
     rows = json.loads((REFERENCE / "renders" / "renders.json").read_text())
     rows = [rows[0], rows[6]]  # rubber, metal
-    for row, image in zip(rows, in_worker(_teapot_renders, rows, spec), strict=True):
+    for row, image in zip(rows, in_worker(_teapot_renders, rows, spec, teapot), strict=True):
         expected = np.asarray(Image.open(REFERENCE / "renders" / row["file"]).convert("RGB")).astype(float)
         assert psnr_db(image.astype(float), expected) > 45, row["file"]
+
+
+def _render_teapot(teapot: UserShape) -> None:
+    from m3di.render.blender import BlenderScene
+
+    BlenderScene(16, QUALITIES["draft"], 1, user_shapes=(teapot,)).render_linear(VALUES)
+
+
+def test_a_mesh_that_changes_under_way_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("M3DI_DATA_HOME", str(tmp_path))
+    (tmp_path / "a.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
+    planned = replace(import_shape(tmp_path / "a.obj", "teapot"), sha256="0" * 64)
+    with pytest.raises(M3diError, match=r"'teapot' has changed while(?s:.)*SHA-256 0000"):
+        in_worker(_render_teapot, planned)
 
 
 def _die_once(settings: RenderSettings, values: SceneValues) -> bytes:

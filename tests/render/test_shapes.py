@@ -1,4 +1,4 @@
-"""The seven built-in shapes: closed, smooth-shadeable surfaces of one size, each its own, the same on every build."""
+"""The sculpted shapes: closed, smooth-shadeable surfaces of one size, each its own, the same on every build."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from m3di.errors import M3diError, UsageError
 from m3di.render import shapes
 from m3di.render.shapes import mesh, sdf
 
-NAMES = ["teapot", "hare", "dragon", "cow", "armadillo", "horse", "head"]
+PUBLISHED = ["teapot", "hare", "dragon", "cow", "armadillo", "horse", "head"]
+NAMES = [*PUBLISHED, "monkey"]
 UNIT_BALL = mesh.Mesh(
     np.array([[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]], dtype=np.float32),
     np.array([[0, 2, 4], [2, 1, 4], [1, 3, 4], [3, 0, 4], [2, 0, 5], [1, 2, 5], [3, 1, 5], [0, 3, 5]], dtype=np.int32),
@@ -25,7 +26,7 @@ def built() -> dict[str, shapes.Mesh]:
 
 
 def test_the_registry_lists_the_published_classes_in_their_order():
-    assert list(shapes.SHAPES) == NAMES
+    assert list(shapes.SHAPES)[:7] == PUBLISHED
 
 
 @pytest.mark.slow
@@ -78,7 +79,7 @@ def test_a_shape_is_built_the_same_twice(built):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["hare", "dragon", "cow", "armadillo", "head"])
+@pytest.mark.parametrize("name", ["hare", "dragon", "cow", "armadillo", "head", "monkey"])
 def test_animals_and_head_are_symmetric_but_for_the_bent_tails(built, name):
     vertices = built[name].vertices
     front = vertices[vertices[:, 0] > 0.5]
@@ -110,8 +111,8 @@ def test_a_shape_nothing_like_the_known_ones_is_refused_with_the_list():
 
 def test_a_ball_comes_out_round_and_of_the_common_size():
     ball = mesh.mesh_of(sdf.sphere((0.2, 0.0, -0.1), 1.0), step=0.12)
-    np.testing.assert_allclose(sdf.length(ball.vertices.astype(np.float64)), 0.5 * mesh.LONGEST_SIDE, atol=0.01)
-    assert ball.volume == pytest.approx(4 / 3 * np.pi * (0.5 * mesh.LONGEST_SIDE) ** 3, rel=0.02)
+    np.testing.assert_allclose(sdf.length(ball.vertices.astype(np.float64)), 0.5 * shapes.LONGEST_SIDE, atol=0.01)
+    assert ball.volume == pytest.approx(4 / 3 * np.pi * (0.5 * shapes.LONGEST_SIDE) ** 3, rel=0.02)
 
 
 def test_two_balls_apart_are_refused():

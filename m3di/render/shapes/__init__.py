@@ -1,4 +1,6 @@
-"""The seven shapes, modelled in code as signed distance fields; see `SHAPES` and `build`.
+"""The built-in shapes, modelled in code; see `SHAPES` and `build`.
+
+The seven of the published dataset and the monkey are signed distance fields, the solids exact meshes.
 
 Axes: z is up and every animal, and the head, faces +x, towards the camera of the published scene (at (8, 0, 8)):
 unrotated they look at the viewer, and the published picture of a head in profile is within the +-pi/2 turns about z.
@@ -10,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from m3di.errors import UsageError, near_match
-from m3di.render.shapes import armadillo, cow, dragon, hare, head, horse, teapot
-from m3di.render.shapes.mesh import LONGEST_SIDE, Mesh, faults_of, mesh_hash
+from m3di.render.scene import LONGEST_SIDE
+from m3di.render.shapes import armadillo, cow, dragon, hare, head, horse, monkey, solids, teapot
+from m3di.render.shapes.mesh import Mesh, faults_of, mesh_hash
 
 __all__ = ["LONGEST_SIDE", "SHAPES", "Mesh", "build", "faults_of", "mesh_hash"]
 
@@ -23,8 +26,14 @@ SHAPES: dict[str, Callable[[], Mesh]] = {
     "armadillo": armadillo.build,
     "horse": horse.build,
     "head": head.build,
+    "cube": solids.cube,
+    "sphere": solids.sphere,
+    "cylinder": solids.cylinder,
+    "cone": solids.cone,
+    "torus": solids.torus,
+    "monkey": monkey.build,
 }
-"""Name -> builder, in the order of the published dataset."""
+"""Name -> builder: the seven of the published dataset in its order, then shapes for other datasets."""
 
 
 def build(name: str) -> Mesh:

@@ -13,10 +13,8 @@ from scipy.sparse import csgraph
 from skimage import measure
 
 from m3di.errors import M3diError
+from m3di.render.scene import LONGEST_SIDE
 from m3di.render.shapes.sdf import Array, Field, length
-
-LONGEST_SIDE = 2.8
-"""Longest side of every shape's bounding box, Blender units."""
 
 _BLOCK = 4  # grid steps along a block: coarse enough to skip most of space, fine enough to hug the surface
 
