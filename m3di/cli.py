@@ -80,12 +80,12 @@ def cli() -> None:
 
 
 @cli.command()
-@with_options(*SCENE_OPTIONS)
-@quality_option("standard")
-@click.option("--out", type=FOLDER, help="Folder of the dataset.  [default: data/NAME]")
 @click.option("--n", "n_train", type=int, help="Training samples.  [default: what the spec says]")
 @click.option("--n-val", type=int, help="Validation samples.  [default: 8 % of --n]")
 @click.option("--n-test", type=int, help="Test samples.  [default: 8 % of --n]")
+@click.option("--out", type=FOLDER, help="Folder of the dataset.  [default: data/NAME]")
+@with_options(*SCENE_OPTIONS)
+@quality_option("standard")
 @click.option("--shard-size", default=1000, show_default=True, help="Samples of a shard.")
 def render(out: Path | None, spec: str, **options: Any) -> None:
     """Render a dataset; run it again to continue an interrupted run."""
@@ -100,10 +100,10 @@ def render(out: Path | None, spec: str, **options: Any) -> None:
 
 
 @cli.command()
+@click.option("--n", default=12, show_default=True, help="Samples to show.")
+@click.option("--out", type=FOLDER, default=Path("preview.png"), show_default=True, help="The PNG to write.")
 @with_options(*SCENE_OPTIONS)
 @quality_option("draft")
-@click.option("--out", type=FOLDER, default=Path("preview.png"), show_default=True, help="The PNG to write.")
-@click.option("--n", default=12, show_default=True, help="Samples to show.")
 @click.option("--columns", "n_columns", default=4, show_default=True, help="Samples in a row.")
 def preview(out: Path, n: int, n_columns: int, **options: Any) -> None:
     """Render a contact sheet of a spec: images with captions and latents."""
@@ -118,10 +118,10 @@ def preview(out: Path, n: int, n_columns: int, **options: Any) -> None:
 
 
 @cli.command("sample")
-@with_options(*SPEC_OPTIONS)
 @click.option("--n", required=True, type=int, help="Samples.")
-@click.option("--split", default="train", show_default=True, help="train, val or test.")
 @click.option("--out", type=FOLDER, required=True, help="The .parquet or .csv file to write.")
+@click.option("--split", default="train", show_default=True, help="train, val or test.")
+@with_options(*SPEC_OPTIONS)
 def sample_latents(spec: str, interventions: tuple[str, ...], seed: int, n: int, split: str, out: Path) -> None:
     """Draw latents and captions only: raw and physical values, no images."""
     from m3di.data import write_samples

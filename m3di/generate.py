@@ -294,6 +294,8 @@ def finish(out: Path, spec: Spec, plan: data.Plan) -> data.Manifest:
     """Write tables, card and, last of all, the manifest of a folder whose shards are all there."""
     splits = {}
     for split, n in plan.n_samples.items():
+        if n == 0:
+            continue
         names = [data.shard_name(split, start // plan.shard_size) for start in range(0, n, plan.shard_size)]
         shards = [(name, list(data.read_shard(out / name))) for name in names]
         samples = sample(spec, split, n, seed=plan.seed)

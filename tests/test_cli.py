@@ -70,6 +70,7 @@ def test_help_lists_the_commands() -> None:
 
 def test_unknown_spec(tmp_path: Path) -> None:
     failed(m3di("render", "--spec", "m3dy", cwd=tmp_path), 2, "no spec is called 'm3dy'", "did you mean 'm3di'?")
+    failed(m3di("render", "--spec", "quux", cwd=tmp_path), 2, "no spec is called 'quux'", "m3di specs list")
     assert not list(tmp_path.iterdir())
 
 
@@ -197,6 +198,13 @@ def test_render_preview_verify_train(tmp_path: Path) -> None:
     }
     assert installed_m3di("train", "--steps", 1, "--batch-size", 4, cwd=tmp_path).returncode == 0
     assert (tmp_path / "runs" / "m3di-002").is_dir()
+
+
+@pytest.mark.slow
+def test_gpu_without_a_gpu(tmp_path: Path) -> None:
+    done = installed_m3di("render", "--n", 1, "--gpu", "--out", "g", cwd=tmp_path)
+    failed(done, 1, "Cycles finds no GPU", "OPTIX, CUDA, HIP, ONEAPI, METAL")  # and nothing that Blender printed
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

@@ -116,6 +116,17 @@ def test_interventions_make_another_dataset(fake_dataset: Path, tmp_path: Path) 
     assert {item["z_image"]["object_xpos"] for item in Multimodal3DIdent(out)} == {2}
 
 
+def test_a_split_without_samples_is_not_there(tmp_path: Path) -> None:
+    out = write_fake_dataset(tmp_path / "d", n_train=3, n_val=0, n_test=2)
+    assert sorted(bytes_of(out)) == [
+        *("README.md", "dataset.json", "test-00000.tar", "test.parquet", "train-00000.tar", "train.parquet"),
+    ]
+    assert len(Multimodal3DIdent(out, split="test")) == 2
+    with pytest.raises(UsageError, match=r"no split 'val'(?s:.)*train, test"):
+        Multimodal3DIdent(out, split="val")
+    data.verify(out)
+
+
 def test_defaults() -> None:
     spec = load_spec("m3di")
     resolved = generate.RenderOptions(out=Path("x")).resolved(spec)

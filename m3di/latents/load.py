@@ -86,8 +86,8 @@ def _read(name: str) -> dict[str, Any]:
         raise UsageError(
             f"no spec is called {name!r}",
             where="--spec",
-            expected=f"one of {', '.join(spec_names())}, or the path of a .yaml file",
-            next_step=f"did you mean {near!r}?" if near else None,
+            expected="a name that `m3di specs list` shows, or the path of a .yaml file",
+            next_step=f"did you mean {near!r}?" if near else "m3di specs list",
         )
     text = (files("m3di.latents.specs") / f"{name}.yaml").read_text(encoding="utf-8")
     return _extended(_mapping(text, name), name)

@@ -59,7 +59,8 @@ class BlenderScene:
             self._configure(size_px, n_threads)  # choosing a denoiser looks for GPUs, and prints
         place_camera(bpy.data.objects["camera"], camera)
         if gpu:
-            enable_gpu()
+            with quiet():  # back ends that are not there complain
+                enable_gpu()
             self.scene.cycles.device = "GPU"
         # On a memory file system where there is one: passes are written and read back at once.
         memory = Path("/dev/shm")
