@@ -14,10 +14,7 @@ import m3di
 PACKAGE = Path(m3di.__file__).parent
 MAY_IMPORT = {
     "latents": set(),
-    "render": {
-        *("numpy", "scipy", "PIL", "bpy", "mathutils", "OpenEXR", "pebble", "skimage"),
-        *("platformdirs", "pooch", "trimesh"),
-    },
+    "render": {"latents"},
     "data": {"latents"},
     "learn": {"data", "latents"},
     "report": {"learn", "data", "latents"},
@@ -28,7 +25,7 @@ THIRD_PARTY = {
     "latents": {"numpy", "scipy", "pydantic", "yaml", "jinja2", "matplotlib"},
     "render": {
         *("numpy", "scipy", "PIL", "bpy", "mathutils", "OpenEXR", "pebble", "skimage"),
-        *("platformdirs", "pooch", "trimesh"),
+        *("platformdirs", "pooch", "requests", "trimesh"),
     },
     "data": {"numpy", "PIL", "pyarrow", "pydantic", "yaml", "torch"},
     "learn": {"numpy", "torch", "safetensors"},

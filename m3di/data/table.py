@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from m3di.data.shards import ShardSample, write_atomically
+from m3di.errors import M3diError
 from m3di.latents import Samples
 
 
@@ -25,6 +28,7 @@ def write_table(
     samples: Samples,
     captions: dict[str, list[str]],
     shards: Sequence[tuple[str, Sequence[ShardSample]]],
+    annotations: Mapping[str, NDArray[Any]],
 ) -> None:
     """Write the table of a split.
 
@@ -33,6 +37,7 @@ def write_table(
         samples: All samples of the split.
         captions: Captions of each text view.
         shards: File name and samples of each shard, in order.
+        annotations: Further columns, see `read_annotations`.
     """
     rows = [sample for _, found in shards for sample in found]
     columns: dict[str, Any] = {
@@ -44,9 +49,57 @@ def write_table(
         columns[f"{extension}_size"] = np.array([row.members[extension].size for row in rows], dtype=np.int64)
     columns |= {f"{view}.caption": texts for view, texts in captions.items()}
     columns |= latent_columns(samples)
+    columns |= annotations
     buffer = io.BytesIO()
     pq.write_table(pa.table(columns), buffer, compression="zstd")
     write_atomically(path, buffer.getvalue())
+
+
+def read_annotations(
+    root: Path,
+    shards: Sequence[tuple[str, Sequence[ShardSample]]],
+    extension: str,
+    views: Sequence[str],
+    kinds: Mapping[str, type],
+) -> dict[str, NDArray[Any]]:
+    """What was noted of each image when it was rendered, from the shards: columns `VIEW.ANNOTATION`.
+
+    Args:
+        root: Folder of the dataset.
+        shards: File name and samples of each shard, in order.
+        extension: Extension of the file of a sample that holds it, as JSON.
+        views: The image views.
+        kinds: Name and type of each annotation.
+
+    Raises:
+        M3diError: A sample lacks one.
+    """
+    rows = list(_json_of(root, shards, extension))
+    columns: dict[str, NDArray[Any]] = {}
+    for view in views:
+        for name, kind in kinds.items():
+            for place, content in rows:
+                if name not in content[view]:
+                    raise M3diError(
+                        "a sample lacks an annotation",
+                        where=place,
+                        got=f"no {name!r}",
+                        next_step="delete the shard, then run the same `m3di render` command: it is rendered again",
+                    )
+            columns[f"{view}.{name}"] = np.array([content[view][name] for _, content in rows], dtype=kind)
+    return columns
+
+
+def _json_of(
+    root: Path, shards: Sequence[tuple[str, Sequence[ShardSample]]], extension: str
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Place, for messages, and content of the JSON file of each sample."""
+    for shard, samples in shards:
+        with (root / shard).open("rb") as stream:
+            for sample in samples:
+                member = sample.members[extension]
+                stream.seek(member.offset)
+                yield f"{root / shard}, {sample.key}.{extension}", json.loads(stream.read(member.size))
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from m3di.errors import M3diError
 from m3di.render.blender_mesh import builtin_mesh, user_mesh
 from m3di.render.camera import DATASET_CAMERA, SENSOR_MM, Camera
+from m3di.render.passes import Passes, render_passes
 from m3di.render.quality import Quality
 from m3di.render.scene import SceneValues
 from m3di.render.user_shapes import UserShape
@@ -121,6 +122,15 @@ class BlenderScene:
         mesh.materials.append(None)
         self._meshes[shape] = mesh
 
+    def render(self, values: SceneValues) -> tuple[NDArray[np.float32], Passes]:
+        """Scene-linear radiance, float32 [height, width, 3], and what is where."""
+        with quiet() as printed:
+            self.apply(values)
+            # Before the image: Cycles rounds differently once it has rendered such passes, so it always has.
+            passes = render_passes(self.scene, Path(self._folder.name) / "passes.exr")
+        _check(printed, 1.0 / passes.depth_m)  # infinite where nothing is
+        return self.render_linear(values), passes
+
     def render_linear(self, values: SceneValues) -> NDArray[np.float32]:
         """Scene-linear radiance, float32 [height, width, 3]."""
         with quiet() as printed:
@@ -129,16 +139,7 @@ class BlenderScene:
                 image = np.sum([self._render((light,)) for light in LIGHTS], axis=0)
             else:
                 image = self._render(LIGHTS)
-        # Blender can report an error and return normally.
-        errors = [line for line in printed if "Error" in line]
-        if errors or not np.isfinite(image).all() or not image.any():
-            raise M3diError(
-                "Blender did not render the image",
-                got="; ".join(errors)
-                or ("a black image" if np.isfinite(image).all() else "values that are not finite"),
-                expected="finite radiance with some light in it",
-                next_step="run the same command again; finished shards are kept",
-            )
+        _check(printed, image)
         return image
 
     def _render(self, lights: tuple[str, ...]) -> NDArray[np.float32]:
@@ -151,6 +152,18 @@ class BlenderScene:
             pixels: NDArray[np.float32] = np.array(exr.channels()["RGB"].pixels, dtype=np.float32)
         path.unlink()
         return pixels
+
+
+def _check(printed: list[str], image: NDArray[np.float32]) -> None:
+    # Blender can report an error and return normally.
+    errors = [line for line in printed if "Error" in line]
+    if errors or not np.isfinite(image).all() or not image.any():
+        raise M3diError(
+            "Blender did not render the image",
+            got="; ".join(errors) or ("a black image" if np.isfinite(image).all() else "values that are not finite"),
+            expected="finite radiance with some light in it",
+            next_step="run the same command again; finished shards are kept",
+        )
 
 
 def place_camera(node: Any, camera: Camera) -> None:
