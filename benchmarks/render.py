@@ -30,7 +30,7 @@ def measure(quality: Quality, size_px: int, todo: list[RenderJob]) -> tuple[floa
     with RenderPool(RenderSettings(size_px, quality, default_n_workers()), 1) as pool:
         list(pool.render(todo[:1]))
         start = time.perf_counter()
-        images = [np.asarray(Image.open(io.BytesIO(png))).astype(float) for png in pool.render(todo)]
+        images = [np.asarray(Image.open(io.BytesIO(image.png))).astype(float) for image in pool.render(todo)]
         return (time.perf_counter() - start) / len(todo), images
 
 

@@ -87,14 +87,16 @@ def cli() -> None:
 @with_options(*SCENE_OPTIONS)
 @quality_option("standard")
 @click.option("--shard-size", default=1000, show_default=True, help="Samples of a shard.")
-def render(out: Path | None, spec: str, **options: Any) -> None:
+@click.option("--passes", default="", help="Further files beside each image: some of mask,depth,normal.")
+def render(out: Path | None, spec: str, passes: str, **options: Any) -> None:
     """Render a dataset; run it again to continue an interrupted run."""
     from m3di.generate import RenderOptions
     from m3di.generate import render as render_dataset
 
     root = out or Path("data") / Path(spec).stem
+    names = tuple(dict.fromkeys(name.strip() for name in passes.split(",") if name.strip()))
     with progress_bar("render") as progress:
-        manifest = render_dataset(RenderOptions(out=root, spec=spec, **options), progress)
+        manifest = render_dataset(RenderOptions(out=root, spec=spec, passes=names, **options), progress)
     counts = ", ".join(f"{name} {n}" for name, n in manifest.n_samples.items())
     click.echo(f"{root}: {counts} samples\nload it:  m3di.Multimodal3DIdent({str(root)!r})")
 

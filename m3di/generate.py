@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from itertools import count
@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from m3di import __version__, data
-from m3di.errors import M3diError, UsageError
+from m3di.errors import M3diError, UsageError, near_match
 from m3di.latents import SPLITS, Samples, Spec, captions, intervene, load_spec, plain_spec, sample
 from m3di.render import (
+    ANNOTATIONS,
+    PASSES,
     QUALITIES,
     RenderJob,
     RenderPool,
@@ -51,6 +53,7 @@ class RenderOptions:
         shard_size: Samples of a shard.
         gpu: Render on the GPU; without one it is an error.
         interventions: Interventions on the spec, written FACTOR=VALUE.
+        passes: Passes to write beside each image, out of `m3di.render.PASSES`.
     """
 
     out: Path
@@ -65,6 +68,7 @@ class RenderOptions:
     shard_size: int = 1000
     gpu: bool = False
     interventions: tuple[str, ...] = ()
+    passes: tuple[str, ...] = ()
 
     def load_spec(self) -> Spec:
         """The spec, under the interventions.
@@ -87,6 +91,15 @@ class RenderOptions:
             if value is not None and value < bound:
                 option = options.get(name, f"--{name.replace('_', '-')}")
                 raise UsageError(f"{option} is too small", where=option, got=value, expected=f"{bound} or more")
+        for name in self.passes:
+            if name not in PASSES:
+                near = near_match(name, PASSES)
+                raise UsageError(
+                    f"no pass is called {name!r}",
+                    where="--passes",
+                    expected=f"some of {','.join(PASSES)}",
+                    next_step=f"did you mean {near!r}?" if near else None,
+                )
 
     def resolved(self, spec: Spec) -> RenderOptions:
         """These options with every default filled in."""
@@ -135,7 +148,14 @@ def render(options: RenderOptions, progress: Progress | None = None) -> data.Man
 def render_settings(options: RenderOptions, user_shapes: tuple[UserShape, ...] = ()) -> RenderSettings:
     """What the workers need to know of the options; cores are shared out among the workers."""
     n_threads = max(1, default_n_workers() // (options.n_workers or 1))
-    return RenderSettings(options.size_px, QUALITIES[options.quality], n_threads, options.gpu, user_shapes=user_shapes)
+    return RenderSettings(
+        options.size_px,
+        QUALITIES[options.quality],
+        n_threads,
+        options.gpu,
+        user_shapes=user_shapes,
+        passes=options.passes,
+    )
 
 
 def make_plan(spec: Spec, options: RenderOptions) -> data.Plan:
@@ -143,6 +163,7 @@ def make_plan(spec: Spec, options: RenderOptions) -> data.Plan:
     images, texts = spec.views_of("image"), spec.views_of("text")
     extensions = {name: "png" if len(images) == 1 else f"{name}.png" for name in images}
     extensions |= {name: "txt" if len(texts) == 1 else f"{name}.txt" for name in texts}
+    extensions |= {f"{name}.{each}": _pass_extension(images, name, each) for name in images for each in options.passes}
     tokenizers = {name: data.build_tokenizer(spec, name) for name in texts}
     return data.Plan(
         spec=plain_spec(spec),
@@ -163,6 +184,10 @@ def make_plan(spec: Spec, options: RenderOptions) -> data.Plan:
         },
         shapes={shape.name: shape.sha256 for shape in user_shapes_of(spec)},
     )
+
+
+def _pass_extension(images: Mapping[str, Any], view: str, name: str) -> str:
+    return PASSES[name] if len(images) == 1 else f"{view}.{PASSES[name]}"
 
 
 def user_shapes_of(spec: Spec) -> tuple[UserShape, ...]:
@@ -268,9 +293,13 @@ def _render_samples(
     columns = samples.columns()
     rendered = pool.render(job for row in range(skip, samples.n) for job in jobs(samples, row))
     for row in range(skip, samples.n):
-        contents = {plan.extensions[name]: next(rendered) for name in images}
+        shown = {name: next(rendered) for name in images}
+        contents = {plan.extensions[name]: image.png for name, image in shown.items()}
         contents |= {plan.extensions[name]: texts[name][row].encode() for name in texts}
-        contents[plan.extensions[LATENTS]] = _latents_json(columns, row)
+        for name, image in shown.items():
+            contents |= {plan.extensions[f"{name}.{each}"]: content for each, content in image.passes.items()}
+        annotations = {name: image.annotation for name, image in shown.items()}
+        contents[plan.extensions[LATENTS]] = _latents_json(columns, row, annotations)
         yield data.sample_key(samples.start + row), contents
 
 
@@ -282,9 +311,12 @@ def jobs(samples: Samples, row: int) -> Iterator[RenderJob]:
         yield RenderJob(f"{samples.split} {key}, view {name}", scene_values(samples.spec, view, raw))
 
 
-def _latents_json(columns: dict[str, dict[str, NDArray[Any]]], row: int) -> bytes:
+def _latents_json(
+    columns: dict[str, dict[str, NDArray[Any]]], row: int, annotations: dict[str, dict[str, int | float]]
+) -> bytes:
     nested = {
         view: {name: getattr(values[row], "item", lambda v=values[row]: v)() for name, values in each.items()}
+        | annotations.get(view, {})
         for view, each in columns.items()
     }
     return json.dumps(nested, ensure_ascii=False).encode()
@@ -300,7 +332,10 @@ def finish(out: Path, spec: Spec, plan: data.Plan) -> data.Manifest:
         shards = [(name, list(data.read_shard(out / name))) for name in names]
         samples = sample(spec, split, n, seed=plan.seed)
         table = out / f"{split}.parquet"
-        data.write_table(table, samples, {name: captions(samples, name) for name in spec.views_of("text")}, shards)
+        texts = {name: captions(samples, name) for name in spec.views_of("text")}
+        # From the shards, not from memory: what an interrupted run rendered before is known from there only.
+        seen = data.read_annotations(out, shards, plan.extensions[LATENTS], list(spec.views_of("image")), ANNOTATIONS)
+        data.write_table(table, samples, texts, shards, seen)
         splits[split] = data.SplitEntry(
             n_samples=n,
             shards=tuple(_entry(out / name, len(found)) for name, found in shards),
@@ -347,7 +382,7 @@ def preview(options: RenderOptions, n: int, progress: Progress | None = None) ->
         rendered = pool.render(job for row in range(n) for job in jobs(samples, row))
         for row in range(n):
             for name in names:
-                pixels[name].append(np.asarray(Image.open(io.BytesIO(next(rendered)))))
+                pixels[name].append(np.asarray(Image.open(io.BytesIO(next(rendered).png))))
             if progress:
                 progress(row + 1, n)
     texts = {name: captions(samples, name) for name in spec.views_of("text")}

@@ -11,7 +11,8 @@ import pytest
 
 from m3di import generate
 from m3di.latents import Spec, load_spec
-from m3di.render import RenderJob
+from m3di.render import RenderedImage, RenderJob
+from m3di.render.annotation import annotate
 from m3di.render.image import encode_png
 
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
@@ -24,12 +25,12 @@ class FakePool:
         self.size_px = size_px
         self.n_rendered = 0
 
-    def render(self, jobs: Iterable[RenderJob]) -> Iterator[bytes]:
+    def render(self, jobs: Iterable[RenderJob]) -> Iterator[RenderedImage]:
         for job in jobs:
             seed = int.from_bytes(hashlib.sha256(repr(job).encode()).digest()[:4], "little")
             pixels = np.random.default_rng(seed).integers(0, 256, (self.size_px, self.size_px, 3), dtype=np.uint8)
             self.n_rendered += 1
-            yield encode_png(pixels)
+            yield RenderedImage(encode_png(pixels), annotate(pixels, pixels[..., 0] > 200, (1.5, seed / 7)), {})
 
 
 def fake_options(out: Path, **options: object) -> generate.RenderOptions:

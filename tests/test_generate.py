@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from m3di import Multimodal3DIdent, data, generate
 from m3di.errors import M3diError, UsageError
@@ -226,3 +230,60 @@ def test_real_renders_again_with_other_workers_and_after_a_loss(rendered_dataset
     generate.render(options)
     assert bytes_of(options.out) == bytes_of(rendered_dataset)
     data.verify(options.out)
+
+
+def test_an_unknown_pass(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no pass is called 'masks'(?s:.)*--passes(?s:.)*did you mean 'mask'"):
+        generate.render(fake_options(tmp_path / "x", passes=("masks",)))
+    assert not (tmp_path / "x").exists()
+
+
+def test_annotations_are_in_every_row(fake_dataset: Path) -> None:
+    table = pd.read_parquet(fake_dataset / "train.parquet")
+    assert (table["image.object_visible_px"] > 0).all()
+    assert table["image.object_visible_px"].dtype == np.int64
+    assert table["image.object_contrast"].between(0, 1).all()
+    assert table["image.object_center_y_px"].nunique() > 10
+
+
+def test_a_shard_without_annotations_is_reported(tmp_path: Path) -> None:
+    options = fake_options(tmp_path / "x", n_train=2, n_val=0, n_test=0)
+    spec = load_spec("m3di")
+    plan = generate.make_plan(spec, options)
+    generate.prepare_folder(options.out, plan)
+    writer = data.ShardWriter(options.out / "train-00000.tar", tuple(plan.extensions.values()))
+    for index in range(2):
+        writer.add(data.sample_key(index), {"png": b"", "txt": b"", "json": b'{"image": {}}'})
+    writer.finish()
+    with pytest.raises(M3diError, match=r"a sample lacks an annotation(?s:.)*train-00000\.tar(?s:.)*object_visible_px"):
+        generate.finish(options.out, spec, plan)
+
+
+@pytest.mark.slow
+def test_passes_lie_beside_each_image_and_change_nothing_else(rendered_dataset: Path, tmp_path: Path) -> None:
+    out = tmp_path / "with-passes"
+    generate.render(
+        generate.RenderOptions(
+            out=out,
+            n_train=3,
+            n_val=0,
+            n_test=0,
+            size_px=48,
+            quality="draft",
+            shard_size=4,
+            n_workers=1,
+            passes=("mask", "depth", "normal"),
+        )
+    )
+    data.verify(out)
+    with tarfile.open(out / "train-00000.tar") as ours, tarfile.open(rendered_dataset / "train-00000.tar") as theirs:
+        names = [f"000000000.{part}" for part in ("png", "txt", "mask.png", "depth.png", "normal.npz", "json")]
+        assert ours.getnames()[:6] == names
+        for name in names:
+            if name in theirs.getnames():
+                one, other = ours.extractfile(name), theirs.extractfile(name)
+                assert one and other and one.read() == other.read()
+    table = pd.read_parquet(out / "train.parquet")
+    mask = (out / "train-00000.tar").read_bytes()[table["mask.png_offset"][1] :][: table["mask.png_size"][1]]
+    assert (np.asarray(Image.open(io.BytesIO(mask))) == 255).sum() == table["image.object_visible_px"][1]
+    assert "`KEY.depth.png` (image.depth)" in (out / "README.md").read_text()

@@ -60,7 +60,9 @@ Without m3di: the shards are WebDataset tar files with {_contents(manifest)} for
 {chr(10).join(_rows(spec))}
 
 Raw categorical values are indices into the values listed. Columns of the table are named `VIEW.FACTOR` (raw),
-`VIEW.FACTOR_name` (the value's name) and `VIEW.FACTOR_UNIT` (physical value).
+`VIEW.FACTOR_name` (the value's name) and `VIEW.FACTOR_UNIT` (physical value). Of each image the table also says how
+much of the object shows (`VIEW.object_visible_px`), where (`VIEW.object_left_px`, ...) and how well it stands out
+(`VIEW.object_contrast`, 0 to 1): filter by them if tiny or invisible objects are of no use to you.
 
 ## How it was made
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from m3di.data.shards import ShardSample, write_atomically
 from m3di.errors import M3diError, UsageError
@@ -27,6 +29,7 @@ def write_table(
     samples: Samples,
     texts: dict[str, list[str]],
     shards: Sequence[tuple[str, Sequence[ShardSample]]],
+    annotations: Mapping[str, NDArray[Any]],
 ) -> None:
     """Write the table of a split.
 
@@ -35,6 +38,7 @@ def write_table(
         samples: All samples of the split.
         texts: Captions of each text view.
         shards: File name and samples of each shard, in order.
+        annotations: Further columns, see `read_annotations`.
     """
     rows = [sample for _, found in shards for sample in found]
     columns: dict[str, Any] = {
@@ -46,6 +50,7 @@ def write_table(
         columns[f"{extension}_size"] = np.array([row.members[extension].size for row in rows], dtype=np.int64)
     columns |= {f"{view}.caption": each for view, each in texts.items()}
     columns |= latent_columns(samples)
+    columns |= annotations
     buffer = io.BytesIO()
     pq.write_table(pa.table(columns), buffer, compression="zstd")
     write_atomically(path, buffer.getvalue())
@@ -72,6 +77,53 @@ def write_samples(path: Path, samples: Samples) -> None:
         write_atomically(path, buffer.getvalue())
     except OSError as error:
         raise M3diError("the table cannot be written", where=str(path), got=error.strerror or error) from None
+
+
+def read_annotations(
+    root: Path,
+    shards: Sequence[tuple[str, Sequence[ShardSample]]],
+    extension: str,
+    views: Sequence[str],
+    kinds: Mapping[str, type],
+) -> dict[str, NDArray[Any]]:
+    """What was noted of each image when it was rendered, from the shards: columns `VIEW.ANNOTATION`.
+
+    Args:
+        root: Folder of the dataset.
+        shards: File name and samples of each shard, in order.
+        extension: Extension of the file of a sample that holds it, as JSON.
+        views: The image views.
+        kinds: Name and type of each annotation.
+
+    Raises:
+        M3diError: A sample lacks one.
+    """
+    rows = list(_json_of(root, shards, extension))
+    columns: dict[str, NDArray[Any]] = {}
+    for view in views:
+        for name, kind in kinds.items():
+            for place, content in rows:
+                if name not in content[view]:
+                    raise M3diError(
+                        "a sample lacks an annotation",
+                        where=place,
+                        got=f"no {name!r}",
+                        next_step="delete the shard, then run the same `m3di render` command: it is rendered again",
+                    )
+            columns[f"{view}.{name}"] = np.array([content[view][name] for _, content in rows], dtype=kind)
+    return columns
+
+
+def _json_of(
+    root: Path, shards: Sequence[tuple[str, Sequence[ShardSample]]], extension: str
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Place, for messages, and content of the JSON file of each sample."""
+    for shard, samples in shards:
+        with (root / shard).open("rb") as stream:
+            for sample in samples:
+                member = sample.members[extension]
+                stream.seek(member.offset)
+                yield f"{root / shard}, {sample.key}.{extension}", json.loads(stream.read(member.size))
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:

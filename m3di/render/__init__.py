@@ -1,15 +1,18 @@
 """Scene values to images. Blender (`bpy`) is imported in this room only, and only inside worker processes."""
 
+from m3di.render.annotation import ANNOTATIONS, PASSES
 from m3di.render.camera import DATASET_CAMERA, Camera
 from m3di.render.importing import ImportOptions, import_shape
-from m3di.render.pool import RenderJob, RenderPool, RenderSettings, check_blender, default_n_workers
+from m3di.render.pool import RenderedImage, RenderJob, RenderPool, RenderSettings, check_blender, default_n_workers
 from m3di.render.quality import QUALITIES, Quality
 from m3di.render.scene import SceneValues, scene_values
 from m3di.render.turntable import Turntable, turntables
 from m3di.render.user_shapes import UserShape, builtin_shapes, find_shapes, remove_user_shape, user_shapes
 
 __all__ = [
+    "ANNOTATIONS",
     "DATASET_CAMERA",
+    "PASSES",
     "QUALITIES",
     "Camera",
     "ImportOptions",
@@ -17,6 +20,7 @@ __all__ = [
     "RenderJob",
     "RenderPool",
     "RenderSettings",
+    "RenderedImage",
     "SceneValues",
     "Turntable",
     "UserShape",

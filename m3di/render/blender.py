@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -15,20 +13,28 @@ import numpy as np
 import OpenEXR
 from mathutils import Vector as BlenderVector
 from numpy.typing import NDArray
-from scipy.spatial import ConvexHull
 
 from m3di.errors import M3diError
+from m3di.render.blender_geometry import ObjectHulls, ground_height_m, lights_of_scene
 from m3di.render.blender_mesh import builtin_mesh, user_mesh
+from m3di.render.blender_session import enable_gpu, quiet
 from m3di.render.camera import DATASET_CAMERA, SENSOR_MM, Camera
-from m3di.render.footprint import Lights, Rectangle, footprint
+from m3di.render.footprint import LIGHTS, Rectangle, footprint
+from m3di.render.passes import Passes, render_passes
 from m3di.render.quality import Quality
 from m3di.render.scene import SceneValues
 from m3di.render.user_shapes import UserShape
 
-LIGHTS = ("sun", "area", "spotlight")
 GROUNDS = {"plain": "ground", "checker": "ground_checker"}
-GROUND_SAMPLES = 16  # the ground alone has almost no noise: about 1e-4 of full radiance at most
-GPU_BACKENDS = ("OPTIX", "CUDA", "HIP", "ONEAPI", "METAL")
+# The plain ground has almost no noise, a checkered one has it on its edges. Equal seeds: every worker has the same
+# pictures, whichever image it renders first.
+GROUND_SAMPLING = {
+    "samples": 256,
+    "use_adaptive_sampling": True,
+    "adaptive_min_samples": 16,
+    "adaptive_threshold": 0.01,
+    "seed": 0,
+}
 
 
 class BlenderScene:
@@ -56,7 +62,7 @@ class BlenderScene:
         self.quality = quality
         self.camera = camera
         self._meshes: dict[str, Any] = {}
-        self._hulls: dict[str, NDArray[np.float64]] = {}
+        self._hulls = ObjectHulls()
         self._grounds: dict[tuple[str, str, float], tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
         self._user_shapes = {shape.name: shape for shape in user_shapes}
         with as_file(files("m3di.blender_scenes") / "scene.blend") as path, quiet():
@@ -128,6 +134,22 @@ class BlenderScene:
         mesh.materials.append(None)
         self._meshes[shape] = mesh
 
+    def render(self, values: SceneValues) -> tuple[NDArray[np.float32], Passes]:
+        """Scene-linear radiance, float32 [height, width, 3], and what is where."""
+        with quiet() as printed:
+            self.apply(values)
+            self._crop(None)
+            # Before the image: Cycles rounds differently once it has rendered such passes, so it always has.
+            passes = render_passes(self.scene, Path(self._folder.name) / "passes.exr")
+        _check(printed, 1.0 / passes.depth_m)  # infinite where nothing is
+        return self.render_linear(values), passes
+
+    @property
+    def object_location_m(self) -> tuple[float, float, float]:
+        """Where the object's centre is in the present image."""
+        x, y, z = bpy.data.objects["object"].location
+        return x, y, z
+
     def render_linear(self, values: SceneValues) -> NDArray[np.float32]:
         """Scene-linear radiance, float32 [height, width, 3]."""
         with quiet() as printed:
@@ -136,16 +158,7 @@ class BlenderScene:
                 image = np.sum([self._lit_by(light, values) for light in values.lights], axis=0)
             else:
                 image = self._render(values.lights)
-        # Blender can report an error and return normally.
-        errors = [line for line in printed if "Error" in line]
-        if errors or not np.isfinite(image).all() or not image.any():
-            raise M3diError(
-                "Blender did not render the image",
-                got="; ".join(errors)
-                or ("a black image" if np.isfinite(image).all() else "values that are not finite"),
-                expected="finite radiance with some light in it",
-                next_step="run the same command again; finished shards are kept",
-            )
+        _check(printed, image)
         return image
 
     def _lit_by(self, light: str, values: SceneValues) -> NDArray[np.float32]:
@@ -153,7 +166,8 @@ class BlenderScene:
         if not self.quality.reuse_ground:
             return self._render((light,))
         image = self._ground_under(light, values)
-        changed = footprint(light, self._hull_m(), self._ground_m, self._lights(), self.camera, len(image))
+        lights, hull_m = lights_of_scene(), self._hulls.in_world()
+        changed = footprint(light, hull_m, ground_height_m(), lights, self.camera, len(image))
         if not changed.is_empty:
             image[changed.slices] = self._render((light,), changed)
         return image
@@ -163,7 +177,7 @@ class BlenderScene:
         size_px = self.scene.render.resolution_x
         if light == "spotlight":  # dark outside the pool of light, which is always rendered
             return np.zeros((size_px, size_px, 3), dtype=np.float32)
-        key = (light, values.ground, round(self._ground_m, 4))
+        key = (light, values.ground, round(ground_height_m(), 4))
         if key not in self._grounds:
             black, white = (self._render_ground(light, values, channel) for channel in (0.0, 1.0))
             self._grounds[key] = (white - black, black)
@@ -171,49 +185,20 @@ class BlenderScene:
         return slope * np.maximum(np.array(values.ground_rgb, dtype=np.float32), 0.0) + black
 
     def _render_ground(self, light: str, values: SceneValues, channel: float) -> NDArray[np.float32]:
-        cycles, thing = self.scene.cycles, bpy.data.objects["object"]
-        ground = bpy.data.materials[GROUNDS[values.ground]]
-        before = (cycles.samples, cycles.use_adaptive_sampling, cycles.seed)
+        thing, ground = bpy.data.objects["object"], bpy.data.materials[GROUNDS[values.ground]]
+        before = {name: getattr(self.scene.cycles, name) for name in GROUND_SAMPLING}
+        was_hidden = thing.hide_render
         _set_color(ground, (channel, channel, channel))
         thing.hide_render = True
-        # The same seed whichever image comes first: every worker has the same pictures.
-        cycles.samples, cycles.use_adaptive_sampling, cycles.seed = GROUND_SAMPLES, False, 0
         try:
+            for name, value in GROUND_SAMPLING.items():
+                setattr(self.scene.cycles, name, value)
             return self._render((light,))
         finally:
-            cycles.samples, cycles.use_adaptive_sampling, cycles.seed = before
-            thing.hide_render = False
+            for name, value in before.items():
+                setattr(self.scene.cycles, name, value)
+            thing.hide_render = was_hidden
             _set_color(ground, values.ground_rgb)
-
-    @property
-    def _ground_m(self) -> float:
-        return float(bpy.data.objects["ground"].location.z)
-
-    def _hull_m(self) -> NDArray[np.float64]:
-        """Corners of the object's convex hull, in the world."""
-        thing = bpy.data.objects["object"]
-        mesh = thing.data
-        if mesh.name not in self._hulls:
-            vertices = np.empty(3 * len(mesh.vertices), dtype=np.float32)
-            mesh.vertices.foreach_get("co", vertices)
-            points = vertices.reshape(-1, 3).astype(np.float64)
-            self._hulls[mesh.name] = points[ConvexHull(points).vertices]
-        bpy.context.view_layer.update()
-        matrix = np.array(thing.matrix_world)
-        return self._hulls[mesh.name] @ matrix[:3, :3].T + matrix[:3, 3]
-
-    def _lights(self) -> Lights:
-        sun, area, spotlight = (bpy.data.objects[name] for name in LIGHTS)
-        half = area.data.size / 2.0
-        corners = np.array([(x, y, 0.0) for x in (-half, half) for y in (-half, half)]) + np.array(area.location)
-        return Lights(
-            sun_angle_rad=sun.data.angle,
-            area_corners_m=corners,
-            spotlight_m=np.array(spotlight.location),
-            spotlight_aim_m=np.array(bpy.data.objects["object"].location),
-            spotlight_radius_m=spotlight.data.shadow_soft_size,
-            spotlight_angle_rad=spotlight.data.spot_size,
-        )
 
     def _render(self, lights: tuple[str, ...], part: Rectangle | None = None) -> NDArray[np.float32]:
         """Render the scene, or a part of the image: float32 [height, width, 3]."""
@@ -240,6 +225,18 @@ class BlenderScene:
             render.border_max_y = (size_px - part.top + inside) / size_px
 
 
+def _check(printed: list[str], image: NDArray[np.float32]) -> None:
+    # Blender can report an error and return normally.
+    errors = [line for line in printed if "Error" in line]
+    if errors or not np.isfinite(image).all() or not image.any():
+        raise M3diError(
+            "Blender did not render the image",
+            got="; ".join(errors) or ("a black image" if np.isfinite(image).all() else "values that are not finite"),
+            expected="finite radiance with some light in it",
+            next_step="run the same command again; finished shards are kept",
+        )
+
+
 def place_camera(node: Any, camera: Camera) -> None:
     """Put a Blender camera where `camera` says, looking at the origin."""
     node.data.lens = camera.focal_mm
@@ -250,48 +247,3 @@ def place_camera(node: Any, camera: Camera) -> None:
 
 def _set_color(material: Any, rgb: tuple[float, float, float]) -> None:
     material.node_tree.nodes["Color"].outputs[0].default_value = (*rgb, 1.0)
-
-
-def enable_gpu() -> list[str]:
-    """Turn on every device of the best GPU back end Cycles finds, and name them.
-
-    Raises:
-        M3diError: No back end has a device. Rendering never falls back to the CPU by itself.
-    """
-    preferences = bpy.context.preferences.addons["cycles"].preferences
-    for backend in GPU_BACKENDS:
-        try:
-            preferences.compute_device_type = backend
-        except TypeError:  # this build of Blender does not know the back end
-            continue
-        preferences.refresh_devices()
-        found = [device for device in preferences.devices if device.type == backend]
-        if found:
-            for device in preferences.devices:
-                device.use = device.type == backend
-            return [device.name for device in found]
-    raise M3diError(
-        "Cycles finds no GPU on this machine",
-        where="--gpu",
-        got=f"no device for {', '.join(GPU_BACKENDS)}",
-        expected="at least one GPU that Cycles can use",
-        next_step="install the GPU's driver, or leave --gpu out to render on the CPU",
-    )
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[list[str]]:
-    """Keep what Blender prints at C level away from the terminal; the lines are in the list afterwards."""
-    lines: list[str] = []
-    with tempfile.TemporaryFile() as sink:
-        saved = [os.dup(1), os.dup(2)]
-        try:
-            os.dup2(sink.fileno(), 1)
-            os.dup2(sink.fileno(), 2)
-            yield lines
-        finally:
-            for stream, copy in zip((1, 2), saved, strict=True):
-                os.dup2(copy, stream)
-                os.close(copy)
-            sink.seek(0)
-            lines.extend(sink.read().decode(errors="replace").splitlines())

@@ -25,25 +25,24 @@ class Camera:
 
     def project(self, point_m: tuple[float, float, float], size_px: int) -> tuple[float, float]:
         """Column and row of a point in a square image, pixels from its top left corner (pixel centres end in .5)."""
-        ((column, row),) = self._project(np.array([point_m]), size_px)[0]
+        ((column, row),) = self._place(self._seen(np.array([point_m])), size_px)
         return float(column), float(row)
 
     def project_all(self, points_m: NDArray[np.float64], size_px: int, *, nearest_m: float) -> Places | None:
         """Column and row of each point, [n, 2]; None where some point is not at least `nearest_m` in front."""
-        place, depth_m = self._project(points_m, size_px)
-        return place if depth_m.min() >= nearest_m else None
+        seen = self._seen(points_m)
+        return self._place(seen, size_px) if seen[:, 2].min() >= nearest_m else None
 
-    def _project(self, points_m: NDArray[np.float64], size_px: int) -> tuple[Places, NDArray[np.float64]]:
+    def _seen(self, points_m: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Points in the camera's own axes: right, down, forward, [n, 3] metres."""
         camera = np.array(self.location_m)
         forward = -camera / np.linalg.norm(camera)
         right = np.cross(forward, (0.0, 0.0, 1.0))
         right /= np.linalg.norm(right)
-        rays = points_m - camera
-        depth_m = rays @ forward
-        scale = size_px * self.focal_mm / SENSOR_MM / depth_m
-        columns = size_px / 2 + scale * (rays @ right)
-        rows = size_px / 2 - scale * (rays @ np.cross(right, forward))
-        return np.stack([columns, rows], axis=1), depth_m
+        return (points_m - camera) @ np.stack([right, np.cross(forward, right), forward], axis=1)
+
+    def _place(self, seen: NDArray[np.float64], size_px: int) -> Places:
+        return size_px / 2 + size_px * self.focal_mm / SENSOR_MM * seen[:, :2] / seen[:, 2:]
 
 
 DATASET_CAMERA = Camera()

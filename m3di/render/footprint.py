@@ -18,6 +18,7 @@ from m3di.render.camera import Camera
 
 Points = NDArray[np.float64]  # [n, 3], metres
 
+LIGHTS = ("sun", "area", "spotlight")
 MARGIN_PX = 2  # the pixel filter reaches 0.75 px beyond a pixel's centre; the rest is for rounding
 NEAREST_M = 0.5  # a point nearer to the camera's plane than this has no useful projection
 N_DIRECTIONS = 32

@@ -107,7 +107,7 @@ def _read(path: Path, mesh_name: str | None, triangles: bool) -> FileMesh:
 def _read_blend(path: Path, mesh_name: str | None, triangles: bool) -> FileMesh:
     import bpy
 
-    from m3di.render.blender import quiet
+    from m3di.render.blender_session import quiet
 
     bpy.context.preferences.filepaths.use_scripts_auto_execute = False
     with quiet():

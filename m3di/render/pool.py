@@ -15,6 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from m3di.errors import M3diError
+from m3di.render.annotation import annotate, encode_pass
 from m3di.render.camera import DATASET_CAMERA, Camera
 from m3di.render.image import encode_png, linear_to_srgb
 from m3di.render.quality import Quality
@@ -40,6 +41,7 @@ class RenderSettings:
         gpu: Render on the GPU.
         camera: Where the images are taken from.
         user_shapes: Meshes of the user that the images may show.
+        passes: Names of the passes that are kept, out of `PASSES`.
     """
 
     size_px: int
@@ -48,6 +50,7 @@ class RenderSettings:
     gpu: bool = False
     camera: Camera = DATASET_CAMERA
     user_shapes: tuple[UserShape, ...] = ()
+    passes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,21 @@ class RenderJob:
 
     name: str
     values: SceneValues
+
+
+@dataclass(frozen=True)
+class RenderedImage:
+    """An image, and what is known of it.
+
+    Attributes:
+        png: The image.
+        annotation: See `annotate`.
+        passes: File content of each pass that was asked for.
+    """
+
+    png: bytes
+    annotation: dict[str, int | float]
+    passes: dict[str, bytes]
 
 
 def check_blender() -> None:
@@ -109,8 +127,8 @@ class RenderPool:
         """
         self._result("the base scene", self._schedule(_open))
 
-    def render(self, jobs: Iterable[RenderJob]) -> Iterator[bytes]:
-        """PNG bytes of each job, in order.
+    def render(self, jobs: Iterable[RenderJob]) -> Iterator[RenderedImage]:
+        """The image of each job, in order.
 
         Raises:
             M3diError: An image failed; the message names it.
@@ -171,5 +189,12 @@ def _open(settings: RenderSettings) -> None:
     _scene(settings)
 
 
-def _render(settings: RenderSettings, values: SceneValues) -> bytes:
-    return encode_png(linear_to_srgb(_scene(settings).render_linear(values)))
+def _render(settings: RenderSettings, values: SceneValues) -> RenderedImage:
+    scene = _scene(settings)
+    radiance, passes = scene.render(values)
+    pixels = linear_to_srgb(radiance)
+    return RenderedImage(
+        encode_png(pixels),
+        annotate(pixels, passes.mask, settings.camera.project(scene.object_location_m, settings.size_px)),
+        {name: encode_pass(name, passes.mask, passes.depth_m, passes.normal) for name in settings.passes},
+    )

@@ -61,8 +61,8 @@ def turntables(
         jobs = [RenderJob(f"shape {name}", _values(name, angle)) for name in names for angle in angles]
         with RenderPool(settings, n_workers) as pool:
             shown = []
-            for done, png in enumerate(pool.render(jobs), start=before + 1):
-                shown.append(np.asarray(Image.open(io.BytesIO(png))))
+            for done, image in enumerate(pool.render(jobs), start=before + 1):
+                shown.append(np.asarray(Image.open(io.BytesIO(image.png))))
                 progress(done, total)
         return np.stack(shown).reshape(len(names), len(angles), size, size, 3)
 

@@ -117,6 +117,6 @@ def test_crystal_lets_the_ground_show_through_and_colours_its_shadow() -> None:
 
 
 def test_a_spec_sets_material_and_ground(spec: Spec) -> None:
-    view = View.model_validate({**spec.views["image"].model_dump(), "material": "crystal", "ground": "checker"})
+    view = View.model_validate({**spec.views["image"].model_dump(exclude_unset=True), "material": "crystal", "ground": "checker"})
     values = scene_values(spec, view, dict.fromkeys(view.factors, 0))
     assert (values.material, values.ground) == ("crystal", "checker")
