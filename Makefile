@@ -28,6 +28,7 @@ check: .venv/installed
 	$(BIN)/python -m pytest -q -m "not slow"
 
 bench: .venv/installed
+	$(BIN)/python benchmarks/latents.py
 	$(BIN)/python benchmarks/render.py
 
 # Writes blender_scenes/ anew from the modelling code.

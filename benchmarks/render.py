@@ -21,8 +21,8 @@ from m3di.generate import jobs
 from m3di.latents import load_spec, sample
 from m3di.render import QUALITIES, Quality, RenderJob, RenderPool, RenderSettings, default_n_workers
 
-# Converged: light by light, no denoiser, many samples everywhere.
-REFERENCE = replace(QUALITIES["standard"], noise_threshold=0.0, max_samples=4096)
+# Converged: light by light, whole images, no denoiser, many samples everywhere.
+REFERENCE = replace(QUALITIES["standard"], noise_threshold=0.0, max_samples=4096, reuse_ground=False)
 
 
 def measure(quality: Quality, size_px: int, todo: list[RenderJob]) -> tuple[float, list[np.ndarray]]:

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from m3di.data import Multimodal3DIdent as Multimodal3DIdent
     from m3di.latents import captions as captions
+    from m3di.latents import counterfactual as counterfactual
+    from m3di.latents import do as do
     from m3di.latents import load_spec as load_spec
     from m3di.latents import sample as sample
 
 __version__ = "0.1.0"
-__all__ = ["Multimodal3DIdent", "__version__", "captions", "load_spec", "sample"]
+__all__ = ["Multimodal3DIdent", "__version__", "captions", "counterfactual", "do", "load_spec", "sample"]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from m3di import __version__
 from m3di.cli_shapes import shapes
@@ -36,17 +37,34 @@ def loss_bar(n_steps: int) -> Iterator[Callable[[int, float], None]]:
         yield on_step
 
 
-def scene_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Options that all commands that render have in common."""
-    for option in (
-        click.option("--spec", default="m3di", show_default=True, help="Name of a built-in spec, or a .yaml file."),
-        click.option("--seed", default=0, show_default=True, help="Seed of all noise streams."),
-        click.option("--size", "size_px", default=224, show_default=True, help="Side of the images in pixels."),
-        click.option("--workers", "n_workers", type=int, help="Worker processes.  [default: one a core]"),
-        click.option("--gpu", is_flag=True, help="Render on the GPU."),
-    ):
-        function = option(function)
-    return function
+def with_options(*options: Callable[..., Any]) -> Callable[..., Any]:
+    """One decorator of several options, shown in their order."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+SPEC_OPTIONS = (
+    click.option("--spec", default="m3di", show_default=True, help="Name of a built-in spec, or a .yaml file."),
+    click.option(
+        "--do",
+        "interventions",
+        multiple=True,
+        metavar="FACTOR=VALUE",
+        help="Intervene: a value, or a mechanism such as uniform. Repeatable.",
+    ),
+    click.option("--seed", default=0, show_default=True, help="Seed of all noise streams."),
+)
+SCENE_OPTIONS = (
+    *SPEC_OPTIONS,
+    click.option("--size", "size_px", default=224, show_default=True, help="Side of the images in pixels."),
+    click.option("--workers", "n_workers", type=int, help="Worker processes.  [default: one a core]"),
+    click.option("--gpu", is_flag=True, help="Render on the GPU."),
+)
 
 
 def quality_option(default: str) -> Callable[..., Any]:
@@ -62,12 +80,12 @@ def cli() -> None:
 
 
 @cli.command()
-@scene_options
-@quality_option("standard")
-@click.option("--out", type=FOLDER, help="Folder of the dataset.  [default: data/NAME]")
 @click.option("--n", "n_train", type=int, help="Training samples.  [default: what the spec says]")
 @click.option("--n-val", type=int, help="Validation samples.  [default: 8 % of --n]")
 @click.option("--n-test", type=int, help="Test samples.  [default: 8 % of --n]")
+@click.option("--out", type=FOLDER, help="Folder of the dataset.  [default: data/NAME]")
+@with_options(*SCENE_OPTIONS)
+@quality_option("standard")
 @click.option("--shard-size", default=1000, show_default=True, help="Samples of a shard.")
 @click.option("--passes", default="", help="Further files beside each image: some of mask,depth,normal.")
 def render(out: Path | None, spec: str, passes: str, **options: Any) -> None:
@@ -84,10 +102,10 @@ def render(out: Path | None, spec: str, passes: str, **options: Any) -> None:
 
 
 @cli.command()
-@scene_options
-@quality_option("draft")
-@click.option("--out", type=FOLDER, default=Path("preview.png"), show_default=True, help="The PNG to write.")
 @click.option("--n", default=12, show_default=True, help="Samples to show.")
+@click.option("--out", type=FOLDER, default=Path("preview.png"), show_default=True, help="The PNG to write.")
+@with_options(*SCENE_OPTIONS)
+@quality_option("draft")
 @click.option("--columns", "n_columns", default=4, show_default=True, help="Samples in a row.")
 def preview(out: Path, n: int, n_columns: int, **options: Any) -> None:
     """Render a contact sheet of a spec: images with captions and latents."""
@@ -99,6 +117,86 @@ def preview(out: Path, n: int, n_columns: int, **options: Any) -> None:
         shown = render_preview(RenderOptions(out=out, **options), n, progress)
     save_contact_sheet(out, shown.samples, shown.images, shown.captions, n_columns=n_columns)
     click.echo(f"look at  {out}")
+
+
+@cli.command("sample")
+@click.option("--n", required=True, type=int, help="Samples.")
+@click.option("--out", type=FOLDER, required=True, help="The .parquet or .csv file to write.")
+@click.option("--split", default="train", show_default=True, help="train, val or test.")
+@with_options(*SPEC_OPTIONS)
+def sample_latents(spec: str, interventions: tuple[str, ...], seed: int, n: int, split: str, out: Path) -> None:
+    """Draw latents and captions only: raw and physical values, no images."""
+    from m3di.data import write_samples
+    from m3di.latents import intervene, load_spec, sample
+
+    intervened = intervene(load_spec(spec), interventions)
+    write_samples(out, sample(intervened, split, n, seed=seed))
+    click.echo(f"{out}: {n} samples of {intervened.name}")
+
+
+@cli.group()
+def specs() -> None:
+    """Built-in specs, and checks of your own."""
+
+
+SPEC = click.argument("spec", metavar="NAME|FILE")
+
+
+@specs.command("list")
+def list_specs() -> None:
+    """Names and descriptions of the built-in specs."""
+    from m3di.latents import load_spec, spec_names
+
+    for name in spec_names():
+        click.echo(f"{name}\n    {load_spec(name).description}")
+
+
+@specs.command("show")
+@SPEC
+def show_spec(spec: str) -> None:
+    """Print a resolved spec as YAML."""
+    from m3di.latents import load_spec, to_yaml
+
+    click.echo(to_yaml(load_spec(spec)), nl=False)
+
+
+@specs.command("check")
+@SPEC
+def check_spec(spec: str) -> None:
+    """Report every problem of a spec file."""
+    from m3di.latents import load_spec
+
+    loaded = load_spec(spec)
+    click.echo(f"{spec}: sound; {len(loaded.factors)} factors, views {', '.join(loaded.observed)}")
+
+
+@specs.command("graph")
+@SPEC
+@click.option("--out", type=FOLDER, help="The .png, .svg or .pdf to write.  [default: NAME-graph.png]")
+def graph_spec(spec: str, out: Path | None) -> None:
+    """Draw the causal graph, one panel a view."""
+    from m3di.latents import load_spec
+    from m3di.report import save_causal_graph
+
+    loaded = load_spec(spec)
+    path = out or Path(f"{loaded.name}-graph.png")
+    save_causal_graph(path, loaded)
+    click.echo(f"look at  {path}")
+
+
+@specs.command("bounds")
+@SPEC
+@click.option("--n", default=100_000, show_default=True, help="Samples of the estimates.")
+def bound_spec(spec: str, n: int) -> None:
+    """How well each factor can be predicted from the content block alone."""
+    from m3di.latents import bounds, load_spec
+
+    table = Table("view", "factor", "role", "metric", "best", "chance", "method", box=None)
+    for each in bounds(load_spec(spec), n=n):
+        table.add_row(
+            each.view, each.factor, each.role, each.metric, f"{each.value:.3f}", f"{each.chance:.3f}", each.method
+        )
+    Console(width=120).print(table)
 
 
 @cli.command()

@@ -17,7 +17,7 @@ from PIL import Image
 
 from m3di import __version__, data
 from m3di.errors import M3diError, UsageError, near_match
-from m3di.latents import SPLITS, Samples, Spec, captions, load_spec, sample
+from m3di.latents import SPLITS, Samples, Spec, captions, intervene, load_spec, plain_spec, sample
 from m3di.render import (
     ANNOTATIONS,
     PASSES,
@@ -53,6 +53,7 @@ class RenderOptions:
         shard_size: Samples of a shard.
         gpu: Render on the GPU; without one it is an error.
         passes: Passes to write beside each image, out of `m3di.render.PASSES`.
+        interventions: Interventions on the spec, written FACTOR=VALUE.
     """
 
     out: Path
@@ -67,6 +68,15 @@ class RenderOptions:
     shard_size: int = 1000
     gpu: bool = False
     passes: tuple[str, ...] = ()
+    interventions: tuple[str, ...] = ()
+
+    def load_spec(self) -> Spec:
+        """The spec, under the interventions.
+
+        Raises:
+            UsageError: There is no such spec, it is not valid, or an intervention does not fit it.
+        """
+        return intervene(load_spec(self.spec), self.interventions)
 
     def check(self) -> None:
         """Raise where a number is out of its range.
@@ -120,7 +130,7 @@ def render(options: RenderOptions, progress: Progress | None = None) -> data.Man
             failed. What was finished before is kept.
     """
     options.check()
-    spec = load_spec(options.spec)
+    spec = options.load_spec()
     options = options.resolved(spec)
     yours = user_shapes_of(spec)
     check_blender()
@@ -154,9 +164,9 @@ def make_plan(spec: Spec, options: RenderOptions) -> data.Plan:
     extensions = {name: "png" if len(images) == 1 else f"{name}.png" for name in images}
     extensions |= {name: "txt" if len(texts) == 1 else f"{name}.txt" for name in texts}
     extensions |= {f"{name}.{each}": _pass_extension(images, name, each) for name in images for each in options.passes}
-    tokenizers = {name: data.build_tokenizer(spec, view) for name, view in texts.items()}
+    tokenizers = {name: data.build_tokenizer(spec, name) for name in texts}
     return data.Plan(
-        spec=spec.model_dump(mode="json", by_alias=True, exclude_none=True),
+        spec=plain_spec(spec),
         seed=options.seed,
         n_samples=dict(zip(SPLITS, (options.n_train or 0, options.n_val or 0, options.n_test or 0), strict=True)),
         shard_size=options.shard_size,
@@ -186,8 +196,11 @@ def user_shapes_of(spec: Spec) -> tuple[UserShape, ...]:
     Raises:
         UsageError: The spec names a shape that there is not.
     """
+    views = {name: view.shape for name, view in spec.views.items() if view.shape}
+    fixed = [found for name, shape in views.items() for found in find_shapes((shape,), where=f"views.{name}.shape")]
     names = spec.factors["object_shape"].names if "object_shape" in spec.factors else ()
-    return find_shapes(names, where="factors.object_shape.values of the spec")
+    drawn = find_shapes(names, where="factors.object_shape.values of the spec")
+    return tuple(dict.fromkeys((*drawn, *fixed)))
 
 
 def check_folder(out: Path, plan: data.Plan) -> None:
@@ -313,6 +326,8 @@ def finish(out: Path, spec: Spec, plan: data.Plan) -> data.Manifest:
     """Write tables, card and, last of all, the manifest of a folder whose shards are all there."""
     splits = {}
     for split, n in plan.n_samples.items():
+        if n == 0:
+            continue
         names = [data.shard_name(split, start // plan.shard_size) for start in range(0, n, plan.shard_size)]
         shards = [(name, list(data.read_shard(out / name))) for name in names]
         samples = sample(spec, split, n, seed=plan.seed)
@@ -355,7 +370,7 @@ def preview(options: RenderOptions, n: int, progress: Progress | None = None) ->
     if n < 1:
         raise UsageError("--n is too small", where="--n", got=n, expected="1 or more")
     options.check()
-    spec = load_spec(options.spec)
+    spec = options.load_spec()
     yours = user_shapes_of(spec)
     check_blender()
     options = options.resolved(spec)

@@ -42,7 +42,7 @@ def fake_options(out: Path, **options: object) -> generate.RenderOptions:
 def write_fake_dataset(out: Path, **options: object) -> Path:
     """A whole dataset, written by the real code around a fake renderer."""
     wanted = fake_options(out, **options)
-    spec = load_spec(wanted.spec)
+    spec = wanted.load_spec()
     plan = generate.make_plan(spec, wanted.resolved(spec))
     generate.prepare_folder(out, plan)
     generate.render_missing(spec, plan, out, FakePool(wanted.size_px), lambda done, total: None)  # type: ignore[arg-type]

@@ -1,26 +1,57 @@
-"""The command line as a user meets it: in a process of its own."""
+"""The command line as a user meets it."""
 
 from __future__ import annotations
 
 import csv
+import io
+import os
+import re
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import pytest
+import yaml
 from PIL import Image
 
+from m3di.cli import main
+from m3di.latents import captions, do, load_spec, sample
 from tests.conftest import write_fake_dataset
 
 
-def m3di(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    code = "from m3di.cli import main; main()"
-    command = [sys.executable, "-c", code, *(str(argument) for argument in arguments)]
+class Done(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def m3di(*arguments: object, cwd: Path | None = None) -> Done:
+    """Run a command in this process: quick."""
+    argv, stdin, folder, code = sys.argv, sys.stdin, Path.cwd(), 0
+    sys.argv, sys.stdin = ["m3di", *map(str, arguments)], io.StringIO()
+    with redirect_stdout(io.StringIO()) as stdout, redirect_stderr(io.StringIO()) as stderr:
+        try:
+            os.chdir(cwd or folder)
+            main()
+        except SystemExit as done:
+            code = int(done.code or 0)
+        finally:
+            sys.argv, sys.stdin = argv, stdin
+            os.chdir(folder)
+    return Done(code, stdout.getvalue(), stderr.getvalue())
+
+
+def installed_m3di(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the installed command in a process of its own, as a user does."""
+    command = [str(Path(sys.executable).parent / "m3di"), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False, timeout=500)
 
 
-def failed(done: subprocess.CompletedProcess[str], exit_code: int, *parts: str) -> None:
+def failed(done: Done | subprocess.CompletedProcess[str], exit_code: int, *parts: str) -> None:
     """One clear message on stderr, nothing else, and the right exit code."""
     assert done.returncode == exit_code, done.stderr
     assert done.stdout == ""
@@ -33,12 +64,13 @@ def failed(done: subprocess.CompletedProcess[str], exit_code: int, *parts: str) 
 def test_help_lists_the_commands() -> None:
     done = m3di("--help")
     assert done.returncode == 0
-    for command in ("render", "preview", "verify", "train"):
+    for command in ("render", "preview", "sample", "specs", "verify", "train"):
         assert f"  {command} " in done.stdout
 
 
 def test_unknown_spec(tmp_path: Path) -> None:
     failed(m3di("render", "--spec", "m3dy", cwd=tmp_path), 2, "no spec is called 'm3dy'", "did you mean 'm3di'?")
+    failed(m3di("render", "--spec", "quux", cwd=tmp_path), 2, "no spec is called 'quux'", "m3di specs list")
     assert not list(tmp_path.iterdir())
 
 
@@ -46,6 +78,12 @@ def test_unknown_spec(tmp_path: Path) -> None:
 def test_no_samples(tmp_path: Path, n: int) -> None:
     failed(m3di("render", "--n", n, cwd=tmp_path), 2, "--n is too small", f"got:      {n}", "1 or more")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_the_installed_command(tmp_path: Path) -> None:
+    failed(installed_m3di("render", "--n", 0, cwd=tmp_path), 2, "--n is too small")
+    failed(installed_m3di("verify", tmp_path), 1, "no m3di dataset here")
 
 
 def test_unknown_quality(tmp_path: Path) -> None:
@@ -74,22 +112,80 @@ def test_train_refuses_a_batch_larger_than_the_split(fake_dataset: Path, tmp_pat
     assert not run.exists()
 
 
+def test_specs(tmp_path: Path) -> None:
+    listed = m3di("specs", "list").stdout
+    assert "image-pairs-causal\n" in listed
+    shown = m3di("specs", "show", "m3di-independent").stdout
+    assert yaml.safe_load(shown)["factors"]["object_color"]["mechanism"] == {"name": "uniform"}
+    (tmp_path / "again.yaml").write_text(shown)
+    done = m3di("specs", "check", "again.yaml", cwd=tmp_path)
+    assert done.stdout == "again.yaml: sound; 15 factors, views image, text\n"
+    done = m3di("specs", "graph", "m3di", cwd=tmp_path)
+    assert done.stdout == "look at  m3di-graph.png\n"
+    with Image.open(tmp_path / "m3di-graph.png") as picture:
+        assert picture.size[0] > 500
+    table = m3di("specs", "bounds", "m3di", "--n", 2000).stdout
+    assert re.search(r"image +object_color +style +r2 +0\.889 +0\.000 +exact", table)
+
+
+def test_a_bad_spec_file_has_all_its_problems_in_one_report(tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("{extends: m3di, splits: {train: -1}, factors: {object_shape: {kindd: label}}}")
+    done = m3di("specs", "check", "bad.yaml", cwd=tmp_path)
+    failed(done, 2, "2 problems", "factors.object_shape.kindd: unknown key; did you mean 'kind'?", "splits.train")
+
+
+def test_sample(tmp_path: Path) -> None:
+    done = m3di(
+        "sample", "--n", 20, "--split", "val", "--seed", 4, "--do", "object_xpos=left", "--out", "a/s.csv", cwd=tmp_path
+    )
+    assert done.stdout == "a/s.csv: 20 samples of m3di\n"
+    table = pd.read_csv(tmp_path / "a" / "s.csv", float_precision="round_trip")
+    expected = sample(do(load_spec("m3di"), object_xpos="left"), "val", 20, seed=4)
+    assert table["text.caption"].tolist() == captions(expected, "text")
+    np.testing.assert_array_equal(table["image.object_color"], expected.views["image"]["object_color"])
+    np.testing.assert_array_equal(table["image.object_xpos_m"], -3.0)
+    assert m3di("sample", "--n", 20, "--seed", 4, "--out", "s.parquet", cwd=tmp_path).returncode == 0
+    assert len(pd.read_parquet(tmp_path / "s.parquet")) == 20
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--n", 2, "--out", "s.xlsx"), "unknown table format"),
+        (("--n", -2, "--out", "s.csv"), "n is negative"),
+        (("--n", 2, "--out", "s.csv", "--split", "tran"), "no split is called 'tran'"),
+        (("--n", 2, "--out", "s.csv", "--do", "object_xpos"), "written FACTOR=VALUE"),
+        (("--n", 2, "--out", "s.csv", "--do", "objectxpos=1"), "did you mean 'object_xpos'"),
+    ],
+)
+def test_bad_samples(tmp_path: Path, options: tuple[object, ...], message: str) -> None:
+    failed(m3di("sample", *options, cwd=tmp_path), 2, message)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_table_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    failed(m3di("sample", "--n", 2, "--out", "file/s.csv", cwd=tmp_path), 1, "the table cannot be written")
+
+
 @pytest.mark.slow
 def test_render_preview_verify_train(tmp_path: Path) -> None:
     """The whole line, for real."""
-    done = m3di(*("render", "--n", 8, "--n-val", 2, "--n-test", 2, "--size", 48, "--quality", "draft"), cwd=tmp_path)
+    done = installed_m3di(
+        *("render", "--n", 8, "--n-val", 2, "--n-test", 2, "--size", 48, "--quality", "draft"), cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     assert "train 8, val 2, test 2" in done.stdout
     assert done.stderr == ""  # no terminal, no progress bar
-    assert m3di("verify", "data/m3di", cwd=tmp_path).returncode == 0
+    assert installed_m3di("verify", "data/m3di", cwd=tmp_path).returncode == 0
 
-    done = m3di("preview", "--n", 2, "--seed", 5, "--size", 48, cwd=tmp_path)
+    done = installed_m3di("preview", "--n", 2, "--seed", 5, "--size", 48, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     sheet = np.asarray(Image.open(tmp_path / "preview.png"))
     assert sheet.ndim == 3
     assert sheet.std() > 20
 
-    done = m3di("train", "--steps", 3, "--batch-size", 4, cwd=tmp_path)
+    done = installed_m3di("train", "--steps", 3, "--batch-size", 4, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "step 3/3  loss" in done.stdout
     run = tmp_path / "runs" / "m3di-001"
@@ -100,14 +196,20 @@ def test_render_preview_verify_train(tmp_path: Path) -> None:
         "image_encoder.safetensors",
         "text_encoder.safetensors",
     }
-    assert m3di("train", "--steps", 1, "--batch-size", 4, cwd=tmp_path).returncode == 0
+    assert installed_m3di("train", "--steps", 1, "--batch-size", 4, cwd=tmp_path).returncode == 0
     assert (tmp_path / "runs" / "m3di-002").is_dir()
+
+
+@pytest.mark.slow
+def test_gpu_without_a_gpu(tmp_path: Path) -> None:
+    done = installed_m3di("render", "--n", 1, "--gpu", "--out", "g", cwd=tmp_path)
+    failed(done, 1, "Cycles finds no GPU", "OPTIX, CUDA, HIP, ONEAPI, METAL")  # and nothing that Blender printed
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow
 def test_progress_bar_on_a_terminal(tmp_path: Path) -> None:
     """Under a pseudo-terminal the bar shows images done, the rate and the time left."""
-    import os
     import pty
 
     command = [sys.executable, "-c", "from m3di.cli import main; main()"]

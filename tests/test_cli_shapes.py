@@ -1,4 +1,4 @@
-"""`m3di shapes` as a user meets it: in a process of its own, with a data folder of its own."""
+"""`m3di shapes` as a user meets it, with a data folder of its own."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from m3di import data, generate
+from m3di import Multimodal3DIdent, data, generate
 from m3di.errors import M3diError, UsageError
 from m3di.latents import load_spec
 from tests.conftest import FakePool, fake_options, write_fake_dataset
@@ -88,6 +88,47 @@ def test_the_table(fake_dataset: Path) -> None:
     for view, columns in latents.items():
         for name, value in columns.items():
             assert row[f"{view}.{name}"] == value
+
+
+@pytest.mark.parametrize(
+    ("spec", "extensions", "keys"),
+    [
+        (
+            "m3di-counterfactual",
+            ["image.png", "image_do_object_color.png", "text_do_object_xpos.txt"],
+            {"image", "image_do_object_color", "text_do_object_xpos", "caption", "caption_text_do_object_xpos"},
+        ),
+        ("m3di-sequence", ["image_t0.png", "image_t7.png", "txt"], {"image_t0", "image_t7", "text", "z_image_t3"}),
+        ("image-pairs", ["view1.png", "view2.png"], {"view1", "view2", "z_view1", "z_view2"}),
+    ],
+)
+def test_specs_with_more_views(spec: str, extensions: list[str], keys: set[str], tmp_path: Path) -> None:
+    out = write_fake_dataset(tmp_path / "d", spec=spec, n_train=3, n_val=0, n_test=0)
+    (first, *_) = data.read_shard(out / "train-00000.tar")
+    assert {*extensions, "json"} <= set(first.members)
+    item = Multimodal3DIdent(out)[2]
+    assert keys <= set(item)
+    assert ("caption" in item) == (spec != "image-pairs")
+    data.verify(out)
+
+
+def test_interventions_make_another_dataset(fake_dataset: Path, tmp_path: Path) -> None:
+    options = fake_options(fake_dataset, interventions=("object_xpos=right",))
+    with pytest.raises(M3diError, match=r"a different dataset(?s:.)*spec\.factors\.object_xpos\.mechanism"):
+        generate.render(options)
+    out = write_fake_dataset(tmp_path / "d", interventions=("object_xpos=right",))
+    assert {item["z_image"]["object_xpos"] for item in Multimodal3DIdent(out)} == {2}
+
+
+def test_a_split_without_samples_is_not_there(tmp_path: Path) -> None:
+    out = write_fake_dataset(tmp_path / "d", n_train=3, n_val=0, n_test=2)
+    assert sorted(bytes_of(out)) == [
+        *("README.md", "dataset.json", "test-00000.tar", "test.parquet", "train-00000.tar", "train.parquet"),
+    ]
+    assert len(Multimodal3DIdent(out, split="test")) == 2
+    with pytest.raises(UsageError, match=r"no split 'val'(?s:.)*train, test"):
+        Multimodal3DIdent(out, split="val")
+    data.verify(out)
 
 
 def test_defaults() -> None:

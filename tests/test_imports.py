@@ -29,7 +29,7 @@ THIRD_PARTY = {
     },
     "data": {"numpy", "PIL", "pyarrow", "pydantic", "yaml", "torch"},
     "learn": {"numpy", "torch", "safetensors"},
-    "report": {"numpy", "PIL"},
+    "report": {"numpy", "PIL", "matplotlib"},
 }
 
 

@@ -18,7 +18,7 @@ from m3di.data.manifest import (
     write_plan,
 )
 from m3di.data.shards import ShardWriter, read_shard, sample_key, sha256_of, shard_name, write_atomically
-from m3di.data.table import read_annotations, read_table, write_table
+from m3di.data.table import read_annotations, read_table, write_samples, write_table
 from m3di.data.tokens import Tokenizer, build_tokenizer
 from m3di.data.verify import verify
 
@@ -49,6 +49,7 @@ __all__ = [
     "write_atomically",
     "write_manifest",
     "write_plan",
+    "write_samples",
     "write_table",
 ]
 

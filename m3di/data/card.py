@@ -114,5 +114,6 @@ def _physical(factor: Factor) -> str:
 def _mechanism(factor: Factor, use: FactorUse) -> str:
     if use.value is not None:
         return f"always {use.value:g}"
-    mechanism = factor.mechanism
-    return f"{mechanism.name}({', '.join(mechanism.parents)})" if mechanism.parents else mechanism.name
+    mechanism = use.mechanism or factor.mechanism
+    called = f"{mechanism.name}({', '.join(mechanism.parents)})" if mechanism.parents else mechanism.name
+    return f"{called}, then {use.change.name}" if use.change else called

@@ -51,7 +51,7 @@ class Multimodal3DIdent(Dataset[dict[str, Any]]):
 
     - `image`: uint8 tensor [3, height, width], sRGB; or what `transform` makes of it.
     - `text`: int64 tensor [length] of token ids; `pad_index` (0) fills the end.
-    - `caption`: the text as a string.
+    - `caption`: the (first) text as a string; `caption_VIEW` for each, where there are several.
     - `z_image`, `z_text`: raw value of each factor that the view sees: an int for categorical factors, a float for
       continuous ones. `spec.factors[name]` tells names, units and physical values.
 
@@ -119,7 +119,9 @@ class Multimodal3DIdent(Dataset[dict[str, Any]]):
             item[name] = self.transform(pixels) if self.transform else pixels
         for name, texts in columns.captions.items():
             item[name] = torch.tensor(self._tokenizers[name].encode(texts[index]), dtype=torch.int64)
-            item["caption" if len(columns.captions) == 1 else f"caption_{name}"] = texts[index]
+            item.setdefault("caption", texts[index])
+            if len(columns.captions) > 1:
+                item[f"caption_{name}"] = texts[index]
         for name, factors in columns.factors.items():
             z = {factor: values[index].item() for factor, values in factors.items()}
             item[f"z_{name}"] = self.target_transform(z) if self.target_transform else z
@@ -158,8 +160,8 @@ class Multimodal3DIdent(Dataset[dict[str, Any]]):
         images = [manifest.extensions[name] for name in self.spec.views_of("image")]
         self._tokenizers = {name: entry.tokenizer for name, entry in manifest.text.items()}
         factors = {
-            view: [name for name in declared.factors if self.spec.factors[name].kind != "seed"]
-            for view, declared in self.spec.views.items()
+            name: [factor for factor in observed.view.factors if self.spec.factors[factor].kind != "seed"]
+            for name, observed in self.spec.observed.items()
         }
         wanted = [
             "shard",

@@ -90,7 +90,7 @@ class Manifest(Plan):
     @property
     def parsed_spec(self) -> Spec:
         """The spec as an object."""
-        return spec_from_dict(self.spec, where=MANIFEST)
+        return spec_from_dict(self.spec, where=MANIFEST, stored=True)
 
     @property
     def fingerprint(self) -> str:

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from m3di.data.shards import ShardSample, write_atomically
-from m3di.errors import M3diError
-from m3di.latents import Samples
+from m3di.errors import M3diError, UsageError
+from m3di.latents import Samples, captions
 
 
 def latent_columns(samples: Samples) -> dict[str, Any]:
@@ -26,7 +27,7 @@ def latent_columns(samples: Samples) -> dict[str, Any]:
 def write_table(
     path: Path,
     samples: Samples,
-    captions: dict[str, list[str]],
+    texts: dict[str, list[str]],
     shards: Sequence[tuple[str, Sequence[ShardSample]]],
     annotations: Mapping[str, NDArray[Any]],
 ) -> None:
@@ -35,7 +36,7 @@ def write_table(
     Args:
         path: The Parquet file.
         samples: All samples of the split.
-        captions: Captions of each text view.
+        texts: Captions of each text view.
         shards: File name and samples of each shard, in order.
         annotations: Further columns, see `read_annotations`.
     """
@@ -47,7 +48,7 @@ def write_table(
     for extension in rows[0].members if rows else ():
         columns[f"{extension}_offset"] = np.array([row.members[extension].offset for row in rows], dtype=np.int64)
         columns[f"{extension}_size"] = np.array([row.members[extension].size for row in rows], dtype=np.int64)
-    columns |= {f"{view}.caption": texts for view, texts in captions.items()}
+    columns |= {f"{view}.caption": each for view, each in texts.items()}
     columns |= latent_columns(samples)
     columns |= annotations
     buffer = io.BytesIO()
@@ -100,6 +101,29 @@ def _json_of(
                 member = sample.members[extension]
                 stream.seek(member.offset)
                 yield f"{root / shard}, {sample.key}.{extension}", json.loads(stream.read(member.size))
+
+
+def write_samples(path: Path, samples: Samples) -> None:
+    """Write captions, raw and physical latents of samples as Parquet or CSV, by the ending of the file's name.
+
+    Raises:
+        UsageError: Another ending.
+        M3diError: The file cannot be written.
+    """
+    if path.suffix not in (".parquet", ".csv"):
+        raise UsageError("unknown table format", where=str(path), got=path.suffix, expected=".parquet or .csv")
+    texts = {f"{view}.caption": captions(samples, view) for view in samples.spec.views_of("text")}
+    table = pa.table({"index": list(samples.indices), **texts, **latent_columns(samples)})
+    buffer = io.BytesIO()
+    if path.suffix == ".csv":
+        pacsv.write_csv(table, buffer)  # type: ignore[attr-defined]
+    else:
+        pq.write_table(table, buffer, compression="zstd")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, buffer.getvalue())
+    except OSError as error:
+        raise M3diError("the table cannot be written", where=str(path), got=error.strerror or error) from None
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:

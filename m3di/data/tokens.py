@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from m3di.latents import Spec, View, load_template
+from m3di.latents import Spec, sentences
 
 PAD, UNKNOWN = "<pad>", "<unk>"
 WORD = re.compile(r"\w+(?:'\w+)?|[^\w\s]")
@@ -44,21 +44,15 @@ class Tokenizer:
         return " ".join(self.vocabulary[index] for index in ids if index != 0)
 
 
-def build_tokenizer(spec: Spec, view: View) -> Tokenizer:
+def build_tokenizer(spec: Spec, view_name: str) -> Tokenizer:
     """The tokenizer of all captions that a text view of this spec can give."""
-    template = load_template(str(view.template))
-    reads = {name: spec.factors[name].names for name in sorted(template.reads)}
-    first = {name: names[0] for name, names in reads.items()}
     vocabulary: set[str] = set()
     longest = 0
-    for phrasing in template.phrasings:
-        base = words(template.render(phrasing, first))
-        vocabulary.update(base)
-        # Values fill slots of their own: the longest caption takes the longest value in every slot.
-        extra = 0
-        for name, names in reads.items():
-            captions = [words(template.render(phrasing, {**first, name: value})) for value in names]
-            vocabulary.update(*captions)
-            extra += max(len(caption) for caption in captions) - len(base)
-        longest = max(longest, len(base) + extra)
+    for sentence in sentences(spec, view_name):
+        counts = []
+        for place in sentence.places:
+            tokens = [words(text) for text in place.texts]
+            vocabulary.update(*tokens)
+            counts.append(max(map(len, tokens)))
+        longest = max(longest, sum(counts))
     return Tokenizer((PAD, UNKNOWN, *sorted(vocabulary)), longest)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from m3di.errors import UsageError
-from m3di.latents.mechanisms import MECHANISMS, Parent
+from m3di.errors import M3diError, UsageError
+from m3di.latents.factor import MechanismUse
+from m3di.latents.mechanisms import Parent, find_mechanism
 from m3di.latents.noise import uniforms
-from m3di.latents.spec import SPLITS, Spec
+from m3di.latents.spec import SPLITS, Observed, Spec
 
 SHARED = ""  # the view name of what all views have in common
 
@@ -26,7 +28,7 @@ class Samples:
         seed: Seed of the dataset.
         start: Index of the first sample in its split.
         n: Number of samples.
-        views: For each view, the raw values [n] of each factor it sees, in the order of the spec.
+        views: For each observed view, the raw values [n] of each factor it sees, in the order of the spec.
     """
 
     spec: Spec
@@ -43,6 +45,11 @@ class Samples:
             for view, raw in self.views.items()
         }
 
+    @property
+    def indices(self) -> range:
+        """Index of each sample in its split."""
+        return range(self.start, self.start + self.n)
+
 
 def _columns(spec: Spec, name: str, raw: NDArray[Any]) -> list[tuple[str, NDArray[Any]]]:
     factor = spec.factors[name]
@@ -56,36 +63,86 @@ def _columns(spec: Spec, name: str, raw: NDArray[Any]) -> list[tuple[str, NDArra
     return columns
 
 
+@dataclass(frozen=True)
+class World:
+    """Where a value is taken: as it is, with one factor drawn anew, or in a later frame."""
+
+    do: str | None = None
+    frame: int = 0
+
+
+FACTUAL = World()
+
+
 class _Evaluation:
-    """Evaluates factors lazily, each (view, factor) once."""
+    """Evaluates factors lazily, each (world, view, factor) once."""
 
     def __init__(self, spec: Spec, split: str, seed: int, start: int, n: int) -> None:
         self.spec, self.split, self.seed, self.start, self.n = spec, split, seed, start, n
-        self._known: dict[tuple[str, str], NDArray[Any]] = {}
+        self._known: dict[tuple[World, str, str], NDArray[Any]] = {}
+        self._affected = cache(self._affected_in)
 
-    def value(self, view: str, name: str) -> NDArray[Any]:
-        key = (view, name)
+    def observe(self, observed: Observed) -> dict[str, NDArray[Any]]:
+        world = World(observed.do, observed.frame)
+        return {name: self.value(world, observed.declared, name) for name in observed.view.factors}
+
+    def value(self, world: World, view: str, name: str) -> NDArray[Any]:
+        if name not in self._affected(world):
+            world = FACTUAL
+        key = (world, view, name)
         if key not in self._known:
-            self._known[key] = self._evaluate(view, name)
+            self._known[key] = self._evaluate(world, view, name)
         return self._known[key]
 
-    def _evaluate(self, view: str, name: str) -> NDArray[Any]:
+    def _affected_in(self, world: World) -> frozenset[str]:
+        """The factors whose values in a world differ from the factual ones."""
+        moving = [name for name in self.spec.factors if self._is_temporal(name)] if world.frame else []
+        return self.spec.descendants([*moving, *([world.do] if world.do else [])])
+
+    def _is_temporal(self, name: str) -> bool:
+        mechanism = find_mechanism(self.spec.factors[name].mechanism.name)
+        return mechanism is not None and mechanism.temporal
+
+    def _evaluate(self, world: World, view: str, name: str) -> NDArray[Any]:
+        factor = self.spec.factors[name]
         if view == SHARED:
-            return self._mechanism(name, noise=SHARED, parents=SHARED)
+            return self._draw(world, SHARED, SHARED, name, factor.mechanism)
         use = self.spec.views[view].factors.get(name)
         if use is None or use.role == "content":
-            return self.value(SHARED, name)
+            return self.value(world, SHARED, name)
         if use.role == "constant":
-            dtype = np.float64 if self.spec.factors[name].type == "continuous" else np.int64
-            return np.full(self.n, use.value, dtype=dtype)
-        return self._mechanism(name, noise=view if use.role == "private" else SHARED, parents=view)
+            return np.full(self.n, use.value, dtype=factor.dtype)
+        if use.role == "private":
+            return self._draw(world, view, view, name, use.mechanism or factor.mechanism)
+        value = self._draw(world, SHARED, view, name, factor.mechanism)
+        if use.change is None:
+            return value
+        u = self._noise(name, f"{view} change")
+        return self._apply(use.change, name, u, [Parent(factor, value)])
 
-    def _mechanism(self, name: str, *, noise: str, parents: str) -> NDArray[Any]:
-        factor = self.spec.factors[name]
-        use = factor.mechanism
-        u = uniforms(self.seed, self.split, name, noise, start=self.start, n=self.n)
-        known = [Parent(self.spec.factors[parent], self.value(parents, parent)) for parent in use.parents]
-        return MECHANISMS[use.name].function(u, known, factor, **use.parameters)
+    def _draw(self, world: World, noise: str, view: str, name: str, use: MechanismUse) -> NDArray[Any]:
+        """A factor's value by its mechanism, with the noise of one view and the parents of one view."""
+        if name == world.do:
+            return self._apply(MechanismUse(name="uniform"), name, self._noise(name, f"{noise} do"), [])
+        if world.frame and self._is_temporal(name):
+            before = self.value(World(world.do, world.frame - 1), view, name)
+            u = self._noise(name, f"{noise} frame {world.frame}")
+            return self._apply(use, name, u, [Parent(self.spec.factors[name], before)])
+        parents = [Parent(self.spec.factors[parent], self.value(world, view, parent)) for parent in use.parents]
+        return self._apply(use, name, self._noise(name, noise), parents)
+
+    def _noise(self, name: str, view: str) -> NDArray[np.float64]:
+        return uniforms(self.seed, self.split, name, view, start=self.start, n=self.n)
+
+    def _apply(self, use: MechanismUse, name: str, u: NDArray[np.float64], parents: list[Parent]) -> NDArray[Any]:
+        mechanism = find_mechanism(use.name)
+        if mechanism is None:
+            raise M3diError(
+                f"the mechanism {use.name!r} is not installed here",
+                where=f"factor {name!r} of spec {self.spec.name!r}",
+                next_step="install the package that registers it, or import the module that does",
+            )
+        return mechanism.function(u, parents, self.spec.factors[name], **use.parameters)
 
 
 def sample(spec: Spec, split: str, n: int, *, seed: int = 0, start: int = 0) -> Samples:
@@ -100,6 +157,7 @@ def sample(spec: Spec, split: str, n: int, *, seed: int = 0, start: int = 0) -> 
 
     Raises:
         UsageError: Unknown split, or a negative number.
+        M3diError: A mechanism of the spec is not installed.
     """
     if split not in SPLITS:
         raise UsageError(f"no split is called {split!r}", expected=", ".join(SPLITS))
@@ -107,7 +165,5 @@ def sample(spec: Spec, split: str, n: int, *, seed: int = 0, start: int = 0) -> 
         if number < 0:
             raise UsageError(f"{name} is negative", got=number, expected="0 or more")
     evaluation = _Evaluation(spec, split, seed, start, n)
-    views = {
-        view: {name: evaluation.value(view, name) for name in declared.factors} for view, declared in spec.views.items()
-    }
+    views = {name: evaluation.observe(observed) for name, observed in spec.observed.items()}
     return Samples(spec, split, seed, start, n, views)

@@ -15,10 +15,12 @@ import numpy as np
 import OpenEXR
 from mathutils import Vector as BlenderVector
 from numpy.typing import NDArray
+from scipy.spatial import ConvexHull
 
 from m3di.errors import M3diError
 from m3di.render.blender_mesh import builtin_mesh, user_mesh
 from m3di.render.camera import DATASET_CAMERA, SENSOR_MM, Camera
+from m3di.render.footprint import Lights, Rectangle, footprint
 from m3di.render.passes import Passes, render_passes
 from m3di.render.quality import Quality
 from m3di.render.scene import SceneValues
@@ -26,6 +28,7 @@ from m3di.render.user_shapes import UserShape
 
 LIGHTS = ("sun", "area", "spotlight")
 GROUNDS = {"plain": "ground", "checker": "ground_checker"}
+GROUND_SAMPLES = 16  # the ground alone has almost no noise: about 1e-4 of full radiance at most
 GPU_BACKENDS = ("OPTIX", "CUDA", "HIP", "ONEAPI", "METAL")
 
 
@@ -52,7 +55,10 @@ class BlenderScene:
         user_shapes: tuple[UserShape, ...] = (),
     ) -> None:
         self.quality = quality
+        self.camera = camera
         self._meshes: dict[str, Any] = {}
+        self._hulls: dict[str, NDArray[np.float64]] = {}
+        self._grounds: dict[tuple[str, str, float], tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
         self._user_shapes = {shape.name: shape for shape in user_shapes}
         with as_file(files("m3di.blender_scenes") / "scene.blend") as path, quiet():
             bpy.ops.wm.open_mainfile(filepath=str(path), use_scripts=False)
@@ -60,7 +66,8 @@ class BlenderScene:
             self._configure(size_px, n_threads)  # choosing a denoiser looks for GPUs, and prints
         place_camera(bpy.data.objects["camera"], camera)
         if gpu:
-            enable_gpu()
+            with quiet():  # back ends that are not there complain
+                enable_gpu()
             self.scene.cycles.device = "GPU"
         # On a memory file system where there is one: passes are written and read back at once.
         memory = Path("/dev/shm")
@@ -90,7 +97,6 @@ class BlenderScene:
         objects, materials = bpy.data.objects, bpy.data.materials
         thing = objects["object"]
         thing.data = self._mesh(values.shape)
-        thing.location = values.location_m
         thing.rotation_euler = values.rotation_rad
         material = materials[values.material]
         thing.material_slots[0].link = "OBJECT"
@@ -102,11 +108,12 @@ class BlenderScene:
         # `dimensions` follows the mesh and the scale, not the rotation: one number a shape.
         bpy.context.view_layer.update()
         longest_side_m = max(thing.dimensions)
+        thing.location = values.object_location_m(longest_side_m)
         objects["ground"].location.z = -longest_side_m
         spotlight = objects["spotlight"]
         spotlight.location = values.spotlight_location_m(longest_side_m)
         spotlight.data.color = values.spotlight_rgb
-        aim = BlenderVector(values.location_m) - spotlight.location
+        aim = BlenderVector(thing.location) - spotlight.location
         spotlight.rotation_euler = aim.to_track_quat("-Z", "Y").to_euler()
         self.scene.cycles.seed = values.seed
 
@@ -136,22 +143,102 @@ class BlenderScene:
         with quiet() as printed:
             self.apply(values)
             if self.quality.light_passes:
-                image = np.sum([self._render((light,)) for light in LIGHTS], axis=0)
+                image = np.sum([self._lit_by(light, values) for light in values.lights], axis=0)
             else:
-                image = self._render(LIGHTS)
+                image = self._render(values.lights)
         _check(printed, image)
         return image
 
-    def _render(self, lights: tuple[str, ...]) -> NDArray[np.float32]:
+    def _lit_by(self, light: str, values: SceneValues) -> NDArray[np.float32]:
+        """The image under one light."""
+        if not self.quality.reuse_ground:
+            return self._render((light,))
+        image = self._ground_under(light, values)
+        changed = footprint(light, self._hull_m(), self._ground_m, self._lights(), self.camera, len(image))
+        if not changed.is_empty:
+            image[changed.slices] = self._render((light,), changed)
+        return image
+
+    def _ground_under(self, light: str, values: SceneValues) -> NDArray[np.float32]:
+        """The picture of the ground alone. It is affine in the ground's colour; Cycles takes negative channels as 0."""
+        size_px = self.scene.render.resolution_x
+        if light == "spotlight":  # dark outside the pool of light, which is always rendered
+            return np.zeros((size_px, size_px, 3), dtype=np.float32)
+        key = (light, values.ground, round(self._ground_m, 4))
+        if key not in self._grounds:
+            black, white = (self._render_ground(light, values, channel) for channel in (0.0, 1.0))
+            self._grounds[key] = (white - black, black)
+        slope, black = self._grounds[key]
+        return slope * np.maximum(np.array(values.ground_rgb, dtype=np.float32), 0.0) + black
+
+    def _render_ground(self, light: str, values: SceneValues, channel: float) -> NDArray[np.float32]:
+        cycles, thing = self.scene.cycles, bpy.data.objects["object"]
+        ground = bpy.data.materials[GROUNDS[values.ground]]
+        before = (cycles.samples, cycles.use_adaptive_sampling, cycles.seed)
+        _set_color(ground, (channel, channel, channel))
+        thing.hide_render = True
+        # The same seed whichever image comes first: every worker has the same pictures.
+        cycles.samples, cycles.use_adaptive_sampling, cycles.seed = GROUND_SAMPLES, False, 0
+        try:
+            return self._render((light,))
+        finally:
+            cycles.samples, cycles.use_adaptive_sampling, cycles.seed = before
+            thing.hide_render = False
+            _set_color(ground, values.ground_rgb)
+
+    @property
+    def _ground_m(self) -> float:
+        return float(bpy.data.objects["ground"].location.z)
+
+    def _hull_m(self) -> NDArray[np.float64]:
+        """Corners of the object's convex hull, in the world."""
+        thing = bpy.data.objects["object"]
+        mesh = thing.data
+        if mesh.name not in self._hulls:
+            vertices = np.empty(3 * len(mesh.vertices), dtype=np.float32)
+            mesh.vertices.foreach_get("co", vertices)
+            points = vertices.reshape(-1, 3).astype(np.float64)
+            self._hulls[mesh.name] = points[ConvexHull(points).vertices]
+        bpy.context.view_layer.update()
+        matrix = np.array(thing.matrix_world)
+        return self._hulls[mesh.name] @ matrix[:3, :3].T + matrix[:3, 3]
+
+    def _lights(self) -> Lights:
+        sun, area, spotlight = (bpy.data.objects[name] for name in LIGHTS)
+        half = area.data.size / 2.0
+        corners = np.array([(x, y, 0.0) for x in (-half, half) for y in (-half, half)]) + np.array(area.location)
+        return Lights(
+            sun_angle_rad=sun.data.angle,
+            area_corners_m=corners,
+            spotlight_m=np.array(spotlight.location),
+            spotlight_aim_m=np.array(bpy.data.objects["object"].location),
+            spotlight_radius_m=spotlight.data.shadow_soft_size,
+            spotlight_angle_rad=spotlight.data.spot_size,
+        )
+
+    def _render(self, lights: tuple[str, ...], part: Rectangle | None = None) -> NDArray[np.float32]:
+        """Render the scene, or a part of the image: float32 [height, width, 3]."""
         for name in LIGHTS:
             bpy.data.objects[name].hide_render = name not in lights
         path = Path(self._folder.name) / "pass.exr"
         self.scene.render.filepath = str(path)
+        self._crop(part)
         bpy.ops.render.render(write_still=True)
         with OpenEXR.File(str(path)) as exr:
             pixels: NDArray[np.float32] = np.array(exr.channels()["RGB"].pixels, dtype=np.float32)
         path.unlink()
         return pixels
+
+    def _crop(self, part: Rectangle | None) -> None:
+        render = self.scene.render
+        render.use_border = render.use_crop_to_border = part is not None
+        if part is not None:
+            size_px = render.resolution_x
+            inside = 0.01  # of a pixel: Blender may round either way
+            render.border_min_x = (part.left + inside) / size_px
+            render.border_max_x = (part.right + inside) / size_px
+            render.border_min_y = (size_px - part.bottom + inside) / size_px
+            render.border_max_y = (size_px - part.top + inside) / size_px
 
 
 def _check(printed: list[str], image: NDArray[np.float32]) -> None:

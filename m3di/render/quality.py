@@ -16,6 +16,8 @@ class Quality:
         light_passes: Render each light alone and sum the passes in linear light. Light transport is direct
             only, so lights add; alone, a light has no noise from the choice of a light.
         denoise: OpenImageDenoise with albedo and normal guides.
+        reuse_ground: With `light_passes`, render only the rectangle that the object and the spotlight change; the
+            rest of the ground comes from one picture of it. What is rendered is the same, bit for bit.
     """
 
     max_samples: int
@@ -23,11 +25,12 @@ class Quality:
     noise_threshold: float
     light_passes: bool
     denoise: bool
+    reuse_ground: bool = False
 
 
 QUALITIES: dict[str, Quality] = {
     # The published settings.
     "paper": Quality(512, 0, 0.0, light_passes=False, denoise=True),
-    "standard": Quality(256, 8, 0.01, light_passes=True, denoise=False),
-    "draft": Quality(64, 8, 0.1, light_passes=True, denoise=False),
+    "standard": Quality(256, 8, 0.01, light_passes=True, denoise=False, reuse_ground=True),
+    "draft": Quality(64, 8, 0.1, light_passes=True, denoise=False, reuse_ground=True),
 }

@@ -17,6 +17,7 @@ LONGEST_SIDE = 2.8
 """Longest side of every shape's bounding box before the scene scales it, Blender units."""
 SPOTLIGHT_RADIUS_M = 4.0
 SPOTLIGHT_CLEARANCE_M = 6.0
+GREY = 0.5
 CHECKER_SIDE_M = 1.5
 CHECKER_SHADE = 0.35
 """Base colour of the dark squares of a checkered ground, as a part of that of the light ones."""
@@ -29,13 +30,15 @@ class SceneValues:
     Attributes:
         shape: Name of the object's mesh.
         material: Name of the object's material: `rubber`, `metal` or `crystal`.
-        location_m: Centre of the object.
+        location_m: Centre of the object, before it is raised.
         rotation_rad: Euler angles in XYZ order.
         object_rgb: Base colour of the object, linear RGB.
         spotlight_rgb: Colour of the spotlight, linear RGB; a channel may exceed 1 (see `hsv_to_rgb`).
         ground_rgb: Base colour of the ground, linear RGB.
         spotlight_angle_rad: Where the spotlight stands on its circle; 0 is to the right, pi/2 towards the camera.
         seed: Seed of the sampling noise.
+        raised_sides: How far z = 0 lies above the scene's origin, in longest sides of the object.
+        lights: The lights that are on.
         ground: `plain` or `checker`.
     """
 
@@ -49,6 +52,13 @@ class SceneValues:
     spotlight_angle_rad: float
     seed: int
     ground: str = "plain"
+    raised_sides: float = 0.0
+    lights: tuple[str, ...] = ("sun", "area", "spotlight")
+
+    def object_location_m(self, longest_side_m: float) -> Vector:
+        """Where the object's centre is, given the longest side of the unrotated, scaled object."""
+        x, y, z = self.location_m
+        return x, y, z + self.raised_sides * longest_side_m
 
     def spotlight_location_m(self, longest_side_m: float) -> Vector:
         """Where the spotlight stands, given the longest side of the unrotated, scaled object."""
@@ -69,26 +79,31 @@ def scene_values(spec: Spec, view: View, raw: Mapping[str, float]) -> SceneValue
         raw: Raw value of every factor that the view sees.
 
     Returns:
-        The scene values; a factor that the view does not see takes the value 0 of its unit.
+        The scene values. A factor that the view does not see takes the value 0 of its unit; a colour, white for the
+        spotlight and grey for surfaces.
     """
 
     def physical(name: str) -> float:
         return float(spec.factors[name].physical(raw[name])) if name in raw else 0.0
 
-    def rgb(name: str) -> Vector:
+    def rgb(name: str, otherwise: float) -> Vector:
+        if name not in raw:
+            return otherwise, otherwise, otherwise
         factor = spec.factors[name]
         red, green, blue = hsv_to_rgb(physical(name), factor.saturation, 1.0, wheel=factor.wheel)
         return float(red), float(green), float(blue)
 
     return SceneValues(
-        shape=spec.factors["object_shape"].value_name(raw["object_shape"]),
+        shape=view.shape or spec.factors["object_shape"].value_name(raw["object_shape"]),
         material=view.material,
         location_m=(physical("object_ypos"), physical("object_xpos"), physical("object_zpos")),
         rotation_rad=(physical("object_alpharot"), physical("object_betarot"), physical("object_gammarot")),
-        object_rgb=rgb("object_color"),
-        spotlight_rgb=rgb("spotlight_color"),
-        ground_rgb=rgb("background_color"),
+        object_rgb=rgb("object_color", GREY),
+        spotlight_rgb=rgb("spotlight_color", 1.0),
+        ground_rgb=rgb("background_color", GREY),
         spotlight_angle_rad=physical("spotlight_pos"),
         seed=int(raw.get("render_seed", 0)),
+        raised_sides=view.raised,
+        lights=view.lights,
         ground=view.ground,
     )

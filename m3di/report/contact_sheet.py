@@ -121,12 +121,12 @@ def _wrapped(pieces: list[str], separator: str, font: Font, width_px: int) -> li
 
 
 def _latents(samples: Samples, row: int) -> list[str]:
-    """Every factor that some view sees, once: by name where it has names, else the raw number."""
-    shown: dict[str, str] = {}
+    """Every factor that some view sees, by name or as raw number; all views' values where they differ."""
+    shown: dict[str, list[str]] = {}
     for factors in samples.views.values():
         for name, values in factors.items():
             factor = samples.spec.factors[name]
-            if factor.kind == "seed" or name in shown:
-                continue
-            shown[name] = factor.value_name(values[row]) if factor.type == "categorical" else f"{values[row]:.2f}"
-    return [f"{name} {value}" for name, value in shown.items()]
+            if factor.kind != "seed":
+                text = factor.value_name(values[row]) if factor.type == "categorical" else f"{values[row]:.2f}"
+                shown.setdefault(name, []).append(text)
+    return [f"{name} {' / '.join(texts if len(set(texts)) > 1 else texts[:1])}" for name, texts in shown.items()]

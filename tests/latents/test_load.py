@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from m3di.errors import UsageError
-from m3di.latents import load_spec, parse_spec, spec_from_dict, spec_names
+from m3di.errors import M3diError, UsageError
+from m3di.latents import load_spec, parse_spec, plain_spec, sample, spec_from_dict, spec_names, to_yaml
 
 GOOD = """
 name: small
@@ -13,7 +13,7 @@ factors:
   a: {type: categorical, kind: label, values: [x, y]}
   b: {type: continuous, kind: angle, range: [0, 1]}
 views:
-  image: {modality: image, factors: {a: content, b: {role: constant, value: 0.5}}}
+  image: {modality: image, shape: teapot, factors: {a: content, b: {role: constant, value: 0.5}}}
 splits: {train: 10}
 """
 
@@ -24,10 +24,11 @@ def test_builtin_specs_load() -> None:
         assert load_spec(name).name == name
 
 
-def test_a_spec_survives_its_plain_form() -> None:
-    spec = load_spec("m3di")
-    plain = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
-    assert spec_from_dict(plain, where="test") == spec
+@pytest.mark.parametrize("name", spec_names())
+def test_a_spec_survives_its_plain_form(name: str) -> None:
+    spec = load_spec(name)
+    assert spec_from_dict(plain_spec(spec), where="test") == spec
+    assert parse_spec(to_yaml(spec), where="test") == spec
 
 
 def test_a_file(tmp_path: Path) -> None:
@@ -55,17 +56,76 @@ def test_missing_file() -> None:
         ("range: [0, 1]", "range: [1, 0]", "least < greatest"),
         ("range: [0, 1]", "physical: [1], range: [0, 1]", "`physical` needs 2 numbers, got 1"),
         ("value: 0.5", "value: 1.5", r"views\.image\.factors\.b: 1\.5 is outside \[0\.0, 1\.0\]"),
-        (", value: 0.5", "", "`value` belongs to the role `constant`"),
+        (", value: 0.5", "", "the role `constant` needs `value`"),
         ("{a: content", "{aa: content", "no factor is called 'aa'; did you mean 'a'"),
         ("{modality: image", "{modality: image, template: m3di", "`template` belongs to the modality `text`"),
-        ("{modality: image,", "{modality: text, template: m3dd,", r"template: no caption template is called 'm3dd'"),
-        ("{modality: image,", "{modality: text, template: m3di,", "reads 'object_shape', which the view does not see"),
-        ("{modality: image,", "{modality: text, template: m3di,", "a text view needs the factor 'text_phrasing'"),
+        (
+            "{modality: image, shape",
+            "{modality: text, template: m3di, shape",
+            "`shape` belongs to the modality `image`",
+        ),
+        ("shape: teapot, ", "", "an image view needs `shape` or the factor `object_shape`"),
+        ("shape: teapot", "shape: teapot, lights: []", "`lights` is empty"),
+        ("shape: teapot", "shape: teapot, ligths: [sun]", "ligths: unknown key; did you mean 'lights'"),
+        ("image: {", "my-image: {", "views.my-image: a name is letters, digits and _"),
+        ("  a: {type", "  1a: {type", "factors.1a: a name is letters, digits and _"),
+        ("values: [x, y]", "values: [x, x]", "names a value twice"),
+        (
+            "type: continuous, kind: angle, range: [0, 1]",
+            "type: integer, kind: angle",
+            "an integer factor needs `range`",
+        ),
+        ("range: [0, 1]", "physical: [0, 1]", "`physical` needs `range`"),
+        ("kind: angle, range: [0, 1]", "kind: angle", "uniform needs a factor with `range`"),
+        ("a: content", "a: {role: content, change: {name: perturb, probability: 1}}", "`change` belongs to the role"),
+        ("a: content", "a: {role: style, change: {name: perturb}}", r"factors\.a\.change: probability: Field required"),
+        (
+            "a: content",
+            "a: {role: style, change: {name: perturb, parents: [b], probability: 1}}",
+            "leave `parents` out",
+        ),
+        ("a: content", "a: {role: private, mechanism: {name: unifrom}}", "did you mean 'uniform'"),
+        ("splits:", "pairs: {counterfactual: [c]}\nsplits:", "pairs.counterfactual: no factor is called 'c'"),
+        ("splits:", "pairs: {counterfactual: [b]}\nsplits:", "pairs.counterfactual: 'b' is constant in every view"),
+        ("splits:", "pairs: {counterfactual: [a]}\nsequence: {length: 2}\nsplits:", "pairs: not together with"),
+        ("splits:", "sequence: {length: 1}\nsplits:", r"sequence\.length: .*greater than or equal to 2"),
+        (
+            "values: [x, y]",
+            "values: [x, y], mechanism: {name: categorical, weights: [1, 2, 3]}",
+            "2 weights are needed",
+        ),
+        ("values: [x, y]", "values: [x, y], mechanism: {name: table, rows: [[1]]}", r"weights of shape \(2,\)"),
+        (
+            "range: [0, 1]",
+            "range: [0, 1], mechanism: {name: affine, parents: [a], weights: [2]}",
+            "their sum at most 1",
+        ),
+        (
+            "range: [0, 1]",
+            "range: [0, 1], mechanism: {name: linear_gaussian, parents: [a], weights: [], std: 1}",
+            "1 weights are needed",
+        ),
+        (
+            "{modality: image, shape: teapot,",
+            "{modality: text, template: m3dd,",
+            r"views\.image\.template: no caption template is called 'm3dd'",
+        ),
+        (
+            "{modality: image, shape: teapot,",
+            "{modality: text, template: m3di,",
+            "template 'm3di' reads 'object_shape', which the view does not see",
+        ),
         ("range: [0, 1]", "range: [0, 1], mechanism: {name: binnd, parents: [a]}", "did you mean 'binned'"),
         ("range: [0, 1]", "range: [0, 1], mechanism: {name: binned}", "binned takes 1 parents, got 0"),
         ("range: [0, 1]", "range: [0, 1], mechanism: {name: binned, parents: [aa]}", "no factor is called 'aa'"),
         ("range: [0, 1]", "range: [0, 1], mechanism: {name: nearest_color, parents: [a, a]}", "gives no continuous"),
-        ("range: [0, 1]", "range: [0, 1], mechanism: {name: binned, parents: [b]}", "a cycle: b -> b"),
+        (
+            "range: [0, 1]",
+            "range: [0, 1], mechanism: {name: binned, parents: [b]}",
+            "binned takes no continuous parent, 'b' is one",
+        ),
+        ("range: [0, 1]", "range: [0, 1], mechanism: {name: affine, parents: [b], weights: [1]}", "a cycle: b -> b"),
+        ("a: content", "a: {role: content, value: 1}", "`value` belongs to the role `constant`"),
         (
             "range: [0, 1]",
             "range: [0, 1], mechanism: {name: binned, parents: [a], strength: 2}",
@@ -91,13 +151,50 @@ def test_all_problems_in_one_report() -> None:
     assert error.value.exit_code == 2
 
 
-def test_phrasings_must_be_those_of_the_template() -> None:
-    plain = load_spec("m3di").model_dump(mode="json", by_alias=True, exclude_none=True)
-    plain["factors"]["text_phrasing"]["values"] = ["sits", "shows"]
-    with pytest.raises(
-        UsageError, match=r"factors\.text_phrasing: template 'm3di' has the phrasings sits, shows, colored"
-    ):
+def test_choices_must_be_those_of_the_template() -> None:
+    with pytest.raises(UsageError, match=r"factors\.text_phrasing: template 'm3di' has sits, shows, .*, not sings"):
+        parse_spec(
+            "{extends: m3di, factors: {text_phrasing: {type: categorical, kind: label, values: [sits, sings]}}}",
+            where="test",
+        )
+    with pytest.raises(UsageError, match=r"views\.text: mentions: no clause is called 'grund'; did you mean 'ground'"):
+        parse_spec(
+            "{extends: m3di, views: {text: {template: detailed, mentions: {grund: 0.1}}}}",
+            where="test",
+        )
+
+
+def test_extends(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text(GOOD)
+    own = tmp_path / "own.yaml"
+    own.write_text(
+        "{extends: base.yaml, name: own, factors: {b: null, a: {values: [x, y, z]}}, "
+        "views: {image: {factors: {b: null}}}}"
+    )
+    spec = load_spec(own)
+    assert (spec.name, list(spec.factors), spec.factors["a"].names) == ("own", ["a"], ("x", "y", "z"))
+    assert spec.views["image"].factors["a"].role == "content"
+    own.write_text("{extends: own.yaml}")
+    with pytest.raises(UsageError, match="extends itself"):
+        load_spec(own)
+
+
+def test_a_mechanism_replaces_the_other_whole_or_is_shifted() -> None:
+    replaced = parse_spec("{extends: m3di, factors: {object_color: {mechanism: {name: uniform}}}}", where="test")
+    assert replaced.factors["object_color"].mechanism.parents == ()
+    shifted = parse_spec("{extends: m3di, factors: {object_color: {mechanism: {strength: 0.5}}}}", where="test")
+    assert shifted.factors["object_color"].mechanism.parents == ("object_xpos",)
+    assert shifted.factors["object_color"].mechanism.parameters == {"strength": 0.5}
+
+
+def test_a_stored_spec_needs_no_mechanism_installed() -> None:
+    plain = plain_spec(load_spec("m3di"))
+    plain["factors"]["object_color"]["mechanism"]["name"] = "mechanism_of_a_package_that_is_not_here"
+    with pytest.raises(UsageError, match="no mechanism is called"):
         spec_from_dict(plain, where="test")
+    spec = spec_from_dict(plain, where="test", stored=True)
+    with pytest.raises(M3diError, match=r"mechanism 'mechanism_of_.*' is not installed here"):
+        sample(spec, "train", 1)
 
 
 @pytest.mark.parametrize(("text", "message"), [("a: [", "not valid YAML"), ("- 1", "not a mapping")])

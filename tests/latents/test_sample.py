@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from m3di.errors import UsageError
-from m3di.latents import Samples, Spec, palette, parse_spec, sample
+from m3di.latents import SPLITS, Samples, Spec, load_spec, palette, parse_spec, sample, spec_names
 
 N = 20_000
 
@@ -77,6 +79,21 @@ def test_a_sample_depends_on_its_index_only(spec: Spec, drawn: Samples) -> None:
             np.testing.assert_array_equal(values, drawn.views[view][name][1003:1020])
 
 
+@settings(deadline=None, max_examples=40)
+@given(
+    name=st.sampled_from(spec_names()),
+    split=st.sampled_from(SPLITS),
+    start=st.integers(0, 70),
+    n=st.integers(0, 30),
+)
+def test_any_shard_of_any_spec_is_part_of_the_whole(name: str, split: str, start: int, n: int) -> None:
+    spec = load_spec(name)
+    whole, part = sample(spec, split, 100, seed=5), sample(spec, split, n, seed=5, start=start)
+    for view, factors in part.views.items():
+        for factor, values in factors.items():
+            np.testing.assert_array_equal(values, whole.views[view][factor][start : start + n])
+
+
 def test_splits_and_seeds_differ(spec: Spec, drawn: Samples) -> None:
     for other in (sample(spec, "val", N, seed=1), sample(spec, "train", N, seed=2)):
         assert not np.isin(other.views["image"]["object_alpharot"], drawn.views["image"]["object_alpharot"]).any()
@@ -101,8 +118,8 @@ factors:
     range: [0, 1]
     mechanism: {name: binned, parents: [a], strength: STRENGTH}
 views:
-  one: {modality: image, factors: {a: private, b: style}}
-  two: {modality: image, factors: {a: private, b: content}}
+  one: {modality: image, shape: cow, factors: {a: private, b: style}}
+  two: {modality: image, shape: cow, factors: {a: private, b: content}}
 splits: {train: 1}
 """
 

@@ -1,0 +1,201 @@
+"""What the graph itself leaks: how well each factor can be predicted from the content block alone.
+
+A probe's score must be read against this: a style factor that depends on content is predictable from an encoding
+that holds nothing but content.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from m3di.latents.factor import Factor, MechanismUse
+from m3di.latents.mechanisms import Parent, find_mechanism
+from m3di.latents.sample import Samples, sample
+from m3di.latents.spec import Spec
+
+GRID = 4096  # midpoints of the noise interval for exact conditional distributions
+MAX_CELLS = 2000  # more joint values of categorical content than this are treated like numbers
+N_NEIGHBOURS = 32
+
+
+@dataclass(frozen=True)
+class Bound:
+    """How well a factor can be predicted from the content block.
+
+    Attributes:
+        view: The view that sees the factor.
+        factor: Its name.
+        role: Its role in the view.
+        metric: `r2` for numbers, `accuracy` for labels.
+        value: The best score that any predictor can reach.
+        chance: The score of the best constant prediction.
+        method: `exact`, or `monte carlo`.
+    """
+
+    view: str
+    factor: str
+    role: str
+    metric: Literal["r2", "accuracy"]
+    value: float
+    chance: float
+    method: Literal["exact", "monte carlo"]
+
+
+def content_block(spec: Spec) -> frozenset[str]:
+    """The factors that some view uses as content."""
+    return frozenset(
+        name for view in spec.views.values() for name, use in view.factors.items() if use.role == "content"
+    )
+
+
+def bounds(spec: Spec, *, n: int = 100_000, seed: int = 0) -> list[Bound]:
+    """The bound of every factor of every observed view.
+
+    Exact where the factor is content, constant, independent of content, or a function of categorical content
+    without parents and one noise; estimated on `n` samples elsewhere, by the mean within each value of the content,
+    or over nearest neighbours where the content has numbers.
+
+    Args:
+        spec: The spec.
+        n: Samples of the estimate.
+        seed: Their seed.
+    """
+    content = content_block(spec)
+    drawn = sample(spec, "train", n, seed=seed)
+    predictor = _Predictor(spec, content, drawn)
+    return [
+        _bound(spec, content, predictor, drawn, view, name)
+        for view, factors in drawn.views.items()
+        for name in factors
+        if spec.factors[name].kind != "seed"
+    ]
+
+
+def _bound(spec: Spec, content: frozenset[str], predictor: _Predictor, drawn: Samples, view: str, name: str) -> Bound:
+    factor, observed = spec.factors[name], spec.observed[view]
+    use = observed.view.factors[name]
+    metric: Literal["r2", "accuracy"] = "accuracy" if factor.type == "categorical" else "r2"
+    raw = drawn.views[view][name]
+    chance = 0.0 if metric == "r2" else _largest_share(raw)
+
+    def bound(value: float, chance: float, method: Literal["exact", "monte carlo"]) -> Bound:
+        return Bound(view, name, use.role, metric, value, chance, method)
+
+    factual = observed.do is None and observed.frame == 0
+    if use.role == "constant" or (use.role == "content" and factual):
+        return bound(1.0, 1.0 if use.role == "constant" else chance, "exact")
+    if not spec.ancestors([name]) & spec.ancestors(content):
+        return bound(chance, chance, "exact")
+    if factual and use.change is None and use.mechanism is None:
+        exact = _exact(spec, content, view, name)
+        if exact is not None:
+            return bound(exact[0], exact[1], "exact")
+    return bound(predictor.score(raw, metric), chance, "monte carlo")
+
+
+def _exact(spec: Spec, content: frozenset[str], view: str, name: str) -> tuple[float, float] | None:
+    """Score and chance, where every parent is categorical content without parents of its own; else None."""
+    factor, use = spec.factors[name], spec.factors[name].mechanism
+    mechanism = find_mechanism(use.name)
+    if mechanism is None or mechanism.temporal or not use.parents or not content.issuperset(use.parents):
+        return None
+    parents = [spec.factors[parent] for parent in use.parents]
+    if any(parent.type != "categorical" or parent.mechanism.parents for parent in parents):
+        return None
+    noise = (np.arange(GRID) + 0.5) / GRID
+    shares, distributions = [], []
+    for values in itertools.product(*(range(parent.n) for parent in parents)):
+        known = [Parent(parent, np.full(GRID, value)) for parent, value in zip(parents, values, strict=True)]
+        distributions.append(mechanism.function(noise, known, factor, **use.parameters))
+        shares.append(np.prod([_share(parent, value) for parent, value in zip(parents, values, strict=True)]))
+    weights = np.array(shares) / np.sum(shares)
+    if factor.type == "categorical":
+        tables = np.stack([np.bincount(each, minlength=factor.n) / GRID for each in distributions])
+        return float(weights @ tables.max(axis=1)), float((weights @ tables).max())
+    means = np.array([each.mean() for each in distributions])
+    within = float(weights @ np.array([each.var() + 1.0 / 12.0 * _step(each) for each in distributions]))
+    between = float(weights @ means**2 - (weights @ means) ** 2)
+    return between / (between + within), 0.0
+
+
+def _step(values: NDArray[np.float64]) -> float:
+    """Mean square of the grid's steps: the variance within a midpoint's interval, which the grid itself leaves out."""
+    return float(np.mean(np.square(np.gradient(values))))
+
+
+def _share(factor: Factor, value: int) -> float:
+    """Probability of a value of a categorical factor without parents."""
+    use: MechanismUse = factor.mechanism
+    mechanism = find_mechanism(use.name)
+    if mechanism is None:
+        return 1.0 / factor.n
+    noise = (np.arange(GRID * factor.n) + 0.5) / (GRID * factor.n)
+    return float(np.mean(mechanism.function(noise, [], factor, **use.parameters) == value))
+
+
+def _largest_share(raw: NDArray[Any]) -> float:
+    _, counts = np.unique(raw, return_counts=True)
+    return float(counts.max() / len(raw))
+
+
+class _Predictor:
+    """Predicts from content: the mean (or the most frequent value) among samples with equal or near content."""
+
+    def __init__(self, spec: Spec, content: frozenset[str], drawn: Samples) -> None:
+        columns, cells, n_cells = [], np.zeros(drawn.n, dtype=np.int64), 1
+        for name in sorted(content):
+            view = next(each for each, observed in spec.observed.items() if name in observed.view.factors)
+            factor, raw = spec.factors[name], drawn.views[view][name]
+            if factor.type == "categorical":
+                cells = cells * factor.n + raw
+                n_cells *= factor.n
+            columns.append(factor.to_unit(raw) if np.isfinite(factor.bounds).all() else raw / raw.std())
+        numbers = any(spec.factors[name].type != "categorical" for name in content)
+        self.cells = None if numbers or n_cells > MAX_CELLS else cells
+        self.points = np.stack(columns, axis=1) if columns else np.zeros((drawn.n, 1))
+
+    def score(self, raw: NDArray[Any], metric: str) -> float:
+        groups = self._groups() if self.cells is None else None
+        half = len(raw) // 2
+        if metric == "accuracy":
+            predicted = self._vote(raw, half, groups)
+            return float(np.mean(predicted == raw[half:]))
+        predicted = self._mean(raw.astype(np.float64), half, groups)
+        target = raw[half:].astype(np.float64)
+        residual = np.mean((target - predicted) ** 2)
+        return float(max(0.0, 1.0 - residual / max(target.var(), 1e-300)))
+
+    def _groups(self) -> NDArray[np.int64]:
+        half = len(self.points) // 2
+        _, neighbours = cKDTree(self.points[:half]).query(self.points[half:], k=N_NEIGHBOURS, workers=1)
+        return np.asarray(neighbours, dtype=np.int64)
+
+    def _mean(self, raw: NDArray[np.float64], half: int, groups: NDArray[np.int64] | None) -> NDArray[np.float64]:
+        if groups is not None:
+            return np.asarray(raw[groups].mean(axis=1))
+        cells = self._cells()
+        count = np.bincount(cells[:half], minlength=cells.max() + 1)
+        total = np.bincount(cells[:half], weights=raw[:half], minlength=cells.max() + 1)
+        means = np.where(count > 0, total / np.maximum(count, 1), raw[:half].mean())
+        return np.asarray(means[cells[half:]])
+
+    def _vote(self, raw: NDArray[Any], half: int, groups: NDArray[np.int64] | None) -> NDArray[Any]:
+        values, index = np.unique(raw, return_inverse=True)
+        if groups is not None:
+            votes = np.sort(index[groups], axis=1)
+            return values[np.array([np.bincount(row).argmax() for row in votes])]
+        cells = self._cells()
+        table = np.zeros((cells.max() + 1, len(values)), dtype=np.int64)
+        np.add.at(table, (cells[:half], index[:half]), 1)
+        return values[table.argmax(axis=1)[cells[half:]]]
+
+    def _cells(self) -> NDArray[np.int64]:
+        if self.cells is None:
+            raise RuntimeError("content has numbers")
+        return self.cells

@@ -1,0 +1,190 @@
+"""Caption templates: several phrasings of the same facts, with synonyms, optional clauses and a lexicon.
+
+A template is a YAML file (see `templates/README.md`). Its phrasings are Jinja2; factors come in as words, synonyms as
+`words.NAME`, optional clauses as the truth values `clauses.NAME`. Every choice (phrasing, synonym, clause) is a
+factor of its own in the spec, named after the view: `text_phrasing`, `text_word_NAME`, `text_clause_NAME`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import jinja2.meta
+import numpy as np
+import yaml
+from jinja2.sandbox import SandboxedEnvironment
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+
+from m3di.errors import UsageError, near_match
+from m3di.latents.factor import Factor
+
+NAMESPACES = ("words", "clauses")
+BARE = "word"  # the form in which a value appears when no form is asked for
+
+
+@dataclass(frozen=True)
+class Word:
+    """A value in words: the text itself, and its other forms by name."""
+
+    text: str
+    forms: dict[str, str]
+
+
+class Phrasing(BaseModel):
+    """One phrasing: its Jinja2 source, and the factors without which it is not used."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    text: str
+    requires: tuple[str, ...] = ()
+
+
+class Template(BaseModel):
+    """A caption template.
+
+    Attributes:
+        name: Its name.
+        language: Language of the captions; `en` knows the form `a` (noun with its article) of any word.
+        reads: Kind of each factor that some phrasing reads.
+        words: Synonyms by name.
+        clauses: Names of the optional clauses.
+        lexicon: For each factor, for each form, the text of each value. The form `word` is the text itself; `bins`
+            lists the words of a number, whose range they divide evenly.
+        phrasings: Phrasings by name.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    language: str = "en"
+    reads: dict[str, str]
+    words: dict[str, tuple[str, ...]] = {}
+    clauses: tuple[str, ...] = ()
+    lexicon: dict[str, dict[str, Any]] = {}
+    phrasings: dict[str, Phrasing]
+
+    @field_validator("phrasings", mode="before")
+    @classmethod
+    def _plain_text(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return {name: {"text": each} if isinstance(each, str) else each for name, each in value.items()}
+
+    def usable(self, seen: frozenset[str]) -> tuple[str, ...]:
+        """Names of the phrasings whose required factors are all seen."""
+        return tuple(name for name, each in self.phrasings.items() if seen.issuperset(each.requires))
+
+    def reads_of(self, phrasing: str) -> frozenset[str]:
+        """The factors that a phrasing reads."""
+        return _variables(self.phrasings[phrasing].text) - set(NAMESPACES)
+
+    def vocabulary(self, name: str, factor: Factor) -> tuple[Word, ...]:
+        """The word of each value of a factor, or of each bin of a number.
+
+        Raises:
+            UsageError: The lexicon lacks a value, or the number has no bins.
+        """
+        entry = dict(self.lexicon.get(name, {}))
+        bins = entry.pop("bins", None)
+        if bins is None and factor.type != "categorical":
+            raise UsageError(f"template {self.name!r} has no `bins` to put the number {name!r} into words")
+        values = tuple(bins) if bins is not None else factor.names
+        missing = [f"{form} of {value!r}" for form, texts in entry.items() for value in values if value not in texts]
+        if missing:
+            raise UsageError(f"template {self.name!r} has no words in {name!r} for {', '.join(missing)}")
+        found = []
+        for value in values:
+            forms = {form: str(texts[value]) for form, texts in entry.items()}
+            text = forms.get(BARE, value)
+            if self.language == "en":
+                forms.setdefault("a", f"{'an' if text[0] in 'aeiou' else 'a'} {text}")
+            found.append(Word(text, forms))
+        return tuple(found)
+
+    def render(self, phrasing: str, context: dict[str, Any]) -> str:
+        """One phrasing, rendered; white space is folded."""
+        return " ".join(_environment().from_string(self.phrasings[phrasing].text).render(context).split())
+
+
+def word_index(factor: Factor, raw: NDArray[Any], n_words: int) -> NDArray[np.int64]:
+    """Which word of `Template.vocabulary` belongs to each raw value [n]."""
+    if factor.type == "categorical":
+        return np.asarray(raw, dtype=np.int64)
+    return np.clip((factor.to_unit(raw) * n_words).astype(np.int64), 0, n_words - 1)
+
+
+@cache
+def _environment() -> SandboxedEnvironment:
+    return SandboxedEnvironment(undefined=jinja2.StrictUndefined, autoescape=False)
+
+
+@cache
+def _variables(source: str) -> frozenset[str]:
+    return frozenset(jinja2.meta.find_undeclared_variables(_environment().parse(source)))
+
+
+def template_names() -> list[str]:
+    """Names of the built-in templates."""
+    found = (entry.name for entry in files("m3di.templates").iterdir())
+    return sorted(name.removesuffix(".yaml") for name in found if name.endswith(".yaml"))
+
+
+@cache
+def load_template(name: str) -> Template:
+    """The built-in template with this name, or the one in a file whose name ends in `.yaml` or `.yml`.
+
+    Raises:
+        UsageError: There is none, or the file is no valid template.
+    """
+    if name.endswith((".yaml", ".yml")):
+        path = Path(name)
+        if not path.is_file():
+            raise UsageError("there is no such caption template", where=name, next_step="check the path in the spec")
+        return parse_template(path.read_text(encoding="utf-8"), where=name)
+    known = template_names()
+    if name not in known:
+        near = near_match(name, known)
+        raise UsageError(
+            f"no caption template is called {name!r}",
+            expected=f"{', '.join(known)}, or the path of a .yaml file",
+            next_step=f"did you mean {near!r}?" if near else None,
+        )
+    return parse_template((files("m3di.templates") / f"{name}.yaml").read_text(encoding="utf-8"), where=name)
+
+
+def parse_template(text: str, *, where: str) -> Template:
+    """Validate the text of a template file.
+
+    Raises:
+        UsageError: It is no valid template; the message holds every problem with its place.
+    """
+    try:
+        template = Template.model_validate(yaml.safe_load(text))
+        problems = list(_problems(template))
+    except yaml.YAMLError as error:
+        problems = [f"not valid YAML: {error}"]
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+    if problems:
+        listed = "".join(f"\n  - {problem}" for problem in problems)
+        raise UsageError(f"the caption template has problems:{listed}", where=where)
+    return template
+
+
+def _problems(template: Template) -> list[str]:
+    problems = []
+    for name, phrasing in template.phrasings.items():
+        try:
+            unknown = _variables(phrasing.text) - set(template.reads) - set(NAMESPACES)
+        except jinja2.TemplateSyntaxError as error:
+            problems.append(f"phrasings.{name}: {error}")
+            continue
+        problems += [f"phrasings.{name}: reads {each!r}, which is not in `reads`" for each in sorted(unknown)]
+    forms = {form for entry in template.lexicon.values() for form in entry if form != "bins"}
+    problems += [f"lexicon: a form cannot be called {form!r}" for form in sorted(forms) if hasattr(str, form)]
+    problems += [f"words.{name}: needs two or more" for name, each in template.words.items() if len(set(each)) < 2]
+    return problems

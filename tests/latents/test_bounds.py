@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from m3di.latents import Bound, bounds, load_spec, parse_spec
+
+
+def by_name(name: str, view: str, factor: str, **options: int) -> Bound:
+    (found,) = [each for each in bounds(load_spec(name), **options) if (each.view, each.factor) == (view, factor)]
+    return found
+
+
+def test_hue_given_the_position() -> None:
+    bound = by_name("m3di", "image", "object_color", n=1_000)
+    assert bound.method == "exact"
+    assert bound.value == pytest.approx(8 / 9, abs=1e-6)
+    bound = by_name("m3di-independent", "image", "object_color", n=1_000)
+    assert (bound.method, bound.value) == ("exact", 0.0)
+
+
+def test_content_constants_and_independent_factors_are_exact() -> None:
+    found = {(each.view, each.factor): each for each in bounds(load_spec("m3di"), n=20_000)}
+    assert found["image", "object_shape"].value == 1.0
+    assert found["image", "object_shape"].chance == pytest.approx(1 / 7, abs=0.01)
+    assert found["image", "object_zpos"].value == 1.0
+    assert found["image", "object_alpharot"].value == 0.0
+    assert found["text", "text_palette"].value == found["text", "text_palette"].chance
+    assert all(each.method == "exact" for key, each in found.items() if key != ("text", "text_color"))
+
+
+def test_colour_names_given_the_position() -> None:
+    """Monte Carlo against a direct count: the most frequent name in each third of the hues."""
+    from m3di.latents import sample
+
+    drawn = sample(load_spec("m3di"), "test", 200_000, seed=5).views["text"]
+    table = np.zeros((3, 1107))
+    np.add.at(table, (drawn["object_xpos"], drawn["text_color"]), 1)
+    assert by_name("m3di", "text", "text_color").value == pytest.approx(table.max(axis=1).sum() / 200_000, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("strength", "expected"), [(1.0, 8 / 9), (0.5, 0.25 * 8 / 9 / (0.25 * 8 / 9 + 4 / 9 * 1 / 1)), (0.0, 0.0)]
+)
+def test_partial_strength(strength: float, expected: float) -> None:
+    spec = parse_spec(
+        f"{{extends: m3di, factors: {{object_color: {{mechanism: {{strength: {strength}}}}}}}}}", where="t"
+    )
+    (bound,) = [each for each in bounds(spec, n=1_000) if each.factor == "object_color"]
+    # value = (1 - s) u + s (k + u) / 3: noise variance ((1 - s) + s / 3)**2 / 12, explained variance s**2 / 9 * 2 / 3.
+    noise, explained = (1 - strength * 2 / 3) ** 2 / 12, strength**2 / 9 * 2 / 3
+    assert bound.value == pytest.approx(explained / (explained + noise), abs=1e-6)
+
+
+def test_table_is_exact() -> None:
+    spec = parse_spec(
+        "{extends: m3di, factors: {text_palette: {mechanism: {name: table, parents: [object_xpos], "
+        "rows: [[1, 0, 0], [0, 1, 0], [1, 1, 2]]}}}}",
+        where="test",
+    )
+    (bound,) = [each for each in bounds(spec, n=1_000) if each.factor == "text_palette"]
+    assert bound.method == "exact"
+    assert bound.value == pytest.approx((1 + 1 + 0.5) / 3, abs=1e-3)
+    assert bound.chance == pytest.approx(1.25 / 3, abs=1e-3)
+
+
+def test_numbers_as_content() -> None:
+    """Background hue | z is a normal of std 1 around z, truncated to [-1, 1]: compare with quadrature."""
+    from scipy import stats
+
+    z = (np.arange(400) + 0.5) / 200 - 1
+    conditional = stats.truncnorm(-1 - z, 1 - z, z, 1.0)
+    mean, variance = conditional.mean(), conditional.var()
+    expected = mean.var() / (mean.var() + variance.mean())
+    found = by_name("image-pairs-causal", "view1", "background_color")
+    assert found.method == "monte carlo"
+    assert found.value == pytest.approx(expected, abs=0.03)
+
+
+def test_views_of_other_worlds() -> None:
+    """A counterfactual position is not the content: the factual one tells nothing of it."""
+    found = by_name("m3di-counterfactual", "image_do_object_xpos", "object_xpos")
+    assert found.value == pytest.approx(found.chance, abs=0.02)

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from m3di.errors import UsageError
+from m3di.latents import (
+    Samples,
+    counterfactual,
+    do,
+    intervene,
+    load_spec,
+    parse_spec,
+    plain_spec,
+    sample,
+    spec_from_dict,
+)
+
+N = 2_000
+M3DI = load_spec("m3di")
+FACTUAL = sample(M3DI, "train", N, seed=3)
+
+
+def changed(one: Samples, other: Samples) -> set[str]:
+    """`VIEW.FACTOR` of all that differs between two draws."""
+    return {
+        f"{view}.{name}"
+        for view, factors in one.views.items()
+        for name, values in factors.items()
+        if not np.array_equal(values, other.views[view][name])
+    }
+
+
+def test_a_hard_intervention_changes_the_factor_and_its_descendants_only() -> None:
+    drawn = counterfactual(FACTUAL, object_xpos="right")
+    assert changed(FACTUAL, drawn) == {
+        *("image.object_xpos", "text.object_xpos", "image.object_color", "text.text_color"),
+    }
+    assert (drawn.views["image"]["object_xpos"] == 2).all()
+    # Same noise: the hue moves to the third third, at the same place within it.
+    place = 3 * FACTUAL.views["image"]["object_color"] - FACTUAL.views["image"]["object_xpos"]
+    np.testing.assert_allclose(drawn.views["image"]["object_color"], (2 + place) / 3)
+
+
+def test_by_index_by_name_and_on_the_command_line() -> None:
+    assert do(M3DI, object_xpos=2) == do(M3DI, object_xpos="right") == intervene(M3DI, ["object_xpos=right"])
+    assert intervene(M3DI, ["object_xpos=2"]) == do(M3DI, object_xpos=2)
+    assert intervene(M3DI, []) is M3DI
+
+
+def test_a_soft_intervention_cuts_the_arrow() -> None:
+    drawn = counterfactual(FACTUAL, object_color="uniform")
+    assert changed(FACTUAL, drawn) == {"image.object_color", "text.text_color"}
+    assert abs(np.corrcoef(drawn.views["image"]["object_color"], drawn.views["image"]["object_xpos"])[0, 1]) < 0.1
+
+
+def test_a_mechanism_shift_keeps_the_mechanism() -> None:
+    drawn = counterfactual(FACTUAL, object_color={"strength": 0.5})
+    color, position = drawn.views["image"]["object_color"], drawn.views["image"]["object_xpos"]
+    weaker = np.corrcoef(color, position)[0, 1]
+    assert 0.3 < weaker < np.corrcoef(FACTUAL.views["image"]["object_color"], position)[0, 1] - 0.1
+
+
+def test_a_mechanism_with_parameters() -> None:
+    drawn = counterfactual(FACTUAL, object_shape={"name": "categorical", "weights": [1, 0, 0, 0, 0, 0, 1]})
+    assert set(drawn.views["image"]["object_shape"]) == {0, 6}
+
+
+def test_in_one_view_only() -> None:
+    drawn = counterfactual(FACTUAL, {"text.object_shape": "cow"})
+    assert changed(FACTUAL, drawn) == {"text.object_shape"}
+    assert (drawn.views["text"]["object_shape"] == 3).all()
+    soft = counterfactual(FACTUAL, {"image.object_color": "uniform"})
+    assert changed(FACTUAL, soft) == {"image.object_color"}
+
+
+def test_a_constant_and_a_private_factor() -> None:
+    drawn = counterfactual(FACTUAL, object_zpos=0.5, object_alpharot=1.0)
+    assert changed(FACTUAL, drawn) == {"image.object_zpos", "image.object_alpharot"}
+    assert (drawn.views["image"]["object_zpos"] == 0.5).all()
+    assert (drawn.views["image"]["object_alpharot"] == 1.0).all()
+    free = counterfactual(FACTUAL, object_zpos="uniform")
+    assert free.views["image"]["object_zpos"].std() > 0.5
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    name=st.sampled_from(["object_shape", "object_xpos", "object_ypos", "text_palette", "text_phrasing"]),
+    start=st.integers(0, 500),
+    n=st.integers(1, 50),
+)
+def test_an_intervention_reaches_descendants_only_whatever_the_sample(name: str, start: int, n: int) -> None:
+    factual = sample(M3DI, "val", n, seed=9, start=start)
+    reached = {each.split(".")[1] for each in changed(factual, counterfactual(factual, {name: 0}))}
+    assert reached <= M3DI.descendants([name])
+
+
+@pytest.mark.parametrize(
+    ("target", "value", "message"),
+    [
+        ("object_xpo", 1, "no factor is called 'object_xpo'; did you mean 'object_xpos'"),
+        ("txt.object_xpos", 1, r"no view 'txt' sees 'object_xpos'(?s:.)*image, text"),
+        ("text.object_color", 0.5, "no view 'text' sees 'object_color'"),
+        ("object_xpos", "rigth", "neither a value of the factor nor a mechanism; did you mean 'right'"),
+        ("object_xpos", 3, r"not one of the factor's(?s:.)*a whole number from 0 to 2"),
+        ("object_xpos", 0.5, r"not one of the factor's(?s:.)*a whole number from 0 to 2"),
+        ("object_color", 1.5, r"not one of the factor's(?s:.)*a number from 0 to 1"),
+        ("object_color", {"name": "binned"}, r"binned takes 1 parents, got 0(?s:.)*do\(object_color\)"),
+        ("object_color", {"strenght": 1}, "strenght: Extra inputs"),
+    ],
+)
+def test_bad_interventions(target: str, value: object, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        do(M3DI, {target: value})  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize("text", ["object_xpos", "=1", "object_xpos="])
+def test_interventions_that_cannot_be_read(text: str) -> None:
+    with pytest.raises(UsageError, match=r"written FACTOR=VALUE(?s:.)*--do"):
+        intervene(M3DI, [text])
+
+
+def test_counterfactual_views() -> None:
+    """Rendered pairs: one factor drawn anew, with all that it causes; all else is kept, phrasing and noise included."""
+    drawn = sample(load_spec("m3di-counterfactual"), "train", N, seed=3)
+    assert changed(FACTUAL, drawn) == set()  # adding pairs changes nothing that was there
+    for view in ("image", "text"):
+        for factor, reached in (
+            ("object_color", {"object_color", "text_color"}),
+            ("object_xpos", {"object_xpos", "object_color", "text_color"}),
+        ):
+            other = drawn.views[f"{view}_do_{factor}"]
+            differ = {name for name, values in other.items() if not np.array_equal(values, drawn.views[view][name])}
+            assert differ == reached & set(other)
+    position, again = drawn.views["image"]["object_xpos"], drawn.views["image_do_object_xpos"]["object_xpos"]
+    assert abs(np.corrcoef(position, again)[0, 1]) < 0.08
+    np.testing.assert_array_equal(again, drawn.views["text_do_object_xpos"]["object_xpos"])
+    np.testing.assert_array_equal(np.floor(3 * drawn.views["image_do_object_xpos"]["object_color"]), again)
+    assert drawn.views["image_do_object_color"]["object_color"].max() > 0.99  # drawn from its whole range
+
+
+def test_sequences() -> None:
+    spec = load_spec("m3di-sequence")
+    drawn = sample(spec, "train", N, seed=3)
+    moving = {"object_alpharot", "object_betarot", "object_gammarot", "spotlight_pos"}
+    first = drawn.views["image_t0"]
+    assert {
+        name: values for name, values in first.items() if not np.array_equal(values, FACTUAL.views["image"][name])
+    } == {}
+    for frame in range(1, 8):
+        this, before = drawn.views[f"image_t{frame}"], drawn.views[f"image_t{frame - 1}"]
+        assert {name for name in this if not np.array_equal(this[name], before[name])} == moving
+        assert np.corrcoef(this["spotlight_pos"], before["spotlight_pos"])[0, 1] > 0.93
+        assert 0.8 < np.corrcoef(this["object_betarot"], before["object_betarot"])[0, 1] < 0.95
+    last = drawn.views["image_t7"]["object_betarot"]
+    assert 0.3 < np.corrcoef(last, first["object_betarot"])[0, 1] < 0.65
+
+
+def test_what_a_moving_factor_causes_moves_with_it() -> None:
+    spec = parse_spec(
+        "{extends: m3di-sequence, factors: {background_color: "
+        "{mechanism: {name: truncated_normal, parents: [spotlight_pos], std: 0.01}}}}",
+        where="test",
+    )
+    drawn = sample(spec, "train", 500)
+    for frame in range(8):
+        view = drawn.views[f"image_t{frame}"]
+        inside = (view["spotlight_pos"] > 0.05) & (view["spotlight_pos"] < 0.95)
+        assert np.abs(view["background_color"] - view["spotlight_pos"])[inside].max() < 0.06
+
+
+def test_adding_a_factor_changes_no_other() -> None:
+    more = parse_spec(
+        "{extends: m3di, factors: {humidity: {type: continuous, kind: scalar, range: [0, 1]}}, "
+        "views: {image: {factors: {humidity: private}}}}",
+        where="test",
+    )
+    assert changed(FACTUAL, sample(more, "train", N, seed=3)) == set()
+
+
+def test_the_order_of_factors_and_views_is_irrelevant() -> None:
+    plain = plain_spec(M3DI)
+    plain["factors"] = dict(reversed(plain["factors"].items()))
+    plain["views"] = dict(reversed(plain["views"].items()))
+    assert changed(FACTUAL, sample(spec_from_dict(plain, where="test"), "train", N, seed=3)) == set()
+
+
+def test_another_seed_changes_everything_that_varies() -> None:
+    other = changed(FACTUAL, sample(M3DI, "train", N, seed=4))
+    assert other == {f"{view}.{name}" for view, each in FACTUAL.views.items() for name in each} - {"image.object_zpos"}

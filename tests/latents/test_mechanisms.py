@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from m3di.errors import UsageError
+from m3di.latents import MECHANISMS, Factor, Parent, parse_spec, register, sample
+
+N = 100_000
+U = (np.arange(N) + 0.5) / N  # quantiles: exact distributions, no sampling noise
+NUMBER = Factor(type="continuous", range=(-1.0, 1.0), kind="scalar")
+LABEL = Factor(type="categorical", values=("a", "b", "c"), kind="label")
+REAL = Factor(type="continuous", kind="scalar")
+
+
+def value(name: str, parents: list[Parent], factor: Factor, **parameters: Any) -> np.ndarray:
+    return MECHANISMS[name].function(U, parents, factor, **parameters)
+
+
+def same(parent: Factor, raw: float) -> Parent:
+    return Parent(parent, np.full(N, raw, dtype=parent.dtype))
+
+
+def test_uniform() -> None:
+    np.testing.assert_allclose(value("uniform", [], NUMBER), 2 * U - 1)
+    np.testing.assert_array_equal(np.bincount(value("uniform", [], LABEL)), [33_333, 33_334, 33_333])
+    dice = Factor(type="integer", range=(1, 6), kind="scalar")
+    assert set(value("uniform", [], dice)) == {1, 2, 3, 4, 5, 6}
+
+
+def test_categorical_has_its_weights() -> None:
+    np.testing.assert_allclose(np.bincount(value("categorical", [], LABEL, weights=[1, 0, 3])) / N, [0.25, 0, 0.75])
+
+
+def test_table_has_its_rows_and_mixes_them() -> None:
+    rows = [[1, 0, 0], [0, 1, 1], [0, 0, 1]]
+    for parent, expected in enumerate([[1, 0, 0], [0, 0.5, 0.5], [0, 0, 1]]):
+        drawn = value("table", [same(LABEL, parent)], LABEL, rows=rows)
+        np.testing.assert_allclose(np.bincount(drawn, minlength=3) / N, expected, atol=1e-4)
+    free = value("table", [same(LABEL, 0)], LABEL, rows=rows, strength=0.0)
+    np.testing.assert_allclose(np.bincount(free) / N, [1 / 3, 1 / 6, 1 / 2], atol=1e-4)
+
+
+def test_table_of_two_parents() -> None:
+    rows = np.zeros((3, 3, 3))
+    rows[..., 0] = 1
+    rows[2, 1] = [0, 0, 1]
+    assert (value("table", [same(LABEL, 2), same(LABEL, 1)], LABEL, rows=rows.tolist()) == 2).all()
+    assert (value("table", [same(LABEL, 1), same(LABEL, 2)], LABEL, rows=rows.tolist()) == 0).all()
+
+
+def test_linear_gaussian() -> None:
+    drawn = value("linear_gaussian", [same(REAL, 2.0), same(REAL, 1.0)], REAL, weights=[3, -1], std=0.5, intercept=1)
+    np.testing.assert_allclose(drawn, stats.norm(6.0, 0.5).ppf(U), rtol=1e-9)
+    half = value("linear_gaussian", [same(REAL, 2.0)], REAL, weights=[3], std=0.5, strength=0.5)
+    assert half.mean() == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize("parent", [-1.0, -0.3, 0.0, 0.9])
+def test_truncated_normal(parent: float) -> None:
+    drawn = value("truncated_normal", [same(NUMBER, parent)], NUMBER, std=0.7)
+    reference = stats.truncnorm((-1 - parent) / 0.7, (1 - parent) / 0.7, parent, 0.7)
+    np.testing.assert_allclose(drawn, reference.ppf(U), atol=1e-9)
+
+
+def test_truncated_normal_far_from_its_mean() -> None:
+    """The normal is 12 to 32 standard deviations away: most of a double's CDF is 1 there."""
+    low = value("linear_gaussian", [same(REAL, 2.2)], NUMBER, weights=[1], std=0.1)
+    assert np.isfinite(low).all() and low.max() <= 1.0 and low.min() > 0.8
+    high = value("linear_gaussian", [same(REAL, -2.2)], NUMBER, weights=[1], std=0.1)
+    np.testing.assert_allclose(high[::-1], -low, atol=1e-9)
+    # An exponential tail of rate mean/std**2 is what is left of the normal there.
+    assert 1.0 - low.mean() == pytest.approx(0.1**2 / 1.2, rel=0.05)
+
+
+def test_strength_zero_takes_the_parents_influence_away() -> None:
+    for name, parameters in (("truncated_normal", {"std": 0.7}), ("affine", {"weights": [0.6]}), ("copy", {})):
+        one, other = (value(name, [same(NUMBER, raw)], NUMBER, strength=0.0, **parameters) for raw in (-1.0, 1.0))
+        np.testing.assert_array_equal(one, other)
+
+
+def test_affine() -> None:
+    drawn = value("affine", [same(NUMBER, 0.5), same(LABEL, 0)], NUMBER, weights=[0.5, 0.25])
+    np.testing.assert_allclose(drawn, 2 * (0.5 * 0.75 + 0.25 / 6 + 0.25 * U) - 1)
+
+
+def test_copy() -> None:
+    np.testing.assert_array_equal(value("copy", [same(LABEL, 2)], LABEL), 2)
+    half = value("copy", [same(LABEL, 2)], LABEL, strength=0.4)
+    np.testing.assert_allclose(np.bincount(half) / N, [0.2, 0.2, 0.6], atol=1e-4)
+
+
+def test_perturb() -> None:
+    drawn = value("perturb", [same(LABEL, 1)], LABEL, probability=0.3)
+    np.testing.assert_allclose(np.bincount(drawn) / N, [0.15, 0.7, 0.15], atol=1e-4)
+    near = value("perturb", [same(NUMBER, 0.0)], NUMBER, probability=0.3, std=0.01)
+    assert (near != 0.0).mean() == pytest.approx(0.3, abs=1e-3)
+    assert near[near != 0.0].std() == pytest.approx(0.01, rel=0.01)
+    anywhere = value("perturb", [same(NUMBER, 0.0)], NUMBER, probability=1.0)
+    np.testing.assert_allclose(anywhere, 2 * U - 1, atol=1e-9)
+    np.testing.assert_array_equal(value("perturb", [same(NUMBER, 0.5)], NUMBER, probability=0.0), 0.5)
+
+
+def test_ar1_stays_uniform_and_is_correlated() -> None:
+    rng = np.random.default_rng(0)
+    frames = [NUMBER.from_unit(rng.random(N))]
+    for _ in range(4):
+        frames.append(MECHANISMS["ar1"].function(rng.random(N), [Parent(NUMBER, frames[-1])], NUMBER, strength=0.8))
+    assert stats.kstest(frames[-1], stats.uniform(-1, 2).cdf).pvalue > 1e-3
+    scores = [stats.norm.ppf(NUMBER.to_unit(frame)) for frame in frames]
+    assert np.corrcoef(scores[0], scores[1])[0, 1] == pytest.approx(0.8, abs=0.01)
+    assert np.corrcoef(scores[0], scores[4])[0, 1] == pytest.approx(0.8**4, abs=0.01)
+    np.testing.assert_array_equal(value("ar1", [], NUMBER), NUMBER.from_unit(U))
+
+
+@pytest.mark.parametrize("name", sorted(set(MECHANISMS) - {"nearest_color", "table", "linear_gaussian"}))
+def test_every_mechanism_stays_in_range_at_the_ends_of_the_unit_interval(name: str) -> None:
+    parameters: dict[str, Any] = {
+        "affine": {"weights": [0.5]},
+        "binned": {},
+        "categorical": {"weights": [1, 1, 1]},
+        "constant": {"value": 0},
+        "perturb": {"probability": 0.5, "std": 1.0},
+        "truncated_normal": {"std": 1.0},
+    }.get(name, {})
+    mechanism = MECHANISMS[name]
+    ends = np.array([2.0**-53, 1.0 - 2.0**-53])
+    for type_name, factor in (("categorical", LABEL), ("continuous", NUMBER)):
+        if type_name not in mechanism.types:
+            continue
+        parent = LABEL if "continuous" not in mechanism.parent_types else factor
+        for end in parent.bounds:
+            parents = [Parent(parent, np.full(2, end, dtype=parent.dtype))] * (mechanism.n_parents != 0)
+            drawn = mechanism.function(ends, parents, factor, **parameters)
+            assert drawn.dtype == factor.dtype
+            assert (drawn >= factor.bounds[0]).all() and (drawn <= factor.bounds[1]).all()
+
+
+@pytest.fixture
+def triangular() -> Iterator[None]:
+    """A mechanism that is not ours, registered the way the documentation says."""
+
+    @register("triangular", n_parents=1, types=("continuous",))
+    def triangular(u: np.ndarray, parents: list[Parent], factor: Factor, *, slope: float = 1.0) -> np.ndarray:
+        return factor.from_unit(np.sqrt(u)) * slope + 0.0 * parents[0].unit
+
+    yield
+    del MECHANISMS["triangular"]
+
+
+OWN = """
+extends: m3di
+factors: {object_color: {mechanism: {name: triangular, parents: [object_xpos], slope: 0.5}}}
+"""
+
+
+def test_a_mechanism_of_a_users_own(triangular: None) -> None:
+    drawn = sample(parse_spec(OWN, where="test"), "train", 20_000).views["image"]["object_color"]
+    assert stats.kstest(2 * drawn, lambda x: np.clip(x, 0, 1) ** 2).pvalue > 1e-3
+    with pytest.raises(UsageError, match=r"factors\.object_color\.mechanism: slop: Extra inputs"):
+        parse_spec(OWN.replace("slope", "slop"), where="test")
+
+
+def test_a_mechanism_from_an_entry_point(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from m3di.latents import mechanisms
+
+    (tmp_path / "their_package.py").write_text(
+        "from m3di.latents import register\n"
+        "@register('from_their_package', n_parents=0, types=('continuous',))\n"
+        "def half(u, parents, factor):\n    return factor.from_unit(u / 2)\n"
+    )
+    info = tmp_path / "their_package-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-package\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[m3di.mechanisms]\nfrom_their_package = their_package\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    mechanisms._load_entry_points.cache_clear()
+    spec = parse_spec("{extends: m3di, factors: {object_color: {mechanism: {name: from_their_package}}}}", where="test")
+    assert sample(spec, "train", 1_000).views["image"]["object_color"].max() < 0.5
+    del MECHANISMS["from_their_package"]

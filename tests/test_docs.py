@@ -1,0 +1,44 @@
+"""The documentation runs: its files are written, its commands and its Python executed, block by block."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from m3di.cli import cli
+from m3di.latents import MECHANISMS
+
+ROOT = Path(__file__).parents[1]
+BLOCK = re.compile(r"^```(yaml|python|sh)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("name", ["causal-graph.md"])
+def test_every_block_of_the_page_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("m3di.latents.mechanisms.MECHANISMS", dict(MECHANISMS))
+    namespace: dict[str, Any] = {}
+    blocks = BLOCK.findall((ROOT / "docs" / name).read_text(encoding="utf-8"))
+    assert len(blocks) > 5
+    for language, text in blocks:
+        if language == "yaml":
+            first, rest = text.split("\n", 1)
+            Path(first.removeprefix("# file: ")).write_text(rest)
+        elif language == "python":
+            exec(compile(text, f"{name}: {text.splitlines()[0]}", "exec"), namespace)
+        else:
+            for line in text.splitlines():
+                result = CliRunner().invoke(cli, shlex.split(line)[1:], catch_exceptions=False)
+                assert result.exit_code == 0, f"{line}: {result.output}"
+
+
+def test_links_lead_somewhere() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "blender_scenes" / "README.md"]
+    for page in pages:
+        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            if not target.startswith("http"):
+                assert (page.parent / target).exists(), f"{page}: {target}"
