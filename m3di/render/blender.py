@@ -144,12 +144,6 @@ class BlenderScene:
         _check(printed, 1.0 / passes.depth_m)  # infinite where nothing is
         return self.render_linear(values), passes
 
-    @property
-    def object_location_m(self) -> tuple[float, float, float]:
-        """Where the object's centre is in the present image."""
-        x, y, z = bpy.data.objects["object"].location
-        return x, y, z
-
     def render_linear(self, values: SceneValues) -> NDArray[np.float32]:
         """Scene-linear radiance, float32 [height, width, 3]."""
         with quiet() as printed:

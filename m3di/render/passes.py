@@ -25,11 +25,13 @@ class Passes:
         mask: Where the object is in front, bool [height, width].
         depth_m: Distance from the camera's plane along its axis, float32 [height, width]; infinite where nothing is.
         normal: Unit normal of the surface in world axes, as it is shaded, float32 [height, width, 3]; else 0.
+        center_m: Where the object's centre is in the world.
     """
 
     mask: NDArray[np.bool_]
     depth_m: NDArray[np.float32]
     normal: NDArray[np.float32]
+    center_m: tuple[float, float, float]
 
 
 def render_passes(scene: Any, path: Path) -> Passes:
@@ -39,7 +41,8 @@ def render_passes(scene: Any, path: Path) -> Passes:
         scene: A Blender scene whose object is called `object`.
         path: A file that may be written and is removed.
     """
-    bpy.data.objects["object"].pass_index = OBJECT_INDEX
+    thing = bpy.data.objects["object"]
+    thing.pass_index = OBJECT_INDEX
     with _settings(scene):
         scene.render.filepath = str(path)
         bpy.ops.render.render(write_still=True)
@@ -54,6 +57,7 @@ def render_passes(scene: Any, path: Path) -> Passes:
         mask=np.rint(index) == OBJECT_INDEX,
         depth_m=np.where(depth < NOTHING_M, depth, np.float32(np.inf)),
         normal=np.stack([channels[f"Normal.{axis}"] for axis in "XYZ"], axis=-1).astype(np.float32),
+        center_m=tuple(thing.location),
     )
 
 
@@ -67,6 +71,9 @@ def _settings(scene: Any) -> Iterator[None]:
         # One sample, and that through the centre of the pixel.
         (cycles, "pixel_filter_type", "BOX"),
         (cycles, "filter_width", 0.01),
+        # Images render a part at a time.
+        (scene.render, "use_border", False),
+        (scene.render, "use_crop_to_border", False),
         (layer, "use_pass_z", True),
         (layer, "use_pass_normal", True),
         (layer, "use_pass_object_index", True),

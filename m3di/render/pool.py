@@ -195,6 +195,6 @@ def _render(settings: RenderSettings, values: SceneValues) -> RenderedImage:
     pixels = linear_to_srgb(radiance)
     return RenderedImage(
         encode_png(pixels),
-        annotate(pixels, passes.mask, settings.camera.project(scene.object_location_m, settings.size_px)),
+        annotate(pixels, passes.mask, settings.camera.project(passes.center_m, settings.size_px)),
         {name: encode_pass(name, passes.mask, passes.depth_m, passes.normal) for name in settings.passes},
     )

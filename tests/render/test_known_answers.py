@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from m3di.latents import Spec, View, hsv_to_rgb
+from m3di.latents import Spec, hsv_to_rgb
 from m3di.render import DATASET_CAMERA, QUALITIES, Camera, SceneValues, scene_values
 from m3di.render.scene import CHECKER_SHADE, CHECKER_SIDE_M
 from tests.render.test_blender import SMALL, VALUES, in_worker
@@ -20,7 +20,7 @@ CARD = replace(QUALITIES["draft"], noise_threshold=0.0, max_samples=16)
 
 
 def _ground_under_the_sun(size_px: int, values: list[SceneValues]) -> list[np.ndarray]:
-    """In a worker: linear images of a diffuse ground under the sun alone, without an object."""
+    """In a worker: linear images of a diffuse ground under the sun alone, the object far away."""
     import bpy
 
     from m3di.render.blender import BlenderScene
@@ -28,13 +28,12 @@ def _ground_under_the_sun(size_px: int, values: list[SceneValues]) -> list[np.nd
     scene = BlenderScene(size_px, CARD, 1)
     for name in ("area", "spotlight"):
         bpy.data.lights[name].energy = 0.0
-    bpy.data.objects["object"].hide_render = True
     tree = bpy.data.materials["ground"].node_tree
     diffuse = tree.nodes.new("ShaderNodeBsdfDiffuse")
     tree.links.new(tree.nodes["Color"].outputs[0], diffuse.inputs["Color"])
     output = next(node for node in tree.nodes if node.type == "OUTPUT_MATERIAL")
     tree.links.new(diffuse.outputs[0], output.inputs["Surface"])
-    return [scene.render_linear(each) for each in values]
+    return [scene.render_linear(replace(each, location_m=(0.0, -500.0, 0.0))) for each in values]
 
 
 def test_a_grey_card_under_the_sun_has_the_analytic_radiance() -> None:
@@ -117,6 +116,6 @@ def test_crystal_lets_the_ground_show_through_and_colours_its_shadow() -> None:
 
 
 def test_a_spec_sets_material_and_ground(spec: Spec) -> None:
-    view = View.model_validate({**spec.views["image"].model_dump(exclude_unset=True), "material": "crystal", "ground": "checker"})
+    view = spec.views["image"].model_copy(update={"material": "crystal", "ground": "checker"})
     values = scene_values(spec, view, dict.fromkeys(view.factors, 0))
     assert (values.material, values.ground) == ("crystal", "checker")
