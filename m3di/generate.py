@@ -274,7 +274,7 @@ def _latents_json(columns: dict[str, dict[str, NDArray[Any]]], row: int) -> byte
 
 
 def finish(out: Path, spec: Spec, plan: data.Plan) -> data.Manifest:
-    """Write tables, card and, last of all, the manifest of a folder whose shards are all there."""
+    """Write tables, documents and, last of all, the manifest of a folder whose shards are all there."""
     splits = {}
     for split, n in plan.n_samples.items():
         names = [data.shard_name(split, start // plan.shard_size) for start in range(0, n, plan.shard_size)]
@@ -284,17 +284,10 @@ def finish(out: Path, spec: Spec, plan: data.Plan) -> data.Manifest:
         data.write_table(table, samples, {name: captions(samples, name) for name in spec.views_of("text")}, shards)
         splits[split] = data.SplitEntry(
             n_samples=n,
-            shards=tuple(_entry(out / name, len(found)) for name, found in shards),
-            table=_entry(table, n),
+            shards=tuple(data.file_entry(out / name, len(found)) for name, found in shards),
+            table=data.file_entry(table, n),
         )
-    manifest = data.Manifest(**plan.model_dump(), splits=splits)
-    data.write_atomically(out / "README.md", data.dataset_card(manifest).encode())
-    data.write_manifest(out, manifest)
-    return manifest
-
-
-def _entry(path: Path, n_samples: int) -> data.FileEntry:
-    return data.FileEntry(file=path.name, n_bytes=path.stat().st_size, sha256=data.sha256_of(path), n_samples=n_samples)
+    return data.seal(out, plan, splits)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ def bytes_of(root: Path) -> dict[str, bytes]:
 
 def test_files_of_a_dataset(fake_dataset: Path) -> None:
     assert sorted(bytes_of(fake_dataset)) == [
-        *("README.md", "dataset.json", "test-00000.tar", "test.parquet"),
+        *("README.md", "croissant.json", "dataset.json", "samples.png", "test-00000.tar", "test.parquet"),
         *("train-00000.tar", "train-00001.tar", "train-00002.tar", "train.parquet", "val-00000.tar", "val.parquet"),
     ]
 

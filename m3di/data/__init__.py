@@ -12,11 +12,13 @@ from m3di.data.manifest import (
     SplitEntry,
     TextEntry,
     is_complete,
+    plan_of,
     read_manifest,
     read_plan,
     write_manifest,
     write_plan,
 )
+from m3di.data.seal import file_entry, seal
 from m3di.data.shards import ShardWriter, read_shard, sample_key, sha256_of, shard_name, write_atomically
 from m3di.data.table import read_table, write_samples, write_table
 from m3di.data.tokens import Tokenizer, build_tokenizer
@@ -36,12 +38,15 @@ __all__ = [
     "Tokenizer",
     "build_tokenizer",
     "dataset_card",
+    "file_entry",
     "is_complete",
+    "plan_of",
     "read_manifest",
     "read_plan",
     "read_shard",
     "read_table",
     "sample_key",
+    "seal",
     "sha256_of",
     "shard_name",
     "verify",
