@@ -24,7 +24,7 @@ STDLIB = set(sys.stdlib_module_names)
 THIRD_PARTY = {
     "latents": {"numpy", "scipy", "pydantic", "yaml", "jinja2", "matplotlib"},
     "render": {"numpy", "scipy", "PIL", "bpy", "mathutils", "OpenEXR", "pebble", "skimage"},
-    "data": {"numpy", "PIL", "pyarrow", "pydantic", "yaml", "torch"},
+    "data": {"numpy", "PIL", "imagecodecs", "fsspec", "pyarrow", "pydantic", "yaml", "torch"},
     "learn": {"numpy", "torch", "safetensors"},
     "report": {"numpy", "PIL", "matplotlib"},
 }
@@ -74,7 +74,7 @@ def test_blender_is_imported_in_the_render_room_only() -> None:
     ("module", "forbidden"),
     [
         ("m3di", ["bpy", "torch"]),
-        ("m3di.data", ["bpy"]),
+        ("m3di.data", ["bpy", "torch"]),
         ("m3di.learn", ["bpy"]),
         ("m3di.latents", ["bpy", "torch"]),
         ("m3di.render", ["bpy", "torch"]),

@@ -25,12 +25,15 @@ from m3di.data.tokens import Tokenizer, build_tokenizer
 from m3di.data.verify import verify
 
 if TYPE_CHECKING:
+    from m3di.data.batches import Batches, Normaliser
     from m3di.data.dataset import Multimodal3DIdent
 
 __all__ = [
+    "Batches",
     "FileEntry",
     "Manifest",
     "Multimodal3DIdent",
+    "Normaliser",
     "Plan",
     "ShardWriter",
     "SplitEntry",
@@ -59,9 +62,13 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # The only part that needs torch, on first use: rendering writes shards without it.
+    # The only parts that need torch, on first use: rendering writes shards without it.
     if name == "Multimodal3DIdent":
         from m3di.data.dataset import Multimodal3DIdent
 
         return Multimodal3DIdent
+    if name in ("Batches", "Normaliser"):
+        from m3di.data import batches
+
+        return getattr(batches, name)
     raise AttributeError(f"module 'm3di.data' has no attribute {name!r}")

@@ -41,15 +41,16 @@ class SplitEntry(Strict):
 
 
 class TextEntry(Strict):
-    """The tokens of a text view."""
+    """The tokens of a text view, see `Tokenizer`."""
 
     vocabulary: tuple[str, ...]
     length: int
+    quoted: Literal["words", "unit"] = "words"
 
     @property
     def tokenizer(self) -> Tokenizer:
         """The tokenizer of this vocabulary."""
-        return Tokenizer(self.vocabulary, self.length)
+        return Tokenizer(self.vocabulary, self.length, self.quoted)
 
 
 class Plan(Strict):
@@ -160,7 +161,16 @@ def read_manifest(root: Path) -> Manifest:
             expected=f"a folder that `m3di render` has finished, with its {MANIFEST}",
             next_step=f"m3di render --out {root}",
         )
-    manifest: Manifest = _parse(Manifest, path)
+    return parse_manifest(path.read_bytes(), str(path))
+
+
+def parse_manifest(raw: bytes, where: str) -> Manifest:
+    """The manifest in the bytes of a `dataset.json`.
+
+    Raises:
+        M3diError: It is no valid manifest.
+    """
+    manifest: Manifest = _parse(Manifest, raw, where)
     return manifest
 
 
@@ -194,19 +204,29 @@ def read_plan(root: Path) -> Plan | None:
         M3diError: The file that holds it is damaged.
     """
     if (root / MANIFEST).is_file():
-        manifest = _parse(Manifest, root / MANIFEST)
-        return plan_of(manifest)
-    return _parse(Plan, plan_path(root)) if plan_path(root).is_file() else None
+        return plan_of(parse_manifest((root / MANIFEST).read_bytes(), str(root / MANIFEST)))
+    path = plan_path(root)
+    return parse_plan(path.read_bytes(), str(path)) if path.is_file() else None
 
 
-def _parse(kind: Any, path: Path) -> Any:
+def parse_plan(raw: bytes, where: str) -> Plan:
+    """The plan in the bytes of a file.
+
+    Raises:
+        M3diError: It is no valid plan.
+    """
+    plan: Plan = _parse(Plan, raw, where)
+    return plan
+
+
+def _parse(kind: Any, raw: bytes, where: str) -> Any:
     try:
-        return kind.model_validate_json(path.read_bytes())
+        return kind.model_validate_json(raw)
     except ValidationError as error:
         first = error.errors()[0]
         raise M3diError(
             "the file is no valid m3di manifest",
-            where=f"{path}: {'.'.join(map(str, first['loc'])) or 'top'}",
+            where=f"{where}: {'.'.join(map(str, first['loc'])) or 'top'}",
             got=first["msg"],
             next_step="restore it from a copy, or render into another folder",
         ) from None
