@@ -217,13 +217,23 @@ def bound_spec(spec: str, n: int) -> None:
 
 @cli.command()
 @click.argument("root", type=FOLDER)
-def verify(root: Path) -> None:
-    """Check counts and SHA-256 of every file of a dataset."""
+@click.option("--quick", is_flag=True, help="Structure only: sizes, members, rows; no hashes, images or latents.")
+@click.option("--repair", is_flag=True, help="Render anew what is bad.")
+@click.option("--workers", "n_workers", type=int, help="Worker processes of --repair.  [default: one a core]")
+def verify(root: Path, quick: bool, repair: bool, n_workers: int | None) -> None:
+    """Check every file and every sample of a dataset."""
     from m3di.data import verify as verify_dataset
 
-    manifest = verify_dataset(root)
-    n_files = sum(len(entry.shards) + 1 for entry in manifest.splits.values())
-    click.echo(f"{root}: all {n_files} files are as they were made")
+    if repair:
+        from m3di.generate import repair as repair_dataset
+
+        with progress_bar("repair") as progress:
+            bad = repair_dataset(root, n_workers, progress)
+        click.echo(f"{root}: made anew: {', '.join(bad)}" if bad else f"{root}: nothing to repair")
+        return
+    n_files = len(verify_dataset(root, quick=quick).files)
+    checked = "have the right structure" if quick else "are as they were made"
+    click.echo(f"{root}: all {n_files} files {checked}")
 
 
 @cli.command()

@@ -97,11 +97,13 @@ def test_out_holds_a_different_dataset(tmp_path: Path) -> None:
 def test_verify(fake_dataset: Path, tmp_path: Path) -> None:
     done = m3di("verify", fake_dataset)
     assert done.returncode == 0
-    assert "all 8 files" in done.stdout
+    assert "all 11 files are as they were made" in done.stdout
     out = write_fake_dataset(tmp_path / "here")
     (out / "val-00000.tar").write_bytes(b"")
     failed(m3di("verify", out), 1, "val-00000.tar: 0 bytes")
     failed(m3di("verify", tmp_path / "nowhere"), 1, "no m3di dataset here")
+    assert "have the right structure" in m3di("verify", fake_dataset, "--quick").stdout
+    assert "nothing to repair" in m3di("verify", fake_dataset, "--repair").stdout
 
 
 def test_train_refuses_a_batch_larger_than_the_split(fake_dataset: Path, tmp_path: Path) -> None:

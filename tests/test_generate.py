@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pandas as pd
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from m3di import Multimodal3DIdent, data, generate
 from m3di.errors import M3diError, UsageError
 from m3di.latents import load_spec
+from m3di.render import RenderSettings
 from tests.conftest import FakePool, fake_options, write_fake_dataset
 
 
@@ -215,3 +217,64 @@ def test_real_renders_again_with_other_workers_and_after_a_loss(rendered_dataset
     generate.render(options)
     assert bytes_of(options.out) == bytes_of(rendered_dataset)
     data.verify(options.out)
+
+
+class FakeRenderPool(FakePool):
+    """Takes the place of `RenderPool`."""
+
+    made: ClassVar[list[FakeRenderPool]] = []
+
+    def __init__(self, settings: RenderSettings, n_workers: int) -> None:
+        super().__init__(settings.size_px)
+        self.made.append(self)
+
+    def __enter__(self) -> FakeRenderPool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def check(self) -> None:
+        pass
+
+
+@pytest.fixture
+def pools(monkeypatch: pytest.MonkeyPatch) -> list[FakeRenderPool]:
+    monkeypatch.setattr(generate, "RenderPool", FakeRenderPool)
+    monkeypatch.setattr(FakeRenderPool, "made", [])
+    return FakeRenderPool.made
+
+
+def test_repair_renders_what_is_bad_and_nothing_else(tmp_path: Path, pools: list[FakeRenderPool]) -> None:
+    root = write_fake_dataset(tmp_path / "it", interventions=("object_shape=cow",))
+    whole = bytes_of(root)
+    assert generate.repair(root) == []
+    raw = bytearray(whole["train-00001.tar"])
+    raw[1000] ^= 1
+    (root / "train-00001.tar").write_bytes(raw)
+    (root / "test.parquet").write_bytes(b"")
+    (root / "README.md").unlink()
+    (root / "val-00004.tar").write_bytes(b"foreign")
+    assert generate.repair(root) == ["README.md", "test.parquet", "train-00001.tar", "val-00004.tar"]
+    assert bytes_of(root) == whole
+    assert [pool.n_rendered for pool in pools] == [8]
+    (root / "val.parquet").unlink()
+    assert generate.repair(root) == ["val.parquet"]
+    assert bytes_of(root) == whole
+    assert len(pools) == 1
+
+
+def test_what_cannot_be_repaired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write_fake_dataset(tmp_path / "it")
+    manifest = data.read_manifest(root)
+    (root / "val-00000.tar").unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(generate, "version", lambda _: "9.9")
+        with pytest.raises(M3diError, match=r"other versions rendered this dataset(?s:.)*bpy 9\.9"):
+            generate.repair(root)
+    data.write_manifest(root, manifest.model_copy(update={"source": "imported"}))
+    with pytest.raises(M3diError, match=r"was imported cannot be rendered anew(?s:.)*val-00000\.tar: missing"):
+        generate.repair(root)
+    (root / "dataset.json").write_text((root / "dataset.json").read_text().replace('"seed": 0', '"seed": 1'))
+    with pytest.raises(M3diError, match="the manifest is damaged"):
+        generate.repair(root)

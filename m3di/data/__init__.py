@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from m3di.data.card import dataset_card
 from m3di.data.manifest import (
+    MANIFEST,
     FileEntry,
     Manifest,
     Plan,
@@ -22,19 +23,21 @@ from m3di.data.seal import file_entry, seal
 from m3di.data.shards import ShardWriter, read_shard, sample_key, sha256_of, shard_name, write_atomically
 from m3di.data.table import read_table, write_samples, write_table
 from m3di.data.tokens import Tokenizer, build_tokenizer
-from m3di.data.verify import verify
+from m3di.data.verify import Problem, find_problems, verify
 
 if TYPE_CHECKING:
     from m3di.data.batches import Batches, Normaliser
     from m3di.data.dataset import Multimodal3DIdent
 
 __all__ = [
+    "MANIFEST",
     "Batches",
     "FileEntry",
     "Manifest",
     "Multimodal3DIdent",
     "Normaliser",
     "Plan",
+    "Problem",
     "ShardWriter",
     "SplitEntry",
     "TextEntry",
@@ -42,6 +45,7 @@ __all__ = [
     "build_tokenizer",
     "dataset_card",
     "file_entry",
+    "find_problems",
     "is_complete",
     "plan_of",
     "read_manifest",

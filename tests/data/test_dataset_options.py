@@ -222,6 +222,7 @@ def test_every_flipped_bit_of_a_png_is_seen() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("default::UserWarning")  # forked workers inherit "error"
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_workers_share_the_cache_and_the_count(fake_dataset: Path, tmp_path: Path, method: str) -> None:
     dataset = Multimodal3DIdent(
