@@ -64,7 +64,19 @@ def failed(done: Done | subprocess.CompletedProcess[str], exit_code: int, *parts
 def test_help_lists_the_commands() -> None:
     done = m3di("--help")
     assert done.returncode == 0
-    for command in ("render", "preview", "sample", "specs", "verify", "train"):
+    for command in (
+        "render",
+        "preview",
+        "sample",
+        "specs",
+        "verify",
+        "train",
+        "export",
+        "import",
+        "merge",
+        "subset",
+        "info",
+    ):
         assert f"  {command} " in done.stdout
 
 
@@ -92,6 +104,22 @@ def test_unknown_quality(tmp_path: Path) -> None:
 def test_out_holds_a_different_dataset(tmp_path: Path) -> None:
     out = write_fake_dataset(tmp_path / "here")
     failed(m3di("render", "--n", 20, "--out", out), 1, "a different dataset", "--out")
+
+
+def test_export_import_subset_merge_info(fake_dataset: Path, tmp_path: Path) -> None:
+    assert "as upstream" in m3di("export", fake_dataset, "--to", "upstream", "--out", tmp_path / "up").stdout
+    assert "train 20, val 4" in m3di("import", tmp_path / "up", tmp_path / "back", "--shard-size", "8").stdout
+    done = m3di(
+        "subset", fake_dataset, "--out", tmp_path / "a", "--split", "train", "--where", "image.object_xpos == 0"
+    )
+    assert done.returncode == 0
+    done = m3di(
+        "subset", fake_dataset, "--out", tmp_path / "b", "--where", "image.object_xpos != 0", "--images", "webp"
+    )
+    assert done.returncode == 0
+    failed(m3di("merge", tmp_path / "a", tmp_path / "b", "--out", tmp_path / "ab"), 1, "differ in more than")
+    assert "train 20, val 4" in m3di("info", fake_dataset).stdout
+    failed(m3di("export", fake_dataset, "--to", "nowhere", "--out", tmp_path / "x"), 2, "no layout is called")
 
 
 def test_verify(fake_dataset: Path, tmp_path: Path) -> None:

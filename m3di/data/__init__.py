@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from m3di.data.card import dataset_card
+from m3di.data.export import LAYOUTS, export
+from m3di.data.importing import import_published
+from m3di.data.info import info
 from m3di.data.manifest import (
     MANIFEST,
     FileEntry,
@@ -19,6 +22,7 @@ from m3di.data.manifest import (
     write_manifest,
     write_plan,
 )
+from m3di.data.merge import merge, subset
 from m3di.data.seal import file_entry, seal
 from m3di.data.shards import ShardWriter, read_shard, sample_key, sha256_of, shard_name, write_atomically
 from m3di.data.table import read_table, write_samples, write_table
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
     from m3di.data.dataset import Multimodal3DIdent
 
 __all__ = [
+    "LAYOUTS",
     "MANIFEST",
     "Batches",
     "FileEntry",
@@ -44,9 +49,13 @@ __all__ = [
     "Tokenizer",
     "build_tokenizer",
     "dataset_card",
+    "export",
     "file_entry",
     "find_problems",
+    "import_published",
+    "info",
     "is_complete",
+    "merge",
     "plan_of",
     "read_manifest",
     "read_plan",
@@ -56,6 +65,7 @@ __all__ = [
     "seal",
     "sha256_of",
     "shard_name",
+    "subset",
     "verify",
     "write_atomically",
     "write_manifest",

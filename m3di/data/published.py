@@ -59,7 +59,6 @@ def published_spec() -> Spec:
     return spec_from_dict(plain, where="the published layout", stored=True)
 
 
-@cache
 def color_ranks(spec: Spec) -> NDArray[np.int64]:
     """Published index of each value of `text_color`: the rank of its name among all names."""
     names = np.array(spec.factors["text_color"].names)
@@ -81,7 +80,7 @@ def read_published_plan(folder: Folder) -> Plan | None:
 
 def read_captions(folder: Folder, prefix: str) -> list[str]:
     """The captions of a split, one a line."""
-    text = folder.read(prefix + CAPTIONS).decode()
+    text = _read(folder, prefix + CAPTIONS).decode()
     return text.split("\n") if text else []
 
 
@@ -133,15 +132,26 @@ def fingerprint(folder: Folder, folders: dict[str, str]) -> str:
     digest = hashlib.sha256()
     for prefix in folders.values():
         for name in (IMAGE_CSV, TEXT_CSV, CAPTIONS):
-            digest.update(folder.read(prefix + name))
+            digest.update(_read(folder, prefix + name))
     return digest.hexdigest()
+
+
+def _read(folder: Folder, name: str) -> bytes:
+    try:
+        return folder.read(name)
+    except OSError as error:
+        raise _unreadable(folder, name, error) from error
+
+
+def _unreadable(folder: Folder, name: str, error: Exception) -> M3diError:
+    return M3diError("a file of the published layout cannot be read", where=folder.path(name), got=error)
 
 
 def _read_csv(folder: Folder, name: str, columns: Sequence[str]) -> pa.Table:
     try:
-        table = pacsv.read_csv(io.BytesIO(folder.read(name)))  # type: ignore[attr-defined]
-    except (OSError, pa.ArrowInvalid) as error:
-        raise M3diError("a file of the published layout cannot be read", where=folder.path(name), got=error) from error
+        table = pacsv.read_csv(io.BytesIO(_read(folder, name)))  # type: ignore[attr-defined]
+    except pa.ArrowInvalid as error:
+        raise _unreadable(folder, name, error) from error
     missing = [column for column in columns if column not in table.column_names]
     if missing:
         raise M3diError(

@@ -167,12 +167,7 @@ class PublishedSource:
 
     def table(self, split: str) -> pa.Table:
         """The table of a split, made from its CSV files."""
-        try:
-            return published.published_table(self.folder, split, self.splits[split], self.plan)
-        except OSError as error:
-            raise M3diError(
-                f"split {split!r} of the published layout cannot be read", where=str(self.folder), got=error
-            ) from error
+        return published.published_table(self.folder, split, self.splits[split], self.plan)
 
     def files(self, split: str, table: pa.Table) -> Files:
         """The image files of a split."""
