@@ -201,13 +201,23 @@ def bound_spec(spec: str, n: int) -> None:
 
 @cli.command()
 @click.argument("root", type=FOLDER)
-def verify(root: Path) -> None:
-    """Check counts and SHA-256 of every file of a dataset."""
+@click.option("--quick", is_flag=True, help="Structure only: sizes, members, rows; no hashes, images or latents.")
+@click.option("--repair", is_flag=True, help="Render anew what is bad.")
+@click.option("--workers", "n_workers", type=int, help="Worker processes of --repair.  [default: one a core]")
+def verify(root: Path, quick: bool, repair: bool, n_workers: int | None) -> None:
+    """Check every file and every sample of a dataset."""
     from m3di.data import verify as verify_dataset
 
-    manifest = verify_dataset(root)
-    n_files = sum(len(entry.shards) + 1 for entry in manifest.splits.values())
-    click.echo(f"{root}: all {n_files} files are as they were made")
+    if repair:
+        from m3di.generate import repair as repair_dataset
+
+        with progress_bar("repair") as progress:
+            bad = repair_dataset(root, n_workers, progress)
+        click.echo(f"{root}: made anew: {', '.join(bad)}" if bad else f"{root}: nothing to repair")
+        return
+    n_files = len(verify_dataset(root, quick=quick).files)
+    checked = "have the right structure" if quick else "are as they were made"
+    click.echo(f"{root}: all {n_files} files {checked}")
 
 
 @cli.command()
@@ -231,6 +241,74 @@ def train(root: Path, run: Path | None, **options: Any) -> None:
     with loss_bar(config.n_steps) as on_step:
         result = train_encoders(root, run or next_run(Path("runs"), root.name), config, on_step)
     click.echo(f"{result.run}: {result.n_steps} steps in {result.seconds:.0f} s, last loss {result.final_loss:.4f}")
+
+
+ROOT = click.argument("root", type=FOLDER)
+OUT = click.option("--out", type=FOLDER, required=True, help="A new or empty folder.")
+
+
+@cli.command("export")
+@ROOT
+@click.option("--to", "layout", required=True, metavar="LAYOUT", help="upstream, imagefolder or croissant.")
+@click.option("--out", type=FOLDER, required=True, help="A new or empty folder; for croissant the file.")
+def export_dataset(root: Path, layout: str, out: Path) -> None:
+    """Write a dataset in another layout: the published one, Hugging Face ImageFolder, or croissant.json."""
+    from m3di.data import export
+
+    export(root, layout, out)
+    click.echo(f"{out}: {root} as {layout}")
+
+
+@cli.command("import")
+@click.argument("source", type=FOLDER)
+@ROOT
+@click.option(
+    "--shard-size", default=1000, show_default=True, help="Samples of a shard; an export of ours keeps its own."
+)
+def import_dataset(source: Path, root: Path, shard_size: int) -> None:
+    """Turn the published layout (SOURCE, a folder or .tar.gz) into a dataset."""
+    from m3di.data import import_published
+
+    _wrote(root, import_published(source, root, shard_size).n_samples)
+
+
+@cli.command("merge")
+@click.argument("roots", type=FOLDER, nargs=-1, required=True)
+@OUT
+def merge_datasets(roots: tuple[Path, ...], out: Path) -> None:
+    """Join datasets of one spec."""
+    from m3di.data import merge
+
+    _wrote(out, merge(roots, out).n_samples)
+
+
+@cli.command("subset")
+@ROOT
+@OUT
+@click.option("--split", "splits", multiple=True, help="Splits to keep. Repeatable.  [default: all]")
+@click.option("--n", type=int, help="At most that many samples of each split.")
+@click.option("--where", metavar="CONDITION", help="Such as 'image.object_shape == 3 and image.object_color < 0.5'.")
+@click.option("--images", metavar="FORMAT", help="png, webp or qoi.  [default: as they are]")
+def subset_dataset(
+    root: Path, out: Path, splits: tuple[str, ...], n: int | None, where: str | None, images: str | None
+) -> None:
+    """Cut a dataset by split, count or condition."""
+    from m3di.data import subset
+
+    _wrote(out, subset(root, out, splits=splits, n=n, where=where, images=images).n_samples)
+
+
+@cli.command("info")
+@ROOT
+def show_info(root: Path) -> None:
+    """Print what a dataset is."""
+    from m3di.data import info
+
+    click.echo(info(root))
+
+
+def _wrote(root: Path, n_samples: dict[str, int]) -> None:
+    click.echo(f"{root}: {', '.join(f'{name} {n}' for name, n in n_samples.items())} samples")
 
 
 cli.add_command(shapes)

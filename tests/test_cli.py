@@ -64,7 +64,19 @@ def failed(done: Done | subprocess.CompletedProcess[str], exit_code: int, *parts
 def test_help_lists_the_commands() -> None:
     done = m3di("--help")
     assert done.returncode == 0
-    for command in ("render", "preview", "sample", "specs", "verify", "train"):
+    for command in (
+        "render",
+        "preview",
+        "sample",
+        "specs",
+        "verify",
+        "train",
+        "export",
+        "import",
+        "merge",
+        "subset",
+        "info",
+    ):
         assert f"  {command} " in done.stdout
 
 
@@ -95,14 +107,32 @@ def test_out_holds_a_different_dataset(tmp_path: Path) -> None:
     failed(m3di("render", "--n", 20, "--out", out), 1, "a different dataset", "--out")
 
 
+def test_export_import_subset_merge_info(fake_dataset: Path, tmp_path: Path) -> None:
+    assert "as upstream" in m3di("export", fake_dataset, "--to", "upstream", "--out", tmp_path / "up").stdout
+    assert "train 20, val 4" in m3di("import", tmp_path / "up", tmp_path / "back", "--shard-size", "8").stdout
+    done = m3di(
+        "subset", fake_dataset, "--out", tmp_path / "a", "--split", "train", "--where", "image.object_xpos == 0"
+    )
+    assert done.returncode == 0
+    done = m3di(
+        "subset", fake_dataset, "--out", tmp_path / "b", "--where", "image.object_xpos != 0", "--images", "webp"
+    )
+    assert done.returncode == 0
+    failed(m3di("merge", tmp_path / "a", tmp_path / "b", "--out", tmp_path / "ab"), 1, "differ in more than")
+    assert "train 20, val 4" in m3di("info", fake_dataset).stdout
+    failed(m3di("export", fake_dataset, "--to", "nowhere", "--out", tmp_path / "x"), 2, "no layout is called")
+
+
 def test_verify(fake_dataset: Path, tmp_path: Path) -> None:
     done = m3di("verify", fake_dataset)
     assert done.returncode == 0
-    assert "all 8 files" in done.stdout
+    assert "all 11 files are as they were made" in done.stdout
     out = write_fake_dataset(tmp_path / "here")
     (out / "val-00000.tar").write_bytes(b"")
     failed(m3di("verify", out), 1, "val-00000.tar: 0 bytes")
     failed(m3di("verify", tmp_path / "nowhere"), 1, "no m3di dataset here")
+    assert "have the right structure" in m3di("verify", fake_dataset, "--quick").stdout
+    assert "nothing to repair" in m3di("verify", fake_dataset, "--repair").stdout
 
 
 def test_train_refuses_a_batch_larger_than_the_split(fake_dataset: Path, tmp_path: Path) -> None:

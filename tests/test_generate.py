@@ -5,6 +5,7 @@ import json
 import tarfile
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from PIL import Image
 from m3di import Multimodal3DIdent, data, generate
 from m3di.errors import M3diError, UsageError
 from m3di.latents import load_spec
+from m3di.render import RenderSettings
 from tests.conftest import FakePool, fake_options, write_fake_dataset
 
 
@@ -23,7 +25,7 @@ def bytes_of(root: Path) -> dict[str, bytes]:
 
 def test_files_of_a_dataset(fake_dataset: Path) -> None:
     assert sorted(bytes_of(fake_dataset)) == [
-        *("README.md", "dataset.json", "test-00000.tar", "test.parquet"),
+        *("README.md", "croissant.json", "dataset.json", "samples.png", "test-00000.tar", "test.parquet"),
         *("train-00000.tar", "train-00001.tar", "train-00002.tar", "train.parquet", "val-00000.tar", "val.parquet"),
     ]
 
@@ -122,9 +124,8 @@ def test_interventions_make_another_dataset(fake_dataset: Path, tmp_path: Path) 
 
 def test_a_split_without_samples_is_not_there(tmp_path: Path) -> None:
     out = write_fake_dataset(tmp_path / "d", n_train=3, n_val=0, n_test=2)
-    assert sorted(bytes_of(out)) == [
-        *("README.md", "dataset.json", "test-00000.tar", "test.parquet", "train-00000.tar", "train.parquet"),
-    ]
+    tables_and_shards = {path.name for path in out.iterdir() if path.suffix in (".tar", ".parquet")}
+    assert tables_and_shards == {"test-00000.tar", "test.parquet", "train-00000.tar", "train.parquet"}
     assert len(Multimodal3DIdent(out, split="test")) == 2
     with pytest.raises(UsageError, match=r"no split 'val'(?s:.)*train, test"):
         Multimodal3DIdent(out, split="val")
@@ -287,3 +288,64 @@ def test_passes_lie_beside_each_image_and_change_nothing_else(rendered_dataset: 
     mask = (out / "train-00000.tar").read_bytes()[table["mask.png_offset"][1] :][: table["mask.png_size"][1]]
     assert (np.asarray(Image.open(io.BytesIO(mask))) == 255).sum() == table["image.object_visible_px"][1]
     assert "`KEY.depth.png` (image.depth)" in (out / "README.md").read_text()
+
+
+class FakeRenderPool(FakePool):
+    """Takes the place of `RenderPool`."""
+
+    made: ClassVar[list[FakeRenderPool]] = []
+
+    def __init__(self, settings: RenderSettings, n_workers: int) -> None:
+        super().__init__(settings.size_px)
+        self.made.append(self)
+
+    def __enter__(self) -> FakeRenderPool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def check(self) -> None:
+        pass
+
+
+@pytest.fixture
+def pools(monkeypatch: pytest.MonkeyPatch) -> list[FakeRenderPool]:
+    monkeypatch.setattr(generate, "RenderPool", FakeRenderPool)
+    monkeypatch.setattr(FakeRenderPool, "made", [])
+    return FakeRenderPool.made
+
+
+def test_repair_renders_what_is_bad_and_nothing_else(tmp_path: Path, pools: list[FakeRenderPool]) -> None:
+    root = write_fake_dataset(tmp_path / "it", interventions=("object_shape=cow",))
+    whole = bytes_of(root)
+    assert generate.repair(root) == []
+    raw = bytearray(whole["train-00001.tar"])
+    raw[1000] ^= 1
+    (root / "train-00001.tar").write_bytes(raw)
+    (root / "test.parquet").write_bytes(b"")
+    (root / "README.md").unlink()
+    (root / "val-00004.tar").write_bytes(b"foreign")
+    assert generate.repair(root) == ["README.md", "test.parquet", "train-00001.tar", "val-00004.tar"]
+    assert bytes_of(root) == whole
+    assert [pool.n_rendered for pool in pools] == [8]
+    (root / "val.parquet").unlink()
+    assert generate.repair(root) == ["val.parquet"]
+    assert bytes_of(root) == whole
+    assert len(pools) == 1
+
+
+def test_what_cannot_be_repaired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write_fake_dataset(tmp_path / "it")
+    manifest = data.read_manifest(root)
+    (root / "val-00000.tar").unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(generate, "version", lambda _: "9.9")
+        with pytest.raises(M3diError, match=r"other versions rendered this dataset(?s:.)*bpy 9\.9"):
+            generate.repair(root)
+    data.write_manifest(root, manifest.model_copy(update={"source": "imported"}))
+    with pytest.raises(M3diError, match=r"was imported cannot be rendered anew(?s:.)*val-00000\.tar: missing"):
+        generate.repair(root)
+    (root / "dataset.json").write_text((root / "dataset.json").read_text().replace('"seed": 0', '"seed": 1'))
+    with pytest.raises(M3diError, match="the manifest is damaged"):
+        generate.repair(root)

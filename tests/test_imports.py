@@ -27,7 +27,7 @@ THIRD_PARTY = {
         *("numpy", "scipy", "PIL", "bpy", "mathutils", "OpenEXR", "pebble", "skimage"),
         *("platformdirs", "pooch", "requests", "trimesh"),
     },
-    "data": {"numpy", "PIL", "pyarrow", "pydantic", "yaml", "torch"},
+    "data": {"numpy", "PIL", "imagecodecs", "fsspec", "pyarrow", "pydantic", "yaml", "torch"},
     "learn": {"numpy", "torch", "safetensors"},
     "report": {"numpy", "PIL", "matplotlib"},
 }
@@ -77,7 +77,7 @@ def test_blender_is_imported_in_the_render_room_only() -> None:
     ("module", "forbidden"),
     [
         ("m3di", ["bpy", "torch"]),
-        ("m3di.data", ["bpy"]),
+        ("m3di.data", ["bpy", "torch"]),
         ("m3di.learn", ["bpy"]),
         ("m3di.latents", ["bpy", "torch"]),
         ("m3di.render", ["bpy", "torch"]),

@@ -5,46 +5,68 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from m3di.data.card import dataset_card
+from m3di.data.export import LAYOUTS, export
+from m3di.data.importing import import_published
+from m3di.data.info import info
 from m3di.data.manifest import (
+    MANIFEST,
     FileEntry,
     Manifest,
     Plan,
     SplitEntry,
     TextEntry,
     is_complete,
+    plan_of,
     read_manifest,
     read_plan,
     write_manifest,
     write_plan,
 )
+from m3di.data.merge import merge, subset
+from m3di.data.seal import file_entry, seal
 from m3di.data.shards import ShardWriter, read_shard, sample_key, sha256_of, shard_name, write_atomically
 from m3di.data.table import read_annotations, read_table, write_samples, write_table
 from m3di.data.tokens import Tokenizer, build_tokenizer
-from m3di.data.verify import verify
+from m3di.data.verify import Problem, find_problems, verify
 
 if TYPE_CHECKING:
+    from m3di.data.batches import Batches, Normaliser
     from m3di.data.dataset import Multimodal3DIdent
 
 __all__ = [
+    "LAYOUTS",
+    "MANIFEST",
+    "Batches",
     "FileEntry",
     "Manifest",
     "Multimodal3DIdent",
+    "Normaliser",
     "Plan",
+    "Problem",
     "ShardWriter",
     "SplitEntry",
     "TextEntry",
     "Tokenizer",
     "build_tokenizer",
     "dataset_card",
+    "export",
+    "file_entry",
+    "find_problems",
+    "import_published",
+    "info",
     "is_complete",
+    "merge",
+    "plan_of",
     "read_annotations",
     "read_manifest",
     "read_plan",
     "read_shard",
     "read_table",
     "sample_key",
+    "seal",
     "sha256_of",
     "shard_name",
+    "subset",
     "verify",
     "write_atomically",
     "write_manifest",
@@ -55,9 +77,13 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # The only part that needs torch, on first use: rendering writes shards without it.
+    # The only parts that need torch, on first use: rendering writes shards without it.
     if name == "Multimodal3DIdent":
         from m3di.data.dataset import Multimodal3DIdent
 
         return Multimodal3DIdent
+    if name in ("Batches", "Normaliser"):
+        from m3di.data import batches
+
+        return getattr(batches, name)
     raise AttributeError(f"module 'm3di.data' has no attribute {name!r}")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import yaml
 
 from m3di.data.manifest import MANIFEST, Manifest
-from m3di.latents import Factor, FactorUse, Spec
+from m3di.latents import Factor, FactorUse, Spec, to_yaml
 
+PICTURE = "samples.png"
 _SIZES = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")]
 
 
@@ -15,8 +16,9 @@ def dataset_card(manifest: Manifest) -> str:
     spec = manifest.parsed_spec
     n_total = sum(manifest.n_samples.values())
     splits = [(name, n) for name, n in manifest.n_samples.items() if n]
+    imported = manifest.source == "imported"
     header = {
-        "license": "other" if manifest.shapes else "cc0-1.0",
+        "license": "other" if imported or manifest.shapes else "cc0-1.0",
         "pretty_name": spec.name,
         "task_categories": ["feature-extraction"],
         "size_categories": [next((label for bound, label in _SIZES if n_total < bound), "n>1M")],
@@ -29,7 +31,9 @@ def dataset_card(manifest: Manifest) -> str:
         ],
     }
     counts = ", ".join(f"{name} {n:,}" for name, n in splits)
-    size, quality = manifest.render["size_px"], manifest.render["quality"]
+    size = manifest.render["size_px"]
+    has_images = bool(spec.views_of("image"))
+    picture = f"\n![The first samples]({PICTURE})\n" if has_images and n_total else ""
     return f"""---
 {yaml.safe_dump(header, sort_keys=False).strip()}
 ---
@@ -37,7 +41,7 @@ def dataset_card(manifest: Manifest) -> str:
 # {spec.name}
 
 {spec.description}
-
+{picture}
 {counts} samples; images of {size} x {size} pixels. Seed {manifest.seed}. Every generative factor of
 every sample is known.
 
@@ -66,8 +70,20 @@ much of the object shows (`VIEW.object_visible_px`), where (`VIEW.object_left_px
 
 ## How it was made
 
-Rendered by m3di {manifest.render["m3di"]} with Blender (bpy {manifest.render["bpy"]}, Cycles), quality `{quality}`.
+{_origin(manifest)}
 The resolved spec, the seed, all settings and the SHA-256 of every file are in `{MANIFEST}`; `m3di verify` checks them.
+
+<details><summary>The spec</summary>
+
+```yaml
+{to_yaml(spec).strip()}
+```
+
+</details>
+
+## Licences
+
+{_LICENCES["imported" if imported else "own"]}
 {_foreign_meshes(manifest)}"""
 
 
@@ -76,6 +92,26 @@ def _foreign_meshes(manifest: Manifest) -> str:
         return ""
     listed = ", ".join(f"`{name}` (SHA-256 {digest[:12]})" for name, digest in manifest.shapes.items())
     return f"\nMeshes that do not come with m3di, and whose licences hold for the images of them: {listed}.\n"
+
+
+_LICENCES = {
+    "own": """- **Data** (images, captions, latents): CC0 1.0, public domain.
+- **Meshes and scene**: modelled by the m3di project, CC0 1.0; none is a third party's.
+- **Code** of m3di: MIT.""",
+    "imported": """- **Data** (images, captions, latents): the licence of the imported files; see where you got them.
+- **Meshes and scene**: those of the source, under the source's terms.
+- **Code** of m3di: MIT.""",
+}
+
+
+def _origin(manifest: Manifest) -> str:
+    if manifest.source == "imported":
+        return "Imported from the published layout of Multimodal3DIdent: images, captions and latents are its own."
+    made = f"Rendered by m3di {manifest.render['m3di']} with Blender (bpy {manifest.render['bpy']}, Cycles), "
+    made += f"quality `{manifest.render['quality']}`."
+    if manifest.source == "derived":
+        made += " Cut or joined from other datasets: the table's `origin_*` columns say which sample each row was."
+    return made
 
 
 def _hub_split(name: str) -> str:

@@ -24,12 +24,12 @@ class Strict(BaseModel):
 
 
 class FileEntry(Strict):
-    """A file of the dataset; `n_samples` where it is a shard or a table."""
+    """A file of the dataset; `n_samples` is 0 where it is neither a shard nor a table."""
 
     file: str
     n_bytes: int
     sha256: str
-    n_samples: int
+    n_samples: int = 0
 
 
 class SplitEntry(Strict):
@@ -41,15 +41,16 @@ class SplitEntry(Strict):
 
 
 class TextEntry(Strict):
-    """The tokens of a text view."""
+    """The tokens of a text view, see `Tokenizer`."""
 
     vocabulary: tuple[str, ...]
     length: int
+    quoted: Literal["words", "unit"] = "words"
 
     @property
     def tokenizer(self) -> Tokenizer:
         """The tokenizer of this vocabulary."""
-        return Tokenizer(self.vocabulary, self.length)
+        return Tokenizer(self.vocabulary, self.length, self.quoted)
 
 
 class Plan(Strict):
@@ -65,6 +66,9 @@ class Plan(Strict):
         render: Image size and sampling settings, and the versions that decide pixels.
         text: Tokens of each text view.
         shapes: Meshes of the user that the images may show, and the SHA-256 of each.
+        source: Where the samples come from. `rendered`: sample i of a split is (spec, seed, split, i). `derived`: cut
+            or joined from such datasets; the table says which sample each row was (`origin_*`). `imported`: read from
+            the published layout; latents and captions are what its files say.
     """
 
     format: Literal["m3di-1"] = "m3di-1"
@@ -76,6 +80,7 @@ class Plan(Strict):
     render: dict[str, Any]
     text: dict[str, TextEntry]
     shapes: dict[str, str] = {}
+    source: Literal["rendered", "derived", "imported"] = "rendered"
 
     def differences(self, other: Plan) -> list[str]:
         """Where two plans differ: `place: this | other`, one line a place."""
@@ -83,9 +88,23 @@ class Plan(Strict):
 
 
 class Manifest(Plan):
-    """A plan, and the files that came of it."""
+    """A plan, and the files that came of it.
+
+    Attributes:
+        splits: Shards and table of each split.
+        documents: Card, Croissant file and sample picture.
+        checksum: SHA-256 of this manifest with an empty checksum.
+    """
 
     splits: dict[str, SplitEntry]
+    documents: tuple[FileEntry, ...] = ()
+    checksum: str = ""
+
+    @property
+    def files(self) -> list[FileEntry]:
+        """Every file of the dataset but the manifest."""
+        shards = [entry for split in self.splits.values() for entry in (*split.shards, split.table)]
+        return [*shards, *self.documents]
 
     @property
     def parsed_spec(self) -> Spec:
@@ -94,8 +113,13 @@ class Manifest(Plan):
 
     @property
     def fingerprint(self) -> str:
-        """Identity of the data: equal for equal bytes in all files."""
-        return hashlib.sha256(to_json(self)).hexdigest()
+        """Identity of the data: equal for equal bytes in all shards and tables."""
+        return hashlib.sha256(to_json(self.model_copy(update={"documents": (), "checksum": ""}))).hexdigest()
+
+    def sealed(self) -> Manifest:
+        """The manifest with its checksum filled in."""
+        blank = self.model_copy(update={"checksum": ""})
+        return blank.model_copy(update={"checksum": hashlib.sha256(to_json(blank)).hexdigest()})
 
 
 def _differences(one: Any, other: Any, place: str) -> list[str]:
@@ -119,8 +143,8 @@ def to_json(model: BaseModel) -> bytes:
 
 
 def write_manifest(root: Path, manifest: Manifest) -> None:
-    """Write `dataset.json`: from here on the dataset is complete."""
-    write_atomically(root / MANIFEST, to_json(manifest))
+    """Write `dataset.json`, with its checksum: from here on the dataset is complete."""
+    write_atomically(root / MANIFEST, to_json(manifest.sealed()))
     plan_path(root).unlink(missing_ok=True)
 
 
@@ -139,7 +163,16 @@ def read_manifest(root: Path) -> Manifest:
             expected=f"a folder that `m3di render` has finished, with its {MANIFEST}",
             next_step=f"m3di render --out {root}",
         )
-    manifest: Manifest = _parse(Manifest, path)
+    return parse_manifest(path.read_bytes(), str(path))
+
+
+def parse_manifest(raw: bytes, where: str) -> Manifest:
+    """The manifest in the bytes of a `dataset.json`.
+
+    Raises:
+        M3diError: It is no valid manifest.
+    """
+    manifest: Manifest = _parse(Manifest, raw, where)
     return manifest
 
 
@@ -147,9 +180,13 @@ def is_complete(root: Path) -> bool:
     """Whether a folder has a manifest and every file that it names, by size."""
     if not (root / MANIFEST).is_file():
         return False
-    files = [entry for split in read_manifest(root).splits.values() for entry in (*split.shards, split.table)]
-    paths = [(root / entry.file, entry.n_bytes) for entry in files]
+    paths = [(root / entry.file, entry.n_bytes) for entry in read_manifest(root).files]
     return all(path.is_file() and path.stat().st_size == n_bytes for path, n_bytes in paths)
+
+
+def plan_of(manifest: Manifest) -> Plan:
+    """The plan that a finished dataset was made by."""
+    return Plan.model_validate(manifest.model_dump(include=set(Plan.model_fields)))
 
 
 def plan_path(root: Path) -> Path:
@@ -169,19 +206,29 @@ def read_plan(root: Path) -> Plan | None:
         M3diError: The file that holds it is damaged.
     """
     if (root / MANIFEST).is_file():
-        manifest = _parse(Manifest, root / MANIFEST)
-        return Plan.model_validate(manifest.model_dump(exclude={"splits"}))
-    return _parse(Plan, plan_path(root)) if plan_path(root).is_file() else None
+        return plan_of(parse_manifest((root / MANIFEST).read_bytes(), str(root / MANIFEST)))
+    path = plan_path(root)
+    return parse_plan(path.read_bytes(), str(path)) if path.is_file() else None
 
 
-def _parse(kind: Any, path: Path) -> Any:
+def parse_plan(raw: bytes, where: str) -> Plan:
+    """The plan in the bytes of a file.
+
+    Raises:
+        M3diError: It is no valid plan.
+    """
+    plan: Plan = _parse(Plan, raw, where)
+    return plan
+
+
+def _parse(kind: Any, raw: bytes, where: str) -> Any:
     try:
-        return kind.model_validate_json(path.read_bytes())
+        return kind.model_validate_json(raw)
     except ValidationError as error:
         first = error.errors()[0]
         raise M3diError(
             "the file is no valid m3di manifest",
-            where=f"{path}: {'.'.join(map(str, first['loc'])) or 'top'}",
+            where=f"{where}: {'.'.join(map(str, first['loc'])) or 'top'}",
             got=first["msg"],
             next_step="restore it from a copy, or render into another folder",
         ) from None

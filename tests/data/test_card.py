@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import yaml
+from PIL import Image
 
 
 def test_card(fake_dataset: Path) -> None:
@@ -16,3 +17,9 @@ def test_card(fake_dataset: Path) -> None:
     assert "| image | object_zpos | constant | position | [-1, 1] | -1, 1 m | always 0 |" in body
     assert "`KEY.png` (image), `KEY.txt` (text), `KEY.json` (latents)" in body
     assert "train 20, val 4, test 4 samples; images of 32 x 32 pixels. Seed 0." in body
+    assert "![The first samples](samples.png)" in body
+    with Image.open(fake_dataset / "samples.png") as picture:
+        assert picture.size == (8 * 32, 32)
+    assert "```yaml\nname: m3di\n" in body
+    assert "**Data** (images, captions, latents): CC0" in body
+    assert "**Meshes and scene**: modelled by" in body

@@ -2,11 +2,17 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from m3di.data import verify
+from m3di.data import ShardWriter, file_entry, plan_of, read_manifest, read_shard, seal, verify
+from m3di.data.images import encode
 from m3di.errors import M3diError
 
 
@@ -68,3 +74,154 @@ def test_members_are_checked(copy: Path) -> None:
     (copy / "dataset.json").write_text(json.dumps(data))
     with pytest.raises(M3diError, match=r"train-00000\.tar: sample 000000000 does not have exactly"):
         verify(copy)
+
+
+def reseal(root: Path) -> None:
+    """Make hashes and sizes of the manifest those of the files, whatever they hold."""
+    manifest = read_manifest(root)
+    splits = {
+        name: entry.model_copy(
+            update={
+                "shards": tuple(file_entry(root / shard.file, shard.n_samples) for shard in entry.shards),
+                "table": file_entry(root / entry.table.file, entry.n_samples),
+            }
+        )
+        for name, entry in manifest.splits.items()
+    }
+    seal(root, plan_of(manifest), splits)
+
+
+def rewrite_shard(root: Path, change: Callable[[int, dict[str, bytes]], None]) -> None:
+    """Write the val shard anew with changed files, of the same sizes where the table is to stay true."""
+    path = root / "val-00000.tar"
+    raw = path.read_bytes()
+    writer = ShardWriter(root / "new.tar", ("png", "txt", "json"))
+    for number, sample in enumerate(read_shard(path)):
+        contents = {name: raw[each.offset : each.offset + each.size] for name, each in sample.members.items()}
+        change(number, contents)
+        writer.add(sample.key, contents)
+    writer.finish()
+    (root / "new.tar").rename(path)
+
+
+def test_quick_looks_at_the_structure_only(copy: Path) -> None:
+    raw = bytearray((copy / "val-00000.tar").read_bytes())
+    raw[600] ^= 1
+    (copy / "val-00000.tar").write_bytes(raw)
+    verify(copy, quick=True)
+    (copy / "val-00000.tar").write_bytes(raw[:-1])
+    with pytest.raises(M3diError, match=r"val-00000\.tar: \d+ bytes, expected"):
+        verify(copy, quick=True)
+
+
+def small_image(number: int, contents: dict[str, bytes]) -> None:
+    if number == 2:
+        contents["png"] = encode(np.zeros((8, 8, 3), np.uint8), "png")
+
+
+def no_image(number: int, contents: dict[str, bytes]) -> None:
+    contents["png"] = contents["png"][:-1] + b"x"
+
+
+def other_caption(number: int, contents: dict[str, bytes]) -> None:
+    contents["txt"] = contents["txt"].swapcase()
+
+
+def other_latents(number: int, contents: dict[str, bytes]) -> None:
+    contents["json"] = contents["json"].replace(b'"object_shape": ', b'"object_shapf": ')
+
+
+def no_latents(number: int, contents: dict[str, bytes]) -> None:
+    contents["json"] = b"[" + contents["json"][1:]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (small_image, r"sample 000000002: png is at \d+, \d+ bytes; the table says"),
+        (no_image, "sample 000000000: its image in image does not decode"),
+        (other_caption, "sample 000000000: its caption in text is not that of the table"),
+        (other_latents, r"sample 000000000: image\.object_shape is None, the table says"),
+        (no_latents, "sample 000000000: its latents are no JSON"),
+    ],
+)
+def test_wrong_samples_with_right_hashes(
+    copy: Path, change: Callable[[int, dict[str, bytes]], None], message: str
+) -> None:
+    rewrite_shard(copy, change)
+    reseal(copy)
+    with pytest.raises(M3diError, match=rf"1 of its files(?s:.)*val-00000\.tar: {message}"):
+        verify(copy)
+
+
+@pytest.mark.parametrize(
+    ("column", "change", "message"),
+    [
+        ("key", lambda values: values[::-1], "its keys do not count up"),
+        (
+            "image.object_color",
+            lambda values: [2.0, *values[1:]],
+            r"image\.object_color is 2\.0, expected 0 to 1",
+        ),
+        (
+            "image.object_color",
+            lambda values: [*values[:3], 0.5],
+            r"image\.object_color is 0\.5, the spec gives",
+        ),
+        ("text.caption", lambda values: ["A cow.", *values[1:]], r"row 0: text\.caption is 'A cow\.', the spec gives"),
+        ("shard", lambda values: ["val-00001.tar"] * 4, r"sample 000000000: the table looks for it in val-00001\.tar"),
+        ("image.object_color", None, r"column image\.object_color is missing"),
+    ],
+)
+def test_wrong_tables_with_right_hashes(
+    copy: Path, column: str, change: Callable[[list[object]], list[object]] | None, message: str
+) -> None:
+    table = pq.read_table(copy / "val.parquet")
+    place = table.column_names.index(column)
+    changed = table.remove_column(place)
+    if change is not None:
+        changed = changed.add_column(place, column, pa.array(change(table[column].to_pylist())))
+    pq.write_table(changed, copy / "val.parquet")
+    reseal(copy)
+    with pytest.raises(M3diError, match=message):
+        verify(copy)
+
+
+def test_a_wrong_size_of_all_images(copy: Path) -> None:
+    manifest = read_manifest(copy)
+    plan = plan_of(manifest).model_copy(update={"render": {**manifest.render, "size_px": 48}})
+    seal(copy, plan, manifest.splits)
+    with pytest.raises(M3diError, match="its image in image has 32 x 32 pixels, expected 48 x 48"):
+        verify(copy)
+
+
+def test_a_table_that_is_none(copy: Path) -> None:
+    (copy / "val.parquet").write_bytes(b"x" * (copy / "val.parquet").stat().st_size)
+    with pytest.raises(M3diError, match=r"val\.parquet: no readable table"):
+        verify(copy, quick=True)
+
+
+def test_a_reformatted_manifest_and_leftovers(copy: Path) -> None:
+    (copy / "train-00009.tar.partial").write_bytes(b"")
+    (copy / "dataset.json").write_bytes((copy / "dataset.json").read_bytes() + b"\n")
+    with pytest.raises(M3diError, match=r"dataset\.json: not as it was written(?s:.)*partial: left by an interrupted"):
+        verify(copy)
+
+
+@pytest.mark.slow
+def test_every_flipped_byte_is_found(copy: Path) -> None:
+    """200 places, drawn evenly over the bytes of all files of the dataset."""
+    random = Random(0)
+    files = sorted(path for path in copy.iterdir())
+    sizes = [path.stat().st_size for path in files]
+    # One in four over the small files, since nearly all bytes are those of shards.
+    chosen = random.choices(files, sizes, k=150) + random.choices(files, k=50)
+    for path in chosen:
+        raw = path.read_bytes()
+        flipped = bytearray(raw)
+        flipped[random.randrange(len(raw))] ^= random.randrange(1, 256)
+        path.write_bytes(flipped)
+        with pytest.raises(M3diError, match=path.name.replace(".", r"\.")):
+            verify(copy)
+        path.write_bytes(raw)
+    verify(copy)

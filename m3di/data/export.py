@@ -1,0 +1,128 @@
+"""Datasets of ours in layouts that others use."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from m3di.data import published
+from m3di.data.assemble import check_empty, described
+from m3di.data.croissant import CROISSANT, croissant
+from m3di.data.images import decode, encode
+from m3di.data.manifest import Manifest, plan_of, read_manifest, to_json
+from m3di.data.published import CAPTIONS, PLAN, TABLE, image_name, published_csv
+from m3di.data.shards import write_atomically
+from m3di.data.sources import ShardFiles
+from m3di.data.storage import LocalFolder
+from m3di.data.table import read_table
+from m3di.errors import M3diError, UsageError, near_match
+
+
+def export(root: Path, to: str, out: Path) -> None:
+    """Write a dataset in another layout.
+
+    Args:
+        root: The dataset.
+        to: `upstream`: the published layout of Multimodal3DIdent. `imagefolder`: Hugging Face ImageFolder with
+            `metadata.jsonl`. `croissant`: `croissant.json` alone.
+        out: A new or empty folder; for `croissant` the file.
+
+    Raises:
+        M3diError: There is no dataset, `out` holds something, or the layout has no place for this dataset.
+        UsageError: There is no such layout.
+    """
+    if to not in LAYOUTS:
+        near = near_match(to, LAYOUTS)
+        raise UsageError(
+            f"no layout is called {to!r}",
+            where="--to",
+            expected=", ".join(LAYOUTS),
+            next_step=f"did you mean {near!r}?" if near else None,
+        )
+    LAYOUTS[to](root, read_manifest(root), out)
+
+
+def _upstream(root: Path, manifest: Manifest, out: Path) -> None:
+    spec = manifest.parsed_spec
+    needed = {"image": published.IMAGE_COLUMNS, "text": ("text_color", "text_phrasing")}
+    fits = set(spec.observed) == set(needed) and all(
+        name in spec.observed[view].view.factors for view, names in needed.items() for name in names
+    )
+    if not fits:
+        raise M3diError(
+            "the published layout has no place for this dataset",
+            where=str(root),
+            got=f"views {', '.join(spec.observed)} of spec {spec.name!r}",
+            expected="one image and one text with the factors of the spec `m3di`",
+            next_step="m3di export --to imagefolder takes any dataset",
+        )
+    check_empty(out)
+    for split, entry in manifest.splits.items():
+        if not entry.n_samples:
+            continue
+        folder = out / split
+        (folder / "images").mkdir(parents=True)
+        (folder / "text").mkdir()
+        table = read_table(root / entry.table.file)
+        for name, content in published_csv(spec, table).items():
+            (folder / name).write_bytes(content)
+        (folder / CAPTIONS).write_bytes("\n".join(table["text.caption"].to_pylist()).encode())
+        for row, raw in enumerate(_images(root, manifest, table, "image")):
+            (folder / image_name(row, entry.n_samples)).write_bytes(raw)
+        # Not part of the published layout: what the CSV files have no columns for.
+        buffer = io.BytesIO()
+        pq.write_table(described(table).add_column(0, "key", table["key"]), buffer, compression="zstd")
+        (folder / TABLE).write_bytes(buffer.getvalue())
+    write_atomically(out / PLAN, to_json(plan_of(manifest)))  # last: what has one is whole
+
+
+def _images(root: Path, manifest: Manifest, table: Any, view: str) -> Iterator[bytes]:
+    """The images of a split as PNG: the very bytes, where they are PNG."""
+    files = ShardFiles(LocalFolder(root), manifest.extensions, table)
+    extension = files.extension(view)
+    for row in range(table.num_rows):
+        raw = files.read(row, view)
+        yield raw if extension == "png" else encode(decode(raw, extension), "png")
+
+
+def _imagefolder(root: Path, manifest: Manifest, out: Path) -> None:
+    views = list(manifest.parsed_spec.views_of("image"))
+    if not views:
+        raise M3diError("the dataset has no images", where=str(root), next_step="read its tables as they are")
+    check_empty(out)
+    for split, entry in manifest.splits.items():
+        if not entry.n_samples:
+            continue
+        folder = out / {"val": "validation"}.get(split, split)
+        folder.mkdir(parents=True)
+        table = read_table(root / entry.table.file)
+        rows = described(table).to_pylist()
+        names = {view: "file_name" if len(views) == 1 else f"{view}_file_name" for view in views}
+        for view, column in names.items():
+            for row, raw in enumerate(_images(root, manifest, table, view)):
+                name = f"{table['key'][row].as_py()}{'' if len(views) == 1 else f'.{view}'}.png"
+                (folder / name).write_bytes(raw)
+                rows[row] = {**rows[row], column: name}
+        lines = [
+            json.dumps({**{name: row[name] for name in names.values()}, **row}, ensure_ascii=False) for row in rows
+        ]
+        (folder / "metadata.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _croissant(root: Path, manifest: Manifest, out: Path) -> None:
+    schemas = {name: pq.read_schema(root / entry.table.file) for name, entry in manifest.splits.items()}
+    path = out / CROISSANT if out.is_dir() else out
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, croissant(manifest, schemas))
+
+
+LAYOUTS: dict[str, Callable[[Path, Manifest, Path], None]] = {
+    "upstream": _upstream,
+    "imagefolder": _imagefolder,
+    "croissant": _croissant,
+}

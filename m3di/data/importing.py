@@ -1,0 +1,186 @@
+"""The published layout of Multimodal3DIdent, folder or archive, into our format."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+import pyarrow as pa
+
+from m3di import __version__
+from m3di.data import published
+from m3di.data.assemble import Contents, assemble, check_empty, described, sample_json
+from m3di.data.images import ImageError, decode
+from m3di.data.manifest import Manifest, Plan, TextEntry
+from m3di.data.published import image_name
+from m3di.data.sources import PublishedSource
+from m3di.data.storage import LocalFolder
+from m3di.errors import M3diError
+from m3di.latents import plain_spec
+
+WANTED = re.compile(
+    r"(?:(?:train|val|test)/)?(?:images/[0-9]+\.png|text/text_raw\.txt|latents_(?:image|text)\.csv|m3di\.parquet)"
+    r"|m3di\.json"
+)
+
+
+def import_published(source: Path, root: Path, shard_size: int = 1000) -> Manifest:
+    """Turn the published layout into a dataset of ours; images, captions and raw latents stay what they are.
+
+    Args:
+        source: A folder with `train/`, `val/`, `test/` or the files of one split, or a .tar or .tar.gz of it.
+        root: A new or empty folder.
+        shard_size: Samples of a shard.
+
+    Raises:
+        M3diError: The source is not in the published layout, counts or ranges are wrong, or the archive holds a path
+            or a kind of file that it should not.
+    """
+    check_empty(root)
+    if source.is_dir():
+        return _import_folder(source, root, shard_size)
+    if not source.is_file():
+        raise M3diError("there is nothing to import", where=str(source), next_step="check the path")
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{root.name}-", dir=root.parent) as unpacked:
+        unpack(source, Path(unpacked))
+        return _import_folder(_top(Path(unpacked)), root, shard_size)
+
+
+def unpack(archive: Path, into: Path) -> None:
+    """Write the files of the published layout that an archive holds, read as a stream.
+
+    Raises:
+        M3diError: It is no archive, or a path is absolute or leads out of it, or a member is a link or a device.
+    """
+    try:
+        with tarfile.open(archive, "r|*") as tar:
+            for member in tar:
+                path = PurePosixPath(member.name)
+                if path.is_absolute() or ".." in path.parts or "\\" in member.name or ":" in member.name:
+                    raise _refused(archive, member.name, "a path that leads out of the archive")
+                if not (member.isfile() or member.isdir()):
+                    raise _refused(archive, member.name, "a link or a device")
+                stream = tar.extractfile(member)
+                if stream is None or not any(WANTED.fullmatch("/".join(path.parts[n:])) for n in (0, 1)):
+                    continue
+                target = into.joinpath(*path.parts)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with target.open("wb") as out:
+                    shutil.copyfileobj(stream, out)
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise M3diError("the archive cannot be read", where=str(archive), got=error) from error
+
+
+def _refused(archive: Path, name: str, what: str) -> M3diError:
+    return M3diError(
+        f"the archive holds {what}: it is refused",
+        where=str(archive),
+        got=repr(name),
+        expected="plain files of the published layout",
+        next_step="get the archive from where it was published",
+    )
+
+
+def _top(folder: Path) -> Path:
+    """The folder that holds the splits: the one given, or the only one in it."""
+    inside = list(folder.iterdir())
+    if len(inside) == 1 and inside[0].is_dir() and not published.split_folders(LocalFolder(folder)):
+        return inside[0]
+    return folder
+
+
+def _import_folder(source: Path, root: Path, shard_size: int) -> Manifest:
+    folder = LocalFolder(source)
+    splits = published.split_folders(folder)
+    if not splits:
+        raise M3diError(
+            "this is not the published layout",
+            where=str(source),
+            expected="train/latents_image.csv, train/latents_text.csv, train/images/, train/text/text_raw.txt",
+        )
+    opened = PublishedSource(folder, splits)
+    tables = {split: opened.table(split) for split in splits}
+    for split, prefix in splits.items():
+        n_images = sum(1 for _ in (source / prefix / "images").glob("*.png"))
+        if n_images != tables[split].num_rows:
+            raise M3diError(
+                f"the number of images of split {split!r} is not that of its captions",
+                where=str(source / prefix / "images"),
+                got=n_images,
+                expected=str(tables[split].num_rows),
+            )
+    plan = _plan(opened, tables, shard_size)
+    empty = described(next(iter(tables.values()))).slice(0, 0)
+    contents = {split: _contents(opened, split, table, plan) for split, table in tables.items()}
+    stated = {split: tables.get(split, empty) for split in plan.n_samples}
+    return assemble(root, plan, stated, contents)
+
+
+def _plan(source: PublishedSource, tables: dict[str, pa.Table], shard_size: int) -> Plan:
+    n_samples = {split: tables[split].num_rows if split in tables else 0 for split in ("train", "val", "test")}
+    if source.plan is not None and source.plan.n_samples == n_samples:
+        extensions = {**source.plan.extensions, "image": "png"}
+        return source.plan.model_copy(update={"extensions": extensions})
+    if source.plan is not None:
+        raise M3diError(
+            "the export is not whole",
+            where=str(source.folder),
+            got=n_samples,
+            expected=str(source.plan.n_samples),
+            next_step=f"delete {published.PLAN} to import what there is",
+        )
+    first = next(split for split in tables if tables[split].num_rows)
+    tokenizer = source.tokenizer("text")
+    return Plan(
+        spec=plain_spec(source.spec),
+        seed=0,
+        n_samples=n_samples,
+        shard_size=shard_size,
+        extensions={"image": "png", "text": "txt", "latents": "json"},
+        render={"size_px": _image(source, first, tables[first], 0)[1][0], "m3di": __version__},
+        text={"text": TextEntry(vocabulary=tokenizer.vocabulary, length=tokenizer.length)},
+        source="imported",
+    )
+
+
+def _image(source: PublishedSource, split: str, table: pa.Table, row: int) -> tuple[bytes, tuple[int, ...]]:
+    """An image file, and height and width of the image."""
+    files = source.files(split, table)
+    try:
+        raw = files.read(row, "image")
+        return raw, decode(raw, "png").shape[:2]
+    except (OSError, ImageError) as error:
+        raise M3diError(
+            f"image {row} of split {split!r} cannot be read",
+            where=files.where(row, "image"),
+            got=error,
+            expected=f"{table.num_rows} images, from {image_name(0, table.num_rows)} on",
+        ) from error
+
+
+def _contents(source: PublishedSource, split: str, table: pa.Table, plan: Plan) -> Iterator[Contents]:
+    stated = described(table)
+    latents = [name for name in stated.column_names if "." in name and not name.endswith(".caption")]
+    rows = stated.select(latents)
+    captions = table["text.caption"].to_pylist()
+    size = plan.render["size_px"]
+    for row in range(table.num_rows):
+        raw, shape = _image(source, split, table, row)
+        if shape != (size, size):
+            raise M3diError(
+                f"image {row} of split {split!r} has another size",
+                where=source.files(split, table).where(row, "image"),
+                got=f"{shape[1]} x {shape[0]} pixels",
+                expected=f"{size} x {size}",
+            )
+        values = {name: rows[name][row].as_py() for name in latents}
+        yield {
+            plan.extensions["image"]: raw,
+            plan.extensions["text"]: captions[row].encode(),
+            plan.extensions["latents"]: sample_json(values),
+        }

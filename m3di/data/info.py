@@ -1,0 +1,46 @@
+"""What a dataset is, in a few lines."""
+
+from __future__ import annotations
+
+import os
+
+from m3di.data.sources import ShardSource, open_source
+from m3di.data.storage import open_folder
+from m3di.latents import Factor
+
+
+def info(root: str | os.PathLike[str]) -> str:
+    """Spec, origin, splits, files, views and factors of a dataset, ours or in the published layout.
+
+    Raises:
+        M3diError: There is none.
+    """
+    source = open_source(open_folder(root))
+    spec = source.spec
+    lines = [f"{spec.name}: {spec.description}".rstrip(": "), ""]
+    counts = ", ".join(f"{split} {n:,}" for split, n in source.n_samples.items())
+    lines.append(f"samples   {counts}")
+    if isinstance(source, ShardSource):
+        manifest = source.manifest
+        n_bytes = sum(entry.n_bytes for entry in manifest.files)
+        made = ", ".join(f"{name} {value}" for name, value in manifest.render.items())
+        lines += [
+            f"made      {manifest.source}, seed {manifest.seed}; {made}",
+            f"files     {len(manifest.files)}, {n_bytes / 1e6:,.1f} MB; {', '.join(manifest.extensions.values())}",
+        ]
+    else:
+        lines.append("made      the published layout of Multimodal3DIdent")
+    lines.append(f"identity  {source.fingerprint}")
+    for name, observed in spec.observed.items():
+        lines += ["", f"{name} ({observed.view.modality})"]
+        width = max(map(len, observed.view.factors), default=0)
+        for factor, use in observed.view.factors.items():
+            lines.append(f"  {factor:{width}}  {use.role:8}  {_support(spec.factors[factor])}")
+    return "\n".join(lines)
+
+
+def _support(factor: Factor) -> str:
+    if factor.type == "categorical":
+        return ", ".join(factor.names) if factor.n <= 12 else f"{factor.n} values"
+    low, high = factor.bounds
+    return f"{factor.kind} in [{low:g}, {high:g}]"

@@ -1,0 +1,196 @@
+"""Datasets joined and cut: samples keep their bytes, and the table says which sample each row was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from m3di.data.assemble import Contents, assemble, described
+from m3di.data.images import decode, encode
+from m3di.data.manifest import Manifest, Plan, TextEntry, plan_of, read_manifest
+from m3di.data.sources import ShardSource
+from m3di.data.storage import LocalFolder
+from m3di.data.verify_samples import ORIGIN
+from m3di.data.where import mask_of
+from m3di.errors import M3diError, UsageError, near_match
+
+FORMATS = ("png", "webp", "qoi")
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A split of a dataset, or some rows of it."""
+
+    source: ShardSource
+    table: pa.Table
+
+    @property
+    def rows(self) -> pa.Table:
+        """What its rows say, with their origin."""
+        return described(self.table)
+
+    def contents(self, extensions: dict[str, str]) -> Iterator[Contents]:
+        """The files of each row, by extension; images in another format, where the extension asks for one."""
+        files = self.source.files("", self.table)
+        own = self.source.manifest.extensions
+        images = self.source.spec.views_of("image")
+        for row in range(self.table.num_rows):
+            contents = {}
+            for view, extension in extensions.items():
+                raw = files.read(row, view)
+                if view in images and extension != own[view]:
+                    raw = encode(decode(raw, files.extension(view)), extension.rpartition(".")[2])
+                contents[extension] = raw
+            yield contents
+
+
+def subset(
+    root: Path,
+    out: Path,
+    *,
+    splits: Sequence[str] = (),
+    n: int | None = None,
+    where: str | None = None,
+    images: str | None = None,
+) -> Manifest:
+    """Write some samples of a dataset as a dataset.
+
+    Args:
+        root: The dataset.
+        out: A new or empty folder.
+        splits: The splits to keep; all if empty.
+        n: At most that many samples of each split, the first that fit.
+        where: Condition on the columns of the table, see `parse_where`.
+        images: Format of the images, `png`, `webp` or `qoi`, all lossless; as they are if None.
+
+    Raises:
+        M3diError: There is no dataset, `out` is not empty, or nothing is left.
+        UsageError: There is no such split, column or format.
+    """
+    source = _opened(root)
+    manifest = source.manifest
+    for split in splits:
+        if split not in manifest.splits:
+            raise UsageError(
+                f"the dataset has no split {split!r}", where="--split", expected=", ".join(manifest.splits)
+            )
+    if n is not None and n < 1:
+        raise UsageError("--n is too small", where="--n", got=n, expected="1 or more")
+    if images is not None and images not in FORMATS:
+        near = near_match(images, FORMATS)
+        raise UsageError(
+            f"no image format is called {images!r}",
+            where="--images",
+            expected=", ".join(FORMATS),
+            next_step=f"did you mean {near!r}?" if near else None,
+        )
+    parts = {}
+    for split in manifest.splits:
+        table = _with_origin(source, split)
+        keep = mask_of(where, table) if where else np.ones(table.num_rows, dtype=bool)
+        rows = np.flatnonzero(keep)[: n if split in splits or not splits else 0]
+        parts[split] = [_Part(source, table.take(pa.array(rows)))]
+    if not any(part.table.num_rows for each in parts.values() for part in each):
+        raise M3diError("no sample is left", where=str(root), got=where, next_step="loosen the condition")
+    extensions = dict(manifest.extensions)
+    for view in source.spec.views_of("image"):
+        before, dot, format_ = extensions[view].rpartition(".")
+        extensions[view] = f"{before}{dot}{images or format_}"
+    return _joined(out, plan_of(manifest).model_copy(update={"extensions": extensions}), parts)
+
+
+def merge(roots: Sequence[Path], out: Path) -> Manifest:
+    """Write the samples of several datasets of one spec as one dataset, split by split, in the order given.
+
+    Raises:
+        M3diError: They differ in spec or settings, hold a sample twice, or `out` is not empty.
+        UsageError: Fewer than two are given.
+    """
+    if len(roots) < 2:
+        raise UsageError("there is nothing to join", got=f"{len(roots)} datasets", expected="two or more")
+    sources = [_opened(root) for root in roots]
+    plans = [_comparable(source.manifest) for source in sources]
+    for root, plan in zip(roots[1:], plans[1:], strict=True):
+        differences = plans[0].differences(plan)
+        if differences:
+            raise M3diError(
+                "the datasets differ in more than their samples",
+                where=f"{roots[0]} | {root}",
+                got="\n            ".join(differences),
+                expected="one spec, one image size and quality, one format",
+            )
+    parts = {
+        split: [_Part(source, _with_origin(source, split)) for source in sources if split in source.manifest.splits]
+        for split in sources[0].manifest.splits
+    }
+    for split, each in parts.items():
+        _check_distinct(split, each)
+    text = {view: _joined_text([source.manifest.text[view] for source in sources]) for view in sources[0].manifest.text}
+    return _joined(out, plan_of(sources[0].manifest).model_copy(update={"text": text}), parts)
+
+
+def _opened(root: Path) -> ShardSource:
+    return ShardSource(LocalFolder(root), read_manifest(root))
+
+
+def _with_origin(source: ShardSource, split: str) -> pa.Table:
+    """The table of a split; rows of rendered samples say which sample they are."""
+    table = source.table(split)
+    if source.manifest.source != "rendered":
+        return table
+    n = table.num_rows
+    columns = (
+        pa.array([source.manifest.seed] * n, pa.int64()),
+        pa.array([split] * n, pa.string()),
+        pa.array(range(n), pa.int64()),
+    )
+    for name, column in zip(ORIGIN, columns, strict=True):
+        table = table.append_column(name, column)
+    return table
+
+
+def _comparable(manifest: Manifest) -> Plan:
+    """The plan without what may differ between datasets that are joined."""
+    source = "imported" if manifest.source == "imported" else "derived"
+    return plan_of(manifest).model_copy(
+        update={"seed": 0, "n_samples": {}, "shard_size": 0, "text": {}, "source": source}
+    )
+
+
+def _joined_text(entries: list[TextEntry]) -> TextEntry:
+    """The tokens of all: those of one spec are the same anyway, imported ones are put together."""
+    special = entries[0].vocabulary[:2]
+    words = sorted({word for entry in entries for word in entry.vocabulary} - set(special))
+    length = max(entry.length for entry in entries)
+    return TextEntry(vocabulary=(*special, *words), length=length, quoted=entries[0].quoted)
+
+
+def _check_distinct(split: str, parts: list[_Part]) -> None:
+    seen: set[tuple[int, str, int]] = set()
+    for part in parts:
+        if ORIGIN[0] not in part.table.column_names:
+            return
+        origins = list(zip(*(part.table[name].to_pylist() for name in ORIGIN), strict=True))
+        twice = next((origin for origin in origins if origin in seen), None)
+        if twice is not None:
+            seed, of, index = twice
+            raise M3diError(
+                f"a sample is there twice in split {split!r}",
+                where=str(part.source.folder),
+                got=f"sample {index} of split {of} with seed {seed}",
+                expected="datasets rendered with different seeds, or different parts of one",
+            )
+        seen.update(origins)
+
+
+def _joined(out: Path, plan: Plan, parts: dict[str, list[_Part]]) -> Manifest:
+    rows = {split: pa.concat_tables([part.rows for part in each]) for split, each in parts.items()}
+    contents = {split: chain(*(part.contents(plan.extensions) for part in each)) for split, each in parts.items()}
+    n_samples = {split: table.num_rows for split, table in rows.items()}
+    source = plan.source if plan.source == "imported" else "derived"
+    return assemble(out, plan.model_copy(update={"n_samples": n_samples, "source": source}), rows, contents)

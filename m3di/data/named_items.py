@@ -1,0 +1,22 @@
+"""Items as named tuples."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from functools import cache
+from typing import Any
+
+
+@cache
+def item_type(fields: tuple[str, ...]) -> type[Any]:
+    """The named tuple with these fields; its instances cross process boundaries."""
+    base = namedtuple("Item", fields)  # type: ignore[misc]
+
+    def reduce(item: Any) -> tuple[Any, ...]:
+        return _rebuilt, (fields, tuple(item))
+
+    return type("Item", (base,), {"__slots__": (), "__reduce__": reduce})
+
+
+def _rebuilt(fields: tuple[str, ...], values: tuple[Any, ...]) -> Any:
+    return item_type(fields)(*values)

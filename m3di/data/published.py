@@ -1,0 +1,219 @@
+"""The published layout of Multimodal3DIdent: one folder a split, one PNG a sample, captions by line, latents as CSV.
+
+    SPLIT/images/000000.png ...    SPLIT/text/text_raw.txt    SPLIT/latents_image.csv    SPLIT/latents_text.csv
+
+A folder that we exported has two kinds of files more, so that nothing is lost: `m3di.json`, the plan of the dataset,
+and in each split `m3di.parquet`, its table. The published loader does not look at them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from m3di.data.manifest import Plan, parse_plan
+from m3di.data.storage import Folder
+from m3di.data.table import latent_columns
+from m3di.errors import M3diError
+from m3di.latents import SPLITS, Samples, Spec, load_spec, plain_spec, spec_from_dict
+
+PLAN, TABLE = "m3di.json", "m3di.parquet"
+CAPTIONS = "text/text_raw.txt"
+IMAGE_CSV, TEXT_CSV = "latents_image.csv", "latents_text.csv"
+POSITION = ("object_shape", "object_xpos", "object_ypos", "object_zpos")
+IMAGE_COLUMNS = (
+    *POSITION,
+    *("object_alpharot", "object_betarot", "object_gammarot", "object_color"),
+    *("spotlight_pos", "spotlight_color", "background_color"),
+)
+TEXT_COLUMNS = (*POSITION, "object_color_name", "object_color_index", "text_phrasing")
+
+
+def image_name(index: int, n: int) -> str:
+    """File of an image: its index, zero-padded to the digits of the published rule, which depends on the count."""
+    width = math.ceil(math.log10(n)) if n > 0 else 0
+    return f"images/{str(index).zfill(width)}.png"
+
+
+@cache
+def published_spec() -> Spec:
+    """The spec of the published files: the factors of `m3di`, captions of a template that is not ours."""
+    plain = plain_spec(load_spec("m3di"))
+    plain["name"] = "multimodal3dident"
+    plain["description"] = "Image/text pairs of the published Multimodal3DIdent."
+    del plain["factors"]["render_seed"], plain["views"]["image"]["factors"]["render_seed"]
+    plain["factors"]["text_phrasing"]["values"] = [str(number) for number in range(5)]
+    text = plain["views"]["text"]
+    text["template"] = "published"
+    text["factors"]["object_zpos"] = {"role": "constant", "value": 0}
+    return spec_from_dict(plain, where="the published layout", stored=True)
+
+
+def color_ranks(spec: Spec) -> NDArray[np.int64]:
+    """Published index of each value of `text_color`: the rank of its name among all names."""
+    names = np.array(spec.factors["text_color"].names)
+    ranks = np.empty(len(names), dtype=np.int64)
+    ranks[np.argsort(names)] = np.arange(len(names))
+    return ranks
+
+
+def split_folders(folder: Folder) -> dict[str, str]:
+    """Where the splits of a published folder lie: by split the prefix of its files; empty where there are none."""
+    found = {split: f"{split}/" for split in SPLITS if folder.exists(f"{split}/{IMAGE_CSV}")}
+    return found or ({"train": ""} if folder.exists(IMAGE_CSV) else {})
+
+
+def read_published_plan(folder: Folder) -> Plan | None:
+    """The plan that an export of ours left, or None."""
+    return parse_plan(folder.read(PLAN), folder.path(PLAN)) if folder.exists(PLAN) else None
+
+
+def read_captions(folder: Folder, prefix: str) -> list[str]:
+    """The captions of a split, one a line."""
+    text = _read(folder, prefix + CAPTIONS).decode()
+    return text.split("\n") if text else []
+
+
+def published_table(folder: Folder, split: str, prefix: str, plan: Plan | None) -> pa.Table:
+    """The table of a split: key, captions, every latent; no shards and offsets.
+
+    Raises:
+        M3diError: Columns are missing, counts differ, or a value is out of its range.
+    """
+    image = _read_csv(folder, prefix + IMAGE_CSV, IMAGE_COLUMNS)
+    text = _read_csv(folder, prefix + TEXT_CSV, TEXT_COLUMNS)
+    texts = read_captions(folder, prefix)
+    n = image.num_rows
+    counts = {IMAGE_CSV: n, TEXT_CSV: text.num_rows, CAPTIONS: len(texts)}
+    if len(set(counts.values())) > 1:
+        raise M3diError("the files of a split differ in length", where=folder.path(prefix), got=counts)
+    if plan is not None and folder.exists(prefix + TABLE):
+        table = pq.read_table(io.BytesIO(folder.read(prefix + TABLE)))
+        _check_same(folder.path(prefix), spec_from_dict(plan.spec, where=PLAN, stored=True), table, image, text, texts)
+        return table
+    spec = published_spec()
+    views = {"image": _image_factors(spec, image), "text": _text_factors(folder.path(prefix), spec, text)}
+    _check_ranges(folder.path(prefix), spec, views)
+    samples = Samples(spec, split, 0, 0, n, views)
+    keys = [image_name(index, n)[len("images/") : -len(".png")] for index in range(n)]
+    return pa.table({"key": keys, "text.caption": texts, **latent_columns(samples)})
+
+
+def published_csv(spec: Spec, table: pa.Table) -> dict[str, bytes]:
+    """The two CSV files of a table, with the published columns in the published order."""
+    image = {name: table[f"image.{name}"].to_numpy() for name in IMAGE_COLUMNS}
+    color = table["text.text_color"].to_numpy()
+    text: dict[str, Any] = {name: image[name] for name in POSITION}
+    text["object_color_name"] = [spec.factors["text_color"].names[value] for value in color]
+    text["object_color_index"] = color_ranks(spec)[color]
+    text["text_phrasing"] = table["text.text_phrasing"].to_numpy()
+    return {IMAGE_CSV: _csv(image), TEXT_CSV: _csv(text)}
+
+
+def _csv(columns: dict[str, Any]) -> bytes:
+    # repr gives the shortest digits that read back to the same number, as pandas writes them.
+    lists = [values.tolist() if isinstance(values, np.ndarray) else values for values in columns.values()]
+    lines = [",".join(columns), *(",".join(map(str, row)) for row in zip(*lists, strict=True))]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def fingerprint(folder: Folder, folders: dict[str, str]) -> str:
+    """Identity of published files, from their captions and latents."""
+    digest = hashlib.sha256()
+    for prefix in folders.values():
+        for name in (IMAGE_CSV, TEXT_CSV, CAPTIONS):
+            digest.update(_read(folder, prefix + name))
+    return digest.hexdigest()
+
+
+def _read(folder: Folder, name: str) -> bytes:
+    try:
+        return folder.read(name)
+    except OSError as error:
+        raise _unreadable(folder, name, error) from error
+
+
+def _unreadable(folder: Folder, name: str, error: Exception) -> M3diError:
+    return M3diError("a file of the published layout cannot be read", where=folder.path(name), got=error)
+
+
+def _read_csv(folder: Folder, name: str, columns: Sequence[str]) -> pa.Table:
+    try:
+        table = pacsv.read_csv(io.BytesIO(_read(folder, name)))  # type: ignore[attr-defined]
+    except pa.ArrowInvalid as error:
+        raise _unreadable(folder, name, error) from error
+    missing = [column for column in columns if column not in table.column_names]
+    if missing:
+        raise M3diError(
+            "columns of the published layout are missing",
+            where=folder.path(name),
+            got=", ".join(table.column_names),
+            expected=", ".join(columns),
+        )
+    return table
+
+
+def _image_factors(spec: Spec, table: pa.Table) -> dict[str, NDArray[Any]]:
+    return {name: table[name].to_numpy().astype(spec.factors[name].dtype) for name in IMAGE_COLUMNS}
+
+
+def _text_factors(where: str, spec: Spec, table: pa.Table) -> dict[str, NDArray[Any]]:
+    factor = spec.factors["text_color"]
+    index_of = {name: index for index, name in enumerate(factor.names)}
+    names = table["object_color_name"].to_pylist()
+    unknown = sorted({name for name in names if name not in index_of})
+    if unknown:
+        raise M3diError("unknown colour names", where=where + TEXT_CSV, got=", ".join(unknown[:5]))
+    color = np.array([index_of[name] for name in names], dtype=np.int64)
+    wrong = np.flatnonzero(color_ranks(spec)[color] != table["object_color_index"].to_numpy())
+    if len(wrong):
+        raise M3diError(
+            "a colour's index is not that of its name", where=f"{where}{TEXT_CSV}, row {wrong[0]}", got=names[wrong[0]]
+        )
+    palettes = spec.factors["text_palette"].names
+    prefixes = {"tab": "tableau", "xkcd": "xkcd"}
+    palette = [palettes.index(prefixes.get(name.partition(":")[0], "css4")) for name in names]
+    found = {name: table[name].to_numpy().astype(spec.factors[name].dtype) for name in (*POSITION, "text_phrasing")}
+    found |= {"text_color": color, "text_palette": np.array(palette, dtype=np.int64)}
+    return {name: found[name] for name in spec.views["text"].factors}
+
+
+def _check_ranges(where: str, spec: Spec, views: dict[str, dict[str, NDArray[Any]]]) -> None:
+    for view, columns in views.items():
+        for name, values in columns.items():
+            low, high = spec.factors[name].bounds
+            wrong = np.flatnonzero(~((values >= low) & (values <= high)))
+            if len(wrong):
+                raise M3diError(
+                    f"a value of {view}.{name} is out of its range",
+                    where=f"{where}, row {wrong[0]}",
+                    got=values[wrong[0]],
+                    expected=f"{low:g} to {high:g}",
+                )
+
+
+def _check_same(where: str, spec: Spec, ours: pa.Table, image: pa.Table, text: pa.Table, texts: list[str]) -> None:
+    """Raise unless the published files still say what our table beside them says."""
+    stated = {"image": _image_factors(spec, image), "text": {"text_phrasing": text["text_phrasing"].to_numpy()}}
+    differing = [CAPTIONS] if ours.num_rows != len(texts) or ours["text.caption"].to_pylist() != texts else []
+    for view, columns in stated.items():
+        for name, values in columns.items():
+            if not differing and not np.array_equal(ours[f"{view}.{name}"].to_numpy(), values):
+                differing.append(f"{view}.{name}")
+    if differing:
+        raise M3diError(
+            f"{TABLE} and the published files differ",
+            where=where,
+            got=", ".join(differing),
+            next_step=f"delete {PLAN} and {TABLE} to go by the published files alone",
+        )

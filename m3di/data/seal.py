@@ -1,0 +1,67 @@
+"""The end of writing a dataset: sample picture, card and Croissant file, then the manifest that seals it all."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from PIL import Image
+
+from m3di.data.card import PICTURE, dataset_card
+from m3di.data.croissant import CROISSANT, croissant
+from m3di.data.manifest import FileEntry, Manifest, Plan, SplitEntry, write_manifest
+from m3di.data.shards import read_shard, sha256_of, write_atomically
+
+CARD = "README.md"
+N_PICTURED = 8
+
+
+def seal(root: Path, plan: Plan, splits: Mapping[str, SplitEntry]) -> Manifest:
+    """Write everything but shards and tables, which are there already; the manifest last of all."""
+    manifest = Manifest(**plan.model_dump(), splits=dict(splits))
+    schemas = {name: pq.read_schema(root / entry.table.file) for name, entry in splits.items()}
+    documents = {CARD: dataset_card(manifest).encode(), CROISSANT: croissant(manifest, schemas)}
+    picture = sample_picture(root, manifest)
+    if picture is not None:
+        documents[PICTURE] = picture
+    entries = []
+    for name, content in documents.items():
+        write_atomically(root / name, content)
+        entries.append(FileEntry(file=name, n_bytes=len(content), sha256=hashlib.sha256(content).hexdigest()))
+    sealed = manifest.model_copy(update={"documents": tuple(entries)}).sealed()
+    write_manifest(root, sealed)
+    return sealed
+
+
+def file_entry(path: Path, n_samples: int) -> FileEntry:
+    """What the manifest says of a shard or table on disk."""
+    return FileEntry(file=path.name, n_bytes=path.stat().st_size, sha256=sha256_of(path), n_samples=n_samples)
+
+
+def sample_picture(root: Path, manifest: Manifest) -> bytes | None:
+    """A PNG with the first samples side by side, one row a view; None where there are no images."""
+    views = [manifest.extensions[name] for name in manifest.parsed_spec.views_of("image")]
+    shards = [shard for entry in manifest.splits.values() for shard in entry.shards]
+    if not views or not shards:
+        return None
+    path = root / shards[0].file
+    samples = list(read_shard(path))[:N_PICTURED]
+    rows = []
+    with path.open("rb") as stream:
+        for view in views:
+            row = []
+            for sample in samples:
+                stream.seek(sample.members[view].offset)
+                row.append(Image.open(io.BytesIO(stream.read(sample.members[view].size))).convert("RGB"))
+            rows.append(row)
+    width, height = rows[0][0].size
+    sheet = Image.new("RGB", (width * len(samples), height * len(rows)))
+    for y, row in enumerate(rows):
+        for x, image in enumerate(row):
+            sheet.paste(image, (x * width, y * height))
+    buffer = io.BytesIO()
+    sheet.save(buffer, "PNG")
+    return buffer.getvalue()

@@ -1,0 +1,202 @@
+"""What a `Dataset` reads from: shards with a manifest, or the published layout in place."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from m3di.data import published
+from m3di.data.manifest import MANIFEST, Manifest, parse_manifest
+from m3di.data.storage import Folder
+from m3di.data.tokens import Tokenizer, tokenizer_of
+from m3di.errors import M3diError
+from m3di.latents import Spec, spec_from_dict
+
+
+class Files(Protocol):
+    """The image files of a split, by row of its table and view."""
+
+    def read(self, row: int, view: str) -> bytes: ...
+
+    def extension(self, view: str) -> str: ...
+
+    def where(self, row: int, view: str) -> str: ...
+
+
+class Source(Protocol):
+    """A dataset as a whole."""
+
+    @property
+    def spec(self) -> Spec: ...
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    @property
+    def n_samples(self) -> dict[str, int]: ...
+
+    def table(self, split: str) -> pa.Table: ...
+
+    def files(self, split: str, table: pa.Table) -> Files: ...
+
+    def tokenizer(self, view: str) -> Tokenizer: ...
+
+
+def open_source(folder: Folder) -> Source:
+    """The dataset in a folder.
+
+    Raises:
+        M3diError: There is none, or its manifest is damaged.
+    """
+    if folder.exists(MANIFEST):
+        return ShardSource(folder, parse_manifest(folder.read(MANIFEST), folder.path(MANIFEST)))
+    splits = published.split_folders(folder)
+    if splits:
+        return PublishedSource(folder, splits)
+    raise M3diError(
+        "there is no m3di dataset here",
+        where=str(folder),
+        got=f"neither {MANIFEST} nor the published layout",
+        expected=f"a folder that `m3di render` has finished, with its {MANIFEST}; or one with SPLIT/latents_image.csv",
+        next_step=f"m3di render --out {folder}",
+    )
+
+
+@dataclass
+class ShardSource:
+    """A dataset of ours: shards, tables, manifest."""
+
+    folder: Folder
+    manifest: Manifest
+
+    @cached_property
+    def spec(self) -> Spec:
+        """The spec that it was made by."""
+        return self.manifest.parsed_spec
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Identity of the data."""
+        return self.manifest.fingerprint
+
+    @property
+    def n_samples(self) -> dict[str, int]:
+        """Samples of each split."""
+        return {name: entry.n_samples for name, entry in self.manifest.splits.items()}
+
+    def table(self, split: str) -> pa.Table:
+        """The whole table of a split."""
+        name = self.manifest.splits[split].table.file
+        try:
+            return pq.read_table(io.BytesIO(self.folder.read(name)))
+        except (OSError, pa.ArrowInvalid) as error:
+            raise M3diError(
+                f"the table of split {split!r} cannot be read",
+                where=self.folder.path(name),
+                got=error,
+                next_step=f"m3di verify {self.folder}",
+            ) from error
+
+    def files(self, split: str, table: pa.Table) -> Files:
+        """The image files of a split."""
+        return ShardFiles(self.folder, self.manifest.extensions, table)
+
+    def tokenizer(self, view: str) -> Tokenizer:
+        """The tokenizer of a text view."""
+        return self.manifest.text[view].tokenizer
+
+
+class ShardFiles:
+    """Files in shards: one byte range each."""
+
+    def __init__(self, folder: Folder, extensions: dict[str, str], table: pa.Table) -> None:
+        self.folder, self._extensions = folder, extensions
+        shard = table["shard"].combine_chunks().dictionary_encode()
+        shard = shard.chunk(0) if isinstance(shard, pa.ChunkedArray) else shard
+        self._names: list[str] = shard.dictionary.to_pylist()
+        self._shard: NDArray[Any] = shard.indices.to_numpy()
+        self._ranges: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {
+            view: (table[f"{extension}_offset"].to_numpy(), table[f"{extension}_size"].to_numpy())
+            for view, extension in extensions.items()
+            if f"{extension}_offset" in table.column_names
+        }
+
+    def read(self, row: int, view: str) -> bytes:
+        """Bytes of the file of a row and view."""
+        offset, size = self._ranges[view]
+        return self.folder.read_range(self._names[self._shard[row]], int(offset[row]), int(size[row]))
+
+    def extension(self, view: str) -> str:
+        """Format of a view's files."""
+        return self._extensions[view].rpartition(".")[2]
+
+    def where(self, row: int, view: str) -> str:
+        """Place of the file of a row and view, for messages."""
+        return f"{self.folder.path(self._names[self._shard[row]])}, byte {self._ranges[view][0][row]}"
+
+
+class PublishedSource:
+    """The published layout in place."""
+
+    def __init__(self, folder: Folder, splits: dict[str, str]) -> None:
+        self.folder, self.splits = folder, splits
+        self.plan = published.read_published_plan(folder)
+
+    @cached_property
+    def spec(self) -> Spec:
+        """Our own spec where the folder is an export of ours, else that of the published files."""
+        if self.plan is not None:
+            return spec_from_dict(self.plan.spec, where=published.PLAN, stored=True)
+        return published.published_spec()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Identity of the data."""
+        return published.fingerprint(self.folder, self.splits)
+
+    @cached_property
+    def n_samples(self) -> dict[str, int]:
+        """Samples of each split."""
+        return {split: len(published.read_captions(self.folder, prefix)) for split, prefix in self.splits.items()}
+
+    def table(self, split: str) -> pa.Table:
+        """The table of a split, made from its CSV files."""
+        return published.published_table(self.folder, split, self.splits[split], self.plan)
+
+    def files(self, split: str, table: pa.Table) -> Files:
+        """The image files of a split."""
+        return PublishedFiles(self.folder, self.splits[split], table.num_rows)
+
+    def tokenizer(self, view: str) -> Tokenizer:
+        """The tokenizer of our plan, else one of all captions there are."""
+        if self.plan is not None:
+            return self.plan.text[view].tokenizer
+        every = (text for prefix in self.splits.values() for text in published.read_captions(self.folder, prefix))
+        return tokenizer_of(every)
+
+
+@dataclass(frozen=True)
+class PublishedFiles:
+    """One PNG a sample."""
+
+    folder: Folder
+    prefix: str
+    n: int
+
+    def read(self, row: int, view: str) -> bytes:
+        """Bytes of the image of a row."""
+        return self.folder.read(self.prefix + published.image_name(row, self.n))
+
+    def extension(self, view: str) -> str:
+        """Format of the images."""
+        return "png"
+
+    def where(self, row: int, view: str) -> str:
+        """Place of the image of a row, for messages."""
+        return self.folder.path(self.prefix + published.image_name(row, self.n))

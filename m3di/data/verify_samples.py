@@ -1,0 +1,151 @@
+"""Is each sample true? Its images decode, its caption and latents follow from the spec, the table says the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from m3di.data.images import ImageError, decode
+from m3di.data.manifest import Manifest
+from m3di.data.shards import ShardSample
+from m3di.errors import UsageError
+from m3di.latents import Samples, Spec, captions, load_template, sample
+
+LATENTS = "latents"
+ORIGIN = ("origin_seed", "origin_split", "origin_index")
+
+
+class SampleChecks:
+    """The checks of one split.
+
+    Args:
+        manifest: The dataset.
+        split: The split.
+        table: Its whole table.
+    """
+
+    def __init__(self, manifest: Manifest, split: str, table: pa.Table) -> None:
+        self.manifest, self.split, self.table = manifest, split, table
+        self.spec = manifest.parsed_spec
+        self.latents = manifest.extensions[LATENTS]
+        members = {f"{extension}_{part}" for extension in manifest.extensions.values() for part in ("offset", "size")}
+        self.texts = {name: f"{name}.caption" for name in manifest.text}
+        apart = {"key", "shard", *members, *self.texts.values(), *ORIGIN}
+        self.columns = {name: table[name].to_pylist() for name in table.column_names}
+        self.stored = [name for name in table.column_names if name not in apart]
+
+    def table_problems(self) -> Iterator[str]:
+        """What the table says that is out of range, or does not follow from the spec, the seed and the index."""
+        missing = [name for name in self._expected if name not in self.columns]
+        if missing:
+            yield f"column {missing[0]} is missing"
+            return
+        for view, observed in self.spec.observed.items():
+            for name in observed.view.factors:
+                low, high = self.spec.factors[name].bounds
+                raw = np.asarray(self.columns[f"{view}.{name}"])
+                wrong = np.flatnonzero(~((raw >= low) & (raw <= high)))
+                if len(wrong):
+                    yield f"row {wrong[0]}: {view}.{name} is {raw[wrong[0]]}, expected {low:g} to {high:g}"
+        for name, values in self._expected.items():
+            differing = [row for row, value in enumerate(values) if value != self.columns[name][row]]
+            if differing:
+                row = differing[0]
+                yield f"row {row}: {name} is {self.columns[name][row]!r}, the spec gives {values[row]!r}"
+
+    def sample_problems(self, row: int, shard: str, found: ShardSample, contents: dict[str, bytes]) -> Iterator[str]:
+        """What is wrong with the files of a sample."""
+        if self.columns["shard"][row] != shard:
+            yield f"the table looks for it in {self.columns['shard'][row]}"
+        for extension, member in found.members.items():
+            stated = (self.columns[f"{extension}_offset"][row], self.columns[f"{extension}_size"][row])
+            if stated != (member.offset, member.size):
+                yield f"{extension} is at {member.offset}, {member.size} bytes; the table says {stated}"
+        for view in self.spec.views_of("image"):
+            yield from self._image_problems(view, contents[self.manifest.extensions[view]])
+        for view, column in self.texts.items():
+            if contents[self.manifest.extensions[view]] != self.columns[column][row].encode():
+                yield f"its caption in {view} is not that of the table"
+        yield from self._latent_problems(row, contents[self.latents])
+
+    def _image_problems(self, view: str, raw: bytes) -> Iterator[str]:
+        extension = self.manifest.extensions[view].rpartition(".")[2]
+        size = self.manifest.render["size_px"]
+        try:
+            shape = decode(raw, extension).shape
+        except ImageError as error:
+            yield f"its image in {view} does not decode: {error}"
+            return
+        if shape != (size, size, 3):
+            yield f"its image in {view} has {shape[1]} x {shape[0]} pixels, expected {size} x {size}"
+
+    def _latent_problems(self, row: int, raw: bytes) -> Iterator[str]:
+        try:
+            nested = json.loads(raw)
+            flat = {f"{view}.{name}": value for view, each in nested.items() for name, value in each.items()}
+        except (ValueError, AttributeError) as error:
+            yield f"its latents are no JSON: {error}"
+            return
+        stated = {name: self.columns[name][row] for name in self.stored}
+        differing = [name for name in {**stated, **flat} if stated.get(name) != flat.get(name)]
+        if differing:
+            name = differing[0]
+            yield f"{name} is {flat.get(name)!r}, the table says {stated.get(name)!r}"
+
+    @cached_property
+    def _expected(self) -> dict[str, list[Any]]:
+        """Columns that follow from the spec: latents, and captions where the template is installed."""
+        if self.manifest.source == "imported":
+            return {}
+        expected: dict[str, list[Any]] = {}
+        for rows, samples in self._drawn():
+            columns = {
+                f"{view}.{name}": values for view, each in samples.columns().items() for name, values in each.items()
+            }
+            columns |= {self.texts[view]: np.array(captions(samples, view), dtype=object) for view in self._captioned}
+            for name, values in columns.items():
+                into = expected.setdefault(name, [None] * self.table.num_rows)
+                for row, value in zip(rows.tolist(), values[self._picked(samples, rows)].tolist(), strict=True):
+                    into[row] = value
+        return expected
+
+    def _drawn(self) -> Iterator[tuple[NDArray[np.int64], Samples]]:
+        """Rows of the table, and a run of samples that holds them all."""
+        n = self.table.num_rows
+        if self.manifest.source == "rendered":
+            yield np.arange(n), sample(self.spec, self.split, n, seed=self.manifest.seed)
+            return
+        seeds, splits = np.asarray(self.columns["origin_seed"]), np.asarray(self.columns["origin_split"])
+        for seed, split in sorted(set(zip(seeds.tolist(), splits.tolist(), strict=True))):
+            rows = np.flatnonzero((seeds == seed) & (splits == split))
+            index = self._index[rows]
+            start = int(index.min())
+            yield rows, sample(self.spec, split, int(index.max()) + 1 - start, seed=seed, start=start)
+
+    def _picked(self, samples: Samples, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        return self._index[rows] - samples.start
+
+    @cached_property
+    def _index(self) -> NDArray[np.int64]:
+        if self.manifest.source == "derived":
+            return np.asarray(self.columns["origin_index"], dtype=np.int64)
+        return np.arange(self.table.num_rows)
+
+    @cached_property
+    def _captioned(self) -> list[str]:
+        """Text views whose template is installed here."""
+        return [name for name in self.texts if _is_installed(self.spec, name)]
+
+
+def _is_installed(spec: Spec, view: str) -> bool:
+    try:
+        load_template(str(spec.observed[view].view.template))
+    except UsageError:
+        return False
+    return True

@@ -1,0 +1,316 @@
+"""The options of `Multimodal3DIdent`, its batches, and what it costs."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import pickle
+import shutil
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from m3di import Multimodal3DIdent
+from m3di.data import Batches, build_tokenizer
+from m3di.data.images import ImageError, decode, encode
+from m3di.errors import M3diError, UsageError
+
+
+def damaged(fake_dataset: Path, tmp_path: Path) -> Path:
+    """A copy in which the pixels of samples 0 and 3 are damaged."""
+    root = Path(shutil.copytree(fake_dataset, tmp_path / "damaged"))
+    dataset = Multimodal3DIdent(root)
+    raw = bytearray((root / "train-00000.tar").read_bytes())
+    for row in (0, 3):
+        raw[dataset._files._ranges["image"][0][row] + 100] ^= 1  # type: ignore[attr-defined]
+    (root / "train-00000.tar").write_bytes(raw)
+    return root
+
+
+def test_a_batch_is_its_items(fake_dataset: Path) -> None:
+    dataset = Multimodal3DIdent(fake_dataset)
+    batch, items = dataset[[5, 2, 11]], [dataset[5], dataset[2], dataset[11]]
+    assert batch["image"].shape == (3, 3, 32, 32)
+    assert batch["image"].is_contiguous(memory_format=torch.channels_last)
+    for each in (batch, torch.utils.data.default_collate(dataset.__getitems__([5, 2, 11]))):
+        assert torch.equal(each["image"], torch.stack([item["image"] for item in items]))
+        assert torch.equal(each["text"], torch.stack([item["text"] for item in items]))
+        assert each["caption"] == [item["caption"] for item in items]
+        assert each["z_image"]["object_color"].tolist() == [item["z_image"]["object_color"] for item in items]
+    assert dataset[-2:]["caption"] == [dataset[18]["caption"], dataset[19]["caption"]]
+    changed = Multimodal3DIdent(fake_dataset, transform=lambda x: x.float().mean(), target_transform=lambda z: len(z))
+    assert changed[[0, 1]]["image"].shape == (2,)
+    assert changed[[0, 1]]["z_text"].tolist() == [changed[0]["z_text"]] * 2
+
+
+def test_views_and_factors(fake_dataset: Path) -> None:
+    dataset = Multimodal3DIdent(fake_dataset, views=["text"], factors=["object_shape", "text_color"])
+    assert set(dataset[0]) == {"text", "caption", "z_text"}
+    assert set(dataset[0]["z_text"]) == {"object_shape", "text_color"}
+    seeds = Multimodal3DIdent(fake_dataset, views=["image"], factors=["render_seed"])
+    assert list(seeds[0]["z_image"]) == ["render_seed"]
+    with pytest.raises(UsageError, match="there is no text view to tokenize"):
+        seeds.tokenizer  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"views": ["imag"]}, r"no view 'imag'(?s:.)*did you mean 'image'"),
+        ({"factors": ["object_color", "hue"]}, "no factor 'hue'"),
+        ({"cache": "tape"}, "unknown value of `cache`"),
+        ({"on_error": "ignore"}, "unknown value of `on_error`"),
+        ({"filter": "image.object_shap == 1"}, r"no column 'image\.object_shap'(?s:.)*did you mean"),
+        ({"filter": "image.object_shape + 1"}, "this is no condition"),
+        ({"filter": "image.object_shape =="}, "this is no condition"),
+        ({"filter": "image.object_shape in key"}, "this is no condition"),
+        ({"filter": "image.object_shape is 1"}, "this is no condition"),
+        ({"filter": "image.object_shape == f(1)"}, "this is no condition"),
+        ({"filter": "image.object_shape == None"}, "this is no condition"),
+        ({"filter": lambda table: [True]}, "`filter` did not give a mask"),
+    ],
+)
+def test_wrong_options(fake_dataset: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Multimodal3DIdent(fake_dataset, **options)
+
+
+def test_filter(fake_dataset: Path) -> None:
+    everything = Multimodal3DIdent(fake_dataset)
+    shapes = [item["z_image"]["object_shape"] for item in everything]
+    wanted = [index for index, shape in enumerate(shapes) if shape in (1, 2)]
+    ways: list[Any] = [
+        "image.object_shape in [1, 2]",
+        "1 <= image.object_shape < 3 and not image.object_shape not in (1, 2)",
+        pc.field("image.object_shape").isin([1, 2]),
+        lambda table: np.isin(table["image.object_shape"].to_numpy(), [1, 2]),
+    ]
+    for way in ways:
+        some = Multimodal3DIdent(fake_dataset, filter=way)
+        assert [item["caption"] for item in some] == [everything[index]["caption"] for index in wanted]
+        again = pickle.loads(pickle.dumps(some))
+        assert again[-1]["caption"] == some[-1]["caption"]
+        with pytest.raises(IndexError, match=f"sample {len(some)} of {len(some)}"):
+            some[len(some)]
+
+
+def test_tokens(fake_dataset: Path) -> None:
+    ids, hot = Multimodal3DIdent(fake_dataset), Multimodal3DIdent(fake_dataset, one_hot=True)
+    assert hot[3]["text"].shape == (ids.tokenizer.length, ids.vocabulary_size)
+    assert torch.equal(hot[3]["text"].argmax(dim=1), ids[3]["text"])
+    assert hot[[3, 4]]["text"].dtype == torch.float32
+    units = build_tokenizer(ids.spec, "text", quoted="unit")
+    assert "xkcd:robin's egg" in units.vocabulary
+    assert "egg" not in units.vocabulary
+    other = Multimodal3DIdent(fake_dataset, tokenizer=units)
+    for index in range(20):
+        text = other[index]["text"].tolist()
+        assert 1 not in text
+        color = ids.spec.factors["text_color"].names[other[index]["z_text"]["text_color"]]
+        assert units.vocabulary.index(color) in text
+
+
+@pytest.mark.parametrize("kind", ["ram", "disk"])
+def test_cache(fake_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any) -> None:
+    monkeypatch.setenv("M3DI_CACHE", str(tmp_path / "cache"))
+    root = Path(shutil.copytree(fake_dataset, tmp_path / "copy"))
+    plain, cached = Multimodal3DIdent(root), Multimodal3DIdent(root, cache=kind)
+    first = cached[list(range(20))]["image"]
+    assert torch.equal(first, plain[:]["image"])
+    again = pickle.loads(pickle.dumps(cached))
+    (root / "train-00001.tar").write_bytes(b"")
+    for each in [cached, again, *([Multimodal3DIdent(root, cache=kind)] if kind == "disk" else [])]:
+        assert torch.equal(each[:]["image"], first)
+        assert torch.equal(each[9]["image"], first[9])
+    assert len(pickle.dumps(cached)) < 50_000
+
+
+def test_no_room_for_the_cache(fake_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setenv("M3DI_CACHE", str(tmp_path))
+    monkeypatch.setattr("os.posix_fallocate", full)
+    with pytest.raises(M3diError, match=r"no room for the cache(?s:.)*No space left(?s:.)*M3DI_CACHE"):
+        Multimodal3DIdent(fake_dataset, cache="disk")
+
+
+def test_damage_names_split_shard_key_and_offset(fake_dataset: Path, tmp_path: Path) -> None:
+    dataset = Multimodal3DIdent(damaged(fake_dataset, tmp_path))
+    with pytest.raises(
+        M3diError, match=r"sample 3 of split 'train'(?s:.)*train-00000\.tar, byte \d+ \(key 000000003, view image\)"
+    ):
+        dataset[3]
+    with pytest.raises(M3diError, match="checksum of a PNG chunk is wrong"):
+        dataset[[1, 3]]
+
+
+def test_skipping_counts_and_warns(fake_dataset: Path, tmp_path: Path) -> None:
+    root = damaged(fake_dataset, tmp_path)
+    dataset = Multimodal3DIdent(root, on_error="skip")
+    with pytest.warns(UserWarning, match=r"skipped: sample 3(?s:.)*key 000000003"):
+        assert dataset[[2, 3, 4]]["caption"] == [dataset[2]["caption"], dataset[4]["caption"]]
+    assert dataset.n_skipped == 1
+    with pytest.warns(UserWarning, match="skipped: sample 0"):
+        assert dataset[0]["caption"] == dataset[1]["caption"]
+    with pytest.warns(UserWarning, match="skipped"):
+        assert [item["caption"] for item in dataset.__getitems__([0, 3])] == [dataset[1]["caption"]]
+    only = Multimodal3DIdent(root, on_error="skip", filter='key in ["000000000", "000000003"]')
+    with pytest.warns(UserWarning, match="skipped"), pytest.raises(M3diError, match="no image of the split"):
+        only[0]
+
+
+def test_named_tuples_cross_processes(fake_dataset: Path) -> None:
+    dataset = Multimodal3DIdent(fake_dataset, as_named_tuple=True)
+    item = pickle.loads(pickle.dumps(dataset[0]))
+    assert item._fields == ("image", "text", "caption", "z_image", "z_text")
+    assert torch.equal(item.image, dataset[0].image)
+    batch = next(iter(DataLoader(dataset, batch_size=4)))
+    assert batch.image.shape == (4, 3, 32, 32)
+    assert dataset[[0, 1]].text.shape[0] == 2
+
+
+def test_url(fake_dataset: Path) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    files = fsspec.filesystem("memory")
+    for path in fake_dataset.iterdir():
+        files.pipe_file(f"/somewhere/m3di/{path.name}", path.read_bytes())
+    remote, local = Multimodal3DIdent("memory://somewhere/m3di"), Multimodal3DIdent(fake_dataset)
+    assert torch.equal(remote[:]["image"], local[:]["image"])
+    assert pickle.loads(pickle.dumps(remote))[4]["caption"] == local[4]["caption"]
+    with pytest.raises(UsageError, match="fsspec cannot read this URL"):
+        Multimodal3DIdent("nosuchscheme://x/y")
+    with pytest.raises(M3diError, match="there is no m3di dataset here"):
+        Multimodal3DIdent("memory://nowhere")
+
+
+def test_url_without_fsspec(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fsspec", None)
+    with pytest.raises(M3diError, match="needs fsspec"):
+        Multimodal3DIdent("memory://x")
+
+
+@pytest.mark.parametrize("extension", ["png", "webp", "qoi"])
+def test_image_formats(extension: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (17, 23, 3), dtype=np.uint8)
+    raw = encode(pixels, extension)
+    np.testing.assert_array_equal(decode(raw, extension), pixels)
+    np.testing.assert_array_equal(decode(raw, "other"), pixels)  # by Pillow
+    with pytest.raises(ImageError):
+        decode(raw[: len(raw) // 2], extension)
+    with pytest.raises(ImageError):
+        decode(b"", extension)
+
+
+def test_every_flipped_bit_of_a_png_is_seen() -> None:
+    raw = encode(np.random.default_rng(0).integers(0, 99, (9, 9, 3), dtype=np.uint8), "png")
+    for place in range(len(raw)):
+        flipped = bytearray(raw)
+        flipped[place] ^= 1 << place % 8
+        with pytest.raises(ImageError):
+            decode(bytes(flipped), "png")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default::UserWarning")  # forked workers inherit "error"
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_workers_share_the_cache_and_the_count(fake_dataset: Path, tmp_path: Path, method: str) -> None:
+    dataset = Multimodal3DIdent(
+        damaged(fake_dataset, tmp_path), on_error="skip", cache="ram", filter='key > "000000000"'
+    )
+    loader = _loader(dataset, method)
+    for epoch in range(2):
+        captions = [text for batch in loader for text in batch["caption"]]
+        assert len(set(captions)) == 18
+        assert dataset.n_skipped > epoch
+    assert dataset._caches["image"].there[[0, 3]].sum() == 0
+    assert dataset._caches["image"].there.sum() == 18
+
+
+def _loader(dataset: Multimodal3DIdent, method: str) -> DataLoader[Any]:
+    return DataLoader(
+        dataset,
+        sampler=Batches(dataset, 6, seed=1),
+        batch_size=None,
+        num_workers=2,
+        persistent_workers=True,
+        multiprocessing_context=multiprocessing.get_context(method),
+    )
+
+
+SECOND_ON = 'key > "000000000"'
+
+
+def rss_mb() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_no_growth_over_100_epochs(fake_dataset: Path) -> None:
+    dataset = Multimodal3DIdent(fake_dataset)
+    sampler = Batches(dataset, 8)
+    loader: DataLoader[Any] = DataLoader(dataset, sampler=sampler, batch_size=None)
+    sizes = []
+    for _ in range(100):
+        for batch in loader:
+            assert batch["image"].ndim == 4
+        sizes.append(rss_mb())
+    assert sampler.epoch == 100
+    assert sizes[-1] - sizes[19] < 5
+
+
+LARGE = """
+import sys, time, resource
+import torch, numpy, pyarrow.dataset
+from m3di import Multimodal3DIdent
+import m3di.data.dataset
+rss = lambda: int(open("/proc/self/statm").read().split()[1]) * 4096 / 1e6
+before, start = rss(), time.process_time()
+dataset = Multimodal3DIdent(sys.argv[1])
+print(len(dataset), time.process_time() - start, rss() - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_construction_of_125_000_samples(fake_dataset: Path, tmp_path: Path) -> None:
+    """On a table repeated to that length; in a process of its own, in seconds of its time."""
+    root = Path(shutil.copytree(fake_dataset, tmp_path / "large"))
+    table = pq.read_table(root / "train.parquet")
+    pq.write_table(pa.concat_tables([table] * 6250).combine_chunks(), root / "train.parquet", compression="zstd")
+    manifest = json.loads((root / "dataset.json").read_text())
+    manifest["splits"]["train"]["n_samples"] = 125_000
+    (root / "dataset.json").write_text(json.dumps(manifest))
+    done = subprocess.run([sys.executable, "-c", LARGE, str(root)], capture_output=True, text=True, check=True)
+    n, seconds, megabytes = map(float, done.stdout.split())
+    assert n == 125_000
+    assert seconds < 1
+    assert megabytes < 200
+
+
+def test_cache_refuses_images_of_several_sizes(fake_dataset: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(fake_dataset, tmp_path / "copy"))
+    dataset = Multimodal3DIdent(root)
+    raw = bytearray((root / "train-00000.tar").read_bytes())
+    offsets, sizes = dataset._files._ranges["image"]  # type: ignore[attr-defined]
+    small = encode(np.zeros((8, 8, 3), np.uint8), "png")
+    n_filler = int(sizes[2]) - len(small) - 12
+    body = b"tEXt" + b"a" * n_filler
+    chunk = n_filler.to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
+    raw[offsets[2] : offsets[2] + sizes[2]] = small[:33] + chunk + small[33:]
+    (root / "train-00000.tar").write_bytes(raw)
+    with pytest.raises(M3diError, match=r"sample 2 of split(?s:.)*\(8, 8\) pixels"):
+        dataset[[1, 2]]
+    with pytest.raises(M3diError, match=r"sample 2 of split(?s:.)*as the first image"):
+        Multimodal3DIdent(root, cache="ram")[2]
