@@ -209,7 +209,7 @@ def verify(root: Path, quick: bool, repair: bool, n_workers: int | None) -> None
     from m3di.data import verify as verify_dataset
 
     if repair:
-        from m3di.generate import repair as repair_dataset
+        from m3di.repair import repair as repair_dataset
 
         with progress_bar("repair") as progress:
             bad = repair_dataset(root, n_workers, progress)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from m3di import __version__, data
-from m3di.errors import M3diError, UsageError, near_match
-from m3di.latents import SPLITS, Samples, Spec, captions, intervene, load_spec, plain_spec, sample, spec_from_dict
+from m3di.errors import UsageError, near_match
+from m3di.latents import SPLITS, Samples, Spec, captions, intervene, load_spec, plain_spec, sample
 from m3di.render import (
     ANNOTATIONS,
     PASSES,
@@ -135,12 +135,12 @@ def render(options: RenderOptions, progress: Progress | None = None) -> data.Man
     yours = user_shapes_of(spec)
     check_blender()
     plan = make_plan(spec, options)
-    check_folder(options.out, plan)
+    data.check_folder(options.out, plan)
     if data.is_complete(options.out):
         return data.read_manifest(options.out)
     with RenderPool(render_settings(options, yours), options.n_workers or 1) as pool:
         pool.check()
-        prepare_folder(options.out, plan)
+        data.prepare_folder(options.out, plan)
         render_missing(spec, plan, options.out, pool, progress or (lambda done, total: None))
     return finish(options.out, spec, plan)
 
@@ -201,55 +201,6 @@ def user_shapes_of(spec: Spec) -> tuple[UserShape, ...]:
     names = spec.factors["object_shape"].names if "object_shape" in spec.factors else ()
     drawn = find_shapes(names, where="factors.object_shape.values of the spec")
     return tuple(dict.fromkeys((*drawn, *fixed)))
-
-
-def check_folder(out: Path, plan: data.Plan) -> None:
-    """Raise unless `out` is new, empty, or holds this very dataset, finished or not; nothing is written.
-
-    Raises:
-        M3diError: It holds another dataset, or other files.
-    """
-    if not out.is_dir():
-        return
-    found = data.read_plan(out)
-    if found is None:
-        if any(out.iterdir()):
-            raise M3diError(
-                "the output folder holds files that are no m3di dataset",
-                where=f"--out {out}",
-                got=", ".join(sorted(path.name for path in out.iterdir())[:3]),
-                expected="a new or an empty folder, or one that holds this very dataset",
-                next_step="choose another folder with --out",
-            )
-        return
-    differences = found.differences(plan)
-    if differences:
-        raise M3diError(
-            "the output folder holds a different dataset",
-            where=f"--out {out}",
-            got="\n            ".join(f"{line}" for line in ["(there | asked for)", *differences]),
-            expected="the same spec, seed, sizes and settings, to continue it",
-            next_step="choose another folder with --out, or repeat the options that it was made with",
-        )
-
-
-def prepare_folder(out: Path, plan: data.Plan) -> None:
-    """Make the folder and note in it what it is going to be.
-
-    Raises:
-        M3diError: It cannot be written.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        data.write_plan(out, plan)
-    except OSError as error:
-        raise M3diError(
-            "the output folder cannot be written",
-            where=f"--out {out}",
-            got=error.strerror or error,
-            expected="a folder where you may create files",
-            next_step="choose another folder with --out, or change its permissions",
-        ) from None
 
 
 def render_missing(spec: Spec, plan: data.Plan, out: Path, pool: RenderPool, progress: Progress) -> None:
@@ -342,77 +293,6 @@ def finish(out: Path, spec: Spec, plan: data.Plan) -> data.Manifest:
             table=data.file_entry(table, n),
         )
     return data.seal(out, plan, splits)
-
-
-def repair(root: Path, n_workers: int | None = None, progress: Progress | None = None) -> list[str]:
-    """Render anew the shards of a dataset that `verify` finds bad, and write tables and documents anew.
-
-    The spec with its interventions, the seed and the settings come from the manifest. Interrupted, run it again.
-
-    Returns:
-        Names of the files that were bad.
-
-    Raises:
-        M3diError: The manifest itself is damaged, or the dataset cannot be rendered here.
-    """
-    manifest = data.read_manifest(root)
-    problems = data.find_problems(root, manifest)
-    bad = sorted({problem.file for problem in problems})
-    if not bad:
-        return []
-    check_repairable(root, manifest, problems)
-    spec = spec_from_dict(manifest.spec, where=str(root))
-    plan = data.plan_of(manifest)
-    known = {entry.file for entry in manifest.files}
-    shards = {shard.file for split in manifest.splits.values() for shard in split.shards}
-    for name in bad:
-        if name in shards or name not in known:
-            (root / name).unlink(missing_ok=True)
-    if shards.intersection(bad):
-        quality, size_px = manifest.render["quality"], manifest.render["size_px"]
-        gpu = manifest.render["device"] == "gpu"
-        passes = tuple(name for name in PASSES if any(part.endswith(f".{name}") for part in plan.extensions))
-        options = RenderOptions(
-            root, size_px=size_px, quality=quality, gpu=gpu, n_workers=n_workers, passes=passes
-        ).resolved(spec)
-        with RenderPool(render_settings(options, user_shapes_of(spec)), options.n_workers or 1) as pool:
-            pool.check()
-            render_missing(spec, plan, root, pool, progress or (lambda done, total: None))
-    finish(root, spec, plan)
-    return bad
-
-
-def check_repairable(root: Path, manifest: data.Manifest, problems: list[data.Problem]) -> None:
-    """Raise where bad files cannot be made anew.
-
-    Raises:
-        M3diError: The manifest is damaged, the samples are not rendered ones, or another Blender rendered them.
-    """
-    damaged = [str(problem) for problem in problems if problem.file == data.MANIFEST]
-    if damaged:
-        raise M3diError(
-            "the manifest is damaged: what the dataset should be is not known",
-            where=str(root),
-            got="; ".join(damaged),
-            next_step=f"restore {data.MANIFEST} from a copy, or render the dataset anew",
-        )
-    if manifest.source != "rendered":
-        raise M3diError(
-            f"a dataset that was {manifest.source} cannot be rendered anew",
-            where=str(root),
-            got="; ".join(map(str, problems)),
-            next_step="make it again from the datasets or files that it came from",
-        )
-    here = {"m3di": __version__, "bpy": version("bpy")}
-    other = {name: manifest.render[name] for name in here if manifest.render[name] != here[name]}
-    if other:
-        raise M3diError(
-            "other versions rendered this dataset: new images would not match the others",
-            where=str(root),
-            got=", ".join(f"{name} {here[name]}" for name in other),
-            expected=", ".join(f"{name} {each}" for name, each in other.items()),
-            next_step="install those versions, or render the dataset anew",
-        )
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from m3di import generate
+from m3di import data, generate
 from m3di.latents import Spec, load_spec
 from m3di.render import RenderedImage, RenderJob
 from m3di.render.annotation import annotate
@@ -44,7 +44,7 @@ def write_fake_dataset(out: Path, **options: object) -> Path:
     wanted = fake_options(out, **options)
     spec = wanted.load_spec()
     plan = generate.make_plan(spec, wanted.resolved(spec))
-    generate.prepare_folder(out, plan)
+    data.prepare_folder(out, plan)
     generate.render_missing(spec, plan, out, FakePool(wanted.size_px), lambda done, total: None)  # type: ignore[arg-type]
     generate.finish(out, spec, plan)
     return out

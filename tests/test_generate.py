@@ -5,7 +5,6 @@ import json
 import tarfile
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -15,7 +14,6 @@ from PIL import Image
 from m3di import Multimodal3DIdent, data, generate
 from m3di.errors import M3diError, UsageError
 from m3di.latents import load_spec
-from m3di.render import RenderSettings
 from tests.conftest import FakePool, fake_options, write_fake_dataset
 
 
@@ -58,7 +56,7 @@ def test_an_interrupted_run_is_continued_to_the_same_bytes(fake_dataset: Path, t
     options = fake_options(out)
     spec = load_spec("m3di")
     plan = generate.make_plan(spec, options)
-    generate.prepare_folder(out, plan)
+    data.prepare_folder(out, plan)
 
     class Interrupted(Exception):
         pass
@@ -178,7 +176,7 @@ def test_a_different_dataset_is_refused_and_kept(tmp_path: Path) -> None:
 
 def test_an_unfinished_different_dataset_is_refused(tmp_path: Path) -> None:
     options = fake_options(tmp_path / "here")
-    generate.prepare_folder(options.out, generate.make_plan(load_spec("m3di"), options))
+    data.prepare_folder(options.out, generate.make_plan(load_spec("m3di"), options))
     with pytest.raises(M3diError, match=r"a different dataset(?s:.)*render\.size_px: 32 \| 48"):
         generate.render(replace(options, size_px=48))
 
@@ -251,7 +249,7 @@ def test_a_shard_without_annotations_is_reported(tmp_path: Path) -> None:
     options = fake_options(tmp_path / "x", n_train=2, n_val=0, n_test=0)
     spec = load_spec("m3di")
     plan = generate.make_plan(spec, options)
-    generate.prepare_folder(options.out, plan)
+    data.prepare_folder(options.out, plan)
     writer = data.ShardWriter(options.out / "train-00000.tar", tuple(plan.extensions.values()))
     for index in range(2):
         writer.add(data.sample_key(index), {"png": b"", "txt": b"", "json": b'{"image": {}}'})
@@ -288,64 +286,3 @@ def test_passes_lie_beside_each_image_and_change_nothing_else(rendered_dataset: 
     mask = (out / "train-00000.tar").read_bytes()[table["mask.png_offset"][1] :][: table["mask.png_size"][1]]
     assert (np.asarray(Image.open(io.BytesIO(mask))) == 255).sum() == table["image.object_visible_px"][1]
     assert "`KEY.depth.png` (image.depth)" in (out / "README.md").read_text()
-
-
-class FakeRenderPool(FakePool):
-    """Takes the place of `RenderPool`."""
-
-    made: ClassVar[list[FakeRenderPool]] = []
-
-    def __init__(self, settings: RenderSettings, n_workers: int) -> None:
-        super().__init__(settings.size_px)
-        self.made.append(self)
-
-    def __enter__(self) -> FakeRenderPool:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def check(self) -> None:
-        pass
-
-
-@pytest.fixture
-def pools(monkeypatch: pytest.MonkeyPatch) -> list[FakeRenderPool]:
-    monkeypatch.setattr(generate, "RenderPool", FakeRenderPool)
-    monkeypatch.setattr(FakeRenderPool, "made", [])
-    return FakeRenderPool.made
-
-
-def test_repair_renders_what_is_bad_and_nothing_else(tmp_path: Path, pools: list[FakeRenderPool]) -> None:
-    root = write_fake_dataset(tmp_path / "it", interventions=("object_shape=cow",))
-    whole = bytes_of(root)
-    assert generate.repair(root) == []
-    raw = bytearray(whole["train-00001.tar"])
-    raw[1000] ^= 1
-    (root / "train-00001.tar").write_bytes(raw)
-    (root / "test.parquet").write_bytes(b"")
-    (root / "README.md").unlink()
-    (root / "val-00004.tar").write_bytes(b"foreign")
-    assert generate.repair(root) == ["README.md", "test.parquet", "train-00001.tar", "val-00004.tar"]
-    assert bytes_of(root) == whole
-    assert [pool.n_rendered for pool in pools] == [8]
-    (root / "val.parquet").unlink()
-    assert generate.repair(root) == ["val.parquet"]
-    assert bytes_of(root) == whole
-    assert len(pools) == 1
-
-
-def test_what_cannot_be_repaired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = write_fake_dataset(tmp_path / "it")
-    manifest = data.read_manifest(root)
-    (root / "val-00000.tar").unlink()
-    with monkeypatch.context() as patch:
-        patch.setattr(generate, "version", lambda _: "9.9")
-        with pytest.raises(M3diError, match=r"other versions rendered this dataset(?s:.)*bpy 9\.9"):
-            generate.repair(root)
-    data.write_manifest(root, manifest.model_copy(update={"source": "imported"}))
-    with pytest.raises(M3diError, match=r"was imported cannot be rendered anew(?s:.)*val-00000\.tar: missing"):
-        generate.repair(root)
-    (root / "dataset.json").write_text((root / "dataset.json").read_text().replace('"seed": 0', '"seed": 1'))
-    with pytest.raises(M3diError, match="the manifest is damaged"):
-        generate.repair(root)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from m3di.data.card import dataset_card
 from m3di.data.export import LAYOUTS, export
+from m3di.data.folder import check_folder, prepare_folder
 from m3di.data.importing import import_published
 from m3di.data.info import info
 from m3di.data.manifest import (
@@ -48,6 +49,7 @@ __all__ = [
     "TextEntry",
     "Tokenizer",
     "build_tokenizer",
+    "check_folder",
     "dataset_card",
     "export",
     "file_entry",
@@ -57,6 +59,7 @@ __all__ = [
     "is_complete",
     "merge",
     "plan_of",
+    "prepare_folder",
     "read_annotations",
     "read_manifest",
     "read_plan",

@@ -1,0 +1,57 @@
+"""The folder of a dataset before it is written: what may become what."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from m3di.data.manifest import Plan, read_plan, write_plan
+from m3di.errors import M3diError
+
+
+def check_folder(out: Path, plan: Plan) -> None:
+    """Raise unless `out` is new, empty, or holds this very dataset, finished or not; nothing is written.
+
+    Raises:
+        M3diError: It holds another dataset, or other files.
+    """
+    if not out.is_dir():
+        return
+    found = read_plan(out)
+    if found is None:
+        if any(out.iterdir()):
+            raise M3diError(
+                "the output folder holds files that are no m3di dataset",
+                where=f"--out {out}",
+                got=", ".join(sorted(path.name for path in out.iterdir())[:3]),
+                expected="a new or an empty folder, or one that holds this very dataset",
+                next_step="choose another folder with --out",
+            )
+        return
+    differences = found.differences(plan)
+    if differences:
+        raise M3diError(
+            "the output folder holds a different dataset",
+            where=f"--out {out}",
+            got="\n            ".join(f"{line}" for line in ["(there | asked for)", *differences]),
+            expected="the same spec, seed, sizes and settings, to continue it",
+            next_step="choose another folder with --out, or repeat the options that it was made with",
+        )
+
+
+def prepare_folder(out: Path, plan: Plan) -> None:
+    """Make the folder and note in it what it is going to be.
+
+    Raises:
+        M3diError: It cannot be written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_plan(out, plan)
+    except OSError as error:
+        raise M3diError(
+            "the output folder cannot be written",
+            where=f"--out {out}",
+            got=error.strerror or error,
+            expected="a folder where you may create files",
+            next_step="choose another folder with --out, or change its permissions",
+        ) from None

@@ -1,0 +1,83 @@
+"""Render anew what is bad in a dataset, and nothing else."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+
+from m3di import __version__, data
+from m3di.errors import M3diError
+from m3di.generate import Progress, RenderOptions, finish, render_missing, render_settings, user_shapes_of
+from m3di.latents import spec_from_dict
+from m3di.render import PASSES, RenderPool
+
+
+def repair(root: Path, n_workers: int | None = None, progress: Progress | None = None) -> list[str]:
+    """Render anew the shards of a dataset that `verify` finds bad, and write tables and documents anew.
+
+    The spec with its interventions, the seed and the settings come from the manifest. Interrupted, run it again.
+
+    Returns:
+        Names of the files that were bad.
+
+    Raises:
+        M3diError: The manifest itself is damaged, or the dataset cannot be rendered here.
+    """
+    manifest = data.read_manifest(root)
+    problems = data.find_problems(root, manifest)
+    bad = sorted({problem.file for problem in problems})
+    if not bad:
+        return []
+    check_repairable(root, manifest, problems)
+    spec = spec_from_dict(manifest.spec, where=str(root))
+    plan = data.plan_of(manifest)
+    known = {entry.file for entry in manifest.files}
+    shards = {shard.file for split in manifest.splits.values() for shard in split.shards}
+    for name in bad:
+        if name in shards or name not in known:
+            (root / name).unlink(missing_ok=True)
+    if shards.intersection(bad):
+        quality, size_px = manifest.render["quality"], manifest.render["size_px"]
+        gpu = manifest.render["device"] == "gpu"
+        passes = tuple(name for name in PASSES if any(part.endswith(f".{name}") for part in plan.extensions))
+        options = RenderOptions(
+            root, size_px=size_px, quality=quality, gpu=gpu, n_workers=n_workers, passes=passes
+        ).resolved(spec)
+        with RenderPool(render_settings(options, user_shapes_of(spec)), options.n_workers or 1) as pool:
+            pool.check()
+            render_missing(spec, plan, root, pool, progress or (lambda done, total: None))
+    finish(root, spec, plan)
+    return bad
+
+
+def check_repairable(root: Path, manifest: data.Manifest, problems: list[data.Problem]) -> None:
+    """Raise where bad files cannot be made anew.
+
+    Raises:
+        M3diError: The manifest is damaged, the samples are not rendered ones, or another Blender rendered them.
+    """
+    damaged = [str(problem) for problem in problems if problem.file == data.MANIFEST]
+    if damaged:
+        raise M3diError(
+            "the manifest is damaged: what the dataset should be is not known",
+            where=str(root),
+            got="; ".join(damaged),
+            next_step=f"restore {data.MANIFEST} from a copy, or render the dataset anew",
+        )
+    if manifest.source != "rendered":
+        raise M3diError(
+            f"a dataset that was {manifest.source} cannot be rendered anew",
+            where=str(root),
+            got="; ".join(map(str, problems)),
+            next_step="make it again from the datasets or files that it came from",
+        )
+    here = {"m3di": __version__, "bpy": version("bpy")}
+    other = {name: manifest.render[name] for name in here if manifest.render[name] != here[name]}
+    if other:
+        raise M3diError(
+            "other versions rendered this dataset: new images would not match the others",
+            where=str(root),
+            got=", ".join(f"{name} {here[name]}" for name in other),
+            expected=", ".join(f"{name} {each}" for name, each in other.items()),
+            next_step="install those versions, or render the dataset anew",
+        )
