@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import pytest
 
-from m3di import data, generate
+from m3di import data
 from m3di.errors import M3diError
 from m3di.render import RenderSettings
 from m3di.repair import repair
@@ -63,7 +63,7 @@ def test_what_cannot_be_repaired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     manifest = data.read_manifest(root)
     (root / "val-00000.tar").unlink()
     with monkeypatch.context() as patch:
-        patch.setattr(generate, "version", lambda _: "9.9")
+        patch.setattr("m3di.repair.version", lambda _: "9.9")
         with pytest.raises(M3diError, match=r"other versions rendered this dataset(?s:.)*bpy 9\.9"):
             repair(root)
     data.write_manifest(root, manifest.model_copy(update={"source": "imported"}))
