@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import shlex
+import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +24,28 @@ BLOCK = re.compile(r"^```(yaml|python|sh)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 def test_every_block_of_the_page_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("m3di.latents.mechanisms.MECHANISMS", dict(MECHANISMS))
+    assert run_blocks(name) > 5
+
+
+@pytest.mark.slow
+def test_every_block_for_your_own_project_runs(
+    fake_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("datasets")
+    shutil.copytree(fake_dataset, tmp_path / "data" / "m3di")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "hf"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what others warn of is not ours to fix
+        assert run_blocks("use-in-your-project.md") > 10
+        gc.collect()
+
+
+def run_blocks(name: str) -> int:
+    """Run every block of a page in order, in the current folder; how many there are."""
     namespace: dict[str, Any] = {}
     blocks = BLOCK.findall((ROOT / "docs" / name).read_text(encoding="utf-8"))
-    assert len(blocks) > 5
     for language, text in blocks:
         if language == "yaml":
             first, rest = text.split("\n", 1)
@@ -34,6 +56,7 @@ def test_every_block_of_the_page_runs(name: str, tmp_path: Path, monkeypatch: py
             for line in text.splitlines():
                 result = CliRunner().invoke(cli, shlex.split(line)[1:], catch_exceptions=False)
                 assert result.exit_code == 0, f"{line}: {result.output}"
+    return len(blocks)
 
 
 def test_links_lead_somewhere() -> None:

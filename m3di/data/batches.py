@@ -131,5 +131,7 @@ class Normaliser:
             self._buffer = torch.empty(flat.shape, device=flat.device)
         # A row of pixels holds red, green, blue in turn: so do scale and shift, and the inner loop is W * 3 long.
         scale, shift = (each.float().to(flat.device).repeat(width) for each in (self.scale, self.shift))
-        torch.mul(flat, scale, out=self._buffer).add_(shift)
+        # Image by image, so that what was just written is still in the processor's cache when it is scaled.
+        for pixels, floats in zip(flat, self._buffer, strict=True):
+            torch.addcmul(shift, floats.copy_(pixels), scale, out=floats)
         return self._buffer.view(*flat.shape[:2], width, 3).permute(0, 3, 1, 2)
