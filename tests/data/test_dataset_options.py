@@ -271,7 +271,7 @@ def test_no_growth_over_100_epochs(fake_dataset: Path) -> None:
 
 
 LARGE = """
-import sys, time, resource
+import sys
 import torch, numpy, pyarrow.dataset
 from m3di import Multimodal3DIdent
 import m3di.data.dataset
