@@ -25,7 +25,7 @@ check: .venv/installed
 	$(BIN)/ruff check m3di tests benchmarks
 	$(BIN)/ruff format --check m3di tests benchmarks
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -n 2 -m "not slow"
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/latents.py
