@@ -62,8 +62,8 @@ def main() -> None:
     console = Console(width=110)
     console.print(table)
     console.print(
-        f"n {arguments.n}, {arguments.size} px, seed {arguments.seed}, reference {arguments.reference_samples} samples; "
-        f"{platform.machine()}, "
+        f"n {arguments.n}, {arguments.size} px, seed {arguments.seed}; "
+        f"reference {arguments.reference_samples} samples; {platform.machine()}, "
         f"{default_n_workers()} cores; Python {platform.python_version()}, bpy {version('bpy')}"
     )
 
