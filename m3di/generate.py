@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -270,7 +269,7 @@ def _latents_json(
         | annotations.get(view, {})
         for view, each in columns.items()
     }
-    return json.dumps(nested, ensure_ascii=False).encode()
+    return data.nested_json(nested)
 
 
 def finish(out: Path, spec: Spec, plan: data.Plan) -> data.Manifest:

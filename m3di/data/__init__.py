@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from m3di.data.assemble import nested_json
 from m3di.data.card import dataset_card
 from m3di.data.export import LAYOUTS, export
 from m3di.data.folder import check_folder, prepare_folder
@@ -58,6 +59,7 @@ __all__ = [
     "info",
     "is_complete",
     "merge",
+    "nested_json",
     "plan_of",
     "prepare_folder",
     "read_annotations",

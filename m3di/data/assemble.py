@@ -66,6 +66,11 @@ def sample_json(row: Mapping[str, Any]) -> bytes:
     for column, value in row.items():
         view, _, name = column.partition(".")
         nested.setdefault(view, {})[name] = value
+    return nested_json(nested)
+
+
+def nested_json(nested: Mapping[str, Mapping[str, Any]]) -> bytes:
+    """The bytes of `KEY.json`, for renders and imports alike."""
     return json.dumps(nested, ensure_ascii=False).encode()
 
 

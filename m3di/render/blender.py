@@ -142,17 +142,22 @@ class BlenderScene:
             # Before the image: Cycles rounds differently once it has rendered such passes, so it always has.
             passes = render_passes(self.scene, Path(self._folder.name) / "passes.exr")
         _check(printed, 1.0 / passes.depth_m)  # infinite where nothing is
-        return self.render_linear(values), passes
+        return self._radiance(values, printed), passes
 
     def render_linear(self, values: SceneValues) -> NDArray[np.float32]:
         """Scene-linear radiance, float32 [height, width, 3]."""
         with quiet() as printed:
             self.apply(values)
+        return self._radiance(values, printed)
+
+    def _radiance(self, values: SceneValues, printed_before: list[str]) -> NDArray[np.float32]:
+        """Radiance of the scene as `apply` has left it; an error that was printed meanwhile, or before, fails it."""
+        with quiet() as printed:
             if self.quality.light_passes:
                 image = np.sum([self._lit_by(light, values) for light in values.lights], axis=0)
             else:
                 image = self._render(values.lights)
-        _check(printed, image)
+        _check([*printed_before, *printed], image)
         return image
 
     def _lit_by(self, light: str, values: SceneValues) -> NDArray[np.float32]:
