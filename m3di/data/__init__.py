@@ -34,10 +34,12 @@ from m3di.data.verify import Problem, find_problems, verify
 if TYPE_CHECKING:
     from m3di.data.batches import Batches, Normaliser
     from m3di.data.dataset import Multimodal3DIdent
+    from m3di.data.loader import BatchLoader
 
 __all__ = [
     "LAYOUTS",
     "MANIFEST",
+    "BatchLoader",
     "Batches",
     "FileEntry",
     "Manifest",
@@ -87,6 +89,10 @@ def __getattr__(name: str) -> Any:
         from m3di.data.dataset import Multimodal3DIdent
 
         return Multimodal3DIdent
+    if name == "BatchLoader":
+        from m3di.data.loader import BatchLoader
+
+        return BatchLoader
     if name in ("Batches", "Normaliser"):
         from m3di.data import batches
 
