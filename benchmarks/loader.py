@@ -110,9 +110,11 @@ def show(names: list[str], rates: Rates, workers: list[int], console: Console) -
             )
         for cache in ("ram", "disk"):
             cached = rates.get((f"ours, png, cache={cache}", n_workers, True))
-            for name, limit in limits.items() if cached else ():
+            if not cached:
+                continue
+            for name, limit in limits.items():
                 console.print(f"{n_workers} workers, shuffled: ours, cache={cache} / {name} = {cached / limit:.2f}")
-            if cached and n_workers in FFCV:
+            if n_workers in FFCV:
                 ratio = cached / FFCV[n_workers]
                 console.print(f"{n_workers} workers, shuffled: ours, cache={cache} / FFCV as quoted = {ratio:.2f}")
 
