@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 from m3di.data.assemble import nested_json
 from m3di.data.card import dataset_card
 from m3di.data.export import LAYOUTS, export
-from m3di.data.folder import check_folder, prepare_folder
+from m3di.data.folder import check_folder, prepare_folder, remove_leftovers
 from m3di.data.importing import import_published
 from m3di.data.info import info
+from m3di.data.journal import ImageJournal, JournalEntry, finished_images
 from m3di.data.manifest import (
     MANIFEST,
     FileEntry,
@@ -26,7 +27,7 @@ from m3di.data.manifest import (
 )
 from m3di.data.merge import merge, subset
 from m3di.data.seal import file_entry, seal
-from m3di.data.shards import ShardWriter, read_shard, sample_key, sha256_of, shard_name, write_atomically
+from m3di.data.shards import PARTIAL, ShardWriter, read_shard, sample_key, sha256_of, shard_name, write_atomically
 from m3di.data.table import read_annotations, read_table, write_samples, write_table
 from m3di.data.tokens import Tokenizer, build_tokenizer
 from m3di.data.verify import Problem, find_problems, verify
@@ -38,8 +39,11 @@ if TYPE_CHECKING:
 __all__ = [
     "LAYOUTS",
     "MANIFEST",
+    "PARTIAL",
     "Batches",
     "FileEntry",
+    "ImageJournal",
+    "JournalEntry",
     "Manifest",
     "Multimodal3DIdent",
     "Normaliser",
@@ -55,6 +59,7 @@ __all__ = [
     "export",
     "file_entry",
     "find_problems",
+    "finished_images",
     "import_published",
     "info",
     "is_complete",
@@ -67,6 +72,7 @@ __all__ = [
     "read_plan",
     "read_shard",
     "read_table",
+    "remove_leftovers",
     "sample_key",
     "seal",
     "sha256_of",
