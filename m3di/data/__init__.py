@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 from m3di.data.assemble import nested_json
 from m3di.data.card import dataset_card
 from m3di.data.export import LAYOUTS, export
-from m3di.data.folder import check_folder, prepare_folder
+from m3di.data.folder import check_folder, prepare_folder, remove_leftovers
 from m3di.data.importing import import_published
 from m3di.data.info import info
+from m3di.data.journal import ImageJournal, JournalEntry, finished_images
 from m3di.data.manifest import (
     MANIFEST,
     FileEntry,
@@ -25,8 +26,9 @@ from m3di.data.manifest import (
     write_plan,
 )
 from m3di.data.merge import merge, subset
+from m3di.data.salvage import sound_images
 from m3di.data.seal import file_entry, seal
-from m3di.data.shards import ShardWriter, read_shard, sample_key, sha256_of, shard_name, write_atomically
+from m3di.data.shards import PARTIAL, ShardWriter, read_shard, sample_key, sha256_of, shard_name, write_atomically
 from m3di.data.table import read_annotations, read_table, write_samples, write_table
 from m3di.data.tokens import Tokenizer, build_tokenizer
 from m3di.data.verify import Problem, find_problems, verify
@@ -39,9 +41,12 @@ if TYPE_CHECKING:
 __all__ = [
     "LAYOUTS",
     "MANIFEST",
+    "PARTIAL",
     "BatchLoader",
     "Batches",
     "FileEntry",
+    "ImageJournal",
+    "JournalEntry",
     "Manifest",
     "Multimodal3DIdent",
     "Normaliser",
@@ -57,6 +62,7 @@ __all__ = [
     "export",
     "file_entry",
     "find_problems",
+    "finished_images",
     "import_published",
     "info",
     "is_complete",
@@ -69,10 +75,12 @@ __all__ = [
     "read_plan",
     "read_shard",
     "read_table",
+    "remove_leftovers",
     "sample_key",
     "seal",
     "sha256_of",
     "shard_name",
+    "sound_images",
     "subset",
     "verify",
     "write_atomically",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from m3di.data.manifest import Plan, read_plan, write_plan
+from m3di.data.shards import PARTIAL
 from m3di.errors import M3diError
 
 
@@ -55,3 +56,9 @@ def prepare_folder(out: Path, plan: Plan) -> None:
             expected="a folder where you may create files",
             next_step="choose another folder with --out, or change its permissions",
         ) from None
+
+
+def remove_leftovers(out: Path) -> None:
+    """Remove what interrupted runs left in the folder of a finished dataset."""
+    for path in out.glob(f"*{PARTIAL}"):
+        path.unlink(missing_ok=True)

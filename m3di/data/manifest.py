@@ -196,7 +196,7 @@ def plan_path(root: Path) -> Path:
 
 def write_plan(root: Path, plan: Plan) -> None:
     """Record what an unfinished folder is going to be."""
-    plan_path(root).write_bytes(to_json(plan))
+    write_atomically(plan_path(root), to_json(plan))
 
 
 def read_plan(root: Path) -> Plan | None:
