@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,19 @@ def lit(root: Path, shuffle: bool, n_workers: int) -> Iterator[Batch]:
     yield from litdata.StreamingDataLoader(data, batch_size=BATCH, num_workers=n_workers, shuffle=shuffle)
 
 
+def import_torchvision() -> None:
+    """Import torchvision, which mosaicml-streaming and litdata want and none of what is measured uses.
+
+    Its published wheels are built for torch with CUDA; beside torch without it an operator is missing, here declared.
+    """
+    try:
+        import torchvision  # noqa: F401
+    except RuntimeError:
+        torch.library.define("torchvision::nms", "(Tensor boxes, Tensor scores, float threshold) -> Tensor")
+        for name in [name for name in sys.modules if name.startswith("torchvision")]:
+            del sys.modules[name]
+
+
 def mosaic(root: Path, shuffle: bool, n_workers: int) -> Iterator[Batch]:
     import streaming
 
@@ -211,6 +225,7 @@ def prepare(root: Path, pictures: list[np.ndarray[Any, Any]], names: list[str]) 
 
 
 def write_lit(root: Path, files: list[bytes]) -> None:
+    import_torchvision()
     from litdata.streaming.writer import BinaryWriter
 
     writer = BinaryWriter(str(root / "lit"), chunk_bytes="64MB")
@@ -221,6 +236,7 @@ def write_lit(root: Path, files: list[bytes]) -> None:
 
 
 def write_mosaic(root: Path, files: list[bytes]) -> None:
+    import_torchvision()
     from streaming import MDSWriter
 
     with MDSWriter(out=str(root / "mosaic"), columns={"png": "bytes"}) as out:
