@@ -25,10 +25,13 @@ from m3di.data.manifest import (
     write_plan,
 )
 from m3di.data.merge import merge, subset
+from m3di.data.receipts import Receipt, read_receipt, receipt_name
 from m3di.data.seal import file_entry, seal
 from m3di.data.shards import ShardWriter, read_shard, sample_key, sha256_of, shard_name, write_atomically
-from m3di.data.table import read_annotations, read_table, write_samples, write_table
+from m3di.data.storage import Folder, LocalFolder, is_url, open_folder
+from m3di.data.table import TableWriter, read_annotations, read_table, shard_rows, write_samples
 from m3di.data.tokens import Tokenizer, build_tokenizer
+from m3di.data.upload import upload
 from m3di.data.verify import Problem, find_problems, verify
 
 if TYPE_CHECKING:
@@ -40,13 +43,17 @@ __all__ = [
     "MANIFEST",
     "Batches",
     "FileEntry",
+    "Folder",
+    "LocalFolder",
     "Manifest",
     "Multimodal3DIdent",
     "Normaliser",
     "Plan",
     "Problem",
+    "Receipt",
     "ShardWriter",
     "SplitEntry",
+    "TableWriter",
     "TextEntry",
     "Tokenizer",
     "build_tokenizer",
@@ -58,26 +65,31 @@ __all__ = [
     "import_published",
     "info",
     "is_complete",
+    "is_url",
     "merge",
     "nested_json",
+    "open_folder",
     "plan_of",
     "prepare_folder",
     "read_annotations",
     "read_manifest",
     "read_plan",
+    "read_receipt",
     "read_shard",
     "read_table",
+    "receipt_name",
     "sample_key",
     "seal",
     "sha256_of",
     "shard_name",
+    "shard_rows",
     "subset",
+    "upload",
     "verify",
     "write_atomically",
     "write_manifest",
     "write_plan",
     "write_samples",
-    "write_table",
 ]
 
 
