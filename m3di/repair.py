@@ -7,7 +7,15 @@ from pathlib import Path
 
 from m3di import __version__, data
 from m3di.errors import M3diError
-from m3di.generate import Progress, RenderOptions, finish, render_missing, render_settings, user_shapes_of
+from m3di.generate import (
+    Progress,
+    RenderOptions,
+    check_failures,
+    finish,
+    render_missing,
+    render_settings,
+    user_shapes_of,
+)
 from m3di.latents import spec_from_dict
 from m3di.render import PASSES, RenderPool
 
@@ -34,7 +42,8 @@ def repair(root: Path, n_workers: int | None = None, progress: Progress | None =
     known = {entry.file for entry in manifest.files}
     shards = {shard.file for split in manifest.splits.values() for shard in split.shards}
     for name in bad:
-        if name in shards or name not in known:
+        # What interrupted runs left is kept until the end: it holds finished images.
+        if name in shards or (name not in known and not name.endswith(data.PARTIAL)):
             (root / name).unlink(missing_ok=True)
     if shards.intersection(bad):
         quality, size_px = manifest.render["quality"], manifest.render["size_px"]
@@ -45,7 +54,7 @@ def repair(root: Path, n_workers: int | None = None, progress: Progress | None =
         ).resolved(spec)
         with RenderPool(render_settings(options, user_shapes_of(spec)), options.n_workers or 1) as pool:
             pool.check()
-            render_missing(spec, plan, root, pool, progress or (lambda done, total: None))
+            check_failures(root, render_missing(spec, plan, root, pool, progress))
     finish(root, spec, plan)
     return bad
 

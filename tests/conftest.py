@@ -11,7 +11,7 @@ import pytest
 
 from m3di import data, generate
 from m3di.latents import Spec, load_spec
-from m3di.render import RenderedImage, RenderJob
+from m3di.render import Outcome, RenderedImage, RenderJob
 from m3di.render.annotation import annotate
 from m3di.render.image import encode_png
 
@@ -25,12 +25,13 @@ class FakePool:
         self.size_px = size_px
         self.n_rendered = 0
 
-    def render(self, jobs: Iterable[RenderJob]) -> Iterator[RenderedImage]:
+    def outcomes(self, jobs: Iterable[RenderJob]) -> Iterator[Outcome]:
         for job in jobs:
             seed = int.from_bytes(hashlib.sha256(repr(job).encode()).digest()[:4], "little")
             pixels = np.random.default_rng(seed).integers(0, 256, (self.size_px, self.size_px, 3), dtype=np.uint8)
             self.n_rendered += 1
-            yield RenderedImage(encode_png(pixels), annotate(pixels, pixels[..., 0] > 200, (1.5, seed / 7)), {})
+            annotation = annotate(pixels, pixels[..., 0] > 200, (1.5, seed / 7))
+            yield Outcome(job, RenderedImage(encode_png(pixels), annotation, {}))
 
 
 def fake_options(out: Path, **options: object) -> generate.RenderOptions:
@@ -45,7 +46,7 @@ def write_fake_dataset(out: Path, **options: object) -> Path:
     spec = wanted.load_spec()
     plan = generate.make_plan(spec, wanted.resolved(spec))
     data.prepare_folder(out, plan)
-    generate.render_missing(spec, plan, out, FakePool(wanted.size_px), lambda done, total: None)  # type: ignore[arg-type]
+    generate.render_missing(spec, plan, out, FakePool(wanted.size_px))
     generate.finish(out, spec, plan)
     return out
 

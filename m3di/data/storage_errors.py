@@ -38,14 +38,19 @@ def reporting(what: str, where: str) -> Iterator[None]:
         names = {kind.__name__ for kind in type(error).__mro__}
         got, next_step = error, "look at the message of the storage, then run the same command again"
         if isinstance(error, FileNotFoundError):
-            what, next_step = f"{what}: there is no such bucket, folder or file", "create the bucket, or correct the URL"
+            what, next_step = (
+                f"{what}: there is no such bucket, folder or file",
+                "create the bucket, or correct the URL",
+            )
         elif names & _NO_ACCESS:
             what = f"{what}: the storage refuses access"
             next_step = "check the credentials (for S3 AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile), and "
             next_step += "that they may list, read, write and delete there"
         elif names & _NO_CONNECTION:
             what = f"{what}: the storage cannot be reached"
-            next_step = "check the network and the endpoint (for S3 AWS_ENDPOINT_URL_S3), then run the same command again"
+            next_step = (
+                "check the network and the endpoint (for S3 AWS_ENDPOINT_URL_S3), then run the same command again"
+            )
         text = f"{type(error).__name__}: {got}" if str(got) else type(error).__name__
         raise M3diError(what, where=where, got=text, next_step=next_step) from error
 
@@ -69,4 +74,3 @@ def unknown_url(url: str, error: Exception) -> UsageError:
         got=error,
         next_step=_EXTRAS.get(url.partition("://")[0], package),
     )
-

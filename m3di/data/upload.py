@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from m3di.data.manifest import FileEntry
-from m3di.data.storage import Folder, digest, unique
+from m3di.data.storage import BLOCK, Folder, digest, unique
 from m3di.errors import M3diError
 
 N_TRIES = 3
@@ -42,3 +42,20 @@ def upload(folder: Folder, path: Path, entry: FileEntry) -> None:
             )
     if name != entry.file:
         folder.rename(name, entry.file)
+
+
+def fetch(folder: Folder, name: str, here: Path) -> bool:
+    """Have a file of a folder in a folder of this machine; whether it had to be copied.
+
+    Raises:
+        M3diError: The storage failed.
+    """
+    if (here / name).exists():
+        return False
+    partial = here / unique(name)
+    n_bytes = folder.size(name)
+    with partial.open("wb") as stream:
+        for offset in range(0, n_bytes, BLOCK):
+            stream.write(folder.read_range(name, offset, min(BLOCK, n_bytes - offset)))
+    partial.replace(here / name)
+    return True

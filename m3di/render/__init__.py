@@ -3,7 +3,15 @@
 from m3di.render.annotation import ANNOTATIONS, PASSES
 from m3di.render.camera import DATASET_CAMERA, Camera
 from m3di.render.importing import ImportOptions, import_shape
-from m3di.render.pool import RenderedImage, RenderJob, RenderPool, RenderSettings, check_blender, default_n_workers
+from m3di.render.pool import (
+    Outcome,
+    RenderedImage,
+    RenderJob,
+    RenderPool,
+    RenderSettings,
+    check_blender,
+    default_n_workers,
+)
 from m3di.render.quality import QUALITIES, Quality
 from m3di.render.scene import SceneValues, scene_values
 from m3di.render.turntable import Turntable, turntables
@@ -16,6 +24,7 @@ __all__ = [
     "QUALITIES",
     "Camera",
     "ImportOptions",
+    "Outcome",
     "Quality",
     "RenderJob",
     "RenderPool",

@@ -76,6 +76,15 @@ class RenderedImage:
     passes: dict[str, bytes]
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job: its image, or why there is none."""
+
+    job: RenderJob
+    image: RenderedImage | None
+    error: str = ""
+
+
 def check_blender() -> None:
     """Raise unless all that rendering needs is installed; imports none of it.
 
@@ -143,6 +152,18 @@ class RenderPool:
                 return
             job, future = waiting.popleft()
             yield self._result(job.name, future, job.values)
+
+    def outcomes(self, jobs: Iterable[RenderJob]) -> Iterator[Outcome]:
+        """The image of each job, or why there is none, in any order."""
+        queue: deque[RenderJob] = deque()
+
+        def noted() -> Iterator[RenderJob]:
+            for job in jobs:
+                queue.append(job)
+                yield job
+
+        for image in self.render(noted()):
+            yield Outcome(queue.popleft(), image)
 
     def _schedule(self, function: Any, *values: SceneValues) -> Any:
         return self._pool.schedule(function, args=[self.settings, *values], timeout=IMAGE_TIMEOUT_S)
