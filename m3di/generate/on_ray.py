@@ -166,7 +166,7 @@ def _run_tasks(
         num_cpus=options.n_workers or 1, num_gpus=int(options.gpu), max_retries=N_RETRIES, retry_exceptions=True
     )
     running: dict[Any, Shard] = {}
-    failures = []
+    failures: list[Failure] = []
     progress(n_there, total)
     while True:
         room = TASKS_PER_CORE * max(1, int(ray.cluster_resources().get("CPU", 1)))

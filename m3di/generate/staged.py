@@ -127,8 +127,7 @@ def deliver_missing(
     for shard in shards:
         if shard.name in there:
             continue
-        before = done
-        failed = render_shards(spec, plan, [shard], stage, pool, lambda n, _, before=before: report(before + n, total))  # type: ignore[misc]
+        failed = render_shards(spec, plan, [shard], stage, pool, _after(done, total, report))
         failures += failed
         if not failed:
             deliver(delivery, spec, plan, shard, stage)
@@ -136,6 +135,11 @@ def deliver_missing(
     if not failures:
         shutil.rmtree(stage)
     return failures
+
+
+def _after(before: int, total: int, report: Progress) -> Progress:
+    """Progress of one shard as that of all."""
+    return lambda done, _: report(before + done, total)
 
 
 def deliver(delivery: Delivery, spec: Spec, plan: data.Plan, shard: Shard, stage: Path) -> None:
