@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from m3di import __version__
+from m3di.cli_many import MANY_OPTIONS, finalize
 from m3di.cli_shapes import shapes
 from m3di.errors import M3diError
 from m3di.progress import progress_bar
@@ -83,22 +84,28 @@ def cli() -> None:
 @click.option("--n", "n_train", type=int, help="Training samples.  [default: what the spec says]")
 @click.option("--n-val", type=int, help="Validation samples.  [default: 8 % of --n]")
 @click.option("--n-test", type=int, help="Test samples.  [default: 8 % of --n]")
-@click.option("--out", type=FOLDER, help="Folder of the dataset.  [default: data/NAME]")
+@click.option("--out", help="Folder or URL (s3://...) of the dataset.  [default: data/NAME]")
 @with_options(*SCENE_OPTIONS)
 @quality_option("standard")
 @click.option("--shard-size", default=1000, show_default=True, help="Samples of a shard.")
 @click.option("--passes", default="", help="Further files beside each image: some of mask,depth,normal.")
-def render(out: Path | None, spec: str, passes: str, **options: Any) -> None:
+@with_options(*MANY_OPTIONS)
+def render(
+    out: str | None, spec: str, passes: str, shards: str | None, ray: str | None, staging: Path | None, **options: Any
+) -> None:
     """Render a dataset; run it again to continue an interrupted run."""
-    from m3di.generate import RenderOptions
-    from m3di.generate import render as render_dataset
+    from m3di.generate import Machines, RenderOptions, render_anywhere
 
-    root = out or Path("data") / Path(spec).stem
+    root = out or str(Path("data") / Path(spec).stem)
     names = tuple(dict.fromkeys(name.strip() for name in passes.split(",") if name.strip()))
+    wanted = RenderOptions(out=Path(root), spec=spec, passes=names, **options)
     with progress_bar("render") as progress:
-        manifest = render_dataset(RenderOptions(out=root, spec=spec, passes=names, **options), progress)
+        manifest = render_anywhere(root, wanted, Machines(shards, ray, staging), progress)
+    if manifest is None:
+        click.echo(f"part {shards} of {root} is done; when all parts are:  m3di finalize {root}")
+        return
     counts = ", ".join(f"{name} {n}" for name, n in manifest.n_samples.items())
-    click.echo(f"{root}: {counts} samples\nload it:  m3di.Multimodal3DIdent({str(root)!r})")
+    click.echo(f"{root}: {counts} samples\nload it:  m3di.Multimodal3DIdent({root!r})")
 
 
 @cli.command()
@@ -312,6 +319,7 @@ def _wrote(root: Path, n_samples: dict[str, int]) -> None:
 
 
 cli.add_command(shapes)
+cli.add_command(finalize)
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """Latents to images to shards: the only place that knows both halves."""
 
+from m3di.generate.anywhere import Machines, render_anywhere
 from m3di.generate.finish import finalize, finish, finish_folder, receipt_of
 from m3di.generate.on_ray import RayOptions, render_on_ray
 from m3di.generate.options import RenderOptions, render_settings
@@ -13,6 +14,7 @@ from m3di.generate.staged import Delivery, deliver_missing, render_to
 __all__ = [
     "Delivery",
     "Failure",
+    "Machines",
     "Part",
     "Preview",
     "Progress",
@@ -30,6 +32,7 @@ __all__ = [
     "preview",
     "receipt_of",
     "render",
+    "render_anywhere",
     "render_missing",
     "render_on_ray",
     "render_settings",

@@ -75,11 +75,13 @@ def render_on_ray(
     """
     options.check()
     spec = options.load_spec()
-    options = replace(options.resolved(spec), n_workers=options.n_workers or 1)
+    options = replace(options, n_workers=options.n_workers or 1).resolved(spec)
     user_shapes_of(spec)
     check_blender()
     check_ray()
     plan = make_plan(spec, options)
+    if isinstance(folder, data.LocalFolder):
+        folder = data.LocalFolder(folder.root.resolve())  # tasks run in other folders
     data.check_claim(folder, plan)
     manifest = finished(folder)
     if manifest is not None:
