@@ -18,14 +18,17 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
 from m3di import data, generate
+from m3di.data.shards import Member, ShardSample
 from m3di.latents import captions, load_spec, sample
 from m3di.render import ANNOTATIONS, QUALITIES, RenderPool, RenderSettings
 
 TAR_OVERHEAD = 3 * 512 + 3 * 256  # headers, and half a block of padding, of picture, caption and latents
+Line = dict[str, tuple[float, float]]
 SPEC = load_spec("m3di")
 
 
@@ -59,7 +62,7 @@ def line(points: list[tuple[float, float]]) -> tuple[float, float]:
     return max(0.0, float(a)), max(0.0, float(b))
 
 
-def measure_images(presets: list[str], sizes: list[int], n: int) -> tuple[dict, dict, float]:
+def measure_images(presets: list[str], sizes: list[int], n: int) -> tuple[Line, Line, float]:
     """Seconds and bytes of an image by preset, fitted, and the start of a worker; prints what it measures."""
     samples = sample(SPEC, "train", n + 1, seed=0)
     todo = [job for row in range(n + 1) for job in generate.jobs(samples, row)]
@@ -86,7 +89,7 @@ def measure_images(presets: list[str], sizes: list[int], n: int) -> tuple[dict, 
     return seconds, n_bytes, float(np.median(starts))
 
 
-def rows_of(n: int, start: int) -> object:
+def rows_of(n: int, start: int) -> pa.Table:
     """Rows of a table as real ones, with noise for annotations."""
     samples = sample(SPEC, "train", n, start=start)
     rng = np.random.default_rng(start)
@@ -94,8 +97,8 @@ def rows_of(n: int, start: int) -> object:
         f"image.{name}": rng.integers(0, 224, n) if kind is int else rng.random(n) for name, kind in ANNOTATIONS.items()
     }
     texts = {name: captions(samples, name) for name in SPEC.views_of("text")}
-    member = {"png": data.Member(512, 25_000), "txt": data.Member(26_000, 60), "json": data.Member(27_000, 800)}
-    found = [data.ShardSample(data.sample_key(start + row), member) for row in range(n)]
+    member = {"png": Member(512, 25_000), "txt": Member(26_000, 60), "json": Member(27_000, 800)}
+    found = [ShardSample(data.sample_key(start + row), member) for row in range(n)]
     return data.shard_rows(samples, texts, "train-00000.tar", found, seen)
 
 
