@@ -15,8 +15,9 @@ from rich.table import Table
 
 from m3di import __version__
 from m3di.cli_shapes import shapes
-from m3di.errors import M3diError
-from m3di.progress import progress_bar
+from m3di.errors import M3diError, UsageError
+from m3di.interruption import exit_code_of, sigterm_interrupts
+from m3di.progress import progress_bar, run_display
 
 FOLDER = click.Path(path_type=Path, file_okay=True)
 
@@ -59,11 +60,40 @@ SPEC_OPTIONS = (
     ),
     click.option("--seed", default=0, show_default=True, help="Seed of all noise streams."),
 )
+
+
+def gpu_numbers(context: click.Context, option: click.Parameter, value: str | None) -> tuple[int, ...]:
+    """`0,2` as numbers."""
+    parts = [part.strip() for part in (value or "").split(",") if part.strip()]
+    if not all(part.isdecimal() for part in parts) or (value is not None and not parts):
+        raise UsageError(
+            "--gpu-devices takes numbers", where="--gpu-devices", got=value, expected="numbers, such as 0 or 0,2"
+        )
+    return tuple(map(int, parts))
+
+
 SCENE_OPTIONS = (
     *SPEC_OPTIONS,
     click.option("--size", "size_px", default=224, show_default=True, help="Side of the images in pixels."),
-    click.option("--workers", "n_workers", type=int, help="Worker processes.  [default: one a core]"),
-    click.option("--gpu", is_flag=True, help="Render on the GPU."),
+    click.option("--workers", "n_workers", type=int, help="Worker processes.  [default: one a core, or one a GPU]"),
+    click.option("--gpu", is_flag=True, help="Render on every GPU of the best back end that Cycles finds."),
+    click.option("--gpu-devices", metavar="NUMBERS", callback=gpu_numbers, help="Only on these GPUs, such as 0,2."),
+    click.option(
+        "--worker-memory",
+        "worker_memory_gb",
+        type=float,
+        default=4.0,
+        show_default=True,
+        help="Replace a worker that holds more memory, in GB.",
+    ),
+    click.option(
+        "--image-timeout",
+        "image_timeout_s",
+        type=float,
+        default=600.0,
+        show_default=True,
+        help="An image that takes longer has failed, in seconds.",
+    ),
 )
 
 
@@ -88,15 +118,20 @@ def cli() -> None:
 @quality_option("standard")
 @click.option("--shard-size", default=1000, show_default=True, help="Samples of a shard.")
 @click.option("--passes", default="", help="Further files beside each image: some of mask,depth,normal.")
-def render(out: Path | None, spec: str, passes: str, **options: Any) -> None:
+@click.option("--dry-run", "is_dry", is_flag=True, help="Render a few images, write nothing, say what it will take.")
+def render(out: Path | None, spec: str, passes: str, is_dry: bool, **options: Any) -> None:
     """Render a dataset; run it again to continue an interrupted run."""
-    from m3di.generate import RenderOptions
+    from m3di.generate import RenderOptions, dry_run
     from m3di.generate import render as render_dataset
 
     root = out or Path("data") / Path(spec).stem
     names = tuple(dict.fromkeys(name.strip() for name in passes.split(",") if name.strip()))
-    with progress_bar("render") as progress:
-        manifest = render_dataset(RenderOptions(out=root, spec=spec, passes=names, **options), progress)
+    wanted = RenderOptions(out=root, spec=spec, passes=names, **options)
+    if is_dry:
+        click.echo(dry_run(wanted))
+        return
+    with run_display("render") as (count, watch):
+        manifest = render_dataset(wanted, count, watch)
     counts = ", ".join(f"{name} {n}" for name, n in manifest.n_samples.items())
     click.echo(f"{root}: {counts} samples\nload it:  m3di.Multimodal3DIdent({str(root)!r})")
 
@@ -317,13 +352,14 @@ cli.add_command(shapes)
 def main() -> None:
     """Entry point: errors of ours are one message and an exit code."""
     try:
-        cli(standalone_mode=False)
+        with sigterm_interrupts():
+            cli(standalone_mode=False)
     except M3diError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except click.Abort:
-        click.echo("Interrupted. Run the same command again to continue.", err=True)
-        sys.exit(130)
+    except click.Abort as abort:
+        click.echo("Interrupted. Run the same command again to continue; what is finished is kept.", err=True)
+        sys.exit(exit_code_of(abort))

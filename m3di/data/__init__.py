@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from m3di.data.assemble import nested_json
 from m3di.data.card import dataset_card
+from m3di.data.disk import disk_errors
 from m3di.data.export import LAYOUTS, export
-from m3di.data.folder import check_folder, prepare_folder, remove_leftovers
+from m3di.data.folder import LOG, check_folder, make_folder, prepare_folder, remove_leftovers
 from m3di.data.importing import import_published
 from m3di.data.info import info
 from m3di.data.journal import ImageJournal, JournalEntry, finished_images
+from m3di.data.lock import LOCK, locked, sole_run
 from m3di.data.manifest import (
     MANIFEST,
     FileEntry,
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LAYOUTS",
+    "LOCK",
+    "LOG",
     "MANIFEST",
     "PARTIAL",
     "Batches",
@@ -56,6 +60,7 @@ __all__ = [
     "build_tokenizer",
     "check_folder",
     "dataset_card",
+    "disk_errors",
     "export",
     "file_entry",
     "find_problems",
@@ -63,6 +68,8 @@ __all__ = [
     "import_published",
     "info",
     "is_complete",
+    "locked",
+    "make_folder",
     "merge",
     "nested_json",
     "plan_of",
@@ -77,6 +84,7 @@ __all__ = [
     "seal",
     "sha256_of",
     "shard_name",
+    "sole_run",
     "subset",
     "verify",
     "write_atomically",

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
-from m3di.data.manifest import Plan, read_plan, write_plan
+from m3di.data.lock import LOCK
+from m3di.data.manifest import Plan, plan_path, read_plan, write_plan
 from m3di.data.shards import PARTIAL
 from m3di.errors import M3diError
+
+LOG = "render.log.jsonl"
+"""What happened when: written by runs, no part of a dataset."""
 
 
 def check_folder(out: Path, plan: Plan) -> None:
@@ -19,11 +25,13 @@ def check_folder(out: Path, plan: Plan) -> None:
         return
     found = read_plan(out)
     if found is None:
-        if any(out.iterdir()):
+        ours = {LOCK, LOG, plan_path(out).name + PARTIAL}  # of a run that has just begun, or ended too soon
+        foreign = sorted(path.name for path in out.iterdir() if path.name not in ours)
+        if foreign:
             raise M3diError(
                 "the output folder holds files that are no m3di dataset",
                 where=f"--out {out}",
-                got=", ".join(sorted(path.name for path in out.iterdir())[:3]),
+                got=", ".join(foreign[:3]),
                 expected="a new or an empty folder, or one that holds this very dataset",
                 next_step="choose another folder with --out",
             )
@@ -39,15 +47,31 @@ def check_folder(out: Path, plan: Plan) -> None:
         )
 
 
+def make_folder(out: Path) -> None:
+    """Make the folder.
+
+    Raises:
+        M3diError: It cannot be made.
+    """
+    with _write_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+
+
 def prepare_folder(out: Path, plan: Plan) -> None:
     """Make the folder and note in it what it is going to be.
 
     Raises:
         M3diError: It cannot be written.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
+    with _write_errors(out):
         write_plan(out, plan)
+
+
+@contextlib.contextmanager
+def _write_errors(out: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise M3diError(
             "the output folder cannot be written",

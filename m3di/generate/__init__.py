@@ -1,5 +1,6 @@
 """Latents to images to shards: the only place that knows both halves."""
 
+from m3di.generate.dry_run import Estimate, dry_run
 from m3di.generate.finish import finish
 from m3di.generate.options import RenderOptions, render_settings
 from m3di.generate.plan import Shard, make_plan, shards_of, user_shapes_of
@@ -8,6 +9,7 @@ from m3di.generate.run import check_failures, render
 from m3di.generate.shards import Failure, Progress, Renders, jobs, render_missing, render_shards
 
 __all__ = [
+    "Estimate",
     "Failure",
     "Preview",
     "Progress",
@@ -15,6 +17,7 @@ __all__ = [
     "Renders",
     "Shard",
     "check_failures",
+    "dry_run",
     "finish",
     "jobs",
     "make_plan",
