@@ -8,9 +8,7 @@ import click
 
 MANY_OPTIONS = (
     click.option("--shards", metavar="I/N", help="Render the I-th of N parts only; see `m3di finalize`."),
-    click.option(
-        "--ray", metavar="ADDRESS", help="Render on a Ray cluster: HOST:PORT, ray://..., auto or local."
-    ),
+    click.option("--ray", metavar="ADDRESS", help="Render on a Ray cluster: HOST:PORT, ray://..., auto or local."),
     click.option(
         "--staging",
         type=click.Path(path_type=Path),

@@ -108,6 +108,35 @@ def test_a_run_continues_where_it_stopped(fake_dataset: Path, tmp_path: Path) ->
     assert remote_bytes(data.open_folder(root)) == bytes_of(fake_dataset)
 
 
+def test_a_shard_that_could_not_be_delivered_is_delivered_later(
+    fake_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = str(tmp_path / "shared")
+
+    def fail(*arguments: object) -> None:
+        raise M3diError("no network")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("m3di.data.upload", fail)
+        with pytest.raises(M3diError, match="no network"):
+            deliver(root, tmp_path / "stage")
+    assert deliver(root, tmp_path / "stage") == 28 - 8
+    generate.finalize(data.open_folder(root))
+    assert bytes_of(tmp_path / "shared") == bytes_of(fake_dataset)
+
+
+def test_two_machines_with_one_part(tmp_path: Path) -> None:
+    root = tmp_path / "shared"
+    data.claim(data.open_folder(root), generate.make_plan(SPEC, fake_options(tmp_path)))
+    with (
+        data.locked(root, "part-1-of-3.lock"),
+        pytest.raises(M3diError, match=r"another process is rendering(?s:.)*part-1-of-3\.lock"),
+    ):
+        deliver(root, tmp_path / "stage", "1/3")
+    deliver(root, tmp_path / "stage", "1/3")
+    assert not list(root.glob("*.lock"))
+
+
 def test_without_a_receipt_the_shard_itself_is_read(fake_dataset: Path, tmp_path: Path) -> None:
     """As after a crash between the two uploads."""
     root = f"memory://many-{next(NUMBERS)}"

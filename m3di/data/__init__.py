@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from m3di.data.assemble import nested_json
 from m3di.data.card import dataset_card
+from m3di.data.disk import disk_errors
 from m3di.data.export import LAYOUTS, export
-from m3di.data.folder import check_claim, check_folder, claim, prepare_folder, remove_leftovers
+from m3di.data.folder import LOG, check_claim, check_folder, claim, make_folder, prepare_folder, remove_leftovers
 from m3di.data.importing import import_published
 from m3di.data.info import info
 from m3di.data.journal import ImageJournal, JournalEntry, finished_images
+from m3di.data.lock import LOCK, locked, sole_run
 from m3di.data.manifest import (
     MANIFEST,
     PLAN,
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LAYOUTS",
+    "LOCK",
+    "LOG",
     "MANIFEST",
     "PARTIAL",
     "PLAN",
@@ -69,6 +73,7 @@ __all__ = [
     "check_folder",
     "claim",
     "dataset_card",
+    "disk_errors",
     "export",
     "fetch",
     "file_entry",
@@ -78,6 +83,8 @@ __all__ = [
     "info",
     "is_complete",
     "is_url",
+    "locked",
+    "make_folder",
     "merge",
     "nested_json",
     "open_folder",
@@ -98,6 +105,7 @@ __all__ = [
     "sha256_of",
     "shard_name",
     "shard_rows",
+    "sole_run",
     "subset",
     "upload",
     "verify",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
+from m3di.data.lock import LOCK
 from m3di.data.manifest import (
     MANIFEST,
     PLAN,
@@ -19,6 +22,9 @@ from m3di.data.shards import PARTIAL
 from m3di.data.storage import Folder, LocalFolder
 from m3di.errors import M3diError
 
+LOG = "render.log.jsonl"
+"""What happened when: written by runs, no part of a dataset."""
+
 
 def check_folder(out: Path, plan: Plan) -> None:
     """Raise unless `out` is new, empty, or holds this very dataset, finished or not; nothing is written.
@@ -30,7 +36,9 @@ def check_folder(out: Path, plan: Plan) -> None:
         return
     found = read_plan(out)
     if found is None:
-        refuse_files([path.name for path in out.iterdir()], str(out))
+        # A run that has just begun, or ended too soon, has left these.
+        names = [path.name for path in out.iterdir() if path.name not in (LOCK, LOG)]
+        refuse_files([name for name in names if not name.startswith(PLAN)], str(out))
     else:
         refuse_differences(found, plan, str(out))
 
@@ -97,15 +105,31 @@ def refuse_differences(found: Plan, plan: Plan, where: str) -> None:
         )
 
 
+def make_folder(out: Path) -> None:
+    """Make the folder.
+
+    Raises:
+        M3diError: It cannot be made.
+    """
+    with _write_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+
+
 def prepare_folder(out: Path, plan: Plan) -> None:
     """Make the folder and note in it what it is going to be.
 
     Raises:
         M3diError: It cannot be written.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
+    with _write_errors(out):
         write_plan(out, plan)
+
+
+@contextlib.contextmanager
+def _write_errors(out: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise M3diError(
             "the output folder cannot be written",

@@ -1,6 +1,7 @@
 """Latents to images to shards: the only place that knows both halves."""
 
 from m3di.generate.anywhere import Machines, render_anywhere
+from m3di.generate.dry_run import Estimate, dry_run
 from m3di.generate.finish import finalize, finish, finish_folder, receipt_of
 from m3di.generate.on_ray import RayOptions, render_on_ray
 from m3di.generate.options import RenderOptions, render_settings
@@ -13,6 +14,7 @@ from m3di.generate.staged import Delivery, deliver_missing, render_to
 
 __all__ = [
     "Delivery",
+    "Estimate",
     "Failure",
     "Machines",
     "Part",
@@ -24,6 +26,7 @@ __all__ = [
     "Shard",
     "check_failures",
     "deliver_missing",
+    "dry_run",
     "finalize",
     "finish",
     "finish_folder",

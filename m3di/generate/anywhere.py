@@ -12,7 +12,8 @@ from m3di.generate.options import RenderOptions
 from m3di.generate.parts import Part
 from m3di.generate.run import render
 from m3di.generate.shards import Progress
-from m3di.generate.staged import render_to
+from m3di.generate.staged import Delivery, default_staging, render_to
+from m3di.render import Watch
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,11 @@ class Machines:
 
 
 def render_anywhere(
-    root: str, options: RenderOptions, machines: Machines, progress: Progress | None = None
+    root: str,
+    options: RenderOptions,
+    machines: Machines,
+    progress: Progress | None = None,
+    watch: Watch | None = None,
 ) -> data.Manifest | None:
     """Render a dataset, or what is missing of it, or a part.
 
@@ -40,6 +45,7 @@ def render_anywhere(
         options: What to render, and how; `options.out` is set from `root`.
         machines: What renders.
         progress: Called with samples done and samples in all.
+        watch: Called with everything that happens in the workers of this machine.
 
     Returns:
         The manifest of the finished dataset; None where only a part was rendered.
@@ -58,11 +64,12 @@ def render_anywhere(
         return render_on_ray(folder, options, RayOptions(machines.ray, machines.staging), progress)
     if machines.shards or not isinstance(folder, data.LocalFolder):
         part = Part.parse(machines.shards) if machines.shards else None
-        return render_to(folder, options, part=part, staging=machines.staging, progress=progress)
+        delivery = Delivery(folder, machines.staging or default_staging(), part)
+        return render_to(delivery, options, progress, watch)
     if machines.staging:
         raise UsageError(
             "--staging is of no use here",
             where="--staging",
             expected="a URL for --out, --shards or --ray; else unfinished shards lie in the folder of the dataset",
         )
-    return render(replace(options, out=folder.root), progress)
+    return render(replace(options, out=folder.root), progress, watch)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import hashlib
 import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from m3di.generate.plan import Shard, make_plan, shards_of, user_shapes_of
 from m3di.generate.run import check_failures
 from m3di.generate.shards import Failure, Progress, Renders, render_shards
 from m3di.latents import Spec
-from m3di.render import RenderPool, check_blender
+from m3di.render import RenderPool, Watch, check_blender
 
 
 @dataclass(frozen=True)
@@ -46,30 +48,25 @@ def default_staging() -> Path:
 
 
 def render_to(
-    folder: data.Folder,
-    options: RenderOptions,
-    *,
-    part: Part | None = None,
-    staging: Path | None = None,
-    progress: Progress | None = None,
+    delivery: Delivery, options: RenderOptions, progress: Progress | None = None, watch: Watch | None = None
 ) -> data.Manifest | None:
     """Render a dataset, or a part of it, on this machine, and bring each shard to a folder once it is finished.
 
-    Shards that are there are not rendered again. Two runs of one part at the same time waste work and harm nothing.
+    Shards that are there are not rendered again. Two machines with one part waste work and harm nothing.
 
     Args:
-        folder: Where the dataset goes.
+        delivery: Where the dataset goes, and which part is wanted; without a part all, and the dataset is finished.
         options: What to render, and how; `options.out` is not looked at.
-        part: The part to render; None renders all and finishes the dataset.
-        staging: Folder of this machine for shards that are not finished.
         progress: Called with samples done and samples in all, at the start and after every sample.
+        watch: Called with everything that happens in the workers.
 
     Returns:
         The manifest of the finished dataset; None where only a part was rendered.
 
     Raises:
         UsageError: An option is out of range, or there is no such spec or part.
-        M3diError: The folder holds something else or cannot be written, Blender or a GPU is missing, or images failed.
+        M3diError: The folder holds something else or cannot be written, another process renders the same part, Blender
+            or a GPU is missing, or images failed.
     """
     options.check()
     spec = options.load_spec()
@@ -77,13 +74,13 @@ def render_to(
     yours = user_shapes_of(spec)
     check_blender()
     plan = make_plan(spec, options)
+    folder, part = delivery.folder, delivery.part
     shards = part.shards(plan) if part else list(shards_of(plan))
     data.check_claim(folder, plan)
     manifest = finished(folder)
     if manifest is not None:
         return manifest
-    delivery = Delivery(folder, staging or default_staging(), part)
-    with RenderPool(render_settings(options, yours), options.n_workers or 1) as pool:
+    with RenderPool(render_settings(options, yours), options.n_workers, options.limits, watch) as pool:
         pool.check()
         data.claim(folder, plan)
         check_failures(folder, deliver_missing(delivery, spec, plan, shards, pool, progress))
@@ -116,30 +113,37 @@ def deliver_missing(
         M3diError: The folder cannot be read or written, or too many images failed.
     """
     there = delivery.folder.sizes()
+    missing = {shard.name: shard for shard in shards if shard.name not in there}
     total = sum(shard.n for shard in shards)
-    done = sum(shard.n for shard in shards if shard.name in there)
-    report = progress or (lambda done, total: None)
-    report(done, total)
+    n_there = total - sum(shard.n for shard in missing.values())
     stage = delivery.stage(plan)
-    data.check_folder(stage, plan)
-    data.prepare_folder(stage, plan)
-    failures = []
-    for shard in shards:
-        if shard.name in there:
-            continue
-        failed = render_shards(spec, plan, [shard], stage, pool, _after(done, total, report))
-        failures += failed
-        if not failed:
-            deliver(delivery, spec, plan, shard, stage)
-        done += shard.n
+    with contextlib.ExitStack() as stack:
+        data.make_folder(stage)
+        stack.enter_context(data.sole_run(stage))
+        stack.enter_context(_sole_part(delivery))
+        data.prepare_folder(stage, plan)
+        for shard in [each for each in missing.values() if (stage / each.name).exists()]:
+            deliver(delivery, spec, plan, shard, stage)  # rendered before, when the folder could not be reached
+            n_there += missing.pop(shard.name).n
+        failures = render_shards(
+            *(spec, plan, missing.values(), stage, pool),
+            lambda done, _: progress(n_there + done, total) if progress else None,
+            lambda name: deliver(delivery, spec, plan, missing[name], stage),
+        )
     if not failures:
         shutil.rmtree(stage)
     return failures
 
 
-def _after(before: int, total: int, report: Progress) -> Progress:
-    """Progress of one shard as that of all."""
-    return lambda done, _: report(before + done, total)
+@contextlib.contextmanager
+def _sole_part(delivery: Delivery) -> Iterator[None]:
+    """Where machines share a folder, they can see that a part has its machine already."""
+    if delivery.part is None or not isinstance(delivery.folder, data.LocalFolder):
+        yield
+        return
+    number, n_parts = delivery.part.number, delivery.part.count
+    with data.locked(delivery.folder.root, f"part-{number}-of-{n_parts}.lock"):
+        yield
 
 
 def deliver(delivery: Delivery, spec: Spec, plan: data.Plan, shard: Shard, stage: Path) -> None:

@@ -91,6 +91,11 @@ class RenderPool:
         self._settings: list[RenderSettings] = []
         self._abandoned: set[WorkerProcess] = set()
 
+    @property
+    def n_started(self) -> int:
+        """How many workers there are; 0 before the first call of `check` or of what renders."""
+        return len(self._workers)
+
     def __enter__(self) -> RenderPool:
         return self
 
