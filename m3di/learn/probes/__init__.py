@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from m3di.learn.probes.alignment import potentials, squared_distances_of_pairs, uniformity
-from m3di.learn.probes.bootstrap import Bootstrap, interval_over_seeds
+from m3di.learn.probes.bootstrap import Bootstrap, interval, interval_over_seeds
 from m3di.learn.probes.classification import predict_logistic, predict_mlp
 from m3di.learn.probes.dci import Dci, completeness, dci, disentanglement
 from m3di.learn.probes.kernel_ridge import KernelRidge, search_kernel_ridge
@@ -28,6 +28,7 @@ __all__ = [
     "disentanglement",
     "fit_linear",
     "hits",
+    "interval",
     "interval_over_seeds",
     "mean_correlation",
     "potentials",

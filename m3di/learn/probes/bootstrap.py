@@ -26,20 +26,20 @@ class Bootstrap:
         rng = np.random.default_rng(seed)
         self.weights = rng.multinomial(n, np.full(n, 1.0 / n), size=n_resamples) / n  # [B, N], rows sum to 1
 
-    def mean(self, values: Floats) -> tuple[float, float]:
-        """Interval of the mean of [N]."""
-        return interval(self.weights @ values)
+    def means(self, values: Floats) -> Floats:
+        """[N] -> [B], the mean in each resample."""
+        return np.asarray(self.weights @ values)
 
-    def r2(self, true: Floats, predicted: Floats) -> tuple[float, float]:
-        """Interval of R2 of [N, K]: all columns together, as `circular_r2` has it; of one column, its R2."""
+    def r2s(self, true: Floats, predicted: Floats) -> Floats:
+        """[N, K], [N, K] -> [B], R2 of all columns together, as `circular_r2` has it; of one column, its R2."""
         centred = true - true.mean(axis=0)
         error = self.weights @ ((true - predicted) ** 2).sum(axis=1)
         total = self.weights @ (centred**2).sum(axis=1) - ((self.weights @ centred) ** 2).sum(axis=1)
-        return interval(1.0 - np.divide(error, total, out=np.full_like(error, np.nan), where=total > 0))
+        return np.asarray(1.0 - np.divide(error, total, out=np.full_like(error, np.nan), where=total > 0))
 
-    def of(self, statistic: Callable[[Floats], float]) -> tuple[float, float]:
-        """Interval of any statistic of the weights [N] of the samples."""
-        return interval(np.array([statistic(weights) for weights in self.weights]))
+    def of(self, statistic: Callable[[Floats], float]) -> Floats:
+        """[B], any statistic of the weights [N] of the samples."""
+        return np.array([statistic(weights) for weights in self.weights])
 
 
 def interval(values: Floats) -> tuple[float, float]:

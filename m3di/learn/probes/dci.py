@@ -62,7 +62,7 @@ def dci(
     importances, scores = [], []
     for known, true in zip(fit_factors, test_factors, strict=True):
         kind = RandomForestRegressor if known.dtype.kind == "f" else RandomForestClassifier
-        forest = kind(N_TREES, min_samples_leaf=MIN_LEAF, random_state=seed).fit(fit, known)
+        forest = kind(N_TREES, max_features=1.0, min_samples_leaf=MIN_LEAF, random_state=seed).fit(fit, known)
         importances.append(forest.feature_importances_)
         scores.append(float(forest.score(test, true)))
     table = np.stack(importances, axis=1)
