@@ -127,6 +127,16 @@ class Multimodal3DIdent(Dataset[Any]):
         return len(self.tokenizer.vocabulary)
 
     @property
+    def modalities(self) -> dict[str, str]:
+        """`image` or `text`, of each view that is delivered."""
+        return {name: self.spec.observed[name].view.modality for name in self.views}
+
+    @property
+    def vocabularies(self) -> dict[str, tuple[str, ...]]:
+        """All tokens of each text view; the index is the id."""
+        return {name: tokenizer.vocabulary for name, tokenizer in self._tokenizers.items()}
+
+    @property
     def pad_index(self) -> int:
         """Token id of the padding."""
         return 0
