@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from m3di import __version__
+from m3di.cli_evaluate import evaluate, report
 from m3di.cli_shapes import shapes
 from m3di.cli_train import train
 from m3di.errors import M3diError
@@ -271,6 +272,8 @@ def _wrote(root: Path, n_samples: dict[str, int]) -> None:
     click.echo(f"{root}: {', '.join(f'{name} {n}' for name, n in n_samples.items())} samples")
 
 
+cli.add_command(evaluate)
+cli.add_command(report)
 cli.add_command(shapes)
 cli.add_command(train)
 

@@ -95,8 +95,13 @@ def members_of(paths: Sequence[Path]) -> tuple[list[Member], list[str]]:
     return found, unfinished
 
 
-def evaluate(member: Member, request: Request | None = None) -> pa.Table:
+def evaluate(member: Member, request: Request | None = None, opened: dict[str, ProbeData] | None = None) -> pa.Table:
     """The scores of a run, a row each; kept in its folder, and taken from there if nothing has changed since.
+
+    Args:
+        member: The run.
+        request: What to evaluate, and how.
+        opened: Datasets by root, to open each once for all runs.
 
     Raises:
         M3diError: Run, data or encodings are bad, or do not belong together.
@@ -108,10 +113,11 @@ def evaluate(member: Member, request: Request | None = None) -> pa.Table:
         return to_table(encoded, score(encoded, request.protocol))
     data = request.data
     if data is None:
-        data = ProbeData(read_config(member.path).get("data", {}).get("root", ""))
+        root = str(read_config(member.path).get("data", {}).get("root", ""))
+        data = (opened if opened is not None else {}).setdefault(root, ProbeData(root))
         check_trained_on(member.path, data)
     made_by = _made_by(member, data, request)
-    kept = member.path / _file_name(data.name)
+    kept = member.path / file_name(data.name)
     if is_made_by(kept, made_by) and not request.again and request.save_encodings is None:
         return with_columns(read_results(kept), member.values)
     encoded = encode_run(member.path, data, name=member.name, device=request.device)
@@ -131,11 +137,11 @@ def evaluate_all(members: Sequence[Member], request: Request | None = None, on_r
         request: What to evaluate, and how.
         on_run: Called before each run with its name, its number from 0, and how many there are.
     """
-    tables = []
+    tables, opened = [], dict[str, ProbeData]()
     for number, member in enumerate(members):
         if on_run is not None:
             on_run(member.name, number, len(members))
-        tables.append(evaluate(member, request))
+        tables.append(evaluate(member, request, opened))
     return gather(tables)
 
 
@@ -196,5 +202,6 @@ def _weights_sha256(run: Path) -> str:
     return digest.hexdigest()
 
 
-def _file_name(data: str) -> str:
+def file_name(data: str) -> str:
+    """The file in a run folder for results on these samples."""
     return RESULTS if data == "factual" else f"evaluation-{re.sub(r'[^A-Za-z0-9=.]+', '-', data).strip('-')}.parquet"
