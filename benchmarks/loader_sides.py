@@ -144,12 +144,13 @@ def lit(root: Path, shuffle: bool, n_workers: int) -> Iterator[Batch]:
 def import_torchvision() -> None:
     """Import torchvision, which mosaicml-streaming and litdata want and none of what is measured uses.
 
-    Its published wheels are built for torch with CUDA; beside torch without it an operator is missing, here declared.
+    Its published wheels are built for torch with CUDA; beside torch without it two operators are missing, here declared.
     """
     try:
         import torchvision  # noqa: F401
     except RuntimeError:
-        torch.library.define("torchvision::nms", "(Tensor boxes, Tensor scores, float threshold) -> Tensor")
+        for name in ("nms", "qnms"):
+            torch.library.define(f"torchvision::{name}", "(Tensor boxes, Tensor scores, float threshold) -> Tensor")
         for name in [name for name in sys.modules if name.startswith("torchvision")]:
             del sys.modules[name]
 

@@ -43,7 +43,7 @@ def preview(options: RenderOptions, n: int, progress: Progress | None = None) ->
     samples = sample(spec, "train", n, seed=options.seed)
     names = list(spec.views_of("image"))
     pixels: dict[str, list[NDArray[np.uint8]]] = {name: [] for name in names}
-    with RenderPool(render_settings(options, yours), options.n_workers or 1) as pool:
+    with RenderPool(render_settings(options, yours), options.n_workers, options.limits) as pool:
         pool.check()
         rendered = pool.render(job for row in range(n) for job in jobs(samples, row))
         for row in range(n):

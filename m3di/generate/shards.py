@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -57,14 +57,25 @@ def job_name(split: str, key: str, view: str) -> str:
 
 
 def render_missing(
-    spec: Spec, plan: data.Plan, out: Path, pool: Renders, progress: Progress | None = None
+    spec: Spec,
+    plan: data.Plan,
+    out: Path,
+    pool: Renders,
+    progress: Progress | None = None,
+    on_shard: Callable[[str], None] | None = None,
 ) -> list[Failure]:
     """Render and write every shard of a dataset that is not there yet, see `render_shards`."""
-    return render_shards(spec, plan, shards_of(plan), out, pool, progress)
+    return render_shards(spec, plan, shards_of(plan), out, pool, progress, on_shard)
 
 
 def render_shards(
-    spec: Spec, plan: data.Plan, shards: Iterable[Shard], out: Path, pool: Renders, progress: Progress | None = None
+    spec: Spec,
+    plan: data.Plan,
+    shards: Iterable[Shard],
+    out: Path,
+    pool: Renders,
+    progress: Progress | None = None,
+    on_shard: Callable[[str], None] | None = None,
 ) -> list[Failure]:
     """Render and write shards that are not there yet. A shard depends on spec, plan and its number, on nothing else.
 
@@ -78,6 +89,7 @@ def render_shards(
         out: The folder.
         pool: What renders.
         progress: Called with samples done and samples in all, at the start and after every sample.
+        on_shard: Called with the name of each shard that is finished.
 
     Returns:
         The images that could not be rendered. Their shards stay unfinished, for another run to try these images only.
@@ -86,7 +98,8 @@ def render_shards(
         M3diError: Many images in a row could not be rendered: something is wrong with all of them.
         OSError: A file could not be written.
     """
-    run = _ShardRun(spec, plan, list(shards), out, progress or (lambda done, total: None))
+    watching = _Watching(progress or (lambda done, total: None), on_shard or (lambda name: None))
+    run = _ShardRun(spec, plan, list(shards), out, watching)
     try:
         for outcome in pool.outcomes(run.queue()):
             run.take(outcome)
@@ -104,15 +117,23 @@ def n_finished(spec: Spec, shard: Shard, out: Path) -> int:
     return sum(all((key, view) in found for view in views) for key in shard.keys) if found else 0
 
 
+@dataclass(frozen=True)
+class _Watching:
+    """Who wants to know."""
+
+    progress: Progress
+    on_shard: Callable[[str], None]
+
+
 class _ShardRun:
     """Several shards on their way: an image goes to the shard that asked for it."""
 
-    def __init__(self, spec: Spec, plan: data.Plan, shards: list[Shard], out: Path, progress: Progress) -> None:
+    def __init__(self, spec: Spec, plan: data.Plan, shards: list[Shard], out: Path, watching: _Watching) -> None:
         self.spec, self.plan, self.shards, self.out = spec, plan, shards, out
         self.failures: list[Failure] = []
         self._n_failed_in_a_row = 0
         self._waiting: dict[str, _OpenShard] = {}
-        self._progress = progress
+        self._watching = watching
         self._n_samples = sum(shard.n for shard in shards)
         self._n_done = 0
         self._count(sum(n_finished(spec, shard, out) for shard in shards))
@@ -125,7 +146,7 @@ class _ShardRun:
             opened = _OpenShard(self.spec, self.plan, shard, self.out)
             self._waiting |= dict.fromkeys(opened.missing, opened)
             if not opened.missing:
-                opened.finish()
+                self._finish(opened)
                 if not opened.views:
                     self._count(shard.n)
             yield from opened.jobs()
@@ -143,7 +164,7 @@ class _ShardRun:
         opened.n_waiting -= 1
         del self._waiting[name]
         if not opened.missing:
-            opened.finish()
+            self._finish(opened)
         elif opened.n_waiting == 0:
             opened.close()
 
@@ -152,9 +173,13 @@ class _ShardRun:
         for opened in set(self._waiting.values()):
             opened.close()
 
+    def _finish(self, opened: _OpenShard) -> None:
+        opened.finish()
+        self._watching.on_shard(opened.path.name)
+
     def _count(self, n: int) -> None:
         self._n_done += n
-        self._progress(self._n_done, self._n_samples)
+        self._watching.progress(self._n_done, self._n_samples)
 
     def _fail(self, failure: Failure) -> None:
         self.failures.append(failure)
@@ -225,19 +250,45 @@ class _OpenShard:
 
     def _contents(self) -> Iterator[tuple[str, dict[str, bytes]]]:
         """Key and files of each sample."""
-        extensions = self.plan.extensions
-        texts = {name: captions(self.samples, name) for name in self.samples.spec.views_of("text")}
-        columns = self.samples.columns()
+        contents_of = ContentsOf(self.plan, self.samples)
         for row in range(self.samples.n):
-            nested = {
-                view: {name: getattr(values[row], "item", lambda v=values[row]: v)() for name, values in each.items()}
-                for view, each in columns.items()
+            key = self._key(row)
+            found = {view: self.journal.read(key, view) for view in self.views}
+            images = {
+                view: RenderedImage(each.files.pop(PICTURE), each.annotation, each.files)
+                for view, each in found.items()
             }
-            contents = {extensions[name]: each[row].encode() for name, each in texts.items()}
-            for view in self.views:
-                found = self.journal.read(self._key(row), view)
-                nested[view] |= found.annotation
-                for name, content in found.files.items():
-                    contents[extensions[view if name == PICTURE else f"{view}.{name}"]] = content
-            contents[extensions[LATENTS]] = data.nested_json(nested)
-            yield self._key(row), contents
+            yield key, contents_of(row, images)
+
+
+class ContentsOf:
+    """The files of a sample, given its images.
+
+    Args:
+        plan: The plan of the dataset.
+        samples: Some samples of it.
+    """
+
+    def __init__(self, plan: data.Plan, samples: Samples) -> None:
+        self.extensions = plan.extensions
+        self._texts = {name: captions(samples, name) for name in samples.spec.views_of("text")}
+        self._columns = samples.columns()
+
+    def __call__(self, row: int, images: Mapping[str, RenderedImage]) -> dict[str, bytes]:
+        """Files by extension.
+
+        Args:
+            row: Which of the samples.
+            images: The image of each image view.
+        """
+        nested = {
+            view: {name: getattr(values[row], "item", lambda v=values[row]: v)() for name, values in each.items()}
+            for view, each in self._columns.items()
+        }
+        contents = {self.extensions[name]: each[row].encode() for name, each in self._texts.items()}
+        for view, image in images.items():
+            nested[view] |= image.annotation
+            contents[self.extensions[view]] = image.png
+            contents |= {self.extensions[f"{view}.{name}"]: content for name, content in image.passes.items()}
+        contents[self.extensions[LATENTS]] = data.nested_json(nested)
+        return contents
