@@ -144,7 +144,7 @@ def lit(root: Path, shuffle: bool, n_workers: int) -> Iterator[Batch]:
 def import_torchvision() -> None:
     """Import torchvision, which mosaicml-streaming and litdata want and none of what is measured uses.
 
-    Its published wheels are built for torch with CUDA; beside torch without it two operators are missing, here declared.
+    Its published wheels are built for torch with CUDA; beside torch without, two operators are missing, here declared.
     """
     try:
         import torchvision  # noqa: F401
