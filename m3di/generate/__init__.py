@@ -1,6 +1,6 @@
 """Latents to images to shards: the only place that knows both halves."""
 
-from m3di.generate.dry_run import Estimate, dry_run
+from m3di.generate.estimate import Estimate, dry_run
 from m3di.generate.finish import finish
 from m3di.generate.options import RenderOptions, render_settings
 from m3di.generate.plan import Shard, make_plan, shards_of, user_shapes_of
