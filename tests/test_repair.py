@@ -1,45 +1,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 
 from m3di import data
 from m3di.errors import M3diError
-from m3di.render import RenderSettings
 from m3di.repair import repair
-from tests.conftest import FakePool, write_fake_dataset
+from tests.conftest import FakeRenderPool, write_fake_dataset
 from tests.test_generate import bytes_of
 
 
-class FakeRenderPool(FakePool):
-    """Takes the place of `RenderPool`."""
-
-    made: ClassVar[list[FakeRenderPool]] = []
-
-    def __init__(self, settings: RenderSettings, n_workers: int) -> None:
-        super().__init__(settings.size_px)
-        self.made.append(self)
-
-    def __enter__(self) -> FakeRenderPool:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def check(self) -> None:
-        pass
-
-
-@pytest.fixture
-def pools(monkeypatch: pytest.MonkeyPatch) -> list[FakeRenderPool]:
-    monkeypatch.setattr("m3di.repair.RenderPool", FakeRenderPool)
-    monkeypatch.setattr(FakeRenderPool, "made", [])
-    return FakeRenderPool.made
-
-
-def test_repair_renders_what_is_bad_and_nothing_else(tmp_path: Path, pools: list[FakeRenderPool]) -> None:
+def test_repair_renders_what_is_bad_and_nothing_else(tmp_path: Path, pools: type[FakeRenderPool]) -> None:
     root = write_fake_dataset(tmp_path / "it", interventions=("object_shape=cow",))
     whole = bytes_of(root)
     assert repair(root) == []
@@ -51,11 +23,11 @@ def test_repair_renders_what_is_bad_and_nothing_else(tmp_path: Path, pools: list
     (root / "val-00004.tar").write_bytes(b"foreign")
     assert repair(root) == ["README.md", "test.parquet", "train-00001.tar", "val-00004.tar"]
     assert bytes_of(root) == whole
-    assert [pool.n_rendered for pool in pools] == [8]
+    assert [pool.n_rendered for pool in pools.made] == [8]
     (root / "val.parquet").unlink()
     assert repair(root) == ["val.parquet"]
     assert bytes_of(root) == whole
-    assert len(pools) == 1
+    assert len(pools.made) == 1
 
 
 def test_what_cannot_be_repaired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
