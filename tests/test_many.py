@@ -24,7 +24,8 @@ NUMBERS = count()
 
 
 def bytes_of(root: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(root.iterdir())}
+    """Every file of a dataset; a log is none."""
+    return {path.name: path.read_bytes() for path in sorted(root.iterdir()) if path.name != data.LOG}
 
 
 def remote_bytes(folder: data.Folder) -> dict[str, bytes]:
