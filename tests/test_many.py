@@ -275,6 +275,11 @@ def test_options_that_do_not_fit(machines: generate.Machines, message: str, tmp_
     assert not (tmp_path / "out").exists()
 
 
+def test_memory_is_no_place_for_a_dataset(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"gone when it ends(?s:.)*--out memory://x"):
+        generate.render_anywhere("memory://x", fake_options(tmp_path), generate.Machines())
+
+
 def test_finalize_on_the_command_line(fake_dataset: Path, tmp_path: Path) -> None:
     root = tmp_path / "shared"
     deliver(root, tmp_path / "stage")
