@@ -74,9 +74,10 @@ def main() -> None:
             f"{series[0]:.0f} MB, most after an image {max(series):.0f} MB, "
             f"peak of a process {max(peaks[worker]):.0f} MB"
         )
+    replaced = f"replaced after {arguments.per_worker} images" if arguments.per_worker else "never replaced"
     console.print(
-        f"{arguments.workers} workers on {os.cpu_count()} cores, replaced after "
-        f"{arguments.per_worker or 'no number of'} images; {platform.machine()}, Python {platform.python_version()}, bpy {version('bpy')}"
+        f"{arguments.workers} workers on {os.cpu_count()} cores, {replaced}; "
+        f"{platform.machine()}, Python {platform.python_version()}, bpy {version('bpy')}"
     )
 
 

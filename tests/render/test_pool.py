@@ -52,9 +52,12 @@ def test_every_job_gets_an_image_or_a_reason(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("limits", "why"), [(WorkerLimits(n_images=2), "2 images"), (WorkerLimits(memory_bytes=1), "GB")]
+    ("limits", "why", "n_processes"),
+    [(WorkerLimits(n_images=2), "2 images rendered", 2), (WorkerLimits(memory_bytes=1), "GB of memory, more than", 3)],
 )
-def test_workers_are_replaced(limits: WorkerLimits, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_are_replaced(
+    limits: WorkerLimits, why: str, n_processes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(pool_module, "render_image", act)
     events: list[PoolEvent] = []
     with RenderPool(SETTINGS, 1, limits, events.append) as pool:
