@@ -3,39 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from m3di import __version__
+from m3di.cli_evaluate import evaluate, report
+from m3di.cli_many import MANY_OPTIONS, finalize
 from m3di.cli_shapes import shapes
+from m3di.cli_train import train
 from m3di.errors import M3diError, UsageError
 from m3di.interruption import exit_code_of, sigterm_interrupts
 from m3di.progress import progress_bar, run_display
 
 FOLDER = click.Path(path_type=Path, file_okay=True)
-
-
-@contextmanager
-def loss_bar(n_steps: int) -> Iterator[Callable[[int, float], None]]:
-    """A bar with the loss; where the output is no terminal, a line for about every tenth of the steps."""
-    console = Console(stderr=True)
-    columns = (TextColumn("train"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=n_steps)
-
-        def on_step(step: int, loss: float) -> None:
-            bar.update(task, completed=step, description=f"loss {loss:.4f}")
-            if not console.is_terminal and (step % max(1, n_steps // 10) == 0 or step == 1):
-                click.echo(f"step {step}/{n_steps}  loss {loss:.4f}")
-
-        yield on_step
 
 
 def with_options(*options: Callable[..., Any]) -> Callable[..., Any]:
@@ -113,27 +98,31 @@ def cli() -> None:
 @click.option("--n", "n_train", type=int, help="Training samples.  [default: what the spec says]")
 @click.option("--n-val", type=int, help="Validation samples.  [default: 8 % of --n]")
 @click.option("--n-test", type=int, help="Test samples.  [default: 8 % of --n]")
-@click.option("--out", type=FOLDER, help="Folder of the dataset.  [default: data/NAME]")
+@click.option("--out", help="Folder or URL (s3://...) of the dataset.  [default: data/NAME]")
 @with_options(*SCENE_OPTIONS)
 @quality_option("standard")
 @click.option("--shard-size", default=1000, show_default=True, help="Samples of a shard.")
 @click.option("--passes", default="", help="Further files beside each image: some of mask,depth,normal.")
+@with_options(*MANY_OPTIONS)
 @click.option("--dry-run", "is_dry", is_flag=True, help="Render a few images, write nothing, say what it will take.")
-def render(out: Path | None, spec: str, passes: str, is_dry: bool, **options: Any) -> None:
+def render(out: str | None, spec: str, passes: str, is_dry: bool, **options: Any) -> None:
     """Render a dataset; run it again to continue an interrupted run."""
-    from m3di.generate import RenderOptions, dry_run
-    from m3di.generate import render as render_dataset
+    from m3di.generate import Machines, RenderOptions, dry_run, render_anywhere
 
-    root = out or Path("data") / Path(spec).stem
+    root = out or str(Path("data") / Path(spec).stem)
     names = tuple(dict.fromkeys(name.strip() for name in passes.split(",") if name.strip()))
-    wanted = RenderOptions(out=root, spec=spec, passes=names, **options)
+    machines = Machines(**{name: options.pop(name) for name in ("shards", "ray", "staging")})
+    wanted = RenderOptions(out=Path(root), spec=spec, passes=names, **options)
     if is_dry:
         click.echo(dry_run(wanted))
         return
     with run_display("render") as (count, watch):
-        manifest = render_dataset(wanted, count, watch)
+        manifest = render_anywhere(root, wanted, machines, count, watch)
+    if manifest is None:
+        click.echo(f"part {machines.shards} of {root} is done; when all parts are:  m3di finalize {root}")
+        return
     counts = ", ".join(f"{name} {n}" for name, n in manifest.n_samples.items())
-    click.echo(f"{root}: {counts} samples\nload it:  m3di.Multimodal3DIdent({str(root)!r})")
+    click.echo(f"{root}: {counts} samples\nload it:  m3di.Multimodal3DIdent({root!r})")
 
 
 @cli.command()
@@ -255,29 +244,6 @@ def verify(root: Path, quick: bool, repair: bool, n_workers: int | None) -> None
     click.echo(f"{root}: all {n_files} files {checked}")
 
 
-@cli.command()
-@click.option("--data", "root", type=FOLDER, default=Path("data/m3di"), show_default=True, help="Folder of a dataset.")
-@click.option("--run", type=FOLDER, help="Folder of the run.  [default: the next free runs/NAME-NUMBER]")
-@click.option("--steps", "n_steps", default=1000, show_default=True, help="Optimiser steps.")
-@click.option("--batch-size", default=64, show_default=True, help="Pairs a step.")
-@click.option("--lr", default=1e-4, show_default=True, help="Learning rate of Adam.")
-@click.option("--temperature", default=1.0, show_default=True, help="Temperature of the loss.")
-@click.option("--similarity", default="cosine", show_default=True, help="cosine or neg_squared_euclidean.")
-@click.option("--encoding-size", default=4, show_default=True, help="Numbers that an image or a text becomes.")
-@click.option("--seed", default=0, show_default=True, help="Seed of the weights and of the order of samples.")
-@click.option("--workers", "n_workers", default=0, show_default=True, help="Processes that load samples.")
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto.")
-def train(root: Path, run: Path | None, **options: Any) -> None:
-    """Train an image and a text encoder with the symmetric InfoNCE loss."""
-    from m3di.learn import TrainConfig, next_run
-    from m3di.learn import train as train_encoders
-
-    config = TrainConfig(**options)
-    with loss_bar(config.n_steps) as on_step:
-        result = train_encoders(root, run or next_run(Path("runs"), root.name), config, on_step)
-    click.echo(f"{result.run}: {result.n_steps} steps in {result.seconds:.0f} s, last loss {result.final_loss:.4f}")
-
-
 ROOT = click.argument("root", type=FOLDER)
 OUT = click.option("--out", type=FOLDER, required=True, help="A new or empty folder.")
 
@@ -346,7 +312,11 @@ def _wrote(root: Path, n_samples: dict[str, int]) -> None:
     click.echo(f"{root}: {', '.join(f'{name} {n}' for name, n in n_samples.items())} samples")
 
 
+cli.add_command(evaluate)
+cli.add_command(report)
 cli.add_command(shapes)
+cli.add_command(finalize)
+cli.add_command(train)
 
 
 def main() -> None:

@@ -129,3 +129,32 @@ def rendered_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
         generate.RenderOptions(out=out, n_train=9, n_val=1, n_test=1, size_px=48, quality="draft", shard_size=4)
     )
     return out
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """Endpoint of an S3 server on this machine that asks for no credentials."""
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """URL of a new, empty bucket; the environment leads s3fs to it."""
+    s3fs = pytest.importorskip("s3fs")
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL_S3": s3_server,
+    }.items():
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    files = s3fs.S3FileSystem()
+    files.mkdir("m3di-test")
+    yield "s3://m3di-test"
+    files.rm("m3di-test", recursive=True)
+    s3fs.S3FileSystem.clear_instance_cache()

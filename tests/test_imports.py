@@ -28,8 +28,8 @@ THIRD_PARTY = {
         *("platformdirs", "pooch", "psutil", "requests", "trimesh"),
     },
     "data": {"numpy", "PIL", "imagecodecs", "fsspec", "pyarrow", "pydantic", "yaml", "torch"},
-    "learn": {"numpy", "torch", "safetensors"},
-    "report": {"numpy", "PIL", "matplotlib"},
+    "learn": {"numpy", "pyarrow", "scipy", "sklearn", "torch", "safetensors", "timm", "ray"},
+    "report": {"numpy", "PIL", "kneed", "matplotlib", "pyarrow"},
 }
 
 

@@ -7,8 +7,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from m3di.data.lock import LOCK
-from m3di.data.manifest import Plan, plan_path, read_plan, write_plan
+from m3di.data.manifest import (
+    MANIFEST,
+    PLAN,
+    Plan,
+    parse_manifest,
+    parse_plan,
+    plan_of,
+    read_plan,
+    to_json,
+    write_plan,
+)
 from m3di.data.shards import PARTIAL
+from m3di.data.storage import Folder, LocalFolder
 from m3di.errors import M3diError
 
 LOG = "render.log.jsonl"
@@ -25,22 +36,69 @@ def check_folder(out: Path, plan: Plan) -> None:
         return
     found = read_plan(out)
     if found is None:
-        ours = {LOCK, LOG, plan_path(out).name + PARTIAL}  # of a run that has just begun, or ended too soon
-        foreign = sorted(path.name for path in out.iterdir() if path.name not in ours)
-        if foreign:
-            raise M3diError(
-                "the output folder holds files that are no m3di dataset",
-                where=f"--out {out}",
-                got=", ".join(foreign[:3]),
-                expected="a new or an empty folder, or one that holds this very dataset",
-                next_step="choose another folder with --out",
-            )
+        # A run that has just begun, or ended too soon, has left these.
+        names = [path.name for path in out.iterdir() if path.name not in (LOCK, LOG)]
+        refuse_files([name for name in names if not name.startswith(PLAN)], str(out))
+    else:
+        refuse_differences(found, plan, str(out))
+
+
+def claim(folder: Folder, plan: Plan) -> None:
+    """Note in a folder, wherever it lies, what it is going to be; the first of several runs does, the others compare.
+
+    Raises:
+        M3diError: It holds another dataset, or other files, or cannot be written.
+    """
+    check_claim(folder, plan)
+    folder.create(PLAN, to_json(plan))
+    check_claim(folder, plan)
+
+
+def check_claim(folder: Folder, plan: Plan) -> None:
+    """Raise unless a folder, wherever it lies, is new, empty, or holds this very dataset; nothing is written.
+
+    Raises:
+        M3diError: It holds another dataset, or other files, or cannot be read.
+    """
+    if isinstance(folder, LocalFolder):
+        check_folder(folder.root, plan)
         return
+    names = folder.sizes()
+    if MANIFEST in names:
+        refuse_differences(plan_of(parse_manifest(folder.read(MANIFEST), folder.path(MANIFEST))), plan, str(folder))
+    elif PLAN in names:
+        refuse_differences(parse_plan(folder.read(PLAN), folder.path(PLAN)), plan, str(folder))
+    else:
+        refuse_files(list(names), str(folder))
+
+
+def refuse_files(names: list[str], where: str) -> None:
+    """Raise where there are files that are no dataset.
+
+    Raises:
+        M3diError: It names the first of them.
+    """
+    if names:
+        raise M3diError(
+            "the output folder holds files that are no m3di dataset",
+            where=f"--out {where}",
+            got=", ".join(sorted(names)[:3]),
+            expected="a new or an empty folder, or one that holds this very dataset",
+            next_step="choose another folder with --out",
+        )
+
+
+def refuse_differences(found: Plan, plan: Plan, where: str) -> None:
+    """Raise where a folder holds another dataset.
+
+    Raises:
+        M3diError: It says where the two differ.
+    """
     differences = found.differences(plan)
     if differences:
         raise M3diError(
             "the output folder holds a different dataset",
-            where=f"--out {out}",
+            where=f"--out {where}",
             got="\n            ".join(f"{line}" for line in ["(there | asked for)", *differences]),
             expected="the same spec, seed, sizes and settings, to continue it",
             next_step="choose another folder with --out, or repeat the options that it was made with",

@@ -15,6 +15,7 @@ from m3di.errors import M3diError
 from m3di.latents import Spec, spec_from_dict
 
 MANIFEST = "dataset.json"
+PLAN = f"plan.json{PARTIAL}"  # what an unfinished dataset is going to be
 
 
 class Strict(BaseModel):
@@ -191,7 +192,7 @@ def plan_of(manifest: Manifest) -> Plan:
 
 def plan_path(root: Path) -> Path:
     """Where an unfinished run keeps its plan."""
-    return root / f"plan.json{PARTIAL}"
+    return root / PLAN
 
 
 def write_plan(root: Path, plan: Plan) -> None:

@@ -16,7 +16,7 @@ class RenderOptions:
 
     Attributes:
         out: Folder of the dataset.
-        spec: Name of a built-in spec, or path of a spec file.
+        spec: Name of a built-in spec, path of a spec file, or a spec.
         n_train: Training samples; None takes the number that the spec gives.
         n_val: Validation samples; None takes 8 % of `n_train`, at least one.
         n_test: Test samples; likewise.
@@ -34,7 +34,7 @@ class RenderOptions:
     """
 
     out: Path
-    spec: str = "m3di"
+    spec: str | Spec = "m3di"
     n_train: int | None = None
     n_val: int | None = None
     n_test: int | None = None
@@ -61,7 +61,8 @@ class RenderOptions:
         Raises:
             UsageError: There is no such spec, it is not valid, or an intervention does not fit it.
         """
-        return intervene(load_spec(self.spec), self.interventions)
+        spec = self.spec if isinstance(self.spec, Spec) else load_spec(self.spec)
+        return intervene(spec, self.interventions)
 
     def check(self) -> None:
         """Raise where a number is out of its range.

@@ -43,7 +43,8 @@ def render(options: RenderOptions, progress: Progress | None = None, watch: Watc
     plan = make_plan(spec, options)
     data.check_folder(options.out, plan)
     if data.is_complete(options.out):
-        data.remove_leftovers(options.out)
+        with data.disk_errors(options.out):
+            data.remove_leftovers(options.out)
         return data.read_manifest(options.out)
     watchers = [watch] if watch else []
 
@@ -93,7 +94,7 @@ def _logged(log: LogFile, plan: data.Plan, progress: Progress | None) -> Iterato
     log.write("finish", seconds=round(time.monotonic() - began, 1), **state)
 
 
-def check_failures(out: Path, failures: list[Failure]) -> None:
+def check_failures(out: Path | data.Folder, failures: list[Failure]) -> None:
     """Raise where images could not be rendered.
 
     Raises:
