@@ -122,7 +122,7 @@ def prepare_folder(out: Path, plan: Plan) -> None:
         M3diError: It cannot be written.
     """
     make_folder(out)
-    if plan_path(out).is_file() and read_plan(out) == plan:  # nothing to write: the disk may be full
+    if (out / PLAN).is_file() and read_plan(out) == plan:  # nothing to write: the disk may be full
         return
     with _write_errors(out):
         write_plan(out, plan)
