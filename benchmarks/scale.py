@@ -174,12 +174,12 @@ class Run:
         shard_s = self.shard_size * self.image_s
         rate = 1 / (3600 * self.mtbf_h)
         # A shard that must be rendered without a failure, tried until it is: mean time of such a renewal process.
-        tried_s = np.expm1(rate * shard_s) / rate * (1 + rate * self.start_s) + self.start_s
+        tried_s = np.expm1(rate * shard_s) / rate + self.start_s
+        # Of the last shards, one on each worker, the slowest: a slow worker, or the one that fails most often.
         slowest = np.exp(self.spread * np.sqrt(2 * np.log(max(2, workers))))
-        waves = self.n_shards / workers
-        if self.dynamic:
-            return float(tried_s * (max(0.0, waves - 1) + slowest)) / 3600
-        return float(tried_s * np.ceil(waves) * slowest) / 3600
+        n_failures = np.log(workers) / -np.log(-np.expm1(-rate * shard_s))
+        last_s = max(tried_s * slowest, tried_s + n_failures * shard_s / 2)
+        return float(tried_s * max(0.0, self.n_shards / workers - 1) + last_s) / 3600
 
 
 def simulate_h(run: Run, seed: int = 0) -> float:
@@ -218,6 +218,7 @@ def plans(costs: Costs, preset: str, size_px: int, seconds: float | None) -> Tab
         (1e7, 64, 2000),
         (1e7, 1000, 2000),
         (1e9, 1000, 10_000),
+        (1e9, 10_000, 2000),
         (1e9, 10_000, 10_000),
         (1e9, 10_000, 100_000),
     ):

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -13,7 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Table
 from rich.text import Text
 
-from m3di.render import PoolEvent, Watch
+if TYPE_CHECKING:
+    from m3di.render import PoolEvent, Watch
 
 PLAIN_INTERVAL_S = 30.0
 MAX_WORKERS_SHOWN = 16

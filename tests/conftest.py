@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 from m3di import data, generate
 from m3di.latents import Spec, load_spec
-from m3di.render import Outcome, RenderedImage, RenderJob
+from m3di.render import Outcome, PoolEvent, RenderedImage, RenderJob, RenderSettings
 from m3di.render.annotation import annotate
 from m3di.render.image import encode_png
 
@@ -32,6 +33,56 @@ class FakePool:
             self.n_rendered += 1
             annotation = annotate(pixels, pixels[..., 0] > 200, (1.5, seed / 7))
             yield Outcome(job, RenderedImage(encode_png(pixels), annotation, {}))
+
+
+class FakeRenderPool(FakePool):
+    """Takes the place of `RenderPool`, with one worker; images whose name holds `bad` fail."""
+
+    made: ClassVar[list[FakeRenderPool]] = []
+    bad: ClassVar[str] = "nothing"
+    n_started = 1
+
+    def __init__(
+        self, settings: RenderSettings, n_workers: int | None, limits: object = None, watch: Any = None
+    ) -> None:
+        super().__init__(settings.size_px)
+        self.watch = watch or (lambda event: None)
+        self.made.append(self)
+
+    def __enter__(self) -> FakeRenderPool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def check(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def outcomes(self, jobs: Iterable[RenderJob]) -> Iterator[Outcome]:
+        for outcome in super().outcomes(jobs):
+            if self.bad in outcome.job.name:
+                self.watch(PoolEvent("failed", 0, 1, outcome.job.name, why="it is bad"))
+                yield Outcome(outcome.job, None, "it is bad")
+            else:
+                self.watch(PoolEvent("image", 0, 1, outcome.job.name, 0.5, 1000))
+                yield outcome
+
+    def render(self, jobs: Iterable[RenderJob]) -> Iterator[RenderedImage]:
+        for outcome in self.outcomes(jobs):
+            assert outcome.image
+            yield outcome.image
+
+
+@pytest.fixture
+def pools(monkeypatch: pytest.MonkeyPatch) -> type[FakeRenderPool]:
+    """No Blender: what `m3di.generate` and `m3di.repair` take for the pool."""
+    for module in ("m3di.generate.run", "m3di.generate.estimate", "m3di.repair"):
+        monkeypatch.setattr(f"{module}.RenderPool", FakeRenderPool)
+    monkeypatch.setattr(FakeRenderPool, "made", [])
+    return FakeRenderPool
 
 
 def fake_options(out: Path, **options: object) -> generate.RenderOptions:

@@ -177,11 +177,37 @@ def test_a_different_dataset_is_refused_and_kept(tmp_path: Path) -> None:
     assert bytes_of(out) == before
 
 
-def test_an_unfinished_different_dataset_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("options", "difference"),
+    [
+        ({"size_px": 48}, r"render\.size_px: 32 \| 48"),
+        ({"seed": 3}, r"seed: 0 \| 3"),
+        ({"quality": "draft"}, r'render\.quality: "standard" \| "draft"'),
+        ({"spec": "m3di-independent"}, r'spec\.name: "m3di" \| "m3di-independent"'),
+        ({"shard_size": 9}, r"shard_size: 8 \| 9"),
+        ({"passes": ("mask",)}, r'extensions\.image\.mask: null \| "mask\.png"'),
+        ({"gpu": True}, r'render\.device: "cpu" \| "gpu"'),
+    ],
+)
+def test_an_unfinished_different_dataset_is_refused(
+    options: dict[str, object], difference: str, tmp_path: Path
+) -> None:
+    before = fake_options(tmp_path / "here")
+    data.prepare_folder(before.out, generate.make_plan(load_spec("m3di"), before))
+    with pytest.raises(M3diError, match=rf"a different dataset(?s:.)*{difference}"):
+        generate.render(replace(before, **options))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("what", ["m3di", "bpy"])
+def test_an_unfinished_dataset_of_another_version_is_refused(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     options = fake_options(tmp_path / "here")
-    data.prepare_folder(options.out, generate.make_plan(load_spec("m3di"), options))
-    with pytest.raises(M3diError, match=r"a different dataset(?s:.)*render\.size_px: 32 \| 48"):
-        generate.render(replace(options, size_px=48))
+    plan = generate.make_plan(load_spec("m3di"), options)
+    old = plan.model_copy(update={"render": {**plan.render, what: "0.0.9"}})
+    data.prepare_folder(options.out, old)
+    with pytest.raises(M3diError, match=rf'a different dataset(?s:.)*render\.{what}: "0\.0\.9" \| "'):
+        generate.render(options)
 
 
 def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable, Iterator
 from itertools import count
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from m3di import Multimodal3DIdent, data, generate
+from m3di.cli import cli
 from m3di.errors import M3diError, UsageError
 from m3di.generate import Delivery, Part
+from m3di.generate.on_ray import check_node
 from m3di.latents import load_spec
+from m3di.render import Outcome, RenderJob
 from tests.conftest import FakePool, fake_options
 
 SPEC = load_spec("m3di")
@@ -19,7 +24,8 @@ NUMBERS = count()
 
 
 def bytes_of(root: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(root.iterdir())}
+    """Every file of a dataset; a log is none."""
+    return {path.name: path.read_bytes() for path in sorted(root.iterdir()) if path.name != data.LOG}
 
 
 def remote_bytes(folder: data.Folder) -> dict[str, bytes]:
@@ -88,9 +94,9 @@ def test_a_run_continues_where_it_stopped(fake_dataset: Path, tmp_path: Path) ->
         pass
 
     class StoppingPool(FakePool):
-        def outcomes(self, jobs):
+        def outcomes(self, jobs: Iterable[RenderJob]) -> Iterator[Outcome]:
             for number, outcome in enumerate(super().outcomes(jobs)):
-                if self.size_px == 32 and number == 5 and self.n_rendered > 8:
+                if number == 13:
                     raise Stopped
                 yield outcome
 
@@ -103,7 +109,7 @@ def test_a_run_continues_where_it_stopped(fake_dataset: Path, tmp_path: Path) ->
         "train-00000.tar",
         "train-00000.tar.rows.partial",
     ]
-    assert deliver(root, tmp_path / "stage") == 28 - 8 - 5
+    assert deliver(root, tmp_path / "stage") == 28 - 13
     generate.finalize(data.open_folder(root))
     assert remote_bytes(data.open_folder(root)) == bytes_of(fake_dataset)
 
@@ -235,3 +241,48 @@ def test_tables_are_written_by_row_groups(tmp_path: Path, monkeypatch: pytest.Mo
         tables.append(file.read(columns=["key", "text.caption", "image.object_color", "image.object_contrast"]))
         file.close()
     assert tables[0] == tables[1]
+
+
+def test_without_ray(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import importlib.util
+
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "ray" else found(name))
+    with pytest.raises(M3diError, match=r"Ray, which is not installed(?s:.)*pip install 'm3di\[ray\]'"):
+        generate.render_anywhere(str(tmp_path / "out"), fake_options(tmp_path), generate.Machines(ray="auto"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_node_that_would_render_something_else() -> None:
+    plan = generate.make_plan(SPEC, fake_options(Path("x")))
+    check_node(SPEC, plan)
+    other = plan.model_copy(update={"render": {**plan.render, "bpy": "9.9"}})
+    with pytest.raises(M3diError, match=r"would render something else(?s:.)*expected: bpy 9\.9(?s:.)*on all nodes"):
+        check_node(SPEC, other)
+
+
+@pytest.mark.parametrize(
+    ("machines", "message"),
+    [
+        (generate.Machines(shards="1/2", ray="auto"), "--shards and --ray exclude each other"),
+        (generate.Machines(staging=Path("x")), "--staging is of no use here"),
+        (generate.Machines(shards="3/2"), r"no such part(?s:.)*3/2"),
+    ],
+)
+def test_options_that_do_not_fit(machines: generate.Machines, message: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=message):
+        generate.render_anywhere(str(tmp_path / "out"), fake_options(tmp_path), machines)
+    assert not (tmp_path / "out").exists()
+
+
+def test_memory_is_no_place_for_a_dataset(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"gone when it ends(?s:.)*--out memory://x"):
+        generate.render_anywhere("memory://x", fake_options(tmp_path), generate.Machines())
+
+
+def test_finalize_on_the_command_line(fake_dataset: Path, tmp_path: Path) -> None:
+    root = tmp_path / "shared"
+    deliver(root, tmp_path / "stage")
+    result = CliRunner().invoke(cli, ["finalize", f"file://{root}"], catch_exceptions=False)
+    assert "train 20, val 4, test 4 samples" in result.output
+    assert bytes_of(root) == bytes_of(fake_dataset)

@@ -2,47 +2,19 @@ from __future__ import annotations
 
 import zlib
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pytest
 
 from m3di import data
 from m3di.errors import M3diError
-from m3di.render import RenderSettings
 from m3di.render.image import encode_png
 from m3di.repair import repair
-from tests.conftest import FakePool, write_fake_dataset
+from tests.conftest import FakeRenderPool, write_fake_dataset
 from tests.test_generate import bytes_of
 
 
-class FakeRenderPool(FakePool):
-    """Takes the place of `RenderPool`."""
-
-    made: ClassVar[list[FakeRenderPool]] = []
-
-    def __init__(self, settings: RenderSettings, n_workers: int) -> None:
-        super().__init__(settings.size_px)
-        self.made.append(self)
-
-    def __enter__(self) -> FakeRenderPool:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def check(self) -> None:
-        pass
-
-
-@pytest.fixture
-def pools(monkeypatch: pytest.MonkeyPatch) -> list[FakeRenderPool]:
-    monkeypatch.setattr("m3di.repair.RenderPool", FakeRenderPool)
-    monkeypatch.setattr(FakeRenderPool, "made", [])
-    return FakeRenderPool.made
-
-
-def test_repair_renders_what_is_bad_and_nothing_else(tmp_path: Path, pools: list[FakeRenderPool]) -> None:
+def test_repair_renders_what_is_bad_and_nothing_else(tmp_path: Path, pools: type[FakeRenderPool]) -> None:
     root = write_fake_dataset(tmp_path / "it", interventions=("object_shape=cow",))
     whole = bytes_of(root)
     assert repair(root) == []
@@ -54,11 +26,11 @@ def test_repair_renders_what_is_bad_and_nothing_else(tmp_path: Path, pools: list
     (root / "val-00004.tar").write_bytes(b"foreign")
     assert repair(root) == ["README.md", "test.parquet", "train-00001.tar", "val-00004.tar"]
     assert bytes_of(root) == whole
-    assert [pool.n_rendered for pool in pools] == [1]
+    assert [pool.n_rendered for pool in pools.made] == [1]
     (root / "val.parquet").unlink()
     assert repair(root) == ["val.parquet"]
     assert bytes_of(root) == whole
-    assert len(pools) == 1
+    assert len(pools.made) == 1
 
 
 def place(root: Path, key: str, extension: str) -> tuple[int, int]:
@@ -82,7 +54,7 @@ def place(root: Path, key: str, extension: str) -> tuple[int, int]:
 )
 def test_good_images_of_a_bad_shard_are_kept(
     tmp_path: Path,
-    pools: list[FakeRenderPool],
+    pools: type[FakeRenderPool],
     damage: str,
     n_rendered: int,
     n_without_table: int,
@@ -117,11 +89,11 @@ def test_good_images_of_a_bad_shard_are_kept(
         (root / "train.parquet").write_bytes(b"")
     repair(root)
     assert bytes_of(root) == whole
-    assert sum(pool.n_rendered for pool in pools) == (n_rendered if table_is_sound else n_without_table)
+    assert sum(pool.n_rendered for pool in pools.made) == (n_rendered if table_is_sound else n_without_table)
 
 
 def test_a_repair_that_was_interrupted(
-    tmp_path: Path, pools: list[FakeRenderPool], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, pools: type[FakeRenderPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = write_fake_dataset(tmp_path / "it")
     whole = bytes_of(root)
@@ -136,7 +108,7 @@ def test_a_repair_that_was_interrupted(
     assert not (root / "train-00001.tar").exists()
     repair(root)
     assert bytes_of(root) == whole
-    assert pools[-1].n_rendered == 2
+    assert pools.made[-1].n_rendered == 2
 
 
 def test_what_cannot_be_repaired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

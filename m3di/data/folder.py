@@ -122,6 +122,8 @@ def prepare_folder(out: Path, plan: Plan) -> None:
         M3diError: It cannot be written.
     """
     make_folder(out)
+    if (out / PLAN).is_file() and read_plan(out) == plan:  # nothing to write: the disk may be full
+        return
     with _write_errors(out):
         write_plan(out, plan)
 

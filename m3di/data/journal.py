@@ -50,16 +50,18 @@ class ImageJournal:
 
     def __init__(self, shard: Path) -> None:
         self.path = journal_path(shard)
-        is_new = not self.path.exists()
-        self._stream: IO[bytes] = self.path.open("w+b" if is_new else "r+b")
-        if is_new:
+        if not self.path.exists():
+            self.path.touch()
             sync_folder(self.path.parent)
+        self._reader: IO[bytes] = self.path.open("rb")
+        # Not buffered: what did not fit on the disk must not be tried again when the file is closed.
+        self._writer = self.path.open("ab", buffering=0)
         self._places: dict[tuple[str, str], int] = {}
-        end = 0
-        for start, end, entry in _entries(self._stream):  # noqa: B007
+        self._end = 0
+        for start, end, entry in _entries(self._reader):
             self._places[entry.key, entry.view] = start
-        self._stream.truncate(end)
-        self._stream.seek(end)
+            self._end = end
+        self._writer.truncate(self._end)
 
     def __contains__(self, place: tuple[str, str]) -> bool:
         return place in self._places
@@ -68,24 +70,31 @@ class ImageJournal:
         return len(self._places)
 
     def append(self, entry: JournalEntry) -> None:
-        """Keep an image: once this returns, neither a crash nor a power loss costs it."""
-        start = self._stream.seek(0, os.SEEK_END)
-        self._stream.write(_to_bytes(entry))
-        self._stream.flush()
-        os.fsync(self._stream.fileno())
+        """Keep an image: once this returns, neither a crash nor a power loss costs it.
+
+        Raises:
+            OSError: It could not be written; the journal is to be closed then, and opened anew.
+        """
+        content = memoryview(_to_bytes(entry))
+        start, written = self._end, 0
+        while written < len(content):
+            written += self._writer.write(content[written:])
+        os.fsync(self._writer.fileno())
         self._places[entry.key, entry.view] = start
+        self._end += written
 
     def read(self, key: str, view: str) -> JournalEntry:
         """The image of a view of a sample."""
-        self._stream.seek(self._places[key, view])
-        found = _read_entry(self._stream)
+        self._reader.seek(self._places[key, view])
+        found = _read_entry(self._reader)
         if found is None:  # checked when it was opened: the disk itself has changed it
             raise OSError(f"{self.path} has changed while it was open")
         return found
 
     def close(self) -> None:
         """Close the file; it stays, for the next run to continue."""
-        self._stream.close()
+        self._reader.close()
+        self._writer.close()
 
     def remove(self) -> None:
         """Close and delete the file: its shard is finished."""

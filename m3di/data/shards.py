@@ -12,6 +12,7 @@ A shard is built as `NAME.tar.partial`, fsynced, then renamed: what has a final 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -85,7 +86,8 @@ class ShardWriter:
 
     def close(self) -> None:
         """Close the file; one that is not finished keeps its temporary name."""
-        self._stream.close()
+        with contextlib.suppress(OSError):  # what did not fit on the disk
+            self._stream.close()
 
 
 def publish(partial: Path, path: Path) -> None:

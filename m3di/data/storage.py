@@ -133,7 +133,7 @@ class LocalFolder:
 
 
 class RemoteFolder:
-    """Files below a URL, through fsspec. All methods raise an `M3diError` where the storage fails."""
+    """Files below a URL, through fsspec. All methods but `read_range` raise an `M3diError` where the storage fails."""
 
     def __init__(self, url: str) -> None:
         try:
@@ -189,8 +189,8 @@ class RemoteFolder:
 
     def read_range(self, name: str, offset: int, size: int) -> bytes:
         """Bytes `offset` to `offset + size - 1` of a file, or fewer where it ends before."""
-        with reporting(CANNOT_READ, self.path(name)):
-            return bytes(self._files.cat_file(self._at(name), start=offset, end=offset + size))
+        # What the storage raises stays as it is: a reader of samples says which sample it wanted.
+        return bytes(self._files.cat_file(self._at(name), start=offset, end=offset + size))
 
     def create(self, name: str, content: bytes) -> None:
         """Write a small file unless there is one of this name: of several writers the first wins.
@@ -260,8 +260,9 @@ def unique(name: str) -> str:
 def digest(folder: Folder, name: str) -> tuple[int, str]:
     """Number of bytes and SHA-256 of a file, read piece by piece."""
     found, n_bytes = hashlib.sha256(), folder.size(name)
-    for offset in range(0, n_bytes, BLOCK):
-        found.update(folder.read_range(name, offset, min(BLOCK, n_bytes - offset)))
+    with reporting(CANNOT_READ, folder.path(name)):
+        for offset in range(0, n_bytes, BLOCK):
+            found.update(folder.read_range(name, offset, min(BLOCK, n_bytes - offset)))
     return n_bytes, found.hexdigest()
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from m3di.data.manifest import FileEntry
-from m3di.data.storage import BLOCK, Folder, digest, unique
+from m3di.data.storage import BLOCK, CANNOT_READ, Folder, digest, unique
+from m3di.data.storage_errors import reporting
 from m3di.errors import M3diError
 
 N_TRIES = 3
@@ -54,7 +55,7 @@ def fetch(folder: Folder, name: str, here: Path) -> bool:
         return False
     partial = here / unique(name)
     n_bytes = folder.size(name)
-    with partial.open("wb") as stream:
+    with reporting(CANNOT_READ, folder.path(name)), partial.open("wb") as stream:
         for offset in range(0, n_bytes, BLOCK):
             stream.write(folder.read_range(name, offset, min(BLOCK, n_bytes - offset)))
     partial.replace(here / name)

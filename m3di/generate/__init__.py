@@ -1,7 +1,7 @@
 """Latents to images to shards: the only place that knows both halves."""
 
 from m3di.generate.anywhere import Machines, render_anywhere
-from m3di.generate.dry_run import Estimate, dry_run
+from m3di.generate.estimate import Estimate, dry_run
 from m3di.generate.finish import finalize, finish, finish_folder, receipt_of
 from m3di.generate.on_ray import RayOptions, render_on_ray
 from m3di.generate.options import RenderOptions, render_settings

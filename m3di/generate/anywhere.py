@@ -59,6 +59,12 @@ def render_anywhere(
             "--shards and --ray exclude each other",
             expected="--shards I/N for machines that know nothing of each other, --ray ADDRESS for a Ray cluster",
         )
+    if root.startswith("memory://"):
+        raise UsageError(
+            "what is in the memory of a process is gone when it ends",
+            where=f"--out {root}",
+            expected="a folder, or the URL of a storage such as s3://bucket/prefix",
+        )
     folder = data.open_folder(root)
     if machines.ray:
         return render_on_ray(folder, options, RayOptions(machines.ray, machines.staging), progress)

@@ -86,9 +86,9 @@ def render_on_ray(
     manifest = finished(folder)
     if manifest is not None:
         return manifest
-    data.claim(folder, plan)
     with connected(ray_options.address):
         check_cluster(options, ray_options.address)
+        data.claim(folder, plan)
         failures = _run_tasks(folder, plan, options, ray_options, progress or (lambda done, total: None))
     check_failures(folder, failures)
     return finish_folder(folder, spec, plan)

@@ -43,6 +43,8 @@ def render(options: RenderOptions, progress: Progress | None = None, watch: Watc
     plan = make_plan(spec, options)
     data.check_folder(options.out, plan)
     if data.is_complete(options.out):
+        with data.disk_errors(options.out):
+            data.remove_leftovers(options.out)
         return data.read_manifest(options.out)
     watchers = [watch] if watch else []
 

@@ -146,7 +146,10 @@ class _ShardRun:
             opened = _OpenShard(self.spec, self.plan, shard, self.out)
             self._waiting |= dict.fromkeys(opened.missing, opened)
             if not opened.missing:
-                self._finish(opened)
+                try:
+                    self._finish(opened)
+                finally:
+                    opened.close()
                 if not opened.views:
                     self._count(shard.n)
             yield from opened.jobs()
@@ -162,11 +165,11 @@ class _ShardRun:
             if opened.keep(name, outcome.image):
                 self._count(1)
         opened.n_waiting -= 1
-        del self._waiting[name]
         if not opened.missing:
             self._finish(opened)
         elif opened.n_waiting == 0:
             opened.close()
+        del self._waiting[name]
 
     def close(self) -> None:
         """Close what is not finished; it stays on the disk."""

@@ -120,6 +120,7 @@ def deliver_missing(
     with contextlib.ExitStack() as stack:
         data.make_folder(stage)
         stack.enter_context(data.sole_run(stage))
+        stack.enter_context(data.disk_errors(stage))
         stack.enter_context(_sole_part(delivery))
         data.prepare_folder(stage, plan)
         for shard in [each for each in missing.values() if (stage / each.name).exists()]:

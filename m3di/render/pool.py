@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -277,6 +278,8 @@ class RenderPool:
 
         if isinstance(error, ProcessExpired):
             return f"the worker died: {_ending(error.exitcode)}"
+        if isinstance(error, BrokenProcessPool):
+            return "the worker died before it began"
         if isinstance(error, FutureTimeoutError):
             return f"no image after {self.limits.image_timeout_s:g} s"
         return str(error) if isinstance(error, M3diError) else f"{type(error).__name__}: {error}"

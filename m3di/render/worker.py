@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import shutil
 import tempfile
@@ -50,9 +51,12 @@ def start_worker(lifeline: Connection, scratch: Path) -> None:
 def _end_with_parent(lifeline: Connection, scratch: Path) -> None:
     with contextlib.suppress(OSError):  # how Windows says that the other end is closed
         lifeline.poll(None)  # nothing is ever sent: this is the end of the file
-    shutil.rmtree(scratch, ignore_errors=True)
-    with contextlib.suppress(OSError):
-        scratch.parent.rmdir()  # the last worker of a parent that was killed
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join(0.1)
+    # Of a parent that was killed nobody else clears up.
+    is_orphan = parent is not None and not parent.is_alive()
+    shutil.rmtree(scratch.parent if is_orphan else scratch, ignore_errors=True)
     os._exit(0)  # whatever Blender is doing
 
 

@@ -1,0 +1,163 @@
+"""Whole runs around a stand-in for the workers: what is kept, what is said, what is logged."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from m3di import data, generate
+from m3di.errors import M3diError, UsageError
+from m3di.latents import load_spec
+from tests.conftest import FakeRenderPool, fake_options
+from tests.test_cli import failed, m3di
+from tests.test_generate import bytes_of
+
+
+def log_of(root: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (root / data.LOG).read_text().splitlines()]
+
+
+def test_a_run_and_its_log(fake_dataset: Path, tmp_path: Path, pools: type[FakeRenderPool]) -> None:
+    out = tmp_path / "it"
+    generate.render(fake_options(out))
+    assert bytes_of(out) == bytes_of(fake_dataset)
+    log = log_of(out)
+    assert [line["event"] for line in log if line["event"] != "image"] == ["start", *["shard"] * 5, "finish"]
+    assert sum(line["event"] == "image" for line in log) == 28
+    image = next(line for line in log if line["event"] == "image")
+    assert image["image"] == "train 000000000, view image"
+    assert (image["worker"], image["seconds"], image["memory_mb"]) == (0, 0.5, 0.0)
+    data.verify(out)  # the log is no part of the dataset
+    (out / "train-00001.tar").unlink()
+    with (out / data.LOG).open("a") as stream:
+        stream.write('{"time": "cut sho')
+    generate.render(fake_options(out))
+    lines = (out / data.LOG).read_text().splitlines()
+    assert lines[len(log)] == '{"time": "cut sho'
+    assert [json.loads(line)["event"] for line in lines[len(log) + 1 :]] == ["start", *["image"] * 8, "shard", "finish"]
+
+
+def test_images_that_fail_are_listed_and_all_others_are_kept(
+    fake_dataset: Path, tmp_path: Path, pools: type[FakeRenderPool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "it"
+    with monkeypatch.context() as patch:
+        patch.setattr(pools, "bad", "train 00000001")  # 10 to 19, but not in a row
+        with pytest.raises(M3diError, match=r"the last 10 images could not be rendered(?s:.)*it is bad"):
+            generate.render(fake_options(out))
+    with monkeypatch.context() as patch:
+        patch.setattr(pools, "bad", "3, view")
+        what = r"3 images could not be rendered(?s:.)*train 000000013, view image: it is bad(?s:.)*val 000000003"
+        with pytest.raises(M3diError, match=what):
+            generate.render(fake_options(out))
+    names = {path.name for path in out.iterdir()}
+    assert {"train-00000.tar", "train-00002.tar", "train-00001.tar.images.partial", "plan.json.partial"} <= names
+    assert "dataset.json" not in names
+    assert log_of(out)[-1]["event"] == "stop"
+    assert [line["image"][:15] for line in log_of(out) if line["event"] == "failed"][-3:] == [
+        *("train 000000013", "val 000000003, ", "test 000000003,")
+    ]
+    generate.render(fake_options(out))
+    assert [pool.n_rendered for pool in pools.made][-1] == 3
+    assert bytes_of(out) == bytes_of(fake_dataset)
+
+
+def test_the_second_run_is_refused(tmp_path: Path, pools: type[FakeRenderPool]) -> None:
+    (tmp_path / "it").mkdir()
+    with data.locked(tmp_path / "it"), pytest.raises(M3diError, match="another process is rendering"):
+        generate.render(fake_options(tmp_path / "it"))
+    assert pools.made == []
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=96k", "tmpfs", str(disk)], capture_output=True, check=False
+    )
+    if mount.returncode != 0:
+        pytest.skip("no file system can be mounted here")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_disk_stops_the_run_until_there_is_room(
+    small_disk: Path, fake_dataset: Path, pools: type[FakeRenderPool]
+) -> None:
+    out = small_disk / "it"
+    with pytest.raises(M3diError, match=r"the disk is full(?s:.)*No space left(?s:.)*make room, then run"):
+        generate.render(fake_options(out))
+    n_before = pools.made[0].n_rendered
+    assert 5 < n_before < 28
+    with pytest.raises(M3diError, match="the disk is full"):
+        generate.render(fake_options(out))
+    subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)
+    generate.render(fake_options(out))
+    assert bytes_of(out) == bytes_of(fake_dataset)
+    assert sum(pool.n_rendered for pool in pools.made) <= 28 + 2
+
+
+def test_a_file_that_may_not_grow_is_a_full_disk(
+    tmp_path: Path, fake_dataset: Path, pools: type[FakeRenderPool]
+) -> None:
+    """A limit on the size of files, at every moment of a run: journal, shard, table, document, manifest."""
+    out = tmp_path / "it"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for limit in (1_000, 10_000, 20_000, 27_000, 30_000, 40_000, 50_000, 60_000):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+        try:
+            with pytest.raises(M3diError, match=r"the disk is full|cannot be written(?s:.)*File too large"):
+                generate.render(fake_options(out))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    generate.render(fake_options(out))
+    assert bytes_of(out) == bytes_of(fake_dataset)
+
+
+def test_what_a_kill_after_the_last_word_leaves_is_removed(tmp_path: Path, pools: type[FakeRenderPool]) -> None:
+    """Killed between the manifest and the end."""
+    options = fake_options(tmp_path / "it")
+    generate.render(options)
+    whole = bytes_of(options.out)
+    data.write_plan(options.out, generate.make_plan(load_spec("m3di"), options))
+    (options.out / "train-00000.tar.images.partial").touch()
+    generate.render(options)
+    assert bytes_of(options.out) == whole
+    data.verify(options.out)
+
+
+def test_dry_run(tmp_path: Path, pools: type[FakeRenderPool], fake_dataset: Path) -> None:
+    out = tmp_path / "it"
+    planned = generate.dry_run(fake_options(out, n_train=20_000, n_val=0, shard_size=1000))
+    assert not out.exists()
+    assert planned.n_samples == {"train": 20_000, "val": 0, "test": 4}
+    assert (planned.n_shards, planned.n_done, planned.n_measured) == (21, 0, 4)
+    assert planned.images_per_s == 2.0
+    assert planned.hours == pytest.approx(20_004 / 2 / 3600)
+    real = sum(path.stat().st_size for path in fake_dataset.glob("train-*.tar")) / 20
+    assert planned.sample_bytes == pytest.approx(real, rel=0.25)  # archives end in zeros
+    assert "train 20,000, val 0, test 4; 1 image each" in str(planned)
+    assert generate.dry_run(fake_options(fake_dataset)).n_done == 28
+    done = m3di("render", "--dry-run", "--n", 100, "--out", out, "--size", 32)
+    assert "nothing was written" in done.stdout
+    assert not out.exists()
+
+
+def test_gpu_options(tmp_path: Path) -> None:
+    failed(m3di("render", "--gpu-devices", "0,x", "--gpu", cwd=tmp_path), 2, "--gpu-devices takes numbers", "0,x")
+    with pytest.raises(UsageError, match=r"rendering is on the CPU(?s:.)*add --gpu"):
+        generate.render(fake_options(tmp_path / "x", gpu_devices=(0,)))
+
+
+@pytest.mark.parametrize(("name", "value"), [("worker_memory_gb", 0.0), ("image_timeout_s", 0.5)])
+def test_limits_out_of_range(name: str, value: float, tmp_path: Path) -> None:
+    option = {"worker_memory_gb": "--worker-memory", "image_timeout_s": "--image-timeout"}[name]
+    with pytest.raises(UsageError, match=f"{option} is too small"):
+        generate.render(fake_options(tmp_path / "x", **{name: value}))
