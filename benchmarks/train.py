@@ -157,9 +157,8 @@ def main() -> None:
             ),
         )
     Console(width=120).print(table)
-    print(
-        f"torch {torch.__version__}, {torch.get_num_threads()} threads, {platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
-    )
+    machine = f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {machine}")
 
 
 if __name__ == "__main__":
