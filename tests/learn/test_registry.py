@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -61,3 +63,10 @@ def test_timm_models_get_our_head(monkeypatch):
     assert (encoder.head.in_features, encoder.head.out_features) == (5, 3)
     with pytest.raises(UsageError, match=r"timm has no model 'flatt'(?s:.)*did you mean timm:flat\?"):
         build_image_encoder("timm:flatt", 3, 5)
+
+
+def test_the_example_of_the_docs(tiny_encoder):
+    page = (Path(__file__).parents[2] / "docs" / "train.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    exec(compile(example, "docs/train.md", "exec"), {})
+    assert build_image_encoder("small", 3, 5)(torch.zeros(2, 3, 16, 16)).shape == (2, 3)
