@@ -142,6 +142,12 @@ class Multimodal3DIdent(Dataset[Any]):
         return 0
 
     @property
+    def factor_values(self) -> dict[str, dict[str, NDArray[Any]]]:
+        """Of each view, the raw values [n] of each factor (but seeds), one a sample; no image is read."""
+        rows = slice(None) if self._rows is None else self._rows
+        return {view: {name: values[rows] for name, values in each.items()} for view, each in self._factors.items()}
+
+    @property
     def n_skipped(self) -> int:
         """How many images could not be read and were skipped so far, in all workers together."""
         return int(self._skipped.item())
