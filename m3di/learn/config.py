@@ -165,8 +165,8 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
         "cpu-demo": Preset(
             "4,000 pairs of 64 px, learned on two CPU cores within 40 minutes",
             {
-                "n_steps": 4000,
-                "batch_size": 128,
+                "n_steps": 3600,
+                "batch_size": 64,
                 "lr": 1e-3,
                 "schedule": "cosine",
                 "n_warmup_steps": 100,
@@ -174,6 +174,8 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 "encoding_size": 8,
                 "cache": "ram",
                 "device": "cpu",
+                "val_every": 200,
+                "checkpoint_every": 200,
             },
         ),
     }

@@ -69,7 +69,15 @@ def run_on_ray(folder: Path, names: Sequence[str], address: str) -> None:
     except ModuleNotFoundError as error:
         raise M3diError("Ray is not installed", got=error, next_step="pip install 'm3di[ray]'") from error
     on_gpu = read_sweep(folder).config.device != "cpu"
-    ray.init(address=address, log_to_driver=False, ignore_reinit_error=True)
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    except (ConnectionError, ValueError) as error:
+        raise M3diError(
+            "no Ray cluster answers",
+            where=f"--ray {address}",
+            got=error,
+            expected="the address of a cluster: HOST:PORT, auto on one of its nodes, or local",
+        ) from error
     n_gpus = 1 if on_gpu and ray.cluster_resources().get("GPU", 0) >= 1 else 0
     task = ray.remote(num_gpus=n_gpus)(_run_and_report)
     try:

@@ -7,6 +7,9 @@ from typing import ClassVar
 
 import pytest
 import torch
+from torch import nn
+
+from m3di.learn import register_image_encoder, register_text_encoder, registry
 
 
 class FakePairs:
@@ -38,6 +41,44 @@ class FakePairs:
             "z_image": {"object_xpos": index},
             "z_text": {"object_xpos": index},
         }
+
+
+class TinyEncoder(nn.Module):
+    """A quick image encoder, with or without batch norm."""
+
+    def __init__(self, encoding_size: int, hidden_size: int, *, batch_norm: bool = True) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, hidden_size, kernel_size=8, stride=8)
+        self.norm = nn.BatchNorm2d(hidden_size) if batch_norm else nn.Identity()
+        self.fc = nn.Linear(hidden_size, encoding_size)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.norm(self.conv(image)).relu().mean(dim=(2, 3)))
+
+
+class TinyText(nn.Module):
+    """A quick text encoder without batch norm."""
+
+    def __init__(self, vocabulary_size: int, encoding_size: int, pad_index: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary_size, encoding_size, padding_idx=pad_index)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self.embedding(tokens).mean(dim=1)
+
+
+def register_tiny() -> None:
+    """Make the quick encoders known, as a user would."""
+    register_image_encoder("tiny-bn", TinyEncoder)
+    register_image_encoder("tiny", lambda *sizes: TinyEncoder(*sizes, batch_norm=False))
+    register_text_encoder("tiny", TinyText)
+
+
+@pytest.fixture
+def tiny_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_image_encoders", dict(registry._image_encoders))
+    monkeypatch.setattr(registry, "_text_encoders", dict(registry._text_encoders))
+    register_tiny()
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from m3di.errors import UsageError
-from m3di.learn.encoders import BasicBlock, ResNet18, TextConvNet
+from m3di.learn.encoders import MLP, BasicBlock, ResNet18, TextConvNet
 
 
 @pytest.fixture(scope="module")
@@ -152,3 +152,14 @@ def test_pad_index_outside_the_vocabulary(pad_index):
 def test_tokens_of_the_wrong_shape(shape):
     with pytest.raises(UsageError, match="must be a batch of token ids"):
         text_net()(torch.zeros(shape, dtype=torch.long))
+
+
+def test_mlp_by_hand():
+    mlp = MLP(2, 1, hidden_sizes=(2,), negative_slope=0.5)
+    with torch.no_grad():
+        mlp.layers[0].weight.copy_(torch.eye(2))
+        mlp.layers[0].bias.zero_()
+        mlp.layers[1].weight.fill_(1.0)
+        mlp.layers[1].bias.fill_(10.0)
+    assert mlp(torch.tensor([[3.0, -4.0]])).item() == 10 + 3 - 2
+    assert len(list(MLP(3, 2, hidden_sizes=()).parameters())) == 2  # a linear map

@@ -1,0 +1,113 @@
+"""Several processes together: the gradient of the whole batch, as one process has it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from m3di.errors import UsageError
+from m3di.learn import TrainConfig, load_encoders, train_on
+from m3di.learn.config import config_from_json
+from m3di.learn.distributed import World, check_divides, gather, joined_world
+
+CONFIG = TrainConfig(
+    n_steps=3,
+    batch_size=8,
+    hidden_size=8,
+    lr=0.01,
+    precision="fp32",
+    image_encoder="tiny",
+    text_encoder="tiny",
+    learn_temperature=True,
+    clip_norm=1e9,
+    tensorboard=False,
+)
+# One step of stochastic gradient descent would show gradients; Adam's first moments show them as well: (1 - beta1) g.
+SCRIPT = """
+import sys, json, torch
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from tests.learn.conftest import FakePairs, register_tiny
+from m3di.learn import train_on
+from m3di.learn.config import config_from_json
+register_tiny()
+torch.set_num_threads(1)
+for config in json.loads(sys.argv[3]):
+    config = config_from_json(config)
+    train_on(FakePairs(), Path(sys.argv[2]) / f"{config.negatives}-{config.n_steps}", config)
+"""
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def run_together(root, configs, n_processes=2):
+    arguments = [sys.executable, "-c", SCRIPT, str(Path(__file__).parents[2]), str(root)]
+    arguments.append(json.dumps([vars(config) for config in configs]))
+    world = {"WORLD_SIZE": str(n_processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    processes = [
+        subprocess.Popen(
+            arguments, env={**os.environ, **world, "RANK": str(rank), "LOCAL_RANK": str(rank)}, stderr=subprocess.PIPE
+        )
+        for rank in range(n_processes)
+    ]
+    for process in processes:
+        _, said = process.communicate(timeout=300)
+        assert process.returncode == 0, said.decode()
+
+
+def moments(run):
+    from m3di.learn.checkpoint import latest_checkpoint, read_tensors
+
+    state, _ = read_tensors(latest_checkpoint(run) / "training.safetensors")
+    return {name: each for name, each in state.items() if name.endswith("exp_avg")}
+
+
+@pytest.mark.slow
+def test_two_processes_have_the_gradients_of_one(make_pairs, tiny_encoder, tmp_path):
+    configs = [replace(CONFIG, n_steps=1), CONFIG, replace(CONFIG, n_steps=1, negatives="all")]
+    run_together(tmp_path / "two", configs)
+    for config in configs:
+        name = f"{config.negatives}-{config.n_steps}"
+        train_on(make_pairs(), tmp_path / "one" / name, config)
+        one, two = moments(tmp_path / "one" / name), moments(tmp_path / "two" / name)
+        assert one.keys() == two.keys()
+        assert "optimizer.loss.log_temperature.exp_avg" in one
+        for parameter, wanted in one.items():
+            torch.testing.assert_close(two[parameter], wanted, rtol=1e-4, atol=1e-7)
+            assert wanted.abs().max() > 1e-6, parameter
+        weights = [load_encoders(tmp_path / each / name).image.state_dict() for each in ("one", "two")]
+        torch.testing.assert_close(*weights, rtol=1e-3, atol=1e-5)
+        assert json.loads((tmp_path / "two" / name / "config.json").read_text())["world_size"] == 2
+
+
+def test_alone_nothing_is_gathered():
+    z = torch.ones(2, 3)
+    with joined_world("cpu") as world:
+        assert world == World(0, 1)
+        assert gather(z, world) is z
+        assert world.agreed(lambda: "chosen") == "chosen"
+        world.wait()
+
+
+def test_a_batch_that_cannot_be_shared_out():
+    check_divides(8, World(0, 4))
+    with pytest.raises(UsageError, match=r"shared out evenly(?s:.)*10 for 4 processes(?s:.)*multiple of 4"):
+        check_divides(10, World(0, 4))
+
+
+def test_a_config_survives_json():
+    assert config_from_json(json.loads(json.dumps(vars(replace(CONFIG, views=("a", "b")))))) == replace(
+        CONFIG, views=("a", "b")
+    )

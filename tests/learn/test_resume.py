@@ -1,0 +1,164 @@
+"""A run that was stopped, however and whenever, ends with the weights, bit for bit, of one that was not."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from m3di.errors import M3diError
+from m3di.learn import TrainConfig, checkpoint, load_encoders, train_on
+from m3di.learn.step import ContrastiveStep, make_loss, make_optimizer
+
+TINY = TrainConfig(
+    n_steps=7,
+    batch_size=4,
+    hidden_size=8,
+    seed=5,
+    precision="fp32",
+    image_encoder="tiny-bn",
+    learn_temperature=True,
+    schedule="cosine",
+    weight_decay=0.01,
+    checkpoint_every=2,
+    val_every=3,
+    diagnostics_every=2,
+    tensorboard=False,
+)
+SCRIPT = """
+import sys, torch
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from tests.learn.conftest import FakePairs, register_tiny
+from m3di.learn import train_on, TrainConfig
+from m3di.learn.config import config_from_json
+import json
+register_tiny()
+torch.set_num_threads(1)
+config = config_from_json(json.loads(sys.argv[3]))
+train_on(FakePairs(), Path(sys.argv[2]), config, on_step=lambda step, loss: print(step, flush=True), val=FakePairs(5))
+"""
+
+
+def all_weights(run):
+    encoders = load_encoders(run)
+    states = {view: module.state_dict() for view, module in encoders.modules.items()}
+    return {f"{view}.{name}": each for view, state in states.items() for name, each in state.items()}
+
+
+def check_equal(run, reference):
+    wanted = all_weights(reference)
+    assert all(torch.equal(each, wanted[name]) for name, each in all_weights(run).items())
+    (ours,), (theirs,) = (list((each / "checkpoint").iterdir()) for each in (run, reference))
+    ours, theirs = (checkpoint.read_tensors(each / "training.safetensors")[0] for each in (ours, theirs))
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert measured(run) == measured(reference)
+
+
+def measured(run):
+    with (run / "metrics.csv").open(newline="") as file:
+        return [{name: cell for name, cell in row.items() if name != "seconds"} for row in csv.DictReader(file)]
+
+
+@pytest.fixture
+def reference(make_pairs, tiny_encoder, tmp_path):
+    train_on(make_pairs(), tmp_path / "reference", TINY, val=make_pairs(5))
+    return tmp_path / "reference"
+
+
+@pytest.mark.parametrize("stop_at", [1, 2, 5, 7])
+def test_stopped_in_this_process(make_pairs, reference, tmp_path, stop_at):
+    def stop(step, _loss):
+        if step == stop_at:
+            raise KeyboardInterrupt
+
+    run = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        train_on(make_pairs(), run, TINY, on_step=stop, val=make_pairs(5))
+    torch.rand(stop_at)  # what others draw in between does not matter
+    steps = []
+    result = train_on(make_pairs(), run, TINY, on_step=lambda step, _loss: steps.append(step), val=make_pairs(5))
+    assert steps == list(range(stop_at // 2 * 2 + 1 if stop_at < 7 else 8, 8))
+    check_equal(run, reference)
+    rows = measured(run)
+    assert [int(row["step"]) for row in rows] == list(range(1, 8))
+    assert result.final_loss == pytest.approx(float(rows[-1]["loss"]))
+    assert result.val_loss == pytest.approx(float(rows[-1]["val_loss"]))
+
+
+def test_stopped_as_it_saved(make_pairs, reference, tmp_path):
+    def killed(folder):
+        raise KeyboardInterrupt  # the new checkpoint is written, and not yet named
+
+    run = tmp_path / "run"
+    config = replace(TINY, checkpoint_every=3)
+
+    with pytest.MonkeyPatch.context() as patch:
+
+        def stop(step, _loss):
+            if step == 5:
+                patch.setattr(checkpoint, "sync_folder", killed)
+
+        with pytest.raises(KeyboardInterrupt):
+            train_on(make_pairs(), run, config, on_step=stop, val=make_pairs(5))
+    assert sorted(path.name for path in (run / "checkpoint").iterdir()) == ["step-000000003", "step-000000006.partial"]
+    train_on(make_pairs(), run, TINY, val=make_pairs(5))  # how often it saves is free to change
+    check_equal(run, reference)
+
+
+def test_a_finished_run_is_only_looked_at(make_pairs, reference):
+    before = {path: path.stat().st_mtime_ns for path in reference.rglob("*")}
+    result = train_on(make_pairs(), reference, TINY, on_step=lambda *_: pytest.fail("made a step"))
+    assert {path: path.stat().st_mtime_ns for path in reference.rglob("*")} == before
+    assert result.n_steps == 7
+    assert result.final_loss == json.loads((reference / "summary.json").read_text())["final_loss"]
+    wanted = all_weights(reference)
+    assert torch.equal(result.encoders.text.fc.weight, wanted["text.fc.weight"])
+
+
+def test_without_a_folder_the_unfinished_run_goes_on(make_pairs, tiny_encoder, tmp_path):
+    def stop(_step, _loss):
+        raise KeyboardInterrupt
+
+    config, runs = replace(TINY, n_steps=2), tmp_path / "runs"
+    for each in (config, replace(config, seed=6)):
+        with pytest.raises(KeyboardInterrupt):
+            train_on(make_pairs(), None, each, on_step=stop, runs=runs)
+    assert [path.name for path in sorted(runs.iterdir())] == ["root-001", "root-002"]
+    assert train_on(make_pairs(), None, config, runs=runs).run == runs / "root-001"
+    assert train_on(make_pairs(), None, config, runs=runs).run == runs / "root-003"  # 001 is finished
+
+
+def test_training_state_of_other_encoders(make_pairs, reference):
+    encoders = load_encoders(reference)
+    step = ContrastiveStep(encoders, make_loss(replace(TINY, learn_temperature=False)), "fp32")
+    (folder,) = (reference / "checkpoint").iterdir()
+    with pytest.raises(M3diError, match="training state is that of other encoders"):
+        checkpoint.restore_training(folder, step, make_optimizer(step, TINY))
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment(make_pairs, tiny_encoder, tmp_path):
+    """SIGKILL again and again, each time a little later after a step; every start goes on."""
+    config = replace(TINY, n_steps=60, checkpoint_every=1, val_every=20)
+    train_on(make_pairs(), tmp_path / "reference", config, val=make_pairs(5))
+    run = tmp_path / "run"
+    arguments = [str(Path(__file__).parents[2]), str(run), json.dumps(asdict(config))]
+    for delay in (0.004, 0.017):
+        with subprocess.Popen([sys.executable, "-c", SCRIPT, *arguments], stdout=subprocess.PIPE, text=True) as process:
+            for _ in range(8):
+                assert process.stdout.readline()
+            time.sleep(delay)
+            process.kill()
+        assert process.returncode == -signal.SIGKILL
+    subprocess.run([sys.executable, "-c", SCRIPT, *arguments], stdout=subprocess.DEVNULL, check=True)
+    check_equal(run, tmp_path / "reference")

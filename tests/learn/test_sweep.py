@@ -1,0 +1,145 @@
+"""Sweeps: which members there are, that finished ones are skipped, and what goes wrong."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import replace
+
+import pytest
+
+from m3di.errors import M3diError, UsageError
+from m3di.learn import TrainConfig
+from m3di.learn.run_folder import read_config
+from m3di.learn.sweep import (
+    make_sweep,
+    read_sweep,
+    run_member,
+    run_members,
+    share_of,
+    sweep_folder,
+    write_sweep,
+)
+
+TINY = TrainConfig(
+    n_steps=2,
+    batch_size=4,
+    hidden_size=8,
+    image_encoder="tiny",
+    text_encoder="tiny",
+    precision="fp32",
+    tensorboard=False,
+)
+
+
+def test_members_are_all_combinations(tmp_path):
+    sweep = make_sweep(tmp_path, replace(TINY, seed=7), ["encoding-size=1:3", "lr=1e-4,0.01"], n_seeds=2)
+    assert len(sweep.members) == 12
+    assert list(sweep.members)[:3] == [
+        "encoding_size=1,lr=0.0001,seed=7",
+        "encoding_size=1,lr=0.0001,seed=8",
+        "encoding_size=1,lr=0.01,seed=7",
+    ]
+    config = sweep.config_of("encoding_size=3,lr=0.01,seed=8")
+    assert config == replace(TINY, encoding_size=3, lr=0.01, seed=8)
+
+
+def test_axes_of_every_type(tmp_path):
+    axes = ["learn_temperature=true,false", "similarity=cosine,neg_squared_euclidean", "threads=1", "steps=5,6"]
+    with pytest.raises(UsageError, match=r"'threads'(?s:.)*did you mean 'n_threads'"):
+        make_sweep(tmp_path, TINY, axes)
+    axes[2] = "n_threads=1"
+    values = list(make_sweep(tmp_path, TINY, axes).members.values())
+    assert len(values) == 8
+    assert values[0] == {
+        "learn_temperature": True,
+        "similarity": "cosine",
+        "n_threads": 1,
+        "n_steps": 5,
+        "seed": 0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("axes", "message"),
+    [
+        (["encoding_sizes=1:3"], "did you mean 'encoding_size'"),
+        (["encoding_size"], "cannot be read"),
+        (["encoding_size="], "cannot be read"),
+        (["encoding_size=3:1"], "cannot be read"),
+        (["encoding_size=1.5"], "cannot be read(?s:.)*1.5"),
+        (["encoding_size=a:b"], "NAME=A:B"),
+        (["learn_temperature=maybe"], "neither true nor false"),
+        (["encoding_size=0:2"], "encoding_size is too small"),
+        (["lr=1", "lr=2"], "swept twice"),
+    ],
+)
+def test_axes_that_cannot_be(axes, message, tmp_path):
+    with pytest.raises(UsageError, match=message):
+        make_sweep(tmp_path, TINY, axes)
+
+
+def test_no_seeds(tmp_path):
+    with pytest.raises(UsageError, match="needs a seed"):
+        make_sweep(tmp_path, TINY, [], n_seeds=0)
+
+
+def test_shares_are_all_members_once(tmp_path):
+    sweep = make_sweep(tmp_path, TINY, ["encoding_size=1:5"])
+    shares = [share_of(sweep, f"{number}/3") for number in range(3)]
+    assert sorted(itertools.chain(*shares)) == sorted(sweep.members)
+    assert share_of(sweep, None) == list(sweep.members)
+    for bad in ("3/3", "1", "a/b", "-1/2"):
+        with pytest.raises(UsageError, match=r"share of a sweep cannot be read(?s:.)*0/4"):
+            share_of(sweep, bad)
+
+
+def test_finished_members_are_skipped_and_failed_ones_tried_again(fake_dataset, tiny_encoder, tmp_path):
+    sweep = make_sweep(fake_dataset, TINY, ["batch_size=4,32,8"])  # the split has 20 samples
+    folder = tmp_path / "sweep"
+    write_sweep(folder, sweep)
+    stored = json.loads((folder / "sweep.json").read_text())
+    assert stored["members"][0] == {"run": "batch_size=4,seed=0", "values": {"batch_size": 4, "seed": 0}}
+    assert read_sweep(folder) == sweep
+
+    steps = []
+
+    def run_one(folder, name):
+        return run_member(folder, name, lambda step, _loss: steps.append((name, step)))
+
+    for expected in ([(name, step) for name in ("batch_size=4,seed=0", "batch_size=8,seed=0") for step in (1, 2)], []):
+        with pytest.raises(M3diError, match=r"1 of 3 members(?s:.)*batch_size=32,seed=0: the batch is larger"):
+            run_members(folder, list(sweep.members), run_one)
+        assert steps == expected
+        steps.clear()
+    assert read_config(folder / "batch_size=8,seed=0")["config"]["batch_size"] == 8
+    assert json.loads((folder / "batch_size=4,seed=0" / "summary.json").read_text())["n_steps"] == 2
+
+
+def test_a_sweep_finds_its_unfinished_folder(tmp_path):
+    sweep, runs = make_sweep(tmp_path / "data", TINY, [], n_seeds=2), tmp_path / "runs"
+    assert sweep_folder(runs, sweep) == runs / "data-sweep-001"
+    write_sweep(runs / "data-sweep-001", sweep)
+    assert sweep_folder(runs, sweep) == runs / "data-sweep-001"
+    assert sweep_folder(runs, make_sweep(tmp_path / "data", TINY, [], n_seeds=3)) == runs / "data-sweep-002"
+    for name in sweep.members:
+        (runs / "data-sweep-001" / name).mkdir()
+        (runs / "data-sweep-001" / name / "summary.json").write_text("{}")
+    assert sweep_folder(runs, sweep) == runs / "data-sweep-002"
+
+
+def test_folders_of_something_else(tmp_path):
+    sweep = make_sweep(tmp_path, TINY, [], n_seeds=2)
+    write_sweep(tmp_path / "a", sweep)
+    write_sweep(tmp_path / "a", sweep)
+    with pytest.raises(M3diError, match=r"another sweep(?s:.)*seed=0, seed=1"):
+        write_sweep(tmp_path / "a", make_sweep(tmp_path, TINY, ["lr=1"], n_seeds=2))
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "precious").touch()
+    with pytest.raises(M3diError, match="must be new or empty"):
+        write_sweep(tmp_path / "b", sweep)
+    with pytest.raises(M3diError, match="holds no sweep"):
+        read_sweep(tmp_path / "b")
+    (tmp_path / "a" / "sweep.json").write_text("{}")
+    with pytest.raises(M3diError, match="not that of a sweep"):
+        read_sweep(tmp_path / "a")
