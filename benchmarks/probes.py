@@ -1,8 +1,8 @@
 """Kernel ridge search for all continuous factors together, against scikit-learn's grid search a factor at a time.
 
-    python benchmarks/probes.py                      # 4,000 samples, seven factors, both sides
-    python benchmarks/probes.py --n-sklearn 2        # scikit-learn on two factors, scaled to seven
-    python benchmarks/probes.py --memory             # ours alone on 10,000 samples: seconds and peak memory
+python benchmarks/probes.py                      # 4,000 samples, seven factors, both sides
+python benchmarks/probes.py --n-sklearn 2        # scikit-learn on two factors, scaled to seven
+python benchmarks/probes.py --memory             # ours alone on 10,000 samples: seconds and peak memory
 """
 
 from __future__ import annotations

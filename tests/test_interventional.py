@@ -46,7 +46,7 @@ def test_a_twin_has_the_noise_of_the_dataset_and_is_rendered_once(fake_dataset: 
     folder, name = render_twin(
         root, interventions=("object_xpos=right",), n_workers=1, progress=lambda done, total: seen.append(done)
     )
-    assert (folder.name, name) == ("m3di-do-object_xpos=right", "do(object_xpos=right)")
+    assert (folder.name, name) == ("m3di-do-object_xpos-right", "do(object_xpos=right)")
     before, after = columns(root), columns(folder)
     assert (after["image.object_xpos"] == 2).all()
     assert np.array_equal(after["image.object_shape"], before["image.object_shape"])

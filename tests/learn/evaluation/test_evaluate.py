@@ -128,8 +128,6 @@ def test_permuted_content_is_probed_for_both_contents(run: Path, tmp_path: Path)
     assert (run / "evaluation-permuted-content.parquet").is_file()
     known = [row for row in table.to_pylist() if row["estimator"] != "linear"]
     rows = {(row["view"], row["factor"], row["metric"]): row for row in known}
-        (row["view"], row["factor"], row["metric"]): row for row in table.to_pylist() if row["estimator"] != "linear"
-    }
     shown = rows["image_permuted", "image_permuted.object_shape", "accuracy"]
     before = rows["image_permuted", "image.object_shape", "accuracy"]
     assert shown["bound"] == 1.0
