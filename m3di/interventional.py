@@ -79,7 +79,7 @@ def render_twin(
 
 def _slug(name: str) -> str:
     """A part of a file name; long ones end in a hash, so that two never meet."""
-    slug = re.sub(r"[^A-Za-z0-9=.]+", "-", name).strip("-")
+    slug = re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-")
     if len(slug) <= LONGEST_NAME:
         return slug
     return f"{slug[:LONGEST_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

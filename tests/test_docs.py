@@ -27,6 +27,11 @@ def test_every_block_of_the_page_runs(name: str, tmp_path: Path, monkeypatch: py
     assert run_blocks(name) > 5
 
 
+def test_every_block_about_evaluation_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_blocks("evaluation.md") == 4
+
+
 @pytest.mark.slow
 def test_every_block_for_your_own_project_runs(
     fake_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -167,4 +167,5 @@ def _json_of(
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """The table of a split, or some of its columns."""
-    return pq.read_table(path, columns=list(columns) if columns is not None else None)
+    # A folder called `name=value` on the way would else become a column.
+    return pq.read_table(path, columns=list(columns) if columns is not None else None, partitioning=None)

@@ -38,7 +38,7 @@ def heat_map(rows: Sequence[Mapping[str, Any]], estimators: Estimators | None = 
             axis.set_xlabel("encoding size")
         bar = figure.colorbar(image, ax=axes.tolist(), shrink=0.8, pad=0.02)
         bar.set_label("R² or accuracy")
-        bar.outline.set_linewidth(0.4)  # type: ignore[operator]
+        bar.outline.set_linewidth(0.4)
     return figure
 
 

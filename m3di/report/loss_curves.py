@@ -82,7 +82,7 @@ def loss_figure(curves: Mapping[str, Curve]) -> Figure:
     if not curves:
         raise M3diError("no run has metrics", expected="run folders with metrics.csv")
     with paper_style():
-        figure = Figure(figsize=(TEXT_WIDTH_IN * 0.72, 2.4), layout="constrained")
+        figure = Figure(figsize=(TEXT_WIDTH_IN, 2.4), layout="constrained")
         axis = figure.subplots()
         colors = COLORS if len(curves) <= len(COLORS) else mpl.colormaps["cividis"](np.linspace(0, 0.9, len(curves)))
         for color, (name, curve) in zip(colors, curves.items(), strict=False):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +43,11 @@ def encode_run(
     encoders, config = load_encoders(run, device), read_config(run)
     readers = _readers(encoders, data, run)
     _check_vocabularies(encoders, readers, data)
-    total, done = len(data.fit) + len(data.test), 0
-    parts = []
-    for dataset in (data.fit, data.test):
-        parts.append(
-            _encode(encoders, readers, dataset, device, lambda n, before=done: _tell(progress, before + n, total))
-        )
-        done += len(dataset)
+    total = len(data.fit) + len(data.test)
+    parts = (
+        _encode(encoders, readers, data.fit, device, _Told(progress, 0, total)),
+        _encode(encoders, readers, data.test, device, _Told(progress, len(data.fit), total)),
+    )
     encodings = {view: (parts[0][view], parts[1][view]) for view in readers}
     stored = config["config"]
     return Encoded(
@@ -124,6 +123,14 @@ def _encode(
     return {view: np.concatenate(each) if each else np.empty((0, 1)) for view, each in found.items()}
 
 
-def _tell(progress: Progress | None, done: int, total: int) -> None:
-    if progress is not None:
-        progress(done, total)
+@dataclass(frozen=True)
+class _Told:
+    """Tells of progress, when some samples were done before."""
+
+    progress: Progress | None
+    before: int
+    total: int
+
+    def __call__(self, done: int) -> None:
+        if self.progress is not None:
+            self.progress(self.before + done, self.total)

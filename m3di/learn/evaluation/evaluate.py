@@ -204,4 +204,4 @@ def _weights_sha256(run: Path) -> str:
 
 def file_name(data: str) -> str:
     """The file in a run folder for results on these samples."""
-    return RESULTS if data == "factual" else f"evaluation-{re.sub(r'[^A-Za-z0-9=.]+', '-', data).strip('-')}.parquet"
+    return RESULTS if data == "factual" else f"evaluation-{re.sub(r'[^A-Za-z0-9._]+', '-', data).strip('-')}.parquet"

@@ -73,7 +73,7 @@ def write_npz(path: Path, encoded: Encoded, fingerprint: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+            np.savez_compressed(file, **arrays)
     except OSError as error:
         raise M3diError("the encodings cannot be written", where=str(path), got=error.strerror or error) from None
 

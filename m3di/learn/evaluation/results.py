@@ -91,7 +91,7 @@ def read_results(path: Path) -> pa.Table:
     if not path.is_file():
         raise M3diError("there are no results", where=str(path), next_step="m3di evaluate RUN")
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(path, partitioning=None)  # `encoding_size=1,seed=0/` on the way is no column
     except (OSError, pa.ArrowInvalid) as error:
         raise M3diError("the results cannot be read", where=str(path), got=error, next_step="m3di evaluate") from None
     missing = [name for name in SCHEMA.names if name not in table.column_names]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -32,8 +34,17 @@ def predict_mlp(samples: Floats, labels: Labels, new_samples: Floats, *, seed: i
 def _predict(model: Any, samples: Floats, labels: Labels, new_samples: Floats) -> Labels:
     if len(np.unique(labels)) == 1:  # nothing to tell apart, which scikit-learn refuses to do
         return np.full(len(new_samples), labels[0])
+    with quiet():
+        predicted: Labels = model.fit(samples, labels).predict(new_samples)
+    return predicted
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without two warnings of scikit-learn that tell nothing here."""
     with warnings.catch_warnings():
         # The number of iterations is part of the estimator's definition, so reaching it is nothing to warn of.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        predicted: Labels = model.fit(samples, labels).predict(new_samples)
-    return predicted
+        # Labels are labels, however many (a colour has one of 1,107 names).
+        warnings.filterwarnings("ignore", "The number of unique classes is greater than 50%", UserWarning)
+        yield

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
+from m3di.learn.probes.classification import quiet
+
 Floats = NDArray[np.float64]
 N_TREES = 30
 MIN_LEAF = 4  # leaves of single samples would call noise important
@@ -62,7 +64,8 @@ def dci(
     importances, scores = [], []
     for known, true in zip(fit_factors, test_factors, strict=True):
         kind = RandomForestRegressor if known.dtype.kind == "f" else RandomForestClassifier
-        forest = kind(N_TREES, max_features=1.0, min_samples_leaf=MIN_LEAF, random_state=seed).fit(fit, known)
+        with quiet():
+            forest = kind(N_TREES, max_features=1.0, min_samples_leaf=MIN_LEAF, random_state=seed).fit(fit, known)
         importances.append(forest.feature_importances_)
         scores.append(float(forest.score(test, true)))
     table = np.stack(importances, axis=1)

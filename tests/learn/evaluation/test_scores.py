@@ -1,0 +1,141 @@
+"""The protocol on encoders whose scores are known beforehand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from m3di.errors import M3diError, UsageError
+from m3di.learn.evaluation import Encoded, FactorValues, Protocol, score
+
+N, M = 150, 100
+RNG = np.random.default_rng(0)
+CONTENT = RNG.integers(0, 3, size=N + M)
+STYLE = CONTENT + RNG.uniform(-0.5, 0.5, size=N + M)  # R2 of content alone: (2/3) / (2/3 + 1/12) = 8/9
+HUE = RNG.uniform(size=N + M)
+
+
+def factor(name: str, role: str, kind: str, values: np.ndarray, **more: object) -> FactorValues:
+    return FactorValues("image", name, role, kind, values[:N], values[N:], **more)  # type: ignore[arg-type]
+
+
+FACTORS = (
+    factor("shape", "content", "label", CONTENT, bound=1.0),
+    factor("size", "style", "scalar", STYLE, bound=8 / 9),
+    factor("hue", "private", "hue", HUE, angle=(2 * np.pi * HUE[:N], 2 * np.pi * HUE[N:]), bound=0.0),
+)
+
+
+def encoded(*columns: np.ndarray) -> Encoded:
+    z = np.stack(columns, axis=1).astype(np.float64)
+    return Encoded("run", {"image": (z[:N], z[N:])}, {"image": FACTORS})
+
+
+def scores(of: Encoded, *probes: str) -> dict[tuple[str, str, str], float]:
+    found = score(of, Protocol(probes or Protocol().probes, n_bootstrap=50))
+    return {(each.factor, each.estimator, each.metric): each.value for each in found}
+
+
+def test_an_encoder_of_content_alone_leaks_nothing() -> None:
+    one_hot = [value == CONTENT for value in range(3)]
+    found = scores(encoded(*one_hot), "linear", "kernel_ridge", "logistic", "mlp", "leakage", "dci")
+    assert found["image.shape", "logistic", "accuracy"] == 1.0
+    assert found["image.shape", "mlp", "accuracy"] == 1.0
+    for estimator in ("linear", "kernel_ridge"):
+        assert found["image.size", estimator, "r2"] == pytest.approx(8 / 9, abs=0.03)
+        assert -0.2 < found["image.hue", estimator, "r2"] < 0.06
+    assert found["image.size", "kernel_ridge", "leakage"] == pytest.approx(0.0, abs=0.01)
+    assert found["image.hue", "kernel_ridge", "leakage"] == pytest.approx(0.0, abs=0.01)
+    assert ("image.shape", "logistic", "leakage") not in found
+
+
+def test_an_encoder_of_everything_leaks_and_its_hue_is_circular() -> None:
+    found = scores(
+        encoded(CONTENT, STYLE, np.cos(2 * np.pi * HUE), np.sin(2 * np.pi * HUE)), "linear", "kernel_ridge", "leakage"
+    )
+    assert found["image.size", "linear", "r2"] == pytest.approx(1.0)
+    assert found["image.hue", "linear", "circular_r2"] == pytest.approx(1.0)
+    assert found["image.hue", "linear", "r2"] < 0.8  # a line cannot follow the jump from 1 to 0
+    assert found["image.size", "kernel_ridge", "leakage"] == pytest.approx(1 / 9, abs=0.03)
+    assert found["image.hue", "kernel_ridge", "leakage"] > 0.8
+
+
+def test_a_useless_encoder_is_at_chance() -> None:
+    found = scores(encoded(*RNG.normal(size=(2, N + M))))
+    assert found["image.size", "kernel_ridge", "r2"] < 0.1
+    assert found["image.shape", "logistic", "accuracy"] < 0.5
+    assert found["image.size", "kernel_ridge", "leakage"] < -0.7
+    assert found["all", "pearson", "mcc"] < 0.25
+    assert found["all", "random_forest", "disentanglement"] < 0.3
+
+
+def test_every_number_says_how_to_read_it() -> None:
+    of = encoded(CONTENT, STYLE)
+    of = replace(of, encodings={**of.encodings, "text": of.encodings["image"]}, factors={**of.factors, "text": ()})
+    of = replace(of, pairs=(("image", "text"),))
+    for each in score(of, Protocol(n_bootstrap=50)):
+        assert each.estimator and each.metric
+        if each.metric in ("r2", "accuracy"):
+            assert np.isfinite([each.chance, each.bound, each.ci_low, each.ci_high]).all()
+        if each.metric not in ("disentanglement", "completeness", "informativeness"):
+            assert each.ci_low <= each.value <= each.ci_high, each
+    found = {(each.view, each.factor, each.metric): each for each in score(of, Protocol(("retrieval", "alignment")))}
+    assert found["image", "text", "alignment"].value == pytest.approx(0.0, abs=1e-12)
+    assert found["text", "image", "recall@10"].chance == pytest.approx(10 / M)
+
+
+def test_chance_is_the_share_of_the_most_frequent_label_of_the_fit() -> None:
+    values = np.array([0] * 6 + [1] * 4 + [0, 1, 1, 1])
+    assert FactorValues("v", "f", "", "label", values[:10], values[10:]).chance == 0.25
+
+
+def test_a_factor_that_is_constant_in_the_test_has_no_r2() -> None:
+    still = replace(FACTORS[1], test=np.ones(M))
+    of = replace(encoded(CONTENT, STYLE), factors={"image": (still,)})
+    (found,) = score(of, Protocol(("linear",), n_bootstrap=50))
+    assert np.isnan(found.value)
+
+
+def test_the_same_data_give_the_same_scores() -> None:
+    of = encoded(CONTENT, STYLE)
+    assert [str(each) for each in score(of, Protocol(n_bootstrap=20))] == [
+        str(each) for each in score(of, Protocol(n_bootstrap=20))
+    ]
+
+
+Z = RNG.normal(size=(N, 2))
+
+
+@pytest.mark.parametrize(
+    ("fit", "test", "said"),
+    [
+        (Z, Z[:, :1], "different sizes"),
+        (Z, np.full((M, 2), np.inf), "not finite"),
+        (Z[0], Z, "not a table of numbers"),
+        (Z.astype(int), Z, "not a table of numbers"),
+        (Z, Z[: M - 1], "different numbers of samples"),
+    ],
+)
+def test_bad_encodings_are_refused(fit: np.ndarray, test: np.ndarray, said: str) -> None:
+    with pytest.raises(M3diError, match=said):
+        score(Encoded("run", {"image": (fit, test)}, {"image": FACTORS}))
+
+
+def test_too_few_samples_are_refused() -> None:
+    with pytest.raises(M3diError, match="too few samples"):
+        score(Encoded("run", {"image": (Z[:4], Z[:4])}, {"image": ()}))
+
+
+def test_a_factor_that_is_not_finite_is_refused() -> None:
+    bad = replace(FACTORS[1], test=np.full(M, np.nan))
+    with pytest.raises(M3diError, match="a factor has values that are not finite"):
+        score(replace(encoded(CONTENT), factors={"image": (bad,)}))
+
+
+def test_bad_protocols_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"no probe is called 'linaer'(.|\n)*did you mean 'linear'"):
+        Protocol(("linaer",))
+    with pytest.raises(UsageError, match="number of resamples"):
+        Protocol(n_bootstrap=0)
