@@ -28,7 +28,7 @@ THIRD_PARTY = {
         *("platformdirs", "pooch", "requests", "trimesh"),
     },
     "data": {"numpy", "PIL", "imagecodecs", "fsspec", "pyarrow", "pydantic", "yaml", "torch"},
-    "learn": {"numpy", "torch", "safetensors"},
+    "learn": {"numpy", "scipy", "sklearn", "torch", "safetensors"},
     "report": {"numpy", "PIL", "matplotlib"},
 }
 

@@ -1,0 +1,3 @@
+"""Metrics of what an encoding holds: one file each."""
+
+from __future__ import annotations
