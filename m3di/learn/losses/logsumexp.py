@@ -48,10 +48,11 @@ class _LogSumExp(torch.autograd.Function):
         peaks = torch.full_like(sums, -torch.inf)  # [N], the largest logit of each column so far
         block = a.new_empty(block_rows, n_columns)
         spare = torch.empty_like(block) if columns else None
+        b_columns = b.T.contiguous()  # [E, N]: thin products are fastest along the rows of the block
         with torch.autocast(a.device.type, enabled=False):
             for start in range(0, n_rows, block_rows):
                 part = a[start : start + block_rows]
-                logits = torch.mm(part, b.T, out=block[: len(part)])  # [m, N]
+                logits = torch.mm(part, b_columns, out=block[: len(part)])  # [m, N]
                 _exclude(logits, start, period)
                 if spare is not None:
                     _add_to_columns(logits, peaks, sums, spare[: len(part)])
@@ -66,26 +67,28 @@ class _LogSumExp(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         a, b, rows, sums = ctx.saved_tensors
-        # d rows_i / d logit_ij = exp(logit_ij - rows_i). The incoming gradients scale the thin factors, not the block.
-        grad_rows, grad_columns = (grad[:, None] for grad in grads)  # [M, 1], [N, 1]
-        rows_a = grad_rows * a  # [M, E]
-        columns_b = grad_columns * b if ctx.columns else b  # [N, E]
-        grad_a, grad_b = torch.zeros_like(a), torch.zeros_like(b)
+        # d rows_i / d logit_ij = exp(logit_ij - rows_i). The incoming gradients scale the thin factors, not the block;
+        # thin matrices are transposed, so that the products run along the rows of the block.
+        grad_rows, grad_columns = grads  # [M], [N]
+        a_columns, b_columns = a.T.contiguous(), b.T.contiguous()  # [E, M], [E, N]
+        weighted_a, weighted_b = a_columns * grad_rows, b_columns * grad_columns if ctx.columns else b_columns
+        grad_a, grad_b = torch.zeros_like(a_columns), torch.zeros_like(b_columns)
         block = a.new_empty(ctx.block_rows, len(b))
         spare = torch.empty_like(block) if ctx.columns else None
         with torch.autocast(a.device.type, enabled=False):
             for start in range(0, len(a), ctx.block_rows):
                 cut = slice(start, start + ctx.block_rows)
-                logits = torch.mm(a[cut], b.T, out=block[: len(a[cut])])  # [m, N], as in the forward pass to the bit
+                # As in the forward pass, to the bit: so softmaxes sum to 1 however large the logits are.
+                logits = torch.mm(a[cut], b_columns, out=block[: len(a[cut])])  # [m, N]
                 _exclude(logits, start, ctx.period)
                 if spare is not None:
                     softmax = torch.sub(logits, sums, out=spare[: len(logits)]).exp_()  # columns sum to 1
-                    grad_a[cut] += softmax @ columns_b
-                    grad_b += (softmax.T @ a[cut]).mul_(grad_columns)
+                    grad_a[:, cut] += weighted_b @ softmax.T
+                    grad_b += (a_columns[:, cut] @ softmax).mul_(grad_columns)
                 softmax = logits.sub_(rows[cut, None]).exp_()  # rows sum to 1
-                grad_a[cut] += (softmax @ b).mul_(grad_rows[cut])
-                grad_b.addmm_(softmax.T, rows_a[cut])
-        return grad_a, grad_b, None, None, None
+                grad_a[:, cut] += (b_columns @ softmax.T).mul_(grad_rows[cut])
+                grad_b += weighted_a[:, cut] @ softmax
+        return grad_a.T, grad_b.T, None, None, None
 
 
 def _exclude(logits: Tensor, start: int, period: int | None) -> None:
