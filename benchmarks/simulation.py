@@ -166,7 +166,8 @@ def compare(batch_size: int, options: argparse.Namespace) -> None:
         for precision in ({"fp32"} | {side.partition("-")[2] for side in options.sides if "-" in side})
     }
     print(f"\nbatch {batch_size}; products reach " + ", ".join(f"{v:.0f} GFLOP/s ({k})" for k, v in limits.items()))
-    print(f"{'side':12} {'allocator':9} {'s/step':>8} {'peak GB':>8} {'of GEMM limit':>13} {'times faster':>12} {'of peak':>8}")
+    titles = f"{'s/step':>8} {'peak GB':>8} {'of GEMM limit':>13} {'times faster':>12} {'of peak':>8}"
+    print(f"{'side':12} {'allocator':9} {titles}")
     for allocator in options.allocators:
         base = None
         for side in options.sides:

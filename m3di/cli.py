@@ -15,6 +15,7 @@ from rich.table import Table
 
 from m3di import __version__
 from m3di.cli_shapes import shapes
+from m3di.cli_simulate import simulate
 from m3di.errors import M3diError
 from m3di.progress import progress_bar
 
@@ -312,6 +313,7 @@ def _wrote(root: Path, n_samples: dict[str, int]) -> None:
 
 
 cli.add_command(shapes)
+cli.add_command(simulate)
 
 
 def main() -> None:

@@ -5,12 +5,14 @@ Only numbers that were read off the paper's tables are here; figures 5, 6 and 7a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 Key = tuple[str, str, float, bool, bool]  # recipe, setting, pi, statistical, causal
 
 _DEPENDENCES = ((1.0, False, False), (0.75, False, False), (0.75, True, False), (0.75, False, True), (0.75, True, True))
 
 
-def _table(recipe: str, setting: str, blocks: str, rows: list[tuple[float, ...]]) -> dict[Key, dict[str, float]]:
+def _table(recipe: str, setting: str, blocks: str, rows: Sequence[tuple[float, ...]]) -> dict[Key, dict[str, float]]:
     return {
         (recipe, setting, *dependence): dict(zip(blocks.split(), row, strict=True))
         for dependence, row in zip(_DEPENDENCES, rows, strict=True)

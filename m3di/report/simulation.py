@@ -12,6 +12,7 @@ from typing import Any
 from m3di.report.paper_simulation import PAPER
 
 ESTIMATOR = "kernel ridge"
+CSV_COLUMNS = ("column", "metric", "n_seeds", "mean", "deviation", "chance", "paper", "difference")
 BLOCKS = ("content", "content'", "style", "modality")
 
 
@@ -125,7 +126,7 @@ def save_table(rows: Sequence[Row], path: Path, *, title: str) -> None:
     path.with_suffix(".md").write_text(f"# {title}\n\n{markdown_table(rows)}", encoding="utf-8")
     with path.with_suffix(".csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*rows[0].label, *"column metric n_seeds mean deviation chance paper difference".split()])
+        writer.writerow([*rows[0].label, *CSV_COLUMNS])
         for row in rows:
             for name, cell in row.cells.items():
                 difference = None if cell.paper is None else cell.mean - cell.paper

@@ -89,7 +89,7 @@ class _BlockedMLP(torch.autograd.Function):
 
 
 def _add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
-    """total += a @ b; a sum over blocks is kept in float32 even where the products are not."""
+    """Total += a @ b; a sum over blocks is kept in float32 even where the products are not."""
     if a.dtype == total.dtype:
         total.addmm_(a, b)
     else:

@@ -39,9 +39,7 @@ def evaluate(simulation: Simulation) -> dict[str, object]:
         rows = _rows(simulation, fit, test, fit, test, SCORES[0])
         fit_seen, test_seen = (latents.with_permuted_content(generator) for latents in (fit, test))
         rows += _rows(simulation, fit, test, fit_seen, test_seen, SCORES[1])
-        terms = asymptotic_terms(
-            *simulation.encode(test), temperature=config.temperature, similarity=config.similarity
-        )
+        terms = asymptotic_terms(*simulation.encode(test), temperature=config.temperature, similarity=config.similarity)
     return {
         "loss": loss,
         "alignment": terms.alignment,
@@ -119,10 +117,9 @@ def _accuracies(fit_z: Floats, fit_y: Floats, test_z: Floats, test_y: Floats) ->
     rows: list[Row] = []
     for name, predicted in predictions.items():
         parts = np.split(predicted + shares, edges, axis=1)
-        hits = [known[part.argmax(axis=1)] == test_y[:, k] for k, (known, part) in enumerate(zip(values, parts))]
-        rows.append(
-            {"estimator": name, "metric": "accuracy", "value": float(np.mean(hits)), "chance": chance}
-        )
+        pairs = zip(values, parts, test_y.T, strict=True)
+        hits = [known[part.argmax(axis=1)] == true for known, part, true in pairs]
+        rows.append({"estimator": name, "metric": "accuracy", "value": float(np.mean(hits)), "chance": chance})
     return rows
 
 

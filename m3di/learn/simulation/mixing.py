@@ -54,7 +54,9 @@ class InvertibleMLP(nn.Module):
         return [float(torch.linalg.cond(weight.double())) for weight in self.weights]
 
 
-def draw_mixing(size: int, seed: int, number: int, *, n_draws: int = N_DRAWS, n_layers: int = N_LAYERS) -> InvertibleMLP:
+def draw_mixing(
+    size: int, seed: int, number: int, *, n_draws: int = N_DRAWS, n_layers: int = N_LAYERS
+) -> InvertibleMLP:
     """Draw a mixing whose layers are well conditioned.
 
     Each layer is drawn, with entries uniform in (-1, 1) and columns of length 1, until its condition number lies at

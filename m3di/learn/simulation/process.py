@@ -97,7 +97,7 @@ class LatentProcess:
         uniform = torch.rand(n, self.config.n_style, generator=generator, device=self._device)
         content, style, change, modality1, modality2 = (
             part @ self._factors[name] if self.config.statistical else part
-            for name, part in zip(self._factors, noise.split(self._sizes, dim=1), strict=True)
+            for name, part in zip(self._factors, torch.split(noise, self._sizes, dim=1), strict=True)
         )
         content = self._binned("content", content)
         if self.config.causal:

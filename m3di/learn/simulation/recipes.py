@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -26,6 +25,7 @@ class Scale:
         n_seeds: Runs of each setting.
         lr: Learning rate; fewer steps need larger ones.
         n_eval: Samples that probes are fitted on, and as many that they are scored on.
+        n_latents: Dimensions of content, of style and of each modality's own latents, where a recipe does not say.
     """
 
     n_steps: int
@@ -33,12 +33,13 @@ class Scale:
     n_seeds: int
     lr: float
     n_eval: int
+    n_latents: int = 5
 
 
 SCALES = {
     "paper": Scale(n_steps=300_000, batch_size=6144, n_seeds=PAPER_SEEDS, lr=1e-4, n_eval=4096),
-    "cpu": Scale(n_steps=1500, batch_size=512, n_seeds=1, lr=1e-3, n_eval=2000),
-    "smoke": Scale(n_steps=20, batch_size=64, n_seeds=1, lr=1e-3, n_eval=60),
+    "cpu": Scale(n_steps=6000, batch_size=512, n_seeds=1, lr=1e-3, n_eval=2000, n_latents=2),
+    "smoke": Scale(n_steps=20, batch_size=64, n_seeds=1, lr=1e-3, n_eval=60, n_latents=1),
 }
 
 
@@ -58,12 +59,15 @@ class Member:
 # pi, statistical, causal: the rows of tables 1 and 4 and of figure 8
 DEPENDENCES = ((1.0, False, False), (0.75, False, False), (0.75, True, False), (0.75, False, True), (0.75, True, True))
 MULTIVIEW = {"n_modality": 0, "shared_mixing": True, "shared_encoder": True}  # f1 = f2, g1 = g2
+# The paper varies these too; what values it takes was not to be had, so these are ours.
 CLASS_COUNTS = (2, 3, 5, 10)
-SIZES = (2, 5, 10, 15)
-ENCODING_SIZES = tuple(range(1, 11))
+SIZE_FACTORS = (1, 2, 3)  # of the scale's dimensions
+ENCODING_FACTOR = 2  # encodings of 1 number to twice the content's
+
+Variants = list[tuple[dict[str, Any], dict[str, Any]]]  # the label of a row, and the settings that make it
 
 
-def _dependences(setting: str, **changes: Any) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+def _dependences(setting: str, **changes: Any) -> Variants:
     rows = []
     for probability, statistical, causal in DEPENDENCES:
         varied = {"style_change_prob": probability, "statistical": statistical, "causal": causal}
@@ -71,7 +75,7 @@ def _dependences(setting: str, **changes: Any) -> list[tuple[dict[str, Any], dic
     return rows
 
 
-def _discrete() -> list[tuple[dict[str, Any], dict[str, Any]]]:
+def _discrete() -> Variants:
     return [
         ({"discrete": block, "n_classes": k}, {"style_change_prob": 0.75, "discrete": (block,), "n_classes": k})
         for block in BLOCKS
@@ -79,23 +83,26 @@ def _discrete() -> list[tuple[dict[str, Any], dict[str, Any]]]:
     ]
 
 
-def _sizes() -> list[tuple[dict[str, Any], dict[str, Any]]]:
+def _sizes(n_latents: int) -> Variants:
     return [
-        ({"varied": block, "size": n}, {"style_change_prob": 0.75, f"n_{block}": n}) for block in BLOCKS for n in SIZES
+        ({"varied": block, "size": n}, {"style_change_prob": 0.75, f"n_{block}": n})
+        for block in BLOCKS
+        for n in (factor * n_latents for factor in SIZE_FACTORS)
     ]
 
 
-def _encoding_sizes() -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    return [({"encoding_size": n}, {"style_change_prob": 0.75, "encoding_size": n}) for n in ENCODING_SIZES]
+def _encoding_sizes(n_latents: int) -> Variants:
+    sizes = range(1, ENCODING_FACTOR * n_latents + 1)
+    return [({"encoding_size": n}, {"style_change_prob": 0.75, "encoding_size": n}) for n in sizes]
 
 
-RECIPES: dict[str, Callable[[], list[tuple[dict[str, Any], dict[str, Any]]]]] = {
-    "table1": lambda: _dependences("multimodal") + _dependences("multiview", **MULTIVIEW),
-    "table4": lambda: _dependences("multiview", **MULTIVIEW) + _dependences("distinct mixings", n_modality=0),
-    "figure5": _discrete,
+RECIPES: dict[str, Callable[[int], Variants]] = {  # by the scale's number of latents
+    "table1": lambda n: _dependences("multimodal") + _dependences("multiview", **MULTIVIEW),
+    "table4": lambda n: _dependences("multiview", **MULTIVIEW) + _dependences("distinct mixings", n_modality=0),
+    "figure5": lambda n: _discrete(),
     "figure6": _sizes,
     "figure7a": _encoding_sizes,
-    "figure8": lambda: _dependences("multimodal"),
+    "figure8": lambda n: _dependences("multimodal"),
 }
 
 
@@ -144,9 +151,10 @@ def members(recipe: str, scale: Scale, *, first_seed: int = 0, **changes: Any) -
         UsageError: The recipe is unknown, or a setting is out of range.
     """
     check_word(recipe, tuple(RECIPES), what="recipe")
-    shrunk = {name: value for name, value in dataclasses.asdict(scale).items() if name != "n_seeds"}
+    shrunk = {name: getattr(scale, name) for name in ("n_steps", "batch_size", "lr", "n_eval")}
+    shrunk |= dict.fromkeys(("n_content", "n_style", "n_modality"), scale.n_latents)
     return [
         Member(label, SimulationConfig(**{**shrunk, **varied, **changes, "seed": first_seed + number}))
-        for label, varied in RECIPES[recipe]()
+        for label, varied in RECIPES[recipe](scale.n_latents)
         for number in range(scale.n_seeds)
     ]

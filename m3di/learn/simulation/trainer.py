@@ -62,11 +62,12 @@ class Simulation:
             if not config.shared_encoder:
                 self.encoder2 = MLPEncoder(config.size, config.n_encoding, dtype).to(self.device)
         self.weights = list(nn.ModuleList([self.encoder1, self.encoder2]).parameters())  # each once
-        self.optimizer = torch.optim.Adam(self.weights, lr=config.lr, fused=True)
+        self.optimizer = torch.optim.Adam(self.weights, lr=config.lr, fused=True)  # one pass over the weights
         self.generator = torch.Generator(self.device).manual_seed(config.seed)
         self.n_done = 0
-        negatives = "all" if config.negatives == "all" else "cross"
-        self._loss_of = SymInfoNCE(config.temperature, config.similarity, negatives=negatives)
+        self._loss_of = SymInfoNCE(
+            config.temperature, config.similarity, negatives="all" if config.negatives == "all" else "cross"
+        )
 
     def step(self) -> Tensor:
         """One optimiser step on a new batch; its loss before the update, [] on the device."""
@@ -85,7 +86,7 @@ class Simulation:
             return self._loss_of(*self.encode(self.process.sample(n, generator)))
         # Two independent draws are one draw of twice as many, and the larger matrix products are the faster ones.
         encodings1, encodings2 = self.encode(self.process.sample(2 * n, generator))
-        (z1, fresh1), (z2, fresh2) = encodings1.split(n), encodings2.split(n)
+        (z1, fresh1), (z2, fresh2) = torch.split(encodings1, n), torch.split(encodings2, n)
         return self._loss_of.with_fresh_negatives(z1, z2, fresh1, fresh2)
 
     def encode(self, latents: Latents) -> tuple[Tensor, Tensor]:

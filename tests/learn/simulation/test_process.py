@@ -130,9 +130,7 @@ def test_discrete_blocks(block, n_classes):
 
 
 def test_discrete_content_causes_style_and_changed_style_stays_in_its_classes():
-    process, latents = sample(
-        discrete=("content", "style"), n_classes=4, causal=True, style_change_prob=1.0
-    )
+    process, latents = sample(discrete=("content", "style"), n_classes=4, causal=True, style_change_prob=1.0)
     assert set(np.unique(process.classes(latents.changed_style))) == {0, 1, 2, 3}
     correlation = covariance(latents.content, latents.style)
     assert np.sign(correlation.T[np.abs(process.effect) > 1]).tolist() == pytest.approx(
