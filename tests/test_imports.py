@@ -29,7 +29,7 @@ THIRD_PARTY = {
     },
     "data": {"numpy", "PIL", "imagecodecs", "fsspec", "pyarrow", "pydantic", "yaml", "torch"},
     "learn": {"numpy", "scipy", "sklearn", "torch", "safetensors"},
-    "report": {"numpy", "PIL", "matplotlib"},
+    "report": {"numpy", "PIL", "kneed", "matplotlib"},
 }
 
 

@@ -62,7 +62,9 @@ class Simulation:
             if not config.shared_encoder:
                 self.encoder2 = MLPEncoder(config.size, config.n_encoding, dtype).to(self.device)
         self.weights = list(nn.ModuleList([self.encoder1, self.encoder2]).parameters())  # each once
-        self.optimizer = torch.optim.Adam(self.weights, lr=config.lr, fused=True)  # one pass over the weights
+        # Fused: one pass over the weights, on the device. On the CPU torch has it from 2.4 on.
+        fused = self.device == "cuda" or _torch_release() >= (2, 4)
+        self.optimizer = torch.optim.Adam(self.weights, lr=config.lr, fused=fused)
         self.generator = torch.Generator(self.device).manual_seed(config.seed)
         self.n_done = 0
         self._loss_of = SymInfoNCE(
@@ -129,6 +131,10 @@ def train(simulation: Simulation, run: Path, on_step: OnStep | None = None) -> N
                     on_step(step, loss)
             if step % config.checkpoint_every == 0 or last:
                 checkpoint.save(simulation, run)
+
+
+def _torch_release() -> tuple[int, ...]:
+    return tuple(int(number) for number in torch.__version__.split("+")[0].split(".")[:2])
 
 
 def resolve_device(device: str) -> str:
