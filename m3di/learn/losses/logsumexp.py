@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 # Entries of a block. On the CPU a block should stay in the last-level cache; on a GPU it should be few launches.
 BLOCK_ENTRIES = {"cpu": 2**20, "cuda": 2**27}
@@ -31,8 +32,13 @@ def logsumexp_of_products(
         [M] float, and [N] float ([0] without `columns`); differentiable once in `a` and `b`.
     """
     wide = torch.promote_types(a.dtype, torch.float32)
-    rows = block_rows or max(1, BLOCK_ENTRIES.get(a.device.type, 2**24) // max(1, len(b)))
-    return _LogSumExp.apply(a.to(wide), b.to(wide), period, columns, min(rows, len(a)))  # type: ignore[no-untyped-call]
+    rows = min(block_rows or default_block_rows(a.device.type, len(b)), len(a))
+    return _LogSumExp.apply(a.to(wide), b.to(wide), period, columns, rows)  # type: ignore[no-untyped-call]
+
+
+def default_block_rows(device: str, n_columns: int) -> int:
+    """Rows of a block of so many columns on that type of device."""
+    return max(1, BLOCK_ENTRIES.get(device, 2**24) // max(1, n_columns))
 
 
 class _LogSumExp(torch.autograd.Function):
@@ -53,7 +59,7 @@ class _LogSumExp(torch.autograd.Function):
             for start in range(0, n_rows, block_rows):
                 part = a[start : start + block_rows]
                 logits = torch.mm(part, b_columns, out=block[: len(part)])  # [m, N]
-                _exclude(logits, start, period)
+                exclude(logits, start, period)
                 if spare is not None:
                     _add_to_columns(logits, peaks, sums, spare[: len(part)])
                 peak = logits.amax(dim=1, keepdim=True)  # [m, 1]
@@ -65,6 +71,7 @@ class _LogSumExp(torch.autograd.Function):
         return rows, sums
 
     @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         a, b, rows, sums = ctx.saved_tensors
         # d rows_i / d logit_ij = exp(logit_ij - rows_i). The incoming gradients scale the thin factors, not the block;
@@ -80,7 +87,7 @@ class _LogSumExp(torch.autograd.Function):
                 cut = slice(start, start + ctx.block_rows)
                 # As in the forward pass, to the bit: so softmaxes sum to 1 however large the logits are.
                 logits = torch.mm(a[cut], b_columns, out=block[: len(a[cut])])  # [m, N]
-                _exclude(logits, start, ctx.period)
+                exclude(logits, start, ctx.period)
                 if spare is not None:
                     softmax = torch.sub(logits, sums, out=spare[: len(logits)]).exp_()  # columns sum to 1
                     grad_a[:, cut] += weighted_b @ softmax.T
@@ -91,7 +98,7 @@ class _LogSumExp(torch.autograd.Function):
         return grad_a.T, grad_b.T, None, None, None
 
 
-def _exclude(logits: Tensor, start: int, period: int | None) -> None:
+def exclude(logits: Tensor, start: int, period: int | None) -> None:
     """Set entries (i, j) with i - j a multiple of `period` to -inf; row 0 of `logits` is i = `start`."""
     if period is None:
         return

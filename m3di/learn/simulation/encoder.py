@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 SLOPE = 0.01
 WIDTHS = (10, 50, 50, 50, 50, 10)  # of the hidden layers, in multiples of the input
@@ -66,6 +67,7 @@ class _BlockedMLP(torch.autograd.Function):
         return encoding.float()
 
     @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         n_layers = len(ctx.saved_tensors) // 2
         x, *others = ctx.saved_tensors
