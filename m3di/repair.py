@@ -7,8 +7,16 @@ from pathlib import Path
 
 from m3di import __version__, data
 from m3di.errors import M3diError
-from m3di.generate import Progress, RenderOptions, finish, render_missing, render_settings, user_shapes_of
-from m3di.latents import spec_from_dict
+from m3di.generate import (
+    Progress,
+    RenderOptions,
+    check_failures,
+    finish,
+    render_missing,
+    render_settings,
+    user_shapes_of,
+)
+from m3di.latents import Spec, spec_from_dict
 from m3di.render import PASSES, RenderPool
 
 
@@ -33,21 +41,30 @@ def repair(root: Path, n_workers: int | None = None, progress: Progress | None =
     plan = data.plan_of(manifest)
     known = {entry.file for entry in manifest.files}
     shards = {shard.file for split in manifest.splits.values() for shard in split.shards}
-    for name in bad:
-        if name in shards or name not in known:
-            (root / name).unlink(missing_ok=True)
-    if shards.intersection(bad):
-        quality, size_px = manifest.render["quality"], manifest.render["size_px"]
-        gpu = manifest.render["device"] == "gpu"
-        passes = tuple(name for name in PASSES if any(part.endswith(f".{name}") for part in plan.extensions))
-        options = RenderOptions(
-            root, size_px=size_px, quality=quality, gpu=gpu, n_workers=n_workers, passes=passes
-        ).resolved(spec)
-        with RenderPool(render_settings(options, user_shapes_of(spec)), options.n_workers or 1) as pool:
-            pool.check()
-            render_missing(spec, plan, root, pool, progress or (lambda done, total: None))
-    finish(root, spec, plan)
+    with data.sole_run(root), data.disk_errors(root):
+        for name in bad:
+            # What interrupted runs left is kept until the end: it holds finished images.
+            if name in shards or (name not in known and not name.endswith(data.PARTIAL)):
+                (root / name).unlink(missing_ok=True)
+        if shards.intersection(bad):
+            _render_anew(root, manifest, spec, n_workers, progress)
+        finish(root, spec, plan)
     return bad
+
+
+def _render_anew(
+    root: Path, manifest: data.Manifest, spec: Spec, n_workers: int | None, progress: Progress | None
+) -> None:
+    plan = data.plan_of(manifest)
+    quality, size_px = manifest.render["quality"], manifest.render["size_px"]
+    gpu = manifest.render["device"] == "gpu"
+    passes = tuple(name for name in PASSES if any(part.endswith(f".{name}") for part in plan.extensions))
+    options = RenderOptions(
+        root, size_px=size_px, quality=quality, gpu=gpu, n_workers=n_workers, passes=passes
+    ).resolved(spec)
+    with RenderPool(render_settings(options, user_shapes_of(spec)), options.n_workers) as pool:
+        pool.check()
+        check_failures(root, render_missing(spec, plan, root, pool, progress))
 
 
 def check_repairable(root: Path, manifest: data.Manifest, problems: list[data.Problem]) -> None:

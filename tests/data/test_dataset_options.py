@@ -188,7 +188,7 @@ def test_url(fake_dataset: Path) -> None:
     remote, local = Multimodal3DIdent("memory://somewhere/m3di"), Multimodal3DIdent(fake_dataset)
     assert torch.equal(remote[:]["image"], local[:]["image"])
     assert pickle.loads(pickle.dumps(remote))[4]["caption"] == local[4]["caption"]
-    with pytest.raises(UsageError, match="fsspec cannot read this URL"):
+    with pytest.raises(UsageError, match="fsspec cannot open this URL"):
         Multimodal3DIdent("nosuchscheme://x/y")
     with pytest.raises(M3diError, match="there is no m3di dataset here"):
         Multimodal3DIdent("memory://nowhere")
