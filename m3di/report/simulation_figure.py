@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from m3di.report.loss_curves import find_elbow
 from m3di.report.simulation import BLOCKS, Row
 
 if TYPE_CHECKING:
@@ -15,21 +15,6 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, told apart by the colour-blind.
 COLORS = {"content": "#0072B2", "content'": "#56B4E9", "style": "#D55E00", "modality": "#009E73"}
 NAMES = {"content": "content", "content'": "content as permuted", "style": "style", "modality": "modality-specific"}
-
-
-def elbow(sizes: Sequence[float], losses: Sequence[float]) -> float | None:
-    """Where a falling, convex curve bends most, by Kneedle (Satopää et al., 2011); None where it does not.
-
-    Args:
-        sizes: Encoding sizes, increasing.
-        losses: Validation loss at each.
-    """
-    from kneed import KneeLocator
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it warns where there is no knee, which None says
-        knee = KneeLocator(list(sizes), list(losses), curve="convex", direction="decreasing").knee
-    return None if knee is None else float(knee)
 
 
 def save_figure(recipe: str, rows: Sequence[Row], path: Path) -> None:
@@ -130,8 +115,8 @@ def _encoding_sizes(figure: Any, rows: Sequence[Row]) -> None:
     _legend(figure, ["content", "style", "modality"])
 
 
-def _mark_elbow(axis: Axes, sizes: Sequence[float], losses: Sequence[float]) -> None:
-    at = elbow(sizes, losses)
+def _mark_elbow(axis: Axes, sizes: Sequence[int], losses: Sequence[float]) -> None:
+    at = find_elbow(sizes, losses)
     if at is not None:
         axis.axvline(at, color="grey", linestyle="--", linewidth=1)
         axis.set_title(f"elbow (Kneedle): {at:g}", fontsize=9)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from m3di.report.simulation import Finished, markdown_table, save_table, summarise
-from m3di.report.simulation_figure import elbow, save_figure
+from m3di.report.simulation_figure import save_figure
 
 CAUSAL = {"setting": "multimodal", "style_change_prob": 0.75, "statistical": False, "causal": True}
 
@@ -103,8 +103,3 @@ def test_figures(tmp_path, recipe):
         pixels = np.asarray(picture.convert("RGB"))
     assert pixels.shape[0] > 400 and (pixels == 255).mean() < 0.98
     assert (tmp_path / f"{recipe}.pdf").read_bytes().startswith(b"%PDF")
-
-
-def test_elbow():
-    assert elbow(range(1, 9), [8, 6, 4, 2, 1.9, 1.8, 1.7, 1.6]) == 4
-    assert elbow([1, 2, 3, 4], [1.0, 1.0, 1.0, 1.0]) is None
