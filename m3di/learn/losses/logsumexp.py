@@ -71,7 +71,7 @@ class _LogSumExp(torch.autograd.Function):
         return rows, sums
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         a, b, rows, sums = ctx.saved_tensors
         # d rows_i / d logit_ij = exp(logit_ij - rows_i). The incoming gradients scale the thin factors, not the block;

@@ -72,7 +72,7 @@ class _MeanInfoNCE(torch.autograd.Function):
         return losses.mean()
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         grad_a, grad_b, grad_positives = ctx.saved_tensors
         (grad,) = grads

@@ -67,7 +67,7 @@ class _BlockedMLP(torch.autograd.Function):
         return encoding.float()
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         n_layers = len(ctx.saved_tensors) // 2
         x, *others = ctx.saved_tensors
