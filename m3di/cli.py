@@ -15,6 +15,7 @@ from m3di import __version__
 from m3di.cli_evaluate import evaluate, report
 from m3di.cli_many import MANY_OPTIONS, finalize
 from m3di.cli_shapes import shapes
+from m3di.cli_simulate import simulate
 from m3di.cli_train import train
 from m3di.errors import M3diError, UsageError
 from m3di.interruption import exit_code_of, sigterm_interrupts
@@ -315,6 +316,7 @@ def _wrote(root: Path, n_samples: dict[str, int]) -> None:
 cli.add_command(evaluate)
 cli.add_command(report)
 cli.add_command(shapes)
+cli.add_command(simulate)
 cli.add_command(finalize)
 cli.add_command(train)
 

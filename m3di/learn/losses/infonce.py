@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from m3di.errors import UsageError
 from m3di.learn.losses.logsumexp import logsumexp_of_products
+from m3di.learn.losses.rows import LINEAR_ABOVE, mean_infonce_of_rows
 from m3di.learn.losses.similarity import (
     Similarity,
     as_factors,
@@ -122,8 +123,7 @@ class SymInfoNCE(nn.Module):
         total = positives.new_zeros(())
         for anchors, negatives in ((z1, fresh1), (z2, fresh2)):
             a, b = self._factors(anchors, negatives, tau)
-            rows, _ = logsumexp_of_products(a, b, block_rows=self.block_rows)  # [K]
-            total = total + F.softplus(rows - positives, threshold=100).mean()
+            total = total + mean_infonce_of_rows(a, b, positives, block_rows=self.block_rows)
         return total / 2
 
     def _of_pair(self, z1: Tensor, z2: Tensor) -> Tensor:
@@ -133,14 +133,14 @@ class SymInfoNCE(nn.Module):
         positives = self._positives(z1, z2, tau)  # [K]
         if self.negatives == "all":
             both = torch.cat([z1, z2])  # [2K, D]
-            rows, _ = logsumexp_of_products(
-                *self._factors(both, both, tau), period=len(z1), block_rows=self.block_rows
-            )  # [2K]; what is left out are an encoding itself and its positive
-            return F.softplus(rows - torch.cat([positives, positives]), threshold=100).mean()
+            a, b = self._factors(both, both, tau)
+            positives = torch.cat([positives, positives])  # [2K]
+            # What the period leaves out are an encoding itself and its positive.
+            return mean_infonce_of_rows(a, b, positives, period=len(z1), block_rows=self.block_rows)
         rows, columns = logsumexp_of_products(
             *self._factors(z1, z2, tau), period=len(z1), columns=True, block_rows=self.block_rows
         )  # [K], [K]
-        there, back = F.softplus(rows - positives, threshold=100), F.softplus(columns - positives, threshold=100)
+        there, back = (F.softplus(sums - positives, threshold=LINEAR_ABOVE) for sums in (rows, columns))
         return (there.mean() + back.mean()) / 2
 
     def _tau(self) -> float | Tensor:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 # Entries of a block. On the CPU a block should stay in the last-level cache; on a GPU it should be few launches.
 BLOCK_ENTRIES = {"cpu": 2**20, "cuda": 2**27}
@@ -31,8 +32,13 @@ def logsumexp_of_products(
         [M] float, and [N] float ([0] without `columns`); differentiable once in `a` and `b`.
     """
     wide = torch.promote_types(a.dtype, torch.float32)
-    rows = block_rows or max(1, BLOCK_ENTRIES.get(a.device.type, 2**24) // max(1, len(b)))
-    return _LogSumExp.apply(a.to(wide), b.to(wide), period, columns, min(rows, len(a)))  # type: ignore[no-untyped-call]
+    rows = min(block_rows or default_block_rows(a.device.type, len(b)), len(a))
+    return _LogSumExp.apply(a.to(wide), b.to(wide), period, columns, rows)  # type: ignore[no-untyped-call]
+
+
+def default_block_rows(device: str, n_columns: int) -> int:
+    """Rows of a block of so many columns on that type of device."""
+    return max(1, BLOCK_ENTRIES.get(device, 2**24) // max(1, n_columns))
 
 
 class _LogSumExp(torch.autograd.Function):
@@ -48,11 +54,12 @@ class _LogSumExp(torch.autograd.Function):
         peaks = torch.full_like(sums, -torch.inf)  # [N], the largest logit of each column so far
         block = a.new_empty(block_rows, n_columns)
         spare = torch.empty_like(block) if columns else None
+        b_columns = b.T.contiguous()  # [E, N]: thin products are fastest along the rows of the block
         with torch.autocast(a.device.type, enabled=False):
             for start in range(0, n_rows, block_rows):
                 part = a[start : start + block_rows]
-                logits = torch.mm(part, b.T, out=block[: len(part)])  # [m, N]
-                _exclude(logits, start, period)
+                logits = torch.mm(part, b_columns, out=block[: len(part)])  # [m, N]
+                exclude(logits, start, period)
                 if spare is not None:
                     _add_to_columns(logits, peaks, sums, spare[: len(part)])
                 peak = logits.amax(dim=1, keepdim=True)  # [m, 1]
@@ -64,31 +71,34 @@ class _LogSumExp(torch.autograd.Function):
         return rows, sums
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         a, b, rows, sums = ctx.saved_tensors
-        # d rows_i / d logit_ij = exp(logit_ij - rows_i). The incoming gradients scale the thin factors, not the block.
-        grad_rows, grad_columns = (grad[:, None] for grad in grads)  # [M, 1], [N, 1]
-        rows_a = grad_rows * a  # [M, E]
-        columns_b = grad_columns * b if ctx.columns else b  # [N, E]
-        grad_a, grad_b = torch.zeros_like(a), torch.zeros_like(b)
+        # d rows_i / d logit_ij = exp(logit_ij - rows_i). The incoming gradients scale the thin factors, not the block;
+        # thin matrices are transposed, so that the products run along the rows of the block.
+        grad_rows, grad_columns = grads  # [M], [N]
+        a_columns, b_columns = a.T.contiguous(), b.T.contiguous()  # [E, M], [E, N]
+        weighted_a, weighted_b = a_columns * grad_rows, b_columns * grad_columns if ctx.columns else b_columns
+        grad_a, grad_b = torch.zeros_like(a_columns), torch.zeros_like(b_columns)
         block = a.new_empty(ctx.block_rows, len(b))
         spare = torch.empty_like(block) if ctx.columns else None
         with torch.autocast(a.device.type, enabled=False):
             for start in range(0, len(a), ctx.block_rows):
                 cut = slice(start, start + ctx.block_rows)
-                logits = torch.mm(a[cut], b.T, out=block[: len(a[cut])])  # [m, N], as in the forward pass to the bit
-                _exclude(logits, start, ctx.period)
+                # As in the forward pass, to the bit: so softmaxes sum to 1 however large the logits are.
+                logits = torch.mm(a[cut], b_columns, out=block[: len(a[cut])])  # [m, N]
+                exclude(logits, start, ctx.period)
                 if spare is not None:
                     softmax = torch.sub(logits, sums, out=spare[: len(logits)]).exp_()  # columns sum to 1
-                    grad_a[cut] += softmax @ columns_b
-                    grad_b += (softmax.T @ a[cut]).mul_(grad_columns)
+                    grad_a[:, cut] += weighted_b @ softmax.T
+                    grad_b += (a_columns[:, cut] @ softmax).mul_(grad_columns)
                 softmax = logits.sub_(rows[cut, None]).exp_()  # rows sum to 1
-                grad_a[cut] += (softmax @ b).mul_(grad_rows[cut])
-                grad_b.addmm_(softmax.T, rows_a[cut])
-        return grad_a, grad_b, None, None, None
+                grad_a[:, cut] += (b_columns @ softmax.T).mul_(grad_rows[cut])
+                grad_b += weighted_a[:, cut] @ softmax
+        return grad_a.T, grad_b.T, None, None, None
 
 
-def _exclude(logits: Tensor, start: int, period: int | None) -> None:
+def exclude(logits: Tensor, start: int, period: int | None) -> None:
     """Set entries (i, j) with i - j a multiple of `period` to -inf; row 0 of `logits` is i = `start`."""
     if period is None:
         return
