@@ -43,7 +43,7 @@ from m3di.render.image import encode_png, linear_to_srgb
 
 # Converged, and independent of what presets do to be fast: whole images, no picture of the ground, no denoiser. Light
 # by light, and adaptive with so small a threshold that only pixels without noise stop before the last sample.
-REFERENCE = Quality(4096, 128, 0.001, light_passes=True, denoise=False)
+REFERENCE = Quality(4096, 64, 0.002, light_passes=True, denoise=False)
 REFERENCE_SEED_STEP = 1_000_003  # its noise is not that of the images it judges
 PUBLISHED = "published procedure"
 Render = Callable[[RenderJob], bytes]
