@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from importlib.resources import files
 from multiprocessing import get_context
@@ -201,8 +202,8 @@ def main() -> None:
     if arguments.reference_only:
         return
     n_threads = max(1, default_n_workers() // arguments.workers)
-    sides: dict[str, Callable[[], Any]] = {PUBLISHED: lambda: published(arguments.size, n_threads)}
-    sides |= {name: lambda each=each: preset(each, arguments.size, n_threads) for name, each in QUALITIES.items()}
+    sides: dict[str, Callable[[], Any]] = {PUBLISHED: partial(published, arguments.size, n_threads)}
+    sides |= {name: partial(preset, each, arguments.size, n_threads) for name, each in QUALITIES.items()}
     results = {}
     for name in arguments.only or sides:
         print(f"{name}: {len(todo)} images", file=sys.stderr, flush=True)

@@ -35,10 +35,9 @@ class Passes:
 
     def with_part(self, part: tuple[slice, slice], other: Passes) -> Passes:
         """These passes with others in some rows and columns."""
-        arrays = [array.copy() for array in (self.mask, self.depth_m, self.normal)]
-        for array, piece in zip(arrays, (other.mask, other.depth_m, other.normal), strict=True):
-            array[part] = piece
-        return Passes(*arrays, center_m=self.center_m)
+        mask, depth_m, normal = self.mask.copy(), self.depth_m.copy(), self.normal.copy()
+        mask[part], depth_m[part], normal[part] = other.mask, other.depth_m, other.normal
+        return Passes(mask, depth_m, normal, self.center_m)
 
 
 def render_passes(scene: Any, path: Path) -> Passes:
