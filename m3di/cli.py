@@ -3,38 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from m3di import __version__
+from m3di.cli_evaluate import evaluate, report
+from m3di.cli_many import MANY_OPTIONS, finalize
 from m3di.cli_shapes import shapes
-from m3di.errors import M3diError
-from m3di.progress import progress_bar
+from m3di.cli_train import train
+from m3di.errors import M3diError, UsageError
+from m3di.interruption import exit_code_of, sigterm_interrupts
+from m3di.progress import progress_bar, run_display
 
 FOLDER = click.Path(path_type=Path, file_okay=True)
-
-
-@contextmanager
-def loss_bar(n_steps: int) -> Iterator[Callable[[int, float], None]]:
-    """A bar with the loss; where the output is no terminal, a line for about every tenth of the steps."""
-    console = Console(stderr=True)
-    columns = (TextColumn("train"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=n_steps)
-
-        def on_step(step: int, loss: float) -> None:
-            bar.update(task, completed=step, description=f"loss {loss:.4f}")
-            if not console.is_terminal and (step % max(1, n_steps // 10) == 0 or step == 1):
-                click.echo(f"step {step}/{n_steps}  loss {loss:.4f}")
-
-        yield on_step
 
 
 def with_options(*options: Callable[..., Any]) -> Callable[..., Any]:
@@ -59,11 +45,40 @@ SPEC_OPTIONS = (
     ),
     click.option("--seed", default=0, show_default=True, help="Seed of all noise streams."),
 )
+
+
+def gpu_numbers(context: click.Context, option: click.Parameter, value: str | None) -> tuple[int, ...]:
+    """`0,2` as numbers."""
+    parts = [part.strip() for part in (value or "").split(",") if part.strip()]
+    if not all(part.isdecimal() for part in parts) or (value is not None and not parts):
+        raise UsageError(
+            "--gpu-devices takes numbers", where="--gpu-devices", got=value, expected="numbers, such as 0 or 0,2"
+        )
+    return tuple(map(int, parts))
+
+
 SCENE_OPTIONS = (
     *SPEC_OPTIONS,
     click.option("--size", "size_px", default=224, show_default=True, help="Side of the images in pixels."),
-    click.option("--workers", "n_workers", type=int, help="Worker processes.  [default: one a core]"),
-    click.option("--gpu", is_flag=True, help="Render on the GPU."),
+    click.option("--workers", "n_workers", type=int, help="Worker processes.  [default: one a core, or one a GPU]"),
+    click.option("--gpu", is_flag=True, help="Render on every GPU of the best back end that Cycles finds."),
+    click.option("--gpu-devices", metavar="NUMBERS", callback=gpu_numbers, help="Only on these GPUs, such as 0,2."),
+    click.option(
+        "--worker-memory",
+        "worker_memory_gb",
+        type=float,
+        default=4.0,
+        show_default=True,
+        help="Replace a worker that holds more memory, in GB.",
+    ),
+    click.option(
+        "--image-timeout",
+        "image_timeout_s",
+        type=float,
+        default=600.0,
+        show_default=True,
+        help="An image that takes longer has failed, in seconds.",
+    ),
 )
 
 
@@ -83,22 +98,31 @@ def cli() -> None:
 @click.option("--n", "n_train", type=int, help="Training samples.  [default: what the spec says]")
 @click.option("--n-val", type=int, help="Validation samples.  [default: 8 % of --n]")
 @click.option("--n-test", type=int, help="Test samples.  [default: 8 % of --n]")
-@click.option("--out", type=FOLDER, help="Folder of the dataset.  [default: data/NAME]")
+@click.option("--out", help="Folder or URL (s3://...) of the dataset.  [default: data/NAME]")
 @with_options(*SCENE_OPTIONS)
 @quality_option("standard")
 @click.option("--shard-size", default=1000, show_default=True, help="Samples of a shard.")
 @click.option("--passes", default="", help="Further files beside each image: some of mask,depth,normal.")
-def render(out: Path | None, spec: str, passes: str, **options: Any) -> None:
+@with_options(*MANY_OPTIONS)
+@click.option("--dry-run", "is_dry", is_flag=True, help="Render a few images, write nothing, say what it will take.")
+def render(out: str | None, spec: str, passes: str, is_dry: bool, **options: Any) -> None:
     """Render a dataset; run it again to continue an interrupted run."""
-    from m3di.generate import RenderOptions
-    from m3di.generate import render as render_dataset
+    from m3di.generate import Machines, RenderOptions, dry_run, render_anywhere
 
-    root = out or Path("data") / Path(spec).stem
+    root = out or str(Path("data") / Path(spec).stem)
     names = tuple(dict.fromkeys(name.strip() for name in passes.split(",") if name.strip()))
-    with progress_bar("render") as progress:
-        manifest = render_dataset(RenderOptions(out=root, spec=spec, passes=names, **options), progress)
+    machines = Machines(**{name: options.pop(name) for name in ("shards", "ray", "staging")})
+    wanted = RenderOptions(out=Path(root), spec=spec, passes=names, **options)
+    if is_dry:
+        click.echo(dry_run(wanted))
+        return
+    with run_display("render") as (count, watch):
+        manifest = render_anywhere(root, wanted, machines, count, watch)
+    if manifest is None:
+        click.echo(f"part {machines.shards} of {root} is done; when all parts are:  m3di finalize {root}")
+        return
     counts = ", ".join(f"{name} {n}" for name, n in manifest.n_samples.items())
-    click.echo(f"{root}: {counts} samples\nload it:  m3di.Multimodal3DIdent({str(root)!r})")
+    click.echo(f"{root}: {counts} samples\nload it:  m3di.Multimodal3DIdent({root!r})")
 
 
 @cli.command()
@@ -220,29 +244,6 @@ def verify(root: Path, quick: bool, repair: bool, n_workers: int | None) -> None
     click.echo(f"{root}: all {n_files} files {checked}")
 
 
-@cli.command()
-@click.option("--data", "root", type=FOLDER, default=Path("data/m3di"), show_default=True, help="Folder of a dataset.")
-@click.option("--run", type=FOLDER, help="Folder of the run.  [default: the next free runs/NAME-NUMBER]")
-@click.option("--steps", "n_steps", default=1000, show_default=True, help="Optimiser steps.")
-@click.option("--batch-size", default=64, show_default=True, help="Pairs a step.")
-@click.option("--lr", default=1e-4, show_default=True, help="Learning rate of Adam.")
-@click.option("--temperature", default=1.0, show_default=True, help="Temperature of the loss.")
-@click.option("--similarity", default="cosine", show_default=True, help="cosine or neg_squared_euclidean.")
-@click.option("--encoding-size", default=4, show_default=True, help="Numbers that an image or a text becomes.")
-@click.option("--seed", default=0, show_default=True, help="Seed of the weights and of the order of samples.")
-@click.option("--workers", "n_workers", default=0, show_default=True, help="Processes that load samples.")
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto.")
-def train(root: Path, run: Path | None, **options: Any) -> None:
-    """Train an image and a text encoder with the symmetric InfoNCE loss."""
-    from m3di.learn import TrainConfig, next_run
-    from m3di.learn import train as train_encoders
-
-    config = TrainConfig(**options)
-    with loss_bar(config.n_steps) as on_step:
-        result = train_encoders(root, run or next_run(Path("runs"), root.name), config, on_step)
-    click.echo(f"{result.run}: {result.n_steps} steps in {result.seconds:.0f} s, last loss {result.final_loss:.4f}")
-
-
 ROOT = click.argument("root", type=FOLDER)
 OUT = click.option("--out", type=FOLDER, required=True, help="A new or empty folder.")
 
@@ -311,19 +312,24 @@ def _wrote(root: Path, n_samples: dict[str, int]) -> None:
     click.echo(f"{root}: {', '.join(f'{name} {n}' for name, n in n_samples.items())} samples")
 
 
+cli.add_command(evaluate)
+cli.add_command(report)
 cli.add_command(shapes)
+cli.add_command(finalize)
+cli.add_command(train)
 
 
 def main() -> None:
     """Entry point: errors of ours are one message and an exit code."""
     try:
-        cli(standalone_mode=False)
+        with sigterm_interrupts():
+            cli(standalone_mode=False)
     except M3diError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except click.Abort:
-        click.echo("Interrupted. Run the same command again to continue.", err=True)
-        sys.exit(130)
+    except click.Abort as abort:
+        click.echo("Interrupted. Run the same command again to continue; what is finished is kept.", err=True)
+        sys.exit(exit_code_of(abort))

@@ -1,13 +1,23 @@
-"""The progress bar of commands that render."""
+"""What commands that render show meanwhile: a bar and the workers on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Table
 from rich.text import Text
+
+from m3di.render import PoolEvent, Watch
+
+PLAIN_INTERVAL_S = 30.0
+MAX_WORKERS_SHOWN = 16
+Count = Callable[[int, int], None]
 
 
 class RateColumn(ProgressColumn):
@@ -19,11 +29,186 @@ class RateColumn(ProgressColumn):
         return Text(f"{speed:.2f} images/s" if speed else "")
 
 
+def bar_columns(label: str) -> tuple[ProgressColumn, ...]:
+    """A bar with images done, images/s and time left."""
+    return (TextColumn(label), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())
+
+
 @contextmanager
-def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(label: str) -> Iterator[Count]:
     """A bar with images done, images/s and time left; nothing at all where the output is no terminal."""
     console = Console(stderr=True)
-    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    with Progress(*bar_columns(label), console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(label, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def run_display(label: str) -> Iterator[tuple[Count, Watch]]:
+    """What a long run shows: progress, what each worker does, and what went wrong.
+
+    Yields two functions for `m3di.generate.render`: one for the counts, one for the events of the workers.
+    """
+    console = Console(stderr=True)
+    if console.is_terminal:
+        shown = TerminalDisplay(label, console)
+        with Live(shown, console=console, refresh_per_second=4):
+            yield shown.count, shown.watch
+    else:
+        lines = PlainDisplay(label, lambda line: console.print(line, highlight=False, soft_wrap=True))
+        yield lines.count, lines.watch
+
+
+@dataclass
+class WorkerState:
+    """What is known of a worker."""
+
+    image: str = ""
+    began: float = 0.0
+    n_images: int = 0
+    memory_bytes: int = 0
+    n_restarts: int = 0
+    last_trouble: str = ""
+
+
+@dataclass
+class RunState:
+    """What is known of a run: counts, and the state of each worker.
+
+    Attributes:
+        clock: Gives the time in seconds.
+    """
+
+    clock: Callable[[], float] = time.monotonic
+    n_done: int = 0
+    n_total: int = 0
+    n_before: int | None = None
+    n_tries_failed: int = 0
+    n_failed: int = 0
+    began: float = 0.0
+    workers: dict[int, WorkerState] = field(default_factory=dict)
+
+    def count(self, done: int, total: int) -> None:
+        """Take note of the samples done, and of those in all."""
+        if self.n_before is None:
+            self.n_before, self.began = done, self.clock()
+        self.n_done, self.n_total = done, total
+
+    def watch(self, event: PoolEvent) -> None:
+        """Take note of what happened in a worker."""
+        worker = self.workers.setdefault(event.worker, WorkerState())
+        if event.kind == "begin":
+            worker.image, worker.began = event.image, self.clock()
+            return
+        if event.kind == "image":
+            worker.n_images += 1
+            worker.memory_bytes = event.memory_bytes
+        elif event.kind == "restart":
+            worker.n_restarts += 1
+            worker.memory_bytes = 0
+        else:
+            self.n_tries_failed += 1
+            self.n_failed += event.kind == "failed"
+            worker.last_trouble = event.why.partition("\n")[0]
+        worker.image = ""
+
+    @property
+    def rate(self) -> float:
+        """Samples a second in this run."""
+        seconds = self.clock() - self.began
+        return (self.n_done - (self.n_before or 0)) / seconds if seconds > 0 else 0.0
+
+
+class TerminalDisplay:
+    """A bar, and a row for each worker."""
+
+    def __init__(self, label: str, console: Console) -> None:
+        self.state = RunState()
+        self._console = console
+        self._bar = Progress(*bar_columns(label))
+        self._task: int | None = None
+
+    def count(self, done: int, total: int) -> None:
+        """Move the bar."""
+        self.state.count(done, total)
+        if self._task is None:  # what earlier runs have done is no speed of this one
+            self._task = self._bar.add_task("", total=total, completed=done)
+        self._bar.update(self._task, completed=done, total=total)  # type: ignore[arg-type]
+
+    def watch(self, event: PoolEvent) -> None:
+        """Update the worker's row; trouble stays on the screen."""
+        self.state.watch(event)
+        if event.kind in ("retry", "failed"):
+            self._console.print(trouble(event), highlight=False, markup=False)
+
+    def __rich__(self) -> RenderableType:
+        """The bar and the table."""
+        table = Table("worker", "renders", "for", "images", "memory", "restarts", "last trouble", box=None)
+        for number, worker in sorted(self.state.workers.items())[:MAX_WORKERS_SHOWN]:
+            seconds = f"{self.state.clock() - worker.began:.0f} s" if worker.image else ""
+            memory = f"{worker.memory_bytes / 1e6:,.0f} MB" if worker.memory_bytes else ""
+            restarts = f"{worker.n_restarts}"
+            row = (f"{number}", worker.image or "starts", seconds, f"{worker.n_images}", memory, restarts)
+            table.add_row(*row, Text(worker.last_trouble))
+        hidden = len(self.state.workers) - MAX_WORKERS_SHOWN
+        more = [Text(f"and {hidden} more workers")] if hidden > 0 else []
+        failed = [Text(f"{self.state.n_failed} images failed", style="red")] if self.state.n_failed else []
+        return Group(self._bar, table, *more, *failed)
+
+
+class PlainDisplay:
+    """A line now and then, and one for each trouble.
+
+    Args:
+        label: What runs.
+        write: Shows a line.
+        clock: Gives the time in seconds.
+        interval_s: Least time between two lines about progress; the first and the last one are always shown.
+    """
+
+    def __init__(
+        self,
+        label: str,
+        write: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+        interval_s: float = PLAIN_INTERVAL_S,
+    ) -> None:
+        self.state = RunState(clock)
+        self._label, self._write, self._interval_s = label, write, interval_s
+        self._shown: float | None = None
+
+    def count(self, done: int, total: int) -> None:
+        """Show a line where it is time for one."""
+        self.state.count(done, total)
+        now = self.state.clock()
+        if self._shown is None or done == total or now - self._shown >= self._interval_s:
+            self._shown = now
+            self._write(f"{self._label}: {self._line()}")
+
+    def watch(self, event: PoolEvent) -> None:
+        """Show trouble at once."""
+        self.state.watch(event)
+        if event.kind in ("retry", "failed"):
+            self._write(f"{self._label}: {trouble(event)}")
+
+    def _line(self) -> str:
+        state = self.state
+        parts = [f"{state.n_done:,}/{state.n_total:,} samples"]
+        if state.rate:
+            parts += [f"{state.rate:.2f} a second", f"{duration((state.n_total - state.n_done) / state.rate)} left"]
+        restarts = sum(worker.n_restarts for worker in state.workers.values())
+        numbers = {"restarts": restarts, "failed tries": state.n_tries_failed, "failed images": state.n_failed}
+        parts += [f"{n} {what}" for what, n in numbers.items() if n]
+        return ", ".join(parts)
+
+
+def trouble(event: PoolEvent) -> str:
+    """A try that failed, in one line."""
+    outlook = "is tried again" if event.kind == "retry" else "has failed for the last time"
+    return f"{event.image} {outlook}: worker {event.worker}: {event.why.replace(chr(10), '; ')}"
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it: hours and minutes, or minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min {rest:02d} s"

@@ -11,7 +11,7 @@ import pytest
 
 from m3di import data, generate
 from m3di.latents import Spec, load_spec
-from m3di.render import RenderedImage, RenderJob
+from m3di.render import Outcome, RenderedImage, RenderJob
 from m3di.render.annotation import annotate
 from m3di.render.image import encode_png
 
@@ -25,12 +25,13 @@ class FakePool:
         self.size_px = size_px
         self.n_rendered = 0
 
-    def render(self, jobs: Iterable[RenderJob]) -> Iterator[RenderedImage]:
+    def outcomes(self, jobs: Iterable[RenderJob]) -> Iterator[Outcome]:
         for job in jobs:
             seed = int.from_bytes(hashlib.sha256(repr(job).encode()).digest()[:4], "little")
             pixels = np.random.default_rng(seed).integers(0, 256, (self.size_px, self.size_px, 3), dtype=np.uint8)
             self.n_rendered += 1
-            yield RenderedImage(encode_png(pixels), annotate(pixels, pixels[..., 0] > 200, (1.5, seed / 7)), {})
+            annotation = annotate(pixels, pixels[..., 0] > 200, (1.5, seed / 7))
+            yield Outcome(job, RenderedImage(encode_png(pixels), annotation, {}))
 
 
 def fake_options(out: Path, **options: object) -> generate.RenderOptions:
@@ -45,7 +46,7 @@ def write_fake_dataset(out: Path, **options: object) -> Path:
     spec = wanted.load_spec()
     plan = generate.make_plan(spec, wanted.resolved(spec))
     data.prepare_folder(out, plan)
-    generate.render_missing(spec, plan, out, FakePool(wanted.size_px), lambda done, total: None)  # type: ignore[arg-type]
+    generate.render_missing(spec, plan, out, FakePool(wanted.size_px))
     generate.finish(out, spec, plan)
     return out
 
@@ -77,3 +78,32 @@ def rendered_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
         generate.RenderOptions(out=out, n_train=9, n_val=1, n_test=1, size_px=48, quality="draft", shard_size=4)
     )
     return out
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """Endpoint of an S3 server on this machine that asks for no credentials."""
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """URL of a new, empty bucket; the environment leads s3fs to it."""
+    s3fs = pytest.importorskip("s3fs")
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL_S3": s3_server,
+    }.items():
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    files = s3fs.S3FileSystem()
+    files.mkdir("m3di-test")
+    yield "s3://m3di-test"
+    files.rm("m3di-test", recursive=True)
+    s3fs.S3FileSystem.clear_instance_cache()

@@ -206,7 +206,7 @@ def test_render_preview_verify_train(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "train 8, val 2, test 2" in done.stdout
-    assert done.stderr == ""  # no terminal, no progress bar
+    assert re.fullmatch(r"(render: [\d,]+/12 samples.*\n)+", done.stderr)  # no terminal, no progress bar
     assert installed_m3di("verify", "data/m3di", cwd=tmp_path).returncode == 0
 
     done = installed_m3di("preview", "--n", 2, "--seed", 5, "--size", 48, cwd=tmp_path)
@@ -222,10 +222,12 @@ def test_render_preview_verify_train(tmp_path: Path) -> None:
     with (run / "metrics.csv").open() as stream:
         assert [row["step"] for row in csv.DictReader(stream)] == ["1", "2", "3"]
     assert (run / "config.json").exists()
-    assert {path.name for path in (run / "checkpoint").iterdir()} == {
+    assert {path.name for path in (run / "checkpoint" / "step-000000003").iterdir()} == {
         "image_encoder.safetensors",
         "text_encoder.safetensors",
+        "training.safetensors",
     }
+    assert list((run / "tensorboard").iterdir())
     assert installed_m3di("train", "--steps", 1, "--batch-size", 4, cwd=tmp_path).returncode == 0
     assert (tmp_path / "runs" / "m3di-002").is_dir()
 

@@ -25,11 +25,11 @@ THIRD_PARTY = {
     "latents": {"numpy", "scipy", "pydantic", "yaml", "jinja2", "matplotlib"},
     "render": {
         *("numpy", "scipy", "PIL", "bpy", "mathutils", "OpenEXR", "pebble", "skimage"),
-        *("platformdirs", "pooch", "requests", "trimesh"),
+        *("platformdirs", "pooch", "psutil", "requests", "trimesh"),
     },
     "data": {"numpy", "PIL", "imagecodecs", "fsspec", "pyarrow", "pydantic", "yaml", "torch"},
-    "learn": {"numpy", "torch", "safetensors"},
-    "report": {"numpy", "PIL", "matplotlib"},
+    "learn": {"numpy", "pyarrow", "scipy", "sklearn", "torch", "safetensors", "timm", "ray"},
+    "report": {"numpy", "PIL", "kneed", "matplotlib", "pyarrow"},
 }
 
 

@@ -6,18 +6,24 @@ from typing import TYPE_CHECKING, Any
 
 from m3di.data.assemble import nested_json
 from m3di.data.card import dataset_card
+from m3di.data.disk import disk_errors
 from m3di.data.export import LAYOUTS, export
-from m3di.data.folder import check_folder, prepare_folder
+from m3di.data.folder import LOG, check_claim, check_folder, claim, make_folder, prepare_folder, remove_leftovers
 from m3di.data.importing import import_published
 from m3di.data.info import info
+from m3di.data.journal import ImageJournal, JournalEntry, finished_images
+from m3di.data.lock import LOCK, locked, sole_run
 from m3di.data.manifest import (
     MANIFEST,
+    PLAN,
     FileEntry,
     Manifest,
     Plan,
     SplitEntry,
     TextEntry,
     is_complete,
+    parse_manifest,
+    parse_plan,
     plan_of,
     read_manifest,
     read_plan,
@@ -25,59 +31,92 @@ from m3di.data.manifest import (
     write_plan,
 )
 from m3di.data.merge import merge, subset
+from m3di.data.receipts import Receipt, read_receipt, receipt_name
+from m3di.data.salvage import sound_images
 from m3di.data.seal import file_entry, seal
-from m3di.data.shards import ShardWriter, read_shard, sample_key, sha256_of, shard_name, write_atomically
-from m3di.data.table import read_annotations, read_table, write_samples, write_table
+from m3di.data.shards import PARTIAL, ShardWriter, read_shard, sample_key, sha256_of, shard_name, write_atomically
+from m3di.data.storage import Folder, LocalFolder, is_url, open_folder
+from m3di.data.table import TableWriter, read_annotations, read_table, shard_rows, write_samples
 from m3di.data.tokens import Tokenizer, build_tokenizer
+from m3di.data.upload import fetch, upload
 from m3di.data.verify import Problem, find_problems, verify
 
 if TYPE_CHECKING:
     from m3di.data.batches import Batches, Normaliser
     from m3di.data.dataset import Multimodal3DIdent
+    from m3di.data.loader import BatchLoader
 
 __all__ = [
     "LAYOUTS",
+    "LOCK",
+    "LOG",
     "MANIFEST",
+    "PARTIAL",
+    "PLAN",
+    "BatchLoader",
     "Batches",
     "FileEntry",
+    "Folder",
+    "ImageJournal",
+    "JournalEntry",
+    "LocalFolder",
     "Manifest",
     "Multimodal3DIdent",
     "Normaliser",
     "Plan",
     "Problem",
+    "Receipt",
     "ShardWriter",
     "SplitEntry",
+    "TableWriter",
     "TextEntry",
     "Tokenizer",
     "build_tokenizer",
+    "check_claim",
     "check_folder",
+    "claim",
     "dataset_card",
+    "disk_errors",
     "export",
+    "fetch",
     "file_entry",
     "find_problems",
+    "finished_images",
     "import_published",
     "info",
     "is_complete",
+    "is_url",
+    "locked",
+    "make_folder",
     "merge",
     "nested_json",
+    "open_folder",
+    "parse_manifest",
+    "parse_plan",
     "plan_of",
     "prepare_folder",
     "read_annotations",
     "read_manifest",
     "read_plan",
+    "read_receipt",
     "read_shard",
     "read_table",
+    "receipt_name",
+    "remove_leftovers",
     "sample_key",
     "seal",
     "sha256_of",
     "shard_name",
+    "shard_rows",
+    "sole_run",
+    "sound_images",
     "subset",
+    "upload",
     "verify",
     "write_atomically",
     "write_manifest",
     "write_plan",
     "write_samples",
-    "write_table",
 ]
 
 
@@ -87,6 +126,10 @@ def __getattr__(name: str) -> Any:
         from m3di.data.dataset import Multimodal3DIdent
 
         return Multimodal3DIdent
+    if name == "BatchLoader":
+        from m3di.data.loader import BatchLoader
+
+        return BatchLoader
     if name in ("Batches", "Normaliser"):
         from m3di.data import batches
 

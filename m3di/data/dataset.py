@@ -127,9 +127,25 @@ class Multimodal3DIdent(Dataset[Any]):
         return len(self.tokenizer.vocabulary)
 
     @property
+    def modalities(self) -> dict[str, str]:
+        """`image` or `text`, of each view that is delivered."""
+        return {name: self.spec.observed[name].view.modality for name in self.views}
+
+    @property
+    def vocabularies(self) -> dict[str, tuple[str, ...]]:
+        """All tokens of each text view; the index is the id."""
+        return {name: tokenizer.vocabulary for name, tokenizer in self._tokenizers.items()}
+
+    @property
     def pad_index(self) -> int:
         """Token id of the padding."""
         return 0
+
+    @property
+    def factor_values(self) -> dict[str, dict[str, NDArray[Any]]]:
+        """Of each view, the raw values [n] of each factor (but seeds), one a sample; no image is read."""
+        rows = slice(None) if self._rows is None else self._rows
+        return {view: {name: values[rows] for name, values in each.items()} for view, each in self._factors.items()}
 
     @property
     def n_skipped(self) -> int:

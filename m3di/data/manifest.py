@@ -15,6 +15,7 @@ from m3di.errors import M3diError
 from m3di.latents import Spec, spec_from_dict
 
 MANIFEST = "dataset.json"
+PLAN = f"plan.json{PARTIAL}"  # what an unfinished dataset is going to be
 
 
 class Strict(BaseModel):
@@ -191,12 +192,12 @@ def plan_of(manifest: Manifest) -> Plan:
 
 def plan_path(root: Path) -> Path:
     """Where an unfinished run keeps its plan."""
-    return root / f"plan.json{PARTIAL}"
+    return root / PLAN
 
 
 def write_plan(root: Path, plan: Plan) -> None:
     """Record what an unfinished folder is going to be."""
-    plan_path(root).write_bytes(to_json(plan))
+    write_atomically(plan_path(root), to_json(plan))
 
 
 def read_plan(root: Path) -> Plan | None:

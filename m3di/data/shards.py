@@ -57,7 +57,7 @@ class ShardWriter:
     """Writes the samples of one shard in order; `finish` gives it its final name.
 
     Args:
-        path: Final path of the shard. A partial file that an interrupted run left beside it is continued.
+        path: Final path of the shard. A partial file that an interrupted run left beside it is overwritten.
         extensions: Extensions of the files of each sample, in their order.
     """
 
@@ -65,10 +65,7 @@ class ShardWriter:
         self.path = path
         self.extensions = extensions
         self.partial = path.with_name(path.name + PARTIAL)
-        self._stream: IO[bytes] = self.partial.open("r+b" if self.partial.exists() else "w+b")
-        self.n_samples, end = _complete(self._stream, extensions)
-        self._stream.truncate(end)
-        self._stream.seek(end)
+        self._stream: IO[bytes] = self.partial.open("wb")
         self._tar = tarfile.TarFile(fileobj=self._stream, mode="w", format=tarfile.USTAR_FORMAT)
 
     def add(self, key: str, contents: Mapping[str, bytes]) -> None:
@@ -77,8 +74,6 @@ class ShardWriter:
             info = tarfile.TarInfo(f"{key}.{extension}")  # time, owner and mode are fixed by TarInfo's defaults
             info.size = len(contents[extension])
             self._tar.addfile(info, io.BytesIO(contents[extension]))
-        self._stream.flush()
-        self.n_samples += 1
 
     def finish(self) -> None:
         """Close the archive, flush it to the disk and rename it."""
@@ -89,19 +84,24 @@ class ShardWriter:
         publish(self.partial, self.path)
 
     def close(self) -> None:
-        """Close the file; one that is not finished stays as it is, for the next run to continue."""
+        """Close the file; one that is not finished keeps its temporary name."""
         self._stream.close()
 
 
 def publish(partial: Path, path: Path) -> None:
     """Give a finished file its final name, durably."""
     partial.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush the names of the files in a folder to the disk."""
     if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
+        descriptor = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(folder)
+            os.fsync(descriptor)
         finally:
-            os.close(folder)
+            os.close(descriptor)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -112,28 +112,6 @@ def write_atomically(path: Path, content: bytes) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     publish(partial, path)
-
-
-def _complete(stream: IO[bytes], extensions: tuple[str, ...]) -> tuple[int, int]:
-    """How many whole samples an unfinished archive holds, and where the last of them ends."""
-    size = stream.seek(0, os.SEEK_END)
-    stream.seek(0)
-    n_samples, end, offset, names = 0, 0, 0, []
-    while header := stream.read(BLOCK):
-        try:
-            info = tarfile.TarInfo.frombuf(header, tarfile.ENCODING, "surrogateescape")
-        except tarfile.HeaderError:
-            break
-        offset += BLOCK + -(-info.size // BLOCK) * BLOCK
-        if offset > size:
-            break
-        names.append(info.name.split(".", 1)[1])
-        stream.seek(offset)
-        if len(names) == len(extensions):
-            if tuple(names) != extensions:
-                break
-            n_samples, end, names = n_samples + 1, offset, []
-    return n_samples, end
 
 
 def read_shard(path: Path) -> Iterator[ShardSample]:

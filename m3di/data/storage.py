@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import os
+import shutil
+import uuid
+import weakref
 from collections import OrderedDict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from m3di.errors import M3diError, UsageError
+from m3di.data.shards import PARTIAL
+from m3di.data.storage_errors import no_fsspec, reporting, unknown_url
 
 MAX_OPEN = 32
+BLOCK = 8 << 20
+CANNOT_READ = "the folder of the dataset cannot be read"
+CANNOT_WRITE = "the folder of the dataset cannot be written"
+# Object stores show an object once all of it is there. What is written elsewhere can be seen growing.
+OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oci", "oss", "memory"}
+
+
+class OpenFile:
+    """A file that is open for as long as somebody holds this object."""
+
+    def __init__(self, path: Path) -> None:
+        self.descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        weakref.finalize(self, os.close, self.descriptor)
 
 
 class LocalFolder:
-    """Files of a folder. Byte ranges are read by position, so forks may share what is open; pickles open anew."""
+    """Files of a folder. Ranges are read by position: threads and forks may share what is open; pickles open anew."""
+
+    shows_growing_files = True
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._open: OrderedDict[str, int] = OrderedDict()
+        self._open: OrderedDict[str, OpenFile] = OrderedDict()
 
     def __str__(self) -> str:
         return str(self.root)
@@ -30,51 +52,100 @@ class LocalFolder:
         """Whether there is such a file."""
         return (self.root / name).is_file()
 
+    def size(self, name: str) -> int:
+        """Number of bytes of a file."""
+        return (self.root / name).stat().st_size
+
+    def sizes(self) -> dict[str, int]:
+        """Name and bytes of every file directly in the folder; empty where there is none."""
+        with reporting(CANNOT_READ, str(self)):
+            if not self.root.is_dir():
+                return {}
+            with os.scandir(self.root) as entries:
+                return {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}
+
     def read(self, name: str) -> bytes:
         """A whole file."""
         return (self.root / name).read_bytes()
 
     def read_range(self, name: str, offset: int, size: int) -> bytes:
         """Bytes `offset` to `offset + size - 1` of a file, or fewer where it ends before."""
-        if name not in self._open:
-            self._open[name] = os.open(self.root / name, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-            if len(self._open) > MAX_OPEN:
-                os.close(self._open.popitem(last=False)[1])
-        self._open.move_to_end(name)
-        return os.pread(self._open[name], size, offset)
+        # Out and in again: the last one used is at the end, and no thread sees a file that another one closes.
+        file = self._open.pop(name, None) or OpenFile(self.root / name)
+        self._open[name] = file
+        if len(self._open) > MAX_OPEN:
+            self._open.popitem(last=False)
+        return os.pread(file.descriptor, size, offset)
+
+    def create(self, name: str, content: bytes) -> None:
+        """Write a small file unless there is one of this name: of several writers the first wins."""
+        with reporting(CANNOT_WRITE, str(self)):
+            self.root.mkdir(parents=True, exist_ok=True)
+            partial = self.root / unique(name)
+            try:
+                _write_durably(partial, content)
+                os.link(partial, self.root / name)
+            except FileExistsError:
+                pass
+            finally:
+                partial.unlink(missing_ok=True)
+
+    def put(self, path: Path, name: str) -> None:
+        """Copy a file of this machine to here; on the same file system it is a second name of the same bytes."""
+        target = self.root / name
+        self._forget(name)
+        with reporting(CANNOT_WRITE, str(self)):
+            try:
+                os.link(path, target)
+            except OSError as error:
+                if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP):
+                    raise
+                with path.open("rb") as source, target.open("wb") as stream:
+                    shutil.copyfileobj(source, stream, BLOCK)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+
+    def rename(self, name: str, final: str) -> None:
+        """Give a file another name; a file that has it already is replaced."""
+        self._forget(name, final)
+        with reporting(CANNOT_WRITE, str(self)):
+            (self.root / name).replace(self.root / final)
+            (self.root / name).unlink(missing_ok=True)  # two names of the same bytes: then nothing was replaced
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove files; those that are not there are passed over."""
+        with reporting(CANNOT_WRITE, str(self)):
+            for name in names:
+                self._forget(name)
+                (self.root / name).unlink(missing_ok=True)
+
+    def _forget(self, *names: str) -> None:
+        """Close files that are about to change: what is open shows what they were."""
+        for name in names:
+            self._open.pop(name, None)
 
     def close(self) -> None:
         """Close what is open; the next read opens it again."""
-        while self._open:
-            os.close(self._open.popitem()[1])
-
-    def __del__(self) -> None:
-        self.close()
+        self._open.clear()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return LocalFolder, (self.root,)
 
 
 class RemoteFolder:
-    """Files below a URL, read through fsspec."""
+    """Files below a URL, through fsspec. All methods raise an `M3diError` where the storage fails."""
 
     def __init__(self, url: str) -> None:
         try:
             import fsspec
         except ModuleNotFoundError as error:
-            raise M3diError(
-                "reading from a URL needs fsspec, which is not installed", where=url, next_step="pip install fsspec"
-            ) from error
+            raise no_fsspec(url) from error
         self.url = url.rstrip("/")
         try:
             self._files, self._base = fsspec.core.url_to_fs(self.url)
         except (ValueError, ImportError) as error:
-            raise UsageError(
-                "fsspec cannot read this URL",
-                where=url,
-                got=error,
-                next_step="install the package that fsspec names, or copy the dataset to this machine",
-            ) from error
+            raise unknown_url(url, error) from error
+        self.shows_growing_files = self.url.partition("://")[0] not in OBJECT_STORES
 
     def __str__(self) -> str:
         return self.url
@@ -83,17 +154,76 @@ class RemoteFolder:
         """Where a file lies."""
         return f"{self.url}/{name}"
 
+    def _at(self, name: str) -> str:
+        return f"{self._base}/{name}"
+
     def exists(self, name: str) -> bool:
         """Whether there is such a file."""
-        return bool(self._files.isfile(f"{self._base}/{name}"))
+        with reporting(CANNOT_READ, self.path(name)):
+            try:
+                return bool(self._files.info(self._at(name))["type"] == "file")
+            except FileNotFoundError:
+                return False
+
+    def size(self, name: str) -> int:
+        """Number of bytes of a file, as it is now."""
+        with reporting(CANNOT_READ, self.path(name)):
+            self._files.invalidate_cache()
+            return int(self._files.info(self._at(name))["size"])
+
+    def sizes(self) -> dict[str, int]:
+        """Name and bytes of every file directly in the folder, as it is now; empty where there is none."""
+        with reporting(CANNOT_READ, self.url):
+            self._files.invalidate_cache()  # other machines write there
+            try:
+                found = self._files.ls(self._base, detail=True)
+            except FileNotFoundError:
+                return {}
+        files = [each for each in found if each["type"] == "file" and each["name"].rstrip("/") != self._base]
+        return {each["name"].rpartition("/")[2]: int(each["size"]) for each in files}
 
     def read(self, name: str) -> bytes:
         """A whole file."""
-        return bytes(self._files.cat_file(f"{self._base}/{name}"))
+        with reporting(CANNOT_READ, self.path(name)):
+            return bytes(self._files.cat_file(self._at(name)))
 
     def read_range(self, name: str, offset: int, size: int) -> bytes:
         """Bytes `offset` to `offset + size - 1` of a file, or fewer where it ends before."""
-        return bytes(self._files.cat_file(f"{self._base}/{name}", start=offset, end=offset + size))
+        with reporting(CANNOT_READ, self.path(name)):
+            return bytes(self._files.cat_file(self._at(name), start=offset, end=offset + size))
+
+    def create(self, name: str, content: bytes) -> None:
+        """Write a small file unless there is one of this name: of several writers the first wins.
+
+        Storages without conditional writes look before they write: there, two writers at the same moment both write.
+        """
+        with reporting(CANNOT_WRITE, self.path(name)):
+            if self.exists(name):
+                return
+            if self.shows_growing_files:
+                self._files.makedirs(self._base, exist_ok=True)
+            try:
+                self._files.pipe_file(self._at(name), content, mode="create")
+            except FileExistsError:
+                return
+
+    def put(self, path: Path, name: str) -> None:
+        """Copy a file of this machine to here."""
+        with reporting(CANNOT_WRITE, self.path(name)):
+            self._files.put_file(str(path), self._at(name))
+
+    def rename(self, name: str, final: str) -> None:
+        """Give a file another name; a file that has it already is replaced."""
+        with reporting(CANNOT_WRITE, self.path(final)):
+            self._files.mv(self._at(name), self._at(final))
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove files; those that are not there are passed over."""
+        with reporting(CANNOT_WRITE, self.url):
+            there = self.sizes()
+            for name in names:
+                if name in there:
+                    self._files.rm_file(self._at(name))
 
     def close(self) -> None:
         """Nothing stays open."""
@@ -105,12 +235,38 @@ class RemoteFolder:
 Folder = LocalFolder | RemoteFolder
 
 
+def is_url(root: str | os.PathLike[str]) -> bool:
+    """Whether a place is no folder of this machine."""
+    text = os.fspath(root)
+    return "://" in text and not text.startswith(("file://", "local://"))
+
+
 def open_folder(root: str | os.PathLike[str]) -> Folder:
-    """The folder at a path or URL.
+    """The folder at a path or URL; `file:///PATH` is the folder PATH.
 
     Raises:
         M3diError: It is a URL and fsspec is not installed.
-        UsageError: fsspec does not know this kind of URL.
+        UsageError: fsspec does not know this kind of URL, or lacks the package for it.
     """
     text = os.fspath(root)
-    return RemoteFolder(text) if "://" in text else LocalFolder(Path(text))
+    return RemoteFolder(text) if is_url(text) else LocalFolder(Path(text.partition("://")[2] or text))
+
+
+def unique(name: str) -> str:
+    """A name under which an unfinished file can be written by one of several writers."""
+    return f"{name}.{uuid.uuid4().hex[:12]}{PARTIAL}"
+
+
+def digest(folder: Folder, name: str) -> tuple[int, str]:
+    """Number of bytes and SHA-256 of a file, read piece by piece."""
+    found, n_bytes = hashlib.sha256(), folder.size(name)
+    for offset in range(0, n_bytes, BLOCK):
+        found.update(folder.read_range(name, offset, min(BLOCK, n_bytes - offset)))
+    return n_bytes, found.hexdigest()
+
+
+def _write_durably(path: Path, content: bytes) -> None:
+    with path.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())

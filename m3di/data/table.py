@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from m3di.data.shards import ShardSample, write_atomically
+from m3di.data.shards import PARTIAL, ShardSample, publish, write_atomically
 from m3di.errors import M3diError, UsageError
 from m3di.latents import Samples, captions
+
+ROW_GROUP = 1 << 17  # rows; what is in memory while a table is written, and what a reader has to read at least
 
 
 def latent_columns(samples: Samples) -> dict[str, Any]:
@@ -24,36 +27,72 @@ def latent_columns(samples: Samples) -> dict[str, Any]:
     return {f"{view}.{name}": values for view, columns in samples.columns().items() for name, values in columns.items()}
 
 
-def write_table(
-    path: Path,
+def shard_rows(
     samples: Samples,
-    texts: dict[str, list[str]],
-    shards: Sequence[tuple[str, Sequence[ShardSample]]],
+    texts: Mapping[str, Sequence[str]],
+    shard: str,
+    found: Sequence[ShardSample],
     annotations: Mapping[str, NDArray[Any]],
-) -> None:
-    """Write the table of a split.
+) -> pa.Table:
+    """The rows of a shard in the table of its split.
 
     Args:
-        path: The Parquet file.
-        samples: All samples of the split.
+        samples: The samples of the shard.
         texts: Captions of each text view.
-        shards: File name and samples of each shard, in order.
+        shard: File name of the shard.
+        found: Where their files lie in it.
         annotations: Further columns, see `read_annotations`.
     """
-    rows = [sample for _, found in shards for sample in found]
-    columns: dict[str, Any] = {
-        "key": [row.key for row in rows],
-        "shard": [name for name, found in shards for _ in found],
-    }
-    for extension in rows[0].members if rows else ():
-        columns[f"{extension}_offset"] = np.array([row.members[extension].offset for row in rows], dtype=np.int64)
-        columns[f"{extension}_size"] = np.array([row.members[extension].size for row in rows], dtype=np.int64)
+    columns: dict[str, Any] = {"key": [row.key for row in found], "shard": [shard] * len(found)}
+    for extension in found[0].members if found else ():
+        columns[f"{extension}_offset"] = np.array([row.members[extension].offset for row in found], dtype=np.int64)
+        columns[f"{extension}_size"] = np.array([row.members[extension].size for row in found], dtype=np.int64)
     columns |= {f"{view}.caption": each for view, each in texts.items()}
-    columns |= latent_columns(samples)
-    columns |= annotations
-    buffer = io.BytesIO()
-    pq.write_table(pa.table(columns), buffer, compression="zstd")
-    write_atomically(path, buffer.getvalue())
+    return pa.table({**columns, **latent_columns(samples), **annotations})
+
+
+class TableWriter:
+    """Writes the table of a split shard by shard, so that no more than a row group is in memory.
+
+    The bytes depend on the rows alone, not on the sizes of the tables that are added.
+
+    Args:
+        path: The Parquet file; it has this name once `finish` was called.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.partial = path.with_name(path.name + PARTIAL)
+        self._stream = self.partial.open("wb")
+        self._writer: pq.ParquetWriter | None = None
+        self._waiting: list[pa.Table] = []
+
+    def add(self, rows: pa.Table) -> None:
+        """Append rows."""
+        self._waiting.append(rows)
+        while sum(table.num_rows for table in self._waiting) >= ROW_GROUP:
+            self._write(ROW_GROUP)
+
+    def _write(self, n: int) -> None:
+        waiting = pa.concat_tables(self._waiting)
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._stream, waiting.schema, compression="zstd")
+        self._writer.write_table(waiting.slice(0, n).combine_chunks(), row_group_size=ROW_GROUP)
+        self._waiting = [waiting.slice(n)]
+
+    def finish(self) -> None:
+        """Write what is waiting, flush it to the disk and rename the file."""
+        self._write(ROW_GROUP)
+        if self._writer is not None:
+            self._writer.close()
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+        self._stream.close()
+        publish(self.partial, self.path)
+
+    def close(self) -> None:
+        """Close the file, finished or not."""
+        self._stream.close()
 
 
 def write_samples(path: Path, samples: Samples) -> None:

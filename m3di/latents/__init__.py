@@ -5,7 +5,7 @@ from m3di.latents.caption_parser import CaptionParser
 from m3di.latents.captions import captions, sentences
 from m3di.latents.colors import PALETTES, hsv_to_rgb, palette
 from m3di.latents.factor import Factor, MechanismUse
-from m3di.latents.interventions import counterfactual, do, intervene, parse_do
+from m3di.latents.interventions import counterfactual, do, intervene, parse_do, permute_content
 from m3di.latents.load import load_spec, parse_spec, plain_spec, spec_from_dict, spec_names, to_yaml
 from m3di.latents.mechanisms import MECHANISMS, Parent, register
 from m3di.latents.noise import uniforms
@@ -39,6 +39,7 @@ __all__ = [
     "parse_do",
     "parse_spec",
     "parse_template",
+    "permute_content",
     "plain_spec",
     "register",
     "sample",

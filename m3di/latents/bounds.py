@@ -88,6 +88,8 @@ def _bound(spec: Spec, content: frozenset[str], predictor: _Predictor, drawn: Sa
         return Bound(view, name, use.role, metric, value, chance, method)
 
     factual = observed.do is None and observed.frame == 0
+    if observed.permuted and use.role == "content":
+        return bound(chance, chance, "exact")  # another sample's: the sample's own content tells nothing of it
     if use.role == "constant" or (use.role == "content" and factual):
         return bound(1.0, 1.0 if use.role == "constant" else chance, "exact")
     if not spec.ancestors([name]) & spec.ancestors(content):

@@ -63,6 +63,21 @@ def counterfactual(
     return sample(spec, samples.split, samples.n, seed=samples.seed, start=samples.start)
 
 
+def permute_content(spec: Spec) -> Spec:
+    """A spec whose samples have every view twice: as it is, and as `VIEW_permuted` with another sample's content.
+
+    In the second one neighbours (samples 0 and 1, 2 and 3, ...) have changed places in all content factors, and
+    nothing else is another: style keeps the values that the sample's own content has caused. There, content and style
+    are independent whatever the graph says, so what an encoder of content alone tells of style is nothing.
+
+    Raises:
+        UsageError: The spec has frames.
+    """
+    plain = plain_spec(spec)
+    plain["pairs"] = {**plain.get("pairs", {}), "permuted_content": True}
+    return spec_from_dict(plain, where="permuted content")
+
+
 def parse_do(text: str) -> tuple[str, Intervention]:
     """An intervention as written on the command line: `object_xpos=right`, `object_color=0.2`, `hue=uniform`.
 

@@ -83,8 +83,26 @@ class _Evaluation:
         self._affected = cache(self._affected_in)
 
     def observe(self, observed: Observed) -> dict[str, NDArray[Any]]:
+        if observed.permuted:
+            return self._observe_permuted(observed)
         world = World(observed.do, observed.frame)
         return {name: self.value(world, observed.declared, name) for name in observed.view.factors}
+
+    def _observe_permuted(self, observed: Observed) -> dict[str, NDArray[Any]]:
+        """Sample 2k has the content of sample 2k + 1 and the other way round; whatever else it has is its own.
+
+        That is a permutation without fixed points of any even number of samples, and it depends on neither that
+        number nor the shard. A style that the content causes stays as the sample's own content had it.
+        """
+        first, last = self.start - self.start % 2, self.start + self.n + (self.start + self.n) % 2
+        aligned = _Evaluation(self.spec, self.split, self.seed, first, last - first)
+        neighbours = (np.arange(self.start, self.start + self.n) ^ 1) - first
+        return {
+            name: aligned.value(FACTUAL, SHARED, name)[neighbours]
+            if use.role == "content"
+            else self.value(FACTUAL, observed.declared, name)
+            for name, use in observed.view.factors.items()
+        }
 
     def value(self, world: World, view: str, name: str) -> NDArray[Any]:
         if name not in self._affected(world):

@@ -93,9 +93,16 @@ class View(Strict):
 
 
 class Pairs(Strict):
-    """Counterfactual views: for each factor named, every view once more with that factor drawn anew."""
+    """Every view once more, in another world.
 
-    counterfactual: tuple[str, ...]
+    Attributes:
+        counterfactual: Once for each factor named, with that factor drawn anew.
+        permuted_content: Once with the content of the sample's neighbour (0 and 1, 2 and 3, ... change places), and
+            all else as it is.
+    """
+
+    counterfactual: tuple[str, ...] = ()
+    permuted_content: bool = False
 
 
 class Sequence(Strict):
@@ -106,19 +113,21 @@ class Sequence(Strict):
 
 @dataclass(frozen=True)
 class Observed:
-    """A view as it is sampled and rendered: as declared, in a counterfactual world, or as one frame.
+    """A view as it is sampled and rendered: as declared, in another world, or as one frame.
 
     Attributes:
         view: Its declaration.
         declared: The name it is declared under; its noise streams carry that name.
         do: The factor that is drawn anew in its world, or None.
         frame: Number of the frame.
+        permuted: Whether its content is that of another sample.
     """
 
     view: View
     declared: str
     do: str | None = None
     frame: int = 0
+    permuted: bool = False
 
 
 class Spec(Strict):
@@ -178,6 +187,8 @@ class Spec(Strict):
                 yield f"pairs.counterfactual: no factor is called {name!r}{hint(name, self.factors)}"
             elif seen and all(use.role == "constant" for use in seen):
                 yield f"pairs.counterfactual: {name!r} is constant in every view"
+        if self.pairs and not (self.pairs.counterfactual or self.pairs.permuted_content):
+            yield "pairs: neither `counterfactual` nor `permuted_content` is given"
 
     def _mechanism_problems(self, factor: Factor, use: MechanismUse) -> Iterator[str]:
         unknown = [parent for parent in use.parents if parent not in self.factors]
@@ -241,7 +252,7 @@ class Spec(Strict):
 
     @cached_property
     def observed(self) -> dict[str, Observed]:
-        """Every view that a sample has, by name: `image`, `image_do_FACTOR`, `image_t0`, ..."""
+        """Every view that a sample has, by name: `image`, `image_do_FACTOR`, `image_permuted`, `image_t0`, ..."""
         found: dict[str, Observed] = {}
         for name, view in self.views.items():
             if self.sequence is not None and view.modality == "image":
@@ -253,6 +264,8 @@ class Spec(Strict):
         for factor in self.pairs.counterfactual if self.pairs else ():
             for name, view in self.views.items():
                 found[f"{name}_do_{factor}"] = Observed(view, name, do=factor)
+        if self.pairs and self.pairs.permuted_content:
+            found |= {f"{name}_permuted": Observed(view, name, permuted=True) for name, view in self.views.items()}
         return found
 
     def views_of(self, modality: str) -> dict[str, View]:

@@ -19,16 +19,23 @@ except ModuleNotFoundError as error:
         next_step="pip install 'm3di[train]'",
     ) from error
 
-from m3di.learn.encoders import ResNet18, TextConvNet
+from m3di.learn.allocator import keep_freed_memory
+from m3di.learn.config import DEVICES, PRESETS, TrainConfig, config_from, find_preset
+from m3di.learn.encoder_set import Encoders
+from m3di.learn.encoders import MLP, ResNet18, TextConvNet
 from m3di.learn.inputs import ImageStatistics, PairedDataset, measure_image_statistics
+from m3di.learn.job import TrainResult
 from m3di.learn.losses import SIMILARITIES, Similarity, SymInfoNCE
-from m3di.learn.run_folder import Encoders, load_encoders, next_run
-from m3di.learn.train import DEVICES, TrainConfig, TrainResult, train, train_on
+from m3di.learn.registry import register_image_encoder, register_text_encoder
+from m3di.learn.run_folder import check_vocabulary, load_encoders, next_run
+from m3di.learn.train import train, train_on
 
 del safetensors, torch  # imported only to see that they are there
 
 __all__ = [
     "DEVICES",
+    "MLP",
+    "PRESETS",
     "SIMILARITIES",
     "Encoders",
     "ImageStatistics",
@@ -39,9 +46,15 @@ __all__ = [
     "TextConvNet",
     "TrainConfig",
     "TrainResult",
+    "check_vocabulary",
+    "config_from",
+    "find_preset",
+    "keep_freed_memory",
     "load_encoders",
     "measure_image_statistics",
     "next_run",
+    "register_image_encoder",
+    "register_text_encoder",
     "train",
     "train_on",
 ]

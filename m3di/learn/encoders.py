@@ -1,10 +1,13 @@
-"""The two encoders: a ResNet-18 for images and a small convolutional network for captions.
+"""The encoders: a ResNet-18 for images, a small convolutional network for captions, an MLP for vectors.
 
 Read from top to bottom; the comment beside a line is the shape of what that line makes. B is the batch,
 H x W the image, L the number of tokens, E the embedding, D the encoding.
 """
 
 from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -162,4 +165,30 @@ class TextConvNet(nn.Module):
         x = F.relu(self.bn3(self.conv3(x)))  # [B, 100, L/8, E/8]
         x = F.adaptive_avg_pool2d(x, (_CAPTION_CELLS, x.shape[3]))  # [B, 100, 3, E/8]
         encoding: Tensor = self.fc(torch.flatten(x, start_dim=1))  # [B, D]
+        return encoding
+
+
+class MLP(nn.Module):
+    """Fully connected layers with LeakyReLU between them, for views that are vectors.
+
+    Args:
+        n_in: Numbers coming in.
+        encoding_size: D, how many numbers come out.
+        hidden_sizes: Width of each hidden layer; none makes it a linear map.
+        negative_slope: Of LeakyReLU.
+    """
+
+    def __init__(
+        self, n_in: int, encoding_size: int, hidden_sizes: Sequence[int] = (100,), negative_slope: float = 0.01
+    ) -> None:
+        super().__init__()
+        widths = [n_in, *hidden_sizes, encoding_size]
+        self.layers = nn.ModuleList(nn.Linear(*pair) for pair in itertools.pairwise(widths))
+        self.negative_slope = negative_slope
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, n_in] -> [B, D]."""
+        for layer in self.layers[:-1]:
+            x = F.leaky_relu(layer(x), self.negative_slope)  # [B, hidden]
+        encoding: Tensor = self.layers[-1](x)  # [B, D]
         return encoding

@@ -1,25 +1,28 @@
-"""From a dataset to the batches that the trainer sees: pairs, their order, and image normalisation."""
+"""From a dataset to the batches that the trainer sees: views, their order, and image normalisation."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from m3di.errors import M3diError
+from m3di.data import Batches
+from m3di.errors import M3diError, UsageError, near_match
 
-Pair = tuple[Tensor, Tensor]  # image [3, H, W] uint8, tokens [L] int64; or a batch: [B, 3, H, W], [B, L]
+Batch = dict[str, Tensor]  # of each view, images [B, 3, H, W] uint8 or tokens [B, L] int64
 
 
 class PairedDataset(Protocol):
     """What the trainer needs of a dataset; `m3di.data.Multimodal3DIdent` is one.
 
-    An item has at least `image` (uint8 [3, H, W]) and `text` (int64 [L], filled up to the same L).
+    `dataset[index]` is a sample: of each image view, uint8 [3, H, W]; of each text view, int64 [L], filled up to the
+    same L. `dataset[[3, 1, 2]]` is those samples as a batch, uint8 [B, 3, H, W] and int64 [B, L].
     """
 
     @property
@@ -29,14 +32,78 @@ class PairedDataset(Protocol):
     def fingerprint(self) -> str: ...
 
     @property
-    def vocabulary_size(self) -> int: ...
+    def modalities(self) -> Mapping[str, str]: ...
+
+    @property
+    def vocabularies(self) -> Mapping[str, Sequence[str]]: ...
 
     @property
     def pad_index(self) -> int: ...
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int, /) -> Mapping[str, Any]: ...
+    def __getitem__(self, index: Any, /) -> Mapping[str, Any]: ...
+
+
+@dataclass(frozen=True)
+class ViewInput:
+    """What an encoder needs to know of the view that it reads.
+
+    Args:
+        modality: What kind of view.
+        vocabulary_size: Of a text, how many token ids there are; else None.
+        pad_index: Of a text, the id that fills up a short caption; else None.
+        vocabulary_sha256: Of a text, a hash of all tokens in their order; else None.
+    """
+
+    modality: Literal["image", "text"]
+    vocabulary_size: int | None = None
+    pad_index: int | None = None
+    vocabulary_sha256: str | None = None
+
+
+def view_inputs(dataset: PairedDataset, views: Sequence[str] | None = None) -> dict[str, ViewInput]:
+    """The views to train on, in their order.
+
+    Args:
+        dataset: The dataset.
+        views: Names of two or more of its views; all of them if None.
+
+    Raises:
+        UsageError: A view does not exist or is named twice, or there are fewer than two.
+    """
+    known = dataset.modalities
+    names = tuple(known) if views is None else tuple(views)
+    for name in names:
+        if name not in known:
+            near = near_match(name, known)
+            raise UsageError(
+                f"the dataset has no view {name!r}",
+                where=str(dataset.root),
+                expected=", ".join(known),
+                next_step=f"did you mean {near!r}?" if near else "name views of the dataset's spec",
+            )
+    if len(set(names)) < 2 or len(set(names)) < len(names):
+        raise UsageError(
+            "contrastive training needs two or more different views",
+            where=str(dataset.root),
+            got=", ".join(names) or "none",
+            expected=f"some of {', '.join(known)}",
+            next_step="name two views, or render a spec with two (`m3di specs list`)",
+        )
+    return {name: _view_input(dataset, name) for name in names}
+
+
+def _view_input(dataset: PairedDataset, name: str) -> ViewInput:
+    if dataset.modalities[name] == "image":
+        return ViewInput("image")
+    vocabulary = dataset.vocabularies[name]
+    return ViewInput("text", len(vocabulary), dataset.pad_index, vocabulary_sha256(vocabulary))
+
+
+def vocabulary_sha256(vocabulary: Sequence[str]) -> str:
+    """A hash of all tokens in their order."""
+    return hashlib.sha256("\0".join(vocabulary).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -55,26 +122,13 @@ class ImageStatistics:
 
     def normalise(self, image: Tensor) -> Tensor:
         """Pixels to zero mean and unit variance, on the device they are on: [B, 3, H, W] uint8 -> float32."""
-        mean = torch.tensor(self.mean, device=image.device).view(3, 1, 1)
-        std = torch.tensor(self.std, device=image.device).view(3, 1, 1)
-        return (image.float() / 255 - mean) / std
+        scale = torch.tensor([1 / (255 * std) for std in self.std], device=image.device).view(3, 1, 1)
+        shift = torch.tensor([-mean / std for mean, std in zip(self.mean, self.std, strict=True)], device=image.device)
+        return torch.addcmul(shift.view(3, 1, 1), image.float(), scale)
 
 
-def check_is_paired(dataset: PairedDataset) -> None:
-    """Raise M3diError unless samples have an `image` and a `text`."""
-    sample = dataset[0]
-    if not {"image", "text"} <= sample.keys():
-        raise M3diError(
-            "the dataset holds no image/text pairs",
-            where=str(dataset.root),
-            got=", ".join(sample),
-            expected="samples with image, text",
-            next_step="train on a dataset whose spec names its views image and text",
-        )
-
-
-def measure_image_statistics(dataset: PairedDataset, n_samples: int = 512) -> ImageStatistics:
-    """Channel statistics of up to `n_samples` images, evenly spaced over the dataset.
+def measure_image_statistics(dataset: PairedDataset, view: str = "image", n_samples: int = 512) -> ImageStatistics:
+    """Channel statistics of up to `n_samples` images of a view, evenly spaced over the dataset.
 
     Raises:
         M3diError: An image is not uint8 [3, H, W].
@@ -86,11 +140,11 @@ def measure_image_statistics(dataset: PairedDataset, n_samples: int = 512) -> Im
     total = torch.zeros(3, dtype=torch.int64)
     total_squares = torch.zeros(3, dtype=torch.int64)
     for index in indices.tolist():
-        image = dataset[index]["image"]
+        image = dataset[index][view]
         if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3:
             raise M3diError(
                 "the dataset's images are not 8-bit RGB",
-                where=f"sample {index} of {dataset.root}",
+                where=f"view {view!r} of sample {index} of {dataset.root}",
                 got=f"{image.dtype}, shape {list(image.shape)}",
                 expected="torch.uint8, shape [3, H, W]",
                 next_step="leave `transform` out, or return uint8: the trainer normalises",
@@ -107,49 +161,73 @@ def measure_image_statistics(dataset: PairedDataset, n_samples: int = 512) -> Im
     return ImageStatistics((red, green, blue), (std_red, std_green, std_blue), n_samples)
 
 
-class ShuffledBatches(Sampler[list[int]]):
-    """Batches of sample indices: a new shuffle each epoch, incomplete batches dropped, `n_steps` in all.
+class TrainingOrder(Sampler[list[int]]):
+    """Batches of sample indices from step to step: a new shuffle each epoch, incomplete batches dropped.
 
-    The order is a function of the arguments only. It is drawn as it is read, so a long run costs no memory.
+    The order is a function of the arguments only, so a run that goes on from step s needs to know s and nothing else.
+
+    Args:
+        n_samples: Of the dataset.
+        batch_size: Samples a step, of all processes together.
+        n_steps: The last step.
+        seed: Of the order.
+        first_step: Steps that were made already.
+        rank: Number of this process, which gets every `world_size`-th sample of a batch.
+        world_size: Number of processes; it divides `batch_size`.
     """
 
-    def __init__(self, n_samples: int, batch_size: int, n_steps: int, seed: int) -> None:
-        self.n_samples = n_samples
-        self.batch_size = batch_size
-        self.n_steps = n_steps
-        self.seed = seed
+    def __init__(
+        self,
+        n_samples: int,
+        batch_size: int,
+        n_steps: int,
+        seed: int,
+        *,
+        first_step: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.first_step, self.n_steps, self.seed = first_step, n_steps, seed
+        options = {"shuffle": True, "drop_last": True, "rank": rank, "world_size": world_size}
+        self._batches = Batches(range(n_samples), batch_size // world_size, seed=seed, **options)  # type: ignore[arg-type]
 
     def __len__(self) -> int:
-        return self.n_steps
+        return self.n_steps - self.first_step
 
     def __iter__(self) -> Iterator[list[int]]:
-        generator = torch.Generator().manual_seed(self.seed)
-        n_batches = self.n_samples // self.batch_size
-        for step in range(self.n_steps):
-            if step % n_batches == 0:
-                order = torch.randperm(self.n_samples, generator=generator)
-            first = step % n_batches * self.batch_size
-            yield order[first : first + self.batch_size].tolist()
+        batches = self._batches
+        batches.epoch, batches.position = divmod(self.first_step, len(batches))
+        step = self.first_step
+        while step < self.n_steps:
+            for indices in batches:
+                yield indices
+                step += 1
+                if step == self.n_steps:
+                    return
 
 
-class _Pairs(Dataset[Pair]):
-    """Image and tokens of each sample; captions and latents need not cross from loader to trainer."""
+class _Views(Dataset[Batch]):
+    """The chosen views of whole batches; captions and latents need not cross from loader to trainer."""
 
-    def __init__(self, dataset: PairedDataset) -> None:
-        self.dataset = dataset
+    def __init__(self, dataset: PairedDataset, views: Sequence[str]) -> None:
+        self.dataset, self.views = dataset, views
 
-    def __getitem__(self, index: int) -> Pair:
-        sample = self.dataset[index]
-        return sample["image"], sample["text"]
+    def __getitem__(self, indices: Any) -> Batch:
+        batch = self.dataset[indices]
+        return {view: batch[view] for view in self.views}
 
 
-def pair_loader(dataset: PairedDataset, batches: ShuffledBatches, *, n_workers: int, pin: bool) -> DataLoader[Pair]:
-    """A loader of (image [B, 3, H, W] uint8, tokens [B, L] int64), one batch a step, in the order of `batches`."""
+def batch_loader(
+    dataset: PairedDataset, views: Sequence[str], order: Sampler[list[int]], *, n_workers: int, pin: bool
+) -> DataLoader[Batch]:
+    """A loader of one batch a list of indices, in their order."""
     return DataLoader(
-        _Pairs(dataset),
-        batch_sampler=batches,
+        _Views(dataset, views),
+        batch_size=None,
+        sampler=order,
         num_workers=n_workers,
         pin_memory=pin,
+        persistent_workers=n_workers > 0,
         # Worker seeds come from here rather than from the process-wide generator.
-        generator=torch.Generator().manual_seed(batches.seed),
+        generator=torch.Generator().manual_seed(0),
     )

@@ -2,66 +2,46 @@
 
 RUN/
   config.json         what was asked for and what it ran on; written first, so its presence means "taken"
-  metrics.csv         step,loss,lr,seconds: one line a step, flushed as it goes
-  checkpoint/
-    image_encoder.safetensors
-    text_encoder.safetensors      both carry the step they were saved at
+  metrics.csv         one line a step, flushed as it goes; see `m3di.learn.metrics`
+  tensorboard/        the same, for TensorBoard
+  checkpoint/         see `m3di.learn.checkpoint`
+  summary.json        n_steps, final_loss, val_loss, ...; written last, so its presence means "finished"
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor, nn
-
 from m3di.errors import M3diError
-from m3di.learn.encoders import ResNet18, TextConvNet
-from m3di.learn.inputs import ImageStatistics
+from m3di.learn.checkpoint import CHECKPOINT_NAME, latest_checkpoint, load_weights, save_checkpoint
+from m3di.learn.config import FREE_ON_RESUME, config_from_json
+from m3di.learn.encoder_set import Encoders, build_encoders
+from m3di.learn.files import is_held, write_through
+from m3di.learn.inputs import ImageStatistics, PairedDataset, ViewInput, vocabulary_sha256
 
 CONFIG_NAME = "config.json"
 METRICS_NAME = "metrics.csv"
-CHECKPOINT_NAME = "checkpoint"
-_IMAGE_NAME = "image_encoder.safetensors"
-_TEXT_NAME = "text_encoder.safetensors"
-
-
-@dataclass(frozen=True)
-class Encoders:
-    """Both encoders of a run, with the image normalisation they were trained with."""
-
-    image: ResNet18
-    text: TextConvNet
-    image_statistics: ImageStatistics
-
-    def encode_images(self, image: Tensor) -> Tensor:
-        """[B, 3, H, W] uint8 -> [B, D] float32, on the device of `image`, which must be that of the encoder."""
-        encoding: Tensor = self.image(self.image_statistics.normalise(image))
-        return encoding
-
-    def encode_texts(self, tokens: Tensor) -> Tensor:
-        """[B, L] int64 token ids -> [B, D] float32, on the device of `tokens`."""
-        encoding: Tensor = self.text(tokens)
-        return encoding
-
-    def eval(self) -> Encoders:
-        """Put both encoders in evaluation mode (batch norm uses its running statistics)."""
-        self.image.eval()
-        self.text.eval()
-        return self
-
-    def to(self, device: str) -> Encoders:
-        """Move both encoders to a device."""
-        self.image.to(device)
-        self.text.to(device)
-        return self
+SUMMARY_NAME = "summary.json"
+__all__ = [
+    "CONFIG_NAME",
+    "METRICS_NAME",
+    "SUMMARY_NAME",
+    "check_vocabulary",
+    "claim",
+    "load_encoders",
+    "next_run",
+    "read_config",
+    "read_json",
+    "read_summary",
+    "run_to_continue",
+    "save_checkpoint",
+    "write_config",
+    "write_summary",
+]
 
 
 def next_run(folder: Path, name: str) -> Path:
@@ -69,42 +49,78 @@ def next_run(folder: Path, name: str) -> Path:
     return next(path for number in count(1) if not (path := folder / f"{name}-{number:03d}").exists())
 
 
-def check_is_free(run: Path) -> None:
-    """Raise M3diError if `run` already holds a run, or is not a folder. Changes nothing."""
+def run_to_continue(folder: Path, name: str, description: Mapping[str, Any]) -> Path | None:
+    """The newest `FOLDER/NAME-...` that was started with this description, unfinished and held by no process.
+
+    Args:
+        folder: Folder of runs.
+        name: Start of their names.
+        description: What `claim` would be given.
+    """
+    for run in sorted(folder.glob(f"{name}-[0-9]*"), reverse=True):
+        started = (run / CONFIG_NAME).is_file() and not (run / SUMMARY_NAME).exists()
+        if started and not differences(read_config(run), description) and not is_held(run):
+            return run
+    return None
+
+
+def claim(run: Path, description: Mapping[str, Any]) -> None:
+    """Make `run` the folder of the run described, or see that it is already.
+
+    Raises:
+        M3diError: It holds another run, or is no folder. Nothing was changed.
+    """
     if run.exists() and not run.is_dir():
         raise M3diError("the run folder is a file", where=str(run), next_step="choose another run folder")
-    for name in (CONFIG_NAME, METRICS_NAME, CHECKPOINT_NAME):
+    if (run / CONFIG_NAME).exists():
+        differing = differences(read_config(run), description)
+        if differing:
+            raise M3diError(
+                "the run folder already holds a run, and it is another one",
+                where=str(run),
+                got=", ".join(f"{name} {before}" for name, (before, _) in differing.items()),
+                expected=", ".join(f"{name} {wanted}" for name, (_, wanted) in differing.items()),
+                next_step="choose another run folder, or delete this one; nothing was changed",
+            )
+        return
+    for name in (METRICS_NAME, CHECKPOINT_NAME, SUMMARY_NAME):
         if (run / name).exists():
             raise M3diError(
-                "the run folder already holds a run",
+                f"the run folder already holds a run, without its {CONFIG_NAME}",
                 where=str(run),
                 got=name,
                 expected="a new or empty folder",
                 next_step="choose another run folder, or delete this one; nothing was changed",
             )
+    write_config(run, description)
+
+
+def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """What a stored description has otherwise than a wanted one, of all that the weights depend on."""
+    wanted = json.loads(json.dumps(wanted))  # tuples become lists, as in the file
+    found: dict[str, tuple[Any, Any]] = {}
+    before, after = stored.get("config", {}), wanted["config"]
+    for name in after:
+        if name not in FREE_ON_RESUME and before.get(name) != after[name]:
+            found[name] = (before.get(name), after[name])
+    for name in ("precision", "device_type", "n_threads", "world_size"):
+        if stored.get(name) != wanted.get(name):
+            found.setdefault(name, (stored.get(name), wanted.get(name)))
+    before_data = stored.get("data", {}).get("fingerprint")
+    if before_data != wanted["data"]["fingerprint"]:
+        found["data.fingerprint"] = (before_data, wanted["data"]["fingerprint"])
+    return found
 
 
 def write_config(run: Path, config: Mapping[str, Any]) -> None:
     """Write RUN/config.json, making the folder."""
     run.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(config, indent=2, allow_nan=False) + "\n"
-    partial = run / (CONFIG_NAME + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    _replace(partial, run / CONFIG_NAME)
+    write_through(run / CONFIG_NAME, json.dumps(config, indent=2, allow_nan=False) + "\n")
 
 
-def save_checkpoint(run: Path, encoders: Encoders, step: int) -> None:
-    """Write RUN/checkpoint/, replacing an earlier one.
-
-    Both files are complete on disk before either takes its final name.
-    """
-    folder = run / CHECKPOINT_NAME
-    folder.mkdir(exist_ok=True)
-    modules: dict[str, nn.Module] = {_IMAGE_NAME: encoders.image, _TEXT_NAME: encoders.text}
-    for name, module in modules.items():
-        save_file(module.state_dict(), folder / (name + ".partial"), metadata={"step": str(step)})
-    for name in modules:
-        _replace(folder / (name + ".partial"), folder / name)
+def write_summary(run: Path, summary: Mapping[str, Any]) -> None:
+    """Write RUN/summary.json: the run is finished."""
+    write_through(run / SUMMARY_NAME, json.dumps(summary, indent=2, allow_nan=False) + "\n")
 
 
 def load_encoders(run: Path, device: str = "cpu") -> Encoders:
@@ -116,37 +132,43 @@ def load_encoders(run: Path, device: str = "cpu") -> Encoders:
 
     Raises:
         M3diError: The folder holds no run, no checkpoint yet, or one that does not fit its config.json.
+        UsageError: The run's encoders are registered by a package that is not there.
     """
-    config = read_config(run)
+    stored = read_config(run)
     try:
-        encoders = build_encoders(
-            vocabulary_size=config["data"]["vocabulary_size"],
-            pad_index=config["data"]["pad_index"],
-            encoding_size=config["config"]["encoding_size"],
-            hidden_size=config["config"]["hidden_size"],
-            image_statistics=ImageStatistics(
-                mean=tuple(config["image_statistics"]["mean"]),
-                std=tuple(config["image_statistics"]["std"]),
-                n_samples=config["image_statistics"]["n_samples"],
-            ),
-        )
-    except (KeyError, TypeError) as error:
+        config = config_from_json(stored["config"])
+        inputs = {view: ViewInput(**each) for view, each in stored["data"]["views"].items()}
+        statistics = {view: _statistics(each) for view, each in stored["image_statistics"].items()}
+    except (AttributeError, KeyError, TypeError) as error:
         raise M3diError(
             "config.json is not that of a training run",
             where=str(run / CONFIG_NAME),
             got=f"{type(error).__name__}: {error}",
             next_step="point to a folder that `m3di train` wrote",
         ) from error
-    step = _load_weights(encoders.image, run / CHECKPOINT_NAME / _IMAGE_NAME)
-    text_step = _load_weights(encoders.text, run / CHECKPOINT_NAME / _TEXT_NAME)
-    if step != text_step:
-        raise M3diError(
-            "the two encoders were saved at different steps",
-            where=str(run / CHECKPOINT_NAME),
-            got=f"image encoder at step {step}, text encoder at step {text_step}",
-            next_step="if the run is still going, try again; if it was killed as it saved, train again",
-        )
+    encoders = build_encoders(inputs, config, statistics)
+    load_weights(encoders, latest_checkpoint(run))
     return encoders.to(device).eval()
+
+
+def _statistics(stored: Mapping[str, Any]) -> ImageStatistics:
+    return ImageStatistics(tuple(stored["mean"]), tuple(stored["std"]), stored["n_samples"])
+
+
+def check_vocabulary(encoders: Encoders, dataset: PairedDataset) -> None:
+    """Raise M3diError unless the texts of a dataset have the token ids that the encoders were trained on."""
+    for view, each in encoders.inputs.items():
+        if each.modality != "text" or view not in dataset.vocabularies:
+            continue
+        vocabulary = dataset.vocabularies[view]
+        if vocabulary_sha256(vocabulary) != each.vocabulary_sha256:
+            raise M3diError(
+                "the dataset's vocabulary is not the one that the run was trained on",
+                where=f"view {view!r} of {dataset.root}",
+                got=f"{len(vocabulary)} tokens, SHA-256 {vocabulary_sha256(vocabulary)[:12]}",
+                expected=f"{each.vocabulary_size} tokens, SHA-256 {(each.vocabulary_sha256 or '')[:12]}",
+                next_step="use data of the same spec and template as the run's",
+            )
 
 
 def read_config(run: Path) -> dict[str, Any]:
@@ -155,62 +177,35 @@ def read_config(run: Path) -> dict[str, Any]:
     Raises:
         M3diError: There is none, or it is not JSON.
     """
-    path = run / CONFIG_NAME
-    if not path.is_file():
+    if not (run / CONFIG_NAME).is_file():
         raise M3diError(
             "this folder holds no training run",
             where=str(run),
             expected=f"a folder with {CONFIG_NAME}",
             next_step="point to a folder that `m3di train` wrote",
         )
+    return read_json(run / CONFIG_NAME)
+
+
+def read_summary(run: Path) -> dict[str, Any] | None:
+    """RUN/summary.json as a dict, or None where the run is not finished.
+
+    Raises:
+        M3diError: It is not JSON.
+    """
+    return read_json(run / SUMMARY_NAME) if (run / SUMMARY_NAME).is_file() else None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object in a file.
+
+    Raises:
+        M3diError: It holds none.
+    """
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        stored = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise M3diError("config.json is not JSON", where=str(path), got=error) from error
-    if not isinstance(config, dict):
-        raise M3diError("config.json is not a JSON object", where=str(path), got=type(config).__name__)
-    return config
-
-
-def build_encoders(
-    *,
-    vocabulary_size: int,
-    pad_index: int,
-    encoding_size: int,
-    hidden_size: int,
-    image_statistics: ImageStatistics,
-) -> Encoders:
-    """Two new encoders on the CPU; their weights come from torch's process-wide random generator."""
-    image = ResNet18(encoding_size, hidden_size)
-    text = TextConvNet(vocabulary_size, encoding_size, pad_index=pad_index)
-    return Encoders(image, text, image_statistics)
-
-
-def _load_weights(module: nn.Module, path: Path) -> str:
-    """Fill `module` from a safetensors file; the step it was saved at."""
-    if not path.is_file():
-        raise M3diError(
-            "the run has no checkpoint",
-            where=str(path),
-            next_step="wait for its first checkpoint, or train again (`checkpoint_every` sets how often one is saved)",
-        )
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-            step = (file.metadata() or {}).get("step", "unknown")
-        module.load_state_dict(weights)
-    except (SafetensorError, RuntimeError) as error:
-        raise M3diError(
-            "the checkpoint does not fit the run's config.json, or is damaged",
-            where=str(path),
-            got=str(error).splitlines()[0],
-            next_step="train again, or restore the file",
-        ) from error
-    return str(step)
-
-
-def _replace(partial: Path, final: Path) -> None:
-    """Give a complete file its final name, once its bytes are on disk."""
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    partial.replace(final)
+        raise M3diError(f"{path.name} is not JSON", where=str(path), got=error) from error
+    if not isinstance(stored, dict):
+        raise M3diError(f"{path.name} is not a JSON object", where=str(path), got=type(stored).__name__)
+    return stored

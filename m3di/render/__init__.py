@@ -3,7 +3,17 @@
 from m3di.render.annotation import ANNOTATIONS, PASSES
 from m3di.render.camera import DATASET_CAMERA, Camera
 from m3di.render.importing import ImportOptions, import_shape
-from m3di.render.pool import RenderedImage, RenderJob, RenderPool, RenderSettings, check_blender, default_n_workers
+from m3di.render.job import (
+    GB,
+    Outcome,
+    PoolEvent,
+    RenderedImage,
+    RenderJob,
+    RenderSettings,
+    Watch,
+    WorkerLimits,
+)
+from m3di.render.pool import RenderPool, check_blender, default_n_workers
 from m3di.render.quality import QUALITIES, Quality
 from m3di.render.scene import SceneValues, scene_values
 from m3di.render.turntable import Turntable, turntables
@@ -12,10 +22,13 @@ from m3di.render.user_shapes import UserShape, builtin_shapes, find_shapes, remo
 __all__ = [
     "ANNOTATIONS",
     "DATASET_CAMERA",
+    "GB",
     "PASSES",
     "QUALITIES",
     "Camera",
     "ImportOptions",
+    "Outcome",
+    "PoolEvent",
     "Quality",
     "RenderJob",
     "RenderPool",
@@ -24,6 +37,8 @@ __all__ = [
     "SceneValues",
     "Turntable",
     "UserShape",
+    "Watch",
+    "WorkerLimits",
     "builtin_shapes",
     "check_blender",
     "default_n_workers",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from dataclasses import replace
 from importlib.resources import as_file, files
@@ -18,9 +17,10 @@ from numpy.typing import NDArray
 from m3di.errors import M3diError
 from m3di.render.blender_geometry import ObjectHulls, ground_height_m, lights_of_scene
 from m3di.render.blender_mesh import builtin_mesh, user_mesh
-from m3di.render.blender_session import enable_gpu, quiet
+from m3di.render.blender_session import cycles_preferences, quiet
 from m3di.render.camera import DATASET_CAMERA, SENSOR_MM, Camera
 from m3di.render.footprint import LIGHTS, Rectangle, footprint, outline
+from m3di.render.gpu import Gpu, use_gpu
 from m3di.render.lone_ground import GROUNDS, LoneGround, set_color
 from m3di.render.passes import Passes, render_passes
 from m3di.render.quality import Quality
@@ -38,7 +38,7 @@ class BlenderScene:
         size_px: Side of the square image.
         quality: How an image is sampled.
         n_threads: Threads Cycles may use.
-        gpu: Render on every GPU of the best back end that Cycles finds.
+        gpu: Render on this GPU; on the CPU if None.
         camera: Where the images are taken from.
         user_shapes: Meshes of the user; of equal names, they win over the built-in shapes.
     """
@@ -49,7 +49,7 @@ class BlenderScene:
         quality: Quality,
         n_threads: int,
         *,
-        gpu: bool = False,
+        gpu: Gpu | None = None,
         camera: Camera = DATASET_CAMERA,
         user_shapes: tuple[UserShape, ...] = (),
     ) -> None:
@@ -63,15 +63,12 @@ class BlenderScene:
             self.scene = bpy.context.scene
             self._configure(size_px, n_threads)  # choosing a denoiser looks for GPUs, and prints
         place_camera(bpy.data.objects["camera"], camera)
-        if gpu:
+        if gpu is not None:
             with quiet():  # back ends that are not there complain
-                enable_gpu()
+                use_gpu(cycles_preferences(), gpu)
             self.scene.cycles.device = "GPU"
-        # On a memory file system where there is one: passes are written and read back at once.
-        memory = Path("/dev/shm")
-        self._folder = tempfile.TemporaryDirectory(
-            prefix="m3di-", dir=memory if memory.is_dir() and os.access(memory, os.W_OK) else None
-        )
+        # A worker's temporary files are on a memory file system where there is one, see `RenderPool`.
+        self._folder = tempfile.TemporaryDirectory(prefix="m3di-")
         self._lone_ground = LoneGround(self.scene, self._render, self._passes)
 
     def _configure(self, size_px: int, n_threads: int) -> None:

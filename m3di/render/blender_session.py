@@ -1,4 +1,4 @@
-"""Blender as a process: what it prints, and the GPUs it finds. Imported in worker processes only."""
+"""Blender as a process: what it prints, and where it keeps its GPUs. Imported in worker processes only."""
 
 from __future__ import annotations
 
@@ -6,39 +6,14 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 import bpy
 
-from m3di.errors import M3diError
 
-GPU_BACKENDS = ("OPTIX", "CUDA", "HIP", "ONEAPI", "METAL")
-
-
-def enable_gpu() -> list[str]:
-    """Turn on every device of the best GPU back end Cycles finds, and name them.
-
-    Raises:
-        M3diError: No back end has a device. Rendering never falls back to the CPU by itself.
-    """
-    preferences = bpy.context.preferences.addons["cycles"].preferences
-    for backend in GPU_BACKENDS:
-        try:
-            preferences.compute_device_type = backend
-        except TypeError:  # this build of Blender does not know the back end
-            continue
-        preferences.refresh_devices()
-        found = [device for device in preferences.devices if device.type == backend]
-        if found:
-            for device in preferences.devices:
-                device.use = device.type == backend
-            return [device.name for device in found]
-    raise M3diError(
-        "Cycles finds no GPU on this machine",
-        where="--gpu",
-        got=f"no device for {', '.join(GPU_BACKENDS)}",
-        expected="at least one GPU that Cycles can use",
-        next_step="install the GPU's driver, or leave --gpu out to render on the CPU",
-    )
+def cycles_preferences() -> Any:
+    """Preferences of the renderer, with the GPUs it finds."""
+    return bpy.context.preferences.addons["cycles"].preferences
 
 
 @contextlib.contextmanager

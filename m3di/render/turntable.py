@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from m3di.render.camera import Camera
-from m3di.render.pool import RenderJob, RenderPool, RenderSettings, default_n_workers
+from m3di.render.job import RenderJob, RenderSettings
+from m3di.render.pool import RenderPool
 from m3di.render.quality import Quality
 from m3di.render.scene import SceneValues
 from m3di.render.user_shapes import UserShape
@@ -53,11 +54,10 @@ def turntables(
     Raises:
         M3diError: Blender is missing, or an image failed.
     """
-    n_threads = max(1, default_n_workers() // n_workers)
     total = len(names) * (N_ANGLES + 1)
 
     def images(size: int, camera: Camera, angles: Sequence[float], before: int) -> NDArray[np.uint8]:
-        settings = RenderSettings(size, QUALITY, n_threads, camera=camera, user_shapes=user_shapes)
+        settings = RenderSettings(size, QUALITY, camera=camera, user_shapes=user_shapes)
         jobs = [RenderJob(f"shape {name}", _values(name, angle)) for name in names for angle in angles]
         with RenderPool(settings, n_workers) as pool:
             shown = []

@@ -7,12 +7,16 @@ from hypothesis import strategies as st
 
 from m3di.errors import UsageError
 from m3di.latents import (
+    CaptionParser,
     Samples,
+    bounds,
+    captions,
     counterfactual,
     do,
     intervene,
     load_spec,
     parse_spec,
+    permute_content,
     plain_spec,
     sample,
     spec_from_dict,
@@ -190,3 +194,54 @@ def test_the_order_of_factors_and_views_is_irrelevant() -> None:
 def test_another_seed_changes_everything_that_varies() -> None:
     other = changed(FACTUAL, sample(M3DI, "train", N, seed=4))
     assert other == {f"{view}.{name}" for view, each in FACTUAL.views.items() for name in each} - {"image.object_zpos"}
+
+
+def test_permuted_content_is_that_of_the_neighbour_and_nothing_else_changes() -> None:
+    spec = permute_content(load_spec("m3di"))
+    drawn = sample(spec, "test", 64)
+    factual = sample(load_spec("m3di"), "test", 64)
+    neighbours = np.arange(64) ^ 1
+    for view in ("image", "text"):
+        for name, use in spec.views[view].factors.items():
+            own = factual.views[view][name]
+            assert np.array_equal(drawn.views[view][name], own)
+            expected = own[neighbours] if use.role == "content" else own
+            assert np.array_equal(drawn.views[f"{view}_permuted"][name], expected), name
+    shown = drawn.views["image_permuted"]
+    assert (np.floor(3 * shown["object_color"]) != shown["object_xpos"]).any()  # hue has left its position
+
+
+def test_permuted_content_depends_on_neither_number_nor_shard() -> None:
+    spec = permute_content(load_spec("m3di"))
+    whole = sample(spec, "val", 20)
+    for start, n in ((0, 7), (3, 5), (6, 1), (7, 2)):
+        part = sample(spec, "val", n, start=start)
+        for view, factors in part.views.items():
+            for name, values in factors.items():
+                assert np.array_equal(values, whole.views[view][name][start : start + n]), (view, name, start)
+
+
+def test_captions_say_the_permuted_content() -> None:
+    drawn = sample(permute_content(load_spec("m3di")), "test", 30)
+    parser = CaptionParser(drawn.spec, "text_permuted")
+    for row, caption in enumerate(captions(drawn, "text_permuted")):
+        said = parser.parse(caption)
+        assert said["object_shape"] == drawn.views["text"]["object_shape"][row ^ 1]
+        assert said["object_ypos"] == drawn.views["text"]["object_ypos"][row ^ 1]
+
+
+def test_the_graph_says_nothing_of_permuted_content() -> None:
+    found = {(each.view, each.factor): each for each in bounds(permute_content(load_spec("m3di")), n=4000)}
+    content = found["image_permuted", "object_xpos"]
+    assert content.value == content.chance
+    assert found["image_permuted", "object_color"].value == pytest.approx(found["image", "object_color"].value)
+
+
+def test_frames_have_no_permuted_content() -> None:
+    with pytest.raises(UsageError, match="not together with `sequence`"):
+        permute_content(load_spec("m3di-sequence"))
+
+
+def test_pairs_of_nothing_are_refused() -> None:
+    with pytest.raises(UsageError, match="neither `counterfactual` nor `permuted_content`"):
+        parse_spec("extends: m3di\nname: none\npairs: {}\n", where="none.yaml")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import ClassVar
 
 import pytest
 import torch
@@ -13,6 +14,8 @@ class FakePairs:
 
     root = "/fake/root"
     fingerprint = "sha256:fake"
+    modalities: ClassVar[dict[str, str]] = {"image": "image", "text": "text"}
+    vocabularies: ClassVar[dict[str, tuple[str, ...]]] = {"text": tuple(f"word{number}" for number in range(20))}
     vocabulary_size = 20
     pad_index = 0
 
@@ -27,7 +30,7 @@ class FakePairs:
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index: int) -> dict[str, object]:
+    def __getitem__(self, index: int | list[int]) -> dict[str, object]:
         return {
             "image": self.images[index],
             "text": self.texts[index],

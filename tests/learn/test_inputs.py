@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from m3di.errors import M3diError
-from m3di.learn.inputs import ImageStatistics, ShuffledBatches, measure_image_statistics, pair_loader
+from m3di.learn.inputs import ImageStatistics, TrainingOrder, batch_loader, measure_image_statistics
 
 
 def test_statistics_equal_torchs(make_pairs):
@@ -64,7 +64,7 @@ def test_normalise_by_hand():
 
 
 def test_each_epoch_is_a_new_shuffle_without_its_incomplete_batch():
-    batches = list(ShuffledBatches(n_samples=10, batch_size=3, n_steps=7, seed=0))
+    batches = list(TrainingOrder(n_samples=10, batch_size=3, n_steps=7, seed=0))
     assert len(batches) == 7
     assert {len(batch) for batch in batches} == {3}
     first, second = ([*chain.from_iterable(epoch)] for epoch in (batches[:3], batches[3:6]))
@@ -74,22 +74,36 @@ def test_each_epoch_is_a_new_shuffle_without_its_incomplete_batch():
 
 def test_order_is_a_function_of_the_seed():
     def order(seed):
-        return list(ShuffledBatches(10, 3, 7, seed))
+        return list(TrainingOrder(10, 3, 7, seed))
 
     assert order(1) == order(1)
     assert order(1) != order(2)
-    assert len(ShuffledBatches(10, 3, 7, 1)) == 7
 
 
 def test_a_longer_run_begins_as_a_shorter_one():
-    assert list(ShuffledBatches(10, 3, 9, 0))[:4] == list(ShuffledBatches(10, 3, 4, 0))
+    assert list(TrainingOrder(10, 3, 9, 0))[:4] == list(TrainingOrder(10, 3, 4, 0))
 
 
-def test_loader_gives_pairs_in_the_order_asked_for(make_pairs):
+def test_an_order_goes_on_from_any_step():
+    whole = list(TrainingOrder(10, 3, 9, 0))
+    for first_step in range(10):
+        rest = TrainingOrder(10, 3, 9, 0, first_step=first_step)
+        assert list(rest) == whole[first_step:]
+        assert len(rest) == 9 - first_step
+
+
+def test_processes_share_out_each_batch():
+    whole = list(TrainingOrder(11, 4, 5, 0))
+    parts = [list(TrainingOrder(11, 4, 5, 0, rank=rank, world_size=2)) for rank in range(2)]
+    assert [sorted(a + b) for a, b in zip(*parts, strict=True)] == [sorted(batch) for batch in whole]
+
+
+def test_loader_gives_batches_in_the_order_asked_for(make_pairs):
     pairs = make_pairs()
-    order = ShuffledBatches(len(pairs), 4, 5, seed=2)
-    loaded = list(pair_loader(pairs, order, n_workers=0, pin=False))
+    order = TrainingOrder(len(pairs), 4, 5, seed=2)
+    loaded = list(batch_loader(pairs, ("text", "image"), order, n_workers=0, pin=False))
     assert len(loaded) == 5
-    for (images, tokens), indices in zip(loaded, order, strict=True):
-        assert torch.equal(images, pairs.images[indices])
-        assert torch.equal(tokens, pairs.texts[indices])
+    for batch, indices in zip(loaded, order, strict=True):
+        assert list(batch) == ["text", "image"]
+        assert torch.equal(batch["image"], pairs.images[indices])
+        assert torch.equal(batch["text"], pairs.texts[indices])

@@ -3,36 +3,47 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import asdict
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
-from m3di.errors import M3diError
-from m3di.learn import run_folder
-from m3di.learn.inputs import ImageStatistics
-from m3di.learn.run_folder import load_encoders, save_checkpoint
+from m3di.errors import M3diError, UsageError
+from m3di.learn import checkpoint, files, registry, run_folder
+from m3di.learn.config import TrainConfig
+from m3di.learn.encoder_set import build_encoders
+from m3di.learn.inputs import ImageStatistics, ViewInput, view_inputs
+from m3di.learn.run_folder import check_vocabulary, load_encoders, save_checkpoint
 
 STATISTICS = ImageStatistics((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 9)
-SIZES = {"vocabulary_size": 12, "pad_index": 2, "encoding_size": 3, "hidden_size": 5}
+INPUTS = {"image": ViewInput("image"), "text": ViewInput("text", 12, 2, "no hash")}
+CONFIG = TrainConfig(n_steps=9, batch_size=2, encoding_size=3, hidden_size=5)
 
 
 def build(seed=0):
     torch.manual_seed(seed)
-    return run_folder.build_encoders(**SIZES, image_statistics=STATISTICS)
+    return build_encoders(INPUTS, CONFIG, {"image": STATISTICS})
 
 
 @pytest.fixture
 def run(tmp_path):
     folder = tmp_path / "deep" / "run"
     config = {
-        "config": {"encoding_size": 3, "hidden_size": 5},
-        "data": {"vocabulary_size": 12, "pad_index": 2},
-        "image_statistics": {"mean": STATISTICS.mean, "std": STATISTICS.std, "n_samples": 9},
+        "config": asdict(CONFIG),
+        "data": {"fingerprint": "a", "views": {view: asdict(each) for view, each in INPUTS.items()}},
+        "image_statistics": {"image": asdict(STATISTICS)},
     }
     run_folder.write_config(folder, config)
     save_checkpoint(folder, build(), step=7)
     return folder
+
+
+def weights_file(run, view="image"):
+    (checkpoint,) = (run / "checkpoint").iterdir()
+    return checkpoint / f"{view}_encoder.safetensors"
 
 
 def test_encoders_come_back_the_same(run):
@@ -49,7 +60,7 @@ def test_encoders_come_back_the_same(run):
 
 
 def test_checkpoints_are_plain_safetensors(run):
-    weights = load_file(run / "checkpoint" / "image_encoder.safetensors")
+    weights = load_file(weights_file(run))
     assert weights["layer2.0.downsample.0.weight"].shape == (128, 64, 1, 1)
     assert weights.keys() == build().image.state_dict().keys()
 
@@ -71,11 +82,15 @@ def test_a_failed_save_keeps_the_one_before(run, monkeypatch):
     def full_disk(*_args, **_kwargs):
         raise OSError("no space left on device")
 
-    before = {path.name: path.read_bytes() for path in (run / "checkpoint").iterdir()}
-    monkeypatch.setattr(run_folder, "save_file", full_disk)
+    before = load_file(weights_file(run))
+    monkeypatch.setattr(checkpoint, "save_file", full_disk)
     with pytest.raises(OSError, match="no space"):
         save_checkpoint(run, build(seed=1), step=8)
-    assert {path.name: path.read_bytes() for path in (run / "checkpoint").iterdir()} == before
+    monkeypatch.undo()
+    assert torch.equal(load_encoders(run).image.fc.weight, before["fc.weight"])
+    save_checkpoint(run, build(seed=1), step=8)  # over what the failed one left
+    assert torch.equal(load_encoders(run).image.fc.weight, build(seed=1).image.fc.weight)
+    assert [path.name for path in (run / "checkpoint").iterdir()] == ["step-000000008"]
 
 
 def test_no_run_here(tmp_path):
@@ -99,43 +114,76 @@ def test_config_of_something_else(run):
 
 
 def test_no_checkpoint_yet(run):
-    (run / "checkpoint" / "text_encoder.safetensors").unlink()
+    shutil.rmtree(run / "checkpoint")
     with pytest.raises(M3diError, match="no checkpoint"):
         load_encoders(run)
 
 
+def test_a_checkpoint_without_one_of_its_files(run):
+    weights_file(run, "text").unlink()
+    with pytest.raises(M3diError, match=r"lacks a file(?s:.)*text_encoder"):
+        load_encoders(run)
+
+
 def test_damaged_checkpoint(run):
-    path = run / "checkpoint" / "image_encoder.safetensors"
+    path = weights_file(run)
     path.write_bytes(path.read_bytes()[:-1000])
-    with pytest.raises(M3diError, match=r"does not fit .* or is damaged"):
+    with pytest.raises(M3diError, match="checkpoint is damaged"):
         load_encoders(run)
 
 
-def test_checkpoint_of_another_size(run):
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_pickle_posing_as_weights_is_not_opened(run, zipped):
+    class Trap:
+        def __reduce__(self):
+            return (run / "opened").touch, ()
+
+    torch.save(Trap(), weights_file(run), _use_new_zipfile_serialization=zipped)
+    with pytest.raises(M3diError, match=r"are a pickle(?s:.)*safetensors"):
+        load_encoders(run)
+    assert not (run / "opened").exists()
+
+
+@pytest.mark.parametrize("changes", [{"encoding_size": 99}, {"image_encoder": "toy"}])
+def test_a_checkpoint_of_another_architecture(run, changes, monkeypatch):
+    monkeypatch.setitem(registry._image_encoders, "toy", lambda encoding_size, _hidden: nn.Linear(3, encoding_size))
     config = json.loads((run / "config.json").read_text())
-    config["config"]["encoding_size"] = 99
+    config["config"] |= changes
     (run / "config.json").write_text(json.dumps(config))
-    with pytest.raises(M3diError, match=r"does not fit .* or is damaged"):
+    with pytest.raises(M3diError, match=r"of another architecture(?s:.)*image_encoder.safetensors"):
         load_encoders(run)
 
 
-def test_encoders_of_different_steps(run):
-    newer = (run / "checkpoint" / "text_encoder.safetensors").read_bytes()
-    save_checkpoint(run, build(), step=8)
-    (run / "checkpoint" / "text_encoder.safetensors").write_bytes(newer)
-    with pytest.raises(M3diError, match="image encoder at step 8, text encoder at step 7"):
+def test_encoders_that_nobody_registered_here(run):
+    text = (run / "config.json").read_text()
+    (run / "config.json").write_text(text.replace('"resnet18"', '"mine"'))
+    with pytest.raises(UsageError, match="no image encoder is called 'mine'"):
         load_encoders(run)
 
 
-@pytest.mark.parametrize("name", ["config.json", "metrics.csv", "checkpoint"])
-def test_a_folder_that_holds_a_run_is_not_free(tmp_path, name):
-    run_folder.check_is_free(tmp_path)
-    (tmp_path / name).touch()
-    with pytest.raises(M3diError, match="already holds a run"):
-        run_folder.check_is_free(tmp_path)
+def test_another_vocabulary(run, make_pairs):
+    pairs = make_pairs()
+    encoders = build()
+    with pytest.raises(M3diError, match=r"not the one that the run was trained on(?s:.)*20 tokens(?s:.)*12 tokens"):
+        check_vocabulary(encoders, pairs)
+    encoders.inputs["text"] = view_inputs(pairs)["text"]
+    check_vocabulary(encoders, pairs)
+    pairs.vocabularies = {"text": pairs.vocabularies["text"][::-1]}  # the same words, other ids
+    with pytest.raises(M3diError, match="not the one"):
+        check_vocabulary(encoders, pairs)
 
 
-def test_a_file_is_no_run_folder(tmp_path):
-    (tmp_path / "run").touch()
-    with pytest.raises(M3diError, match="run folder is a file"):
-        run_folder.check_is_free(tmp_path / "run")
+def test_a_view_without_an_encoder():
+    with pytest.raises(UsageError, match=r"no encoder for a view 'txt'(?s:.)*did you mean 'text'"):
+        build().encode("txt", torch.zeros(1, 3))
+    (only_text,) = ({"text": each} for view, each in INPUTS.items() if view == "text")
+    with pytest.raises(UsageError, match="no image view"):
+        build_encoders(only_text, CONFIG, {}).encode_images(torch.zeros(1, 3, 8, 8))
+
+
+def test_a_folder_is_held_by_one_at_a_time(tmp_path):
+    with files.held(tmp_path):
+        assert files.is_held(tmp_path)
+        with pytest.raises(M3diError, match="another process is training"), files.held(tmp_path):
+            pass
+    assert not files.is_held(tmp_path)

@@ -5,17 +5,16 @@ from __future__ import annotations
 import csv
 import json
 import math
-import sys
 from dataclasses import FrozenInstanceError, asdict, replace
-from types import SimpleNamespace
 
 import pytest
 import torch
 
 from m3di.errors import M3diError, UsageError
 from m3di.learn import TrainConfig, load_encoders, train, train_on
+from m3di.learn.inputs import vocabulary_sha256
 
-TINY = TrainConfig(n_steps=3, batch_size=4, hidden_size=8, seed=5)
+TINY = TrainConfig(n_steps=3, batch_size=4, hidden_size=8, seed=5, precision="fp32", tensorboard=False)
 
 
 def read_metrics(run):
@@ -37,7 +36,7 @@ def test_a_run_writes_what_it_says(pairs, tmp_path):
     result = train_on(pairs, tmp_path / "run", TINY, on_step=lambda step, loss: steps.append((step, loss)))
 
     rows = read_metrics(result.run)
-    assert list(rows[0]) == ["step", "loss", "lr", "seconds"]
+    assert list(rows[0]) == ["step", "loss", "val_loss", "alignment", "entropy", "temperature", "lr", "seconds"]
     assert [(int(row["step"]), pytest.approx(float(row["loss"]), rel=1e-8)) for row in rows] == steps
     assert [step for step, _ in steps] == [1, 2, 3]
     assert {row["lr"] for row in rows} == {"0.0001"}
@@ -46,18 +45,29 @@ def test_a_run_writes_what_it_says(pairs, tmp_path):
     assert (result.n_steps, result.device) == (3, "cpu")
 
     config = json.loads((result.run / "config.json").read_text())
-    assert config["config"] == asdict(TINY)
+    assert config["config"] == json.loads(json.dumps(asdict(TINY)))
     assert config["data"] == {
         "root": "/fake/root",
         "fingerprint": "sha256:fake",
         "n_samples": 16,
-        "vocabulary_size": 20,
-        "pad_index": 0,
+        "views": {
+            "image": {"modality": "image", "vocabulary_size": None, "pad_index": None, "vocabulary_sha256": None},
+            "text": {
+                "modality": "text",
+                "vocabulary_size": 20,
+                "pad_index": 0,
+                "vocabulary_sha256": vocabulary_sha256(pairs.vocabularies["text"]),
+            },
+        },
     }
     assert config["versions"]["torch"] == torch.__version__
-    assert config["versions"].keys() == {"m3di", "torch", "python"}
-    assert config["image_statistics"]["n_samples"] == 16
-    assert (config["device"], config["n_threads"]) == ("cpu", 1)
+    assert len(config["versions"]["m3di_code_sha256"]) == 64
+    assert config["image_statistics"]["image"]["n_samples"] == 16
+    assert (config["device_type"], config["precision"], config["n_threads"]) == ("cpu", "fp32", 1)
+
+    summary = json.loads((result.run / "summary.json").read_text())
+    assert (summary["n_steps"], summary["final_loss"], summary["val_loss"]) == (3, result.final_loss, None)
+    assert summary["n_parameters"] == sum(weights.numel() for weights in result.encoders.parameters())
 
 
 def test_encoders_come_back_from_a_run_in_eval_mode(pairs, tmp_path):
@@ -77,7 +87,7 @@ def test_same_seed_same_bytes_and_another_seed_others(pairs, tmp_path):
         train_on(pairs, tmp_path / name, replace(TINY, n_steps=2, seed=seed))
 
     def checkpoint(name):
-        return [path.read_bytes() for path in sorted((tmp_path / name / "checkpoint").iterdir())]
+        return [path.read_bytes() for path in sorted((tmp_path / name / "checkpoint").rglob("*_encoder.safetensors"))]
 
     assert checkpoint("a") == checkpoint("b")
     assert checkpoint("a") != checkpoint("c")
@@ -118,7 +128,7 @@ def test_the_loss_on_one_fixed_batch_falls(make_pairs, tmp_path, similarity, lr,
 def test_loader_workers_change_nothing(pairs, tmp_path):
     train_on(pairs, tmp_path / "a", TINY)
     train_on(pairs, tmp_path / "b", replace(TINY, n_workers=1))
-    name = "checkpoint/image_encoder.safetensors"
+    name = "checkpoint/step-000000003/image_encoder.safetensors"
     assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
@@ -137,7 +147,7 @@ def test_the_first_update_is_clipped_adam(pairs, tmp_path):
 
 def test_checkpoints_come_as_often_as_asked(pairs, tmp_path, monkeypatch):
     saved = []
-    monkeypatch.setattr("m3di.learn.run_folder.save_checkpoint", lambda _run, _encoders, step: saved.append(step))
+    monkeypatch.setattr("m3di.learn.job.save_checkpoint", lambda _run, _encoders, step, *_: saved.append(step))
     train_on(pairs, tmp_path, replace(TINY, n_steps=5, checkpoint_every=2))
     assert saved == [2, 4, 5]
 
@@ -172,16 +182,13 @@ def test_a_gradient_that_is_not_finite_stops_before_it_is_applied(pairs, tmp_pat
     assert read_metrics(tmp_path) == []
 
 
-def test_train_reads_the_train_split_of_the_data_room(pairs, tmp_path, monkeypatch):
-    opened = []
-
-    def open_dataset(root, split):
-        opened.append((root, split))
-        return pairs
-
-    monkeypatch.setitem(sys.modules, "m3di.data", SimpleNamespace(Multimodal3DIdent=open_dataset))
-    assert train(tmp_path / "data", tmp_path / "run", replace(TINY, n_steps=1)).run == tmp_path / "run"
-    assert opened == [(tmp_path / "data", "train")]
+def test_train_reads_the_train_and_val_splits_of_a_dataset_on_disk(fake_dataset, tmp_path):
+    config = replace(TINY, n_steps=1, views=("text", "image"), cache="ram")
+    result = train(fake_dataset, tmp_path / "run", config)
+    assert result.val_loss == pytest.approx(math.log(4), rel=0.5)
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["val_loss"] == result.val_loss
+    assert float(read_metrics(tmp_path / "run")[-1]["val_loss"]) == pytest.approx(result.val_loss, rel=1e-8)
+    assert load_encoders(tmp_path / "run").views == ("text", "image")
 
 
 @pytest.mark.parametrize(
@@ -201,6 +208,13 @@ def test_train_reads_the_train_split_of_the_data_room(pairs, tmp_path, monkeypat
         ({"temperature": 0.0}, "temperature must be positive"),
         ({"similarity": "cosin"}, "did you mean 'cosine'"),
         ({"device": "cude"}, "did you mean 'cuda'"),
+        ({"precision": "fp16"}, "unknown precision(?s:.)*fp32"),
+        ({"schedule": "cosin"}, "did you mean 'cosine'"),
+        ({"negatives": "al"}, "did you mean 'all'"),
+        ({"cache": "rom"}, "did you mean 'ram'"),
+        ({"val_every": 0}, "val_every is too small"),
+        ({"weight_decay": -0.1}, "weight_decay is too small"),
+        ({"weight_decay": math.nan}, "weight_decay is too small"),
         ({"device": "tpu-v9"}, "cpu, cuda, auto"),
     ],
 )
@@ -235,23 +249,41 @@ def test_bad_images_are_met_before_anything_is_written(pairs, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_data_of_other_views_is_met_before_anything_is_written(make_pairs, tmp_path):
-    class ImagePairs(make_pairs):
-        def __getitem__(self, index):
-            return {"left": self.images[index], "right": self.images[index]}
-
-    with pytest.raises(M3diError, match=r"no image/text pairs(?s:.)*left, right"):
-        train_on(ImagePairs(), tmp_path / "run", TINY)
+def test_a_view_that_the_dataset_lacks_is_met_before_anything_is_written(pairs, fake_dataset, tmp_path):
+    with pytest.raises(UsageError, match=r"no view 'texts'(?s:.)*did you mean 'text'"):
+        train_on(pairs, tmp_path / "run", replace(TINY, views=("image", "texts")))
+    with pytest.raises(UsageError, match=r"no view 'picture'(?s:.)*image, text"):
+        train(fake_dataset, tmp_path / "run", replace(TINY, views=("picture", "text")))
+    for views in (("image",), ("image", "image")):
+        with pytest.raises(UsageError, match="two or more different views"):
+            train_on(pairs, tmp_path / "run", replace(TINY, views=views))
     assert not (tmp_path / "run").exists()
 
 
-def test_a_folder_with_a_run_is_refused_and_left_as_it_is(pairs, tmp_path):
-    (tmp_path / "config.json").write_text("precious")
-    for attempt in (lambda: train_on(pairs, tmp_path, TINY), lambda: train(tmp_path / "no-data", tmp_path, TINY)):
-        with pytest.raises(M3diError, match=r"already holds a run(?s:.)*nothing was changed"):
-            attempt()
-    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
-    assert (tmp_path / "config.json").read_text() == "precious"
+def test_a_folder_with_another_run_is_refused_and_left_as_it_is(pairs, make_pairs, tmp_path):
+    train_on(pairs, tmp_path, replace(TINY, n_steps=1))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(M3diError, match=r"holds a run, and it is another(?s:.)*n_steps 1, lr 0.0001(?s:.)*n_steps 3"):
+        train_on(pairs, tmp_path, replace(TINY, lr=1.0))
+    others = make_pairs()
+    others.fingerprint = "sha256:other"
+    with pytest.raises(M3diError, match=r"data.fingerprint sha256:fake"):
+        train_on(others, tmp_path, replace(TINY, n_steps=1))
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("name", ["metrics.csv", "checkpoint", "summary.json"])
+def test_a_folder_with_parts_of_a_run_is_refused(pairs, tmp_path, name):
+    (tmp_path / name).touch()
+    with pytest.raises(M3diError, match=r"already holds a run, without its config.json(?s:.)*nothing was changed"):
+        train_on(pairs, tmp_path, TINY)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_file_is_no_run_folder(pairs, tmp_path):
+    (tmp_path / "run").touch()
+    with pytest.raises(M3diError, match="run folder is a file"):
+        train_on(pairs, tmp_path / "run", TINY)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")

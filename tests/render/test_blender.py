@@ -210,7 +210,7 @@ def _die_once(settings: RenderSettings, values: SceneValues) -> bytes:
 
 
 def test_a_worker_that_dies_costs_one_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool_module, "_render", _die_once)
+    monkeypatch.setattr(pool_module, "render_image", _die_once)
     with RenderPool(SMALL, 1) as pool:
         assert list(pool.render([RenderJob("x", replace(VALUES, material=str(tmp_path / "flag")))])) == [b"survived"]
 
@@ -223,9 +223,9 @@ def _always_die(settings: RenderSettings, values: SceneValues) -> bytes:
 
 
 def test_a_worker_that_always_dies_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool_module, "_render", _always_die)
+    monkeypatch.setattr(pool_module, "render_image", _always_die)
     with (
-        pytest.raises(M3diError, match=r"the render worker failed 3 times(?s:.)*train 000000007"),
+        pytest.raises(M3diError, match=r"could not be rendered in 3 tries(?s:.)*train 000000007(?s:.)*died: signal 9"),
         RenderPool(SMALL, 1) as pool,
     ):
         list(pool.render([RenderJob("train 000000007, view image", VALUES)]))

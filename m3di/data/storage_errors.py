@@ -1,0 +1,76 @@
+"""What storages raise, as one message of ours: no such bucket, no access, not reachable, package missing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from m3di.errors import M3diError, UsageError
+
+# Storages raise their client library's own errors, which have no common base. Only what is imported can be raised.
+_FOREIGN = (
+    ("botocore.exceptions", "BotoCoreError"),
+    ("botocore.exceptions", "ClientError"),
+    ("aiohttp", "ClientError"),
+    ("azure.core.exceptions", "AzureError"),
+    ("gcsfs.retry", "HttpError"),
+)
+_NO_ACCESS = {"PermissionError", "NoCredentialsError", "PartialCredentialsError", "ProfileNotFound"}
+_NO_CONNECTION = {"ConnectionError", "TimeoutError", "HTTPClientError", "ClientConnectionError"}
+_EXTRAS = {"s3": "pip install 'm3di[s3]'", "s3a": "pip install 'm3di[s3]'"}
+
+
+@contextmanager
+def reporting(what: str, where: str) -> Iterator[None]:
+    """Turn what a storage raises inside the block into one message.
+
+    Args:
+        what: What cannot be done.
+        where: The file or folder.
+
+    Raises:
+        M3diError: The storage failed; the message says in which way, and what to look at.
+    """
+    try:
+        yield
+    except _raised() as error:
+        names = {kind.__name__ for kind in type(error).__mro__}
+        got, next_step = error, "look at the message of the storage, then run the same command again"
+        if isinstance(error, FileNotFoundError):
+            what, next_step = (
+                f"{what}: there is no such bucket, folder or file",
+                "create the bucket, or correct the URL",
+            )
+        elif names & _NO_ACCESS:
+            what = f"{what}: the storage refuses access"
+            next_step = "check the credentials (for S3 AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile), and "
+            next_step += "that they may list, read, write and delete there"
+        elif names & _NO_CONNECTION:
+            what = f"{what}: the storage cannot be reached"
+            next_step = (
+                "check the network and the endpoint (for S3 AWS_ENDPOINT_URL_S3), then run the same command again"
+            )
+        text = f"{type(error).__name__}: {got}" if str(got) else type(error).__name__
+        raise M3diError(what, where=where, got=text, next_step=next_step) from error
+
+
+def _raised() -> tuple[type[BaseException], ...]:
+    found = [getattr(sys.modules[module], name, None) for module, name in _FOREIGN if module in sys.modules]
+    return (OSError, *(kind for kind in found if isinstance(kind, type)))
+
+
+def no_fsspec(url: str) -> M3diError:
+    """The error where fsspec is missing."""
+    return M3diError("a URL needs fsspec, which is not installed", where=url, next_step="pip install fsspec")
+
+
+def unknown_url(url: str, error: Exception) -> UsageError:
+    """The error where fsspec does not know a kind of URL, or lacks the package for it."""
+    package = "install the package that fsspec names, or use a folder of this machine"
+    return UsageError(
+        "fsspec cannot open this URL",
+        where=url,
+        got=error,
+        next_step=_EXTRAS.get(url.partition("://")[0], package),
+    )

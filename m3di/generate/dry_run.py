@@ -1,0 +1,124 @@
+"""What a run will take: a few images rendered for real, nothing written."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from m3di import data
+from m3di.generate.options import RenderOptions, render_settings
+from m3di.generate.plan import make_plan, shards_of, user_shapes_of
+from m3di.generate.shards import ContentsOf, job_of, n_finished
+from m3di.latents import sample
+from m3di.render import PoolEvent, RenderedImage, RenderPool, check_blender
+
+BLOCK = 512
+IMAGES_PER_WORKER = 4
+"""Rendered to measure; the first of them is not counted: it opens the scene."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run will take.
+
+    Attributes:
+        title: What is rendered, in a few words.
+        n_samples: Samples of each split.
+        n_views: Images of each sample.
+        n_shards: Shards of all splits.
+        n_done: Samples that are there already.
+        n_measured: Images rendered to measure the speed.
+        n_workers: Workers that rendered them.
+        images_per_s: Speed of all workers together.
+        sample_bytes: Mean size of a sample in its shard.
+    """
+
+    title: str
+    n_samples: dict[str, int]
+    n_views: int
+    n_shards: int
+    n_done: int
+    n_measured: int
+    n_workers: int
+    images_per_s: float
+    sample_bytes: float
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of all shards."""
+        return round(sum(self.n_samples.values()) * self.sample_bytes)
+
+    @property
+    def hours(self) -> float:
+        """Time until all is rendered."""
+        left = (sum(self.n_samples.values()) - self.n_done) * self.n_views
+        return left / self.images_per_s / 3600.0 if left else 0.0
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{name} {n:,}" for name, n in self.n_samples.items())
+        return "\n".join(
+            [
+                f"plan      {self.title}",
+                f"samples   {counts}; {self.n_views} image{'s' * (self.n_views != 1)} each",
+                f"done      {self.n_done:,} samples are there already",
+                f"files     {self.n_shards:,} shards, {len([n for n in self.n_samples.values() if n])} tables",
+                f"measured  {self.n_measured} images, just now, {self.n_workers} workers: "
+                f"{self.images_per_s:.2f} images/s, {self.sample_bytes / 1e3:,.1f} kB a sample",
+                f"bytes     about {self.n_bytes / 1e9:,.3g} GB in shards",
+                f"time      about {self.hours:,.1f} hours",
+                "nothing was written",
+            ]
+        )
+
+
+def dry_run(options: RenderOptions) -> Estimate:
+    """Plan a run: counts and shards from the spec, speed and bytes from a few images rendered now.
+
+    Raises:
+        UsageError: An option is out of range, or there is no such spec.
+        M3diError: The folder holds something else, Blender or a GPU is missing, or an image failed.
+    """
+    options.check()
+    spec = options.load_spec()
+    options = options.resolved(spec)
+    yours = user_shapes_of(spec)
+    check_blender()
+    plan = make_plan(spec, options)
+    data.check_folder(options.out, plan)
+    views = list(spec.views_of("image"))
+    shards = list(shards_of(plan))
+    seconds: dict[int, list[float]] = defaultdict(list)
+
+    def watch(event: PoolEvent) -> None:
+        if event.kind == "image":
+            seconds[event.worker].append(event.seconds)
+
+    with RenderPool(render_settings(options, yours), options.n_workers, options.limits, watch) as pool:
+        pool.check()
+        n_workers = pool.n_started
+        n_rows = max(2, -(-IMAGES_PER_WORKER * n_workers // max(1, len(views))))
+        samples = sample(spec, "train", n_rows, seed=options.seed)
+        places = [(row, view) for row in range(n_rows) for view in views]
+        images = list(pool.render(job_of(samples, row, view) for row, view in places))
+    shown: list[dict[str, RenderedImage]] = [{} for _ in range(n_rows)]
+    for (row, view), image in zip(places, images, strict=True):
+        shown[row][view] = image
+    contents_of = ContentsOf(plan, samples)
+    sizes = [sum(map(_in_tar, contents_of(row, each).values())) for row, each in enumerate(shown)]
+    timed = [each for times in seconds.values() for each in (times[1:] or times)]
+    return Estimate(
+        title=f"{spec.name} into {options.out}, {options.size_px} px, quality {options.quality}",
+        n_samples=plan.n_samples,
+        n_views=len(views),
+        n_shards=len(shards),
+        n_done=sum(n_finished(spec, shard, options.out) for shard in shards),
+        n_measured=len(images),
+        n_workers=n_workers,
+        images_per_s=n_workers * len(timed) / sum(timed) if timed else float("inf"),
+        sample_bytes=sum(sizes) / n_rows,
+    )
+
+
+def _in_tar(content: bytes) -> int:
+    """Bytes of a file in a tar archive, with its header."""
+    return BLOCK + -(-len(content) // BLOCK) * BLOCK

@@ -1,0 +1,180 @@
+"""The end of a run: tables, documents and the manifest of a folder whose shards are all there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import groupby
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from m3di import data
+from m3di.errors import M3diError
+from m3di.generate.parts import Part, missing_parts
+from m3di.generate.plan import LATENTS, Shard, shards_of
+from m3di.latents import Spec, captions, sample, spec_from_dict
+from m3di.render import ANNOTATIONS
+
+MAX_SHOWN = 20
+
+
+def finish(out: Path, spec: Spec, plan: data.Plan) -> data.Manifest:
+    """Write tables, documents and, last of all, the manifest of a folder whose shards are all there.
+
+    Raises:
+        M3diError: Shards are missing, or one is not as it was written.
+    """
+    return finish_folder(data.LocalFolder(out), spec, plan)
+
+
+def finalize(folder: data.Folder) -> data.Manifest:
+    """Finish a dataset that several runs have rendered, once all its shards are there.
+
+    Raises:
+        M3diError: There is no dataset, or shards are missing: it names them, and the parts that they belong to.
+    """
+    names = folder.sizes()
+    if data.MANIFEST in names:
+        manifest = data.parse_manifest(folder.read(data.MANIFEST), folder.path(data.MANIFEST))
+        if all(names.get(entry.file) == entry.n_bytes for entry in manifest.files):
+            folder.remove(leftovers(names))
+            return manifest
+        plan = data.plan_of(manifest)
+    elif data.PLAN in names:
+        plan = data.parse_plan(folder.read(data.PLAN), folder.path(data.PLAN))
+    else:
+        raise M3diError(
+            "there is no dataset to finish here",
+            where=str(folder),
+            got=f"neither {data.PLAN} nor {data.MANIFEST}",
+            next_step=f"m3di render --out {folder} --shards 1/8  and so on, with the number of your machines for 8",
+        )
+    return finish_folder(folder, spec_from_dict(plan.spec, where=str(folder)), plan)
+
+
+def finish_folder(folder: data.Folder, spec: Spec, plan: data.Plan) -> data.Manifest:
+    """The same as `finish`, wherever the folder lies. Of a remote one, only receipts and one shard are read.
+
+    Raises:
+        M3diError: Shards are missing, or one is not as it was written.
+    """
+    names = folder.sizes()
+    check_all_there(folder, plan, names)
+    if isinstance(folder, data.LocalFolder):
+        manifest = _seal(folder, folder.root, spec, plan, names)
+    else:
+        with TemporaryDirectory(prefix="m3di-") as temporary:
+            here = Path(temporary)
+            manifest = _seal(folder, here, spec, plan, names)
+            for entry in (*(split.table for split in manifest.splits.values()), *manifest.documents):
+                data.upload(folder, here / entry.file, entry)
+            data.upload(folder, here / data.MANIFEST, data.file_entry(here / data.MANIFEST, 0))
+    folder.remove(leftovers(folder.sizes()))
+    return manifest
+
+
+def leftovers(names: Mapping[str, int]) -> list[str]:
+    """What is of no use once a dataset is finished: its plan, and the receipts of its shards."""
+    return [name for name in names if name == data.PLAN or name.endswith(data.receipt_name(""))]
+
+
+def check_all_there(folder: data.Folder, plan: data.Plan, names: Mapping[str, int]) -> None:
+    """Raise where shards are missing.
+
+    Raises:
+        M3diError: It names them, and the parts that they belong to.
+    """
+    missing = [(index, shard.name) for index, shard in enumerate(shards_of(plan)) if shard.name not in names]
+    if not missing:
+        return
+    parts = missing_parts([index for index, _ in missing], _parts_seen(folder, names))
+    shown = [name for _, name in missing[:MAX_SHOWN]]
+    listed = ", ".join(shown) + (f" and {len(missing) - len(shown)} more" if len(missing) > len(shown) else "")
+    if parts:
+        first = ", ".join(map(str, parts[:MAX_SHOWN]))
+        more = f" and {len(parts) - MAX_SHOWN} more" if len(parts) > MAX_SHOWN else ""
+        listed += f"\n            of the parts {first}{more}"
+    raise M3diError(
+        f"{len(missing)} shards are missing",
+        where=str(folder),
+        got=listed,
+        next_step=f"run these parts again: --shards {parts[0]} and so on" if parts else "run the same command again",
+    )
+
+
+def _parts_seen(folder: data.Folder, names: Mapping[str, int]) -> Part | None:
+    """One of the parts that finished a shard, from a receipt; None where nobody rendered in parts."""
+    ending = data.receipt_name("")
+    shard = next((name.removesuffix(ending) for name in names if name.endswith(ending)), None)
+    text = data.read_receipt(folder, shard).part if shard else ""
+    return Part.parse(text) if text else None
+
+
+def receipt_of(root: Path, spec: Spec, plan: data.Plan, shard: Shard, part: Part | None = None) -> data.Receipt:
+    """What is to be kept of a finished shard in a folder of this machine.
+
+    Raises:
+        M3diError: It is no readable archive, or does not hold the samples that it should.
+    """
+    path = root / shard.name
+    found = list(data.read_shard(path))
+    if [each.key for each in found] != shard.keys:
+        raise M3diError(
+            "a shard does not hold its samples",
+            where=str(path),
+            got=f"{len(found)} samples",
+            expected=f"{shard.n}, from {shard.keys[0]} to {shard.keys[-1]}",
+            next_step="delete it, then run the same `m3di render` command: it is rendered again",
+        )
+    samples = sample(spec, shard.split, shard.n, seed=plan.seed, start=shard.start)
+    texts = {name: captions(samples, name) for name in spec.views_of("text")}
+    # From the shard, not from memory: what an interrupted run rendered before is known from there only.
+    images = list(spec.views_of("image"))
+    seen = data.read_annotations(root, [(shard.name, found)], plan.extensions[LATENTS], images, ANNOTATIONS)
+    rows = data.shard_rows(samples, texts, shard.name, found, seen)
+    return data.Receipt(data.file_entry(path, shard.n), rows, str(part or ""))
+
+
+def _seal(folder: data.Folder, here: Path, spec: Spec, plan: data.Plan, names: Mapping[str, int]) -> data.Manifest:
+    """Tables, documents and manifest, in the folder `here` of this machine; no more than a row group is in memory."""
+    splits = {}
+    for split, shards in groupby(shards_of(plan), key=lambda shard: shard.split):
+        entries = []
+        table = data.TableWriter(here / f"{split}.parquet")
+        try:
+            for shard in shards:
+                receipt = _kept_receipt(folder, here, spec, plan, shard, names)
+                entries.append(receipt.entry)
+                table.add(receipt.rows)
+            table.finish()
+        finally:
+            table.close()
+        n = plan.n_samples[split]
+        splits[split] = data.SplitEntry(
+            n_samples=n, shards=tuple(entries), table=data.file_entry(here / f"{split}.parquet", n)
+        )
+    first = next(shards_of(plan), None)
+    if first is not None:
+        data.fetch(folder, first.name, here)  # for the sample picture
+    return data.seal(here, plan, splits)
+
+
+def _kept_receipt(
+    folder: data.Folder, here: Path, spec: Spec, plan: data.Plan, shard: Shard, names: Mapping[str, int]
+) -> data.Receipt:
+    """The receipt of a shard; where none was kept, it is made from the shard itself."""
+    name = data.receipt_name(shard.name)
+    if name not in names:
+        fetched = data.fetch(folder, shard.name, here)
+        receipt = receipt_of(here, spec, plan, shard)
+        if fetched:
+            (here / shard.name).unlink()
+        return receipt
+    receipt = data.read_receipt(folder, shard.name)
+    if receipt.entry.n_bytes != names[shard.name] or receipt.rows.num_rows != shard.n:
+        raise M3diError(
+            "a shard is not what its receipt says",
+            where=folder.path(shard.name),
+            got=f"{names[shard.name]} bytes, expected {receipt.entry.n_bytes}",
+            next_step=f"delete it and {name}, then render its part again",
+        )
+    return receipt

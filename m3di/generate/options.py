@@ -1,0 +1,129 @@
+"""What to render, and how: the options of `m3di render` and what follows from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from m3di.errors import UsageError, near_match
+from m3di.latents import Spec, intervene, load_spec
+from m3di.render import GB, PASSES, QUALITIES, RenderSettings, UserShape, WorkerLimits, default_n_workers
+
+
+@dataclass(frozen=True)
+class RenderOptions:
+    """What to render, and how.
+
+    Attributes:
+        out: Folder of the dataset.
+        spec: Name of a built-in spec, path of a spec file, or a spec.
+        n_train: Training samples; None takes the number that the spec gives.
+        n_val: Validation samples; None takes 8 % of `n_train`, at least one.
+        n_test: Test samples; likewise.
+        seed: Seed of all noise streams.
+        size_px: Side of the square images.
+        quality: Name of a quality preset.
+        n_workers: Worker processes; None takes one a core, or one a GPU with `gpu`.
+        shard_size: Samples of a shard.
+        gpu: Render on the GPU; without one it is an error.
+        interventions: Interventions on the spec, written FACTOR=VALUE.
+        passes: Passes to write beside each image, out of `m3di.render.PASSES`.
+        gpu_devices: Numbers of the GPUs to use, with `gpu`; all of the best back end if empty.
+        worker_memory_gb: A worker that holds more memory after an image is replaced.
+        image_timeout_s: An image that takes longer has failed.
+    """
+
+    out: Path
+    spec: str | Spec = "m3di"
+    n_train: int | None = None
+    n_val: int | None = None
+    n_test: int | None = None
+    seed: int = 0
+    size_px: int = 224
+    quality: str = "standard"
+    n_workers: int | None = None
+    shard_size: int = 1000
+    gpu: bool = False
+    interventions: tuple[str, ...] = ()
+    passes: tuple[str, ...] = ()
+    gpu_devices: tuple[int, ...] = ()
+    worker_memory_gb: float = 4.0
+    image_timeout_s: float = 600.0
+
+    @property
+    def limits(self) -> WorkerLimits:
+        """When a worker is replaced."""
+        return WorkerLimits(memory_bytes=round(self.worker_memory_gb * GB), image_timeout_s=self.image_timeout_s)
+
+    def load_spec(self) -> Spec:
+        """The spec, under the interventions.
+
+        Raises:
+            UsageError: There is no such spec, it is not valid, or an intervention does not fit it.
+        """
+        spec = self.spec if isinstance(self.spec, Spec) else load_spec(self.spec)
+        return intervene(spec, self.interventions)
+
+    def check(self) -> None:
+        """Raise where a number is out of its range.
+
+        Raises:
+            UsageError: It names the option.
+        """
+        least: dict[str, float] = {
+            "n_train": 1,
+            "n_val": 0,
+            "n_test": 0,
+            "seed": 0,
+            "size_px": 8,
+            "n_workers": 1,
+            "shard_size": 1,
+        }
+        least |= {"worker_memory_gb": 0.1, "image_timeout_s": 1}
+        options = {"n_train": "--n", "size_px": "--size", "n_workers": "--workers"}
+        options |= {"worker_memory_gb": "--worker-memory", "image_timeout_s": "--image-timeout"}
+        for name, bound in least.items():
+            value = getattr(self, name)
+            if value is not None and value < bound:
+                option = options.get(name, f"--{name.replace('_', '-')}")
+                raise UsageError(f"{option} is too small", where=option, got=value, expected=f"{bound} or more")
+        if self.gpu_devices and not self.gpu:
+            raise UsageError(
+                "--gpu-devices chooses among GPUs, and rendering is on the CPU",
+                where="--gpu-devices",
+                got=",".join(map(str, self.gpu_devices)),
+                next_step="add --gpu",
+            )
+        for name in self.passes:
+            if name not in PASSES:
+                near = near_match(name, PASSES)
+                raise UsageError(
+                    f"no pass is called {name!r}",
+                    where="--passes",
+                    expected=f"some of {','.join(PASSES)}",
+                    next_step=f"did you mean {near!r}?" if near else None,
+                )
+
+    def resolved(self, spec: Spec) -> RenderOptions:
+        """These options with every default filled in."""
+        n_train = spec.splits.get("train", 0) if self.n_train is None else self.n_train
+        scaled = max(1, round(0.08 * n_train))
+        return replace(
+            self,
+            n_train=n_train,
+            n_val=scaled if self.n_val is None else self.n_val,
+            n_test=scaled if self.n_test is None else self.n_test,
+            n_workers=self.n_workers or (None if self.gpu else default_n_workers()),
+        )
+
+
+def render_settings(options: RenderOptions, user_shapes: tuple[UserShape, ...] = ()) -> RenderSettings:
+    """What the workers need to know of the options."""
+    return RenderSettings(
+        options.size_px,
+        QUALITIES[options.quality],
+        gpu=options.gpu,
+        user_shapes=user_shapes,
+        passes=options.passes,
+        gpu_devices=options.gpu_devices,
+    )

@@ -1,0 +1,87 @@
+"""The plan of a dataset: what decides its bytes, and which shards it consists of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from m3di import __version__, data
+from m3di.generate.options import RenderOptions
+from m3di.latents import SPLITS, Spec, plain_spec
+from m3di.render import PASSES, UserShape, find_shapes
+
+LATENTS = "latents"
+
+
+def make_plan(spec: Spec, options: RenderOptions) -> data.Plan:
+    """The plan of a dataset. Options that do not change its bytes (the number of workers) are no part of it."""
+    images, texts = spec.views_of("image"), spec.views_of("text")
+    extensions = {name: "png" if len(images) == 1 else f"{name}.png" for name in images}
+    extensions |= {name: "txt" if len(texts) == 1 else f"{name}.txt" for name in texts}
+    extensions |= {f"{name}.{each}": _pass_extension(images, name, each) for name in images for each in options.passes}
+    tokenizers = {name: data.build_tokenizer(spec, name) for name in texts}
+    return data.Plan(
+        spec=plain_spec(spec),
+        seed=options.seed,
+        n_samples=dict(zip(SPLITS, (options.n_train or 0, options.n_val or 0, options.n_test or 0), strict=True)),
+        shard_size=options.shard_size,
+        extensions={**extensions, LATENTS: "json"},
+        render={
+            "size_px": options.size_px,
+            "quality": options.quality,
+            "device": "gpu" if options.gpu else "cpu",
+            "m3di": __version__,
+            "bpy": version("bpy"),
+        },
+        text={
+            name: data.TextEntry(vocabulary=tokenizer.vocabulary, length=tokenizer.length)
+            for name, tokenizer in tokenizers.items()
+        },
+        shapes={shape.name: shape.sha256 for shape in user_shapes_of(spec)},
+    )
+
+
+def _pass_extension(images: Mapping[str, Any], view: str, name: str) -> str:
+    return PASSES[name] if len(images) == 1 else f"{view}.{PASSES[name]}"
+
+
+def user_shapes_of(spec: Spec) -> tuple[UserShape, ...]:
+    """The meshes of the user that a spec names.
+
+    Raises:
+        UsageError: The spec names a shape that there is not.
+    """
+    views = {name: view.shape for name, view in spec.views.items() if view.shape}
+    fixed = [found for name, shape in views.items() for found in find_shapes((shape,), where=f"views.{name}.shape")]
+    names = spec.factors["object_shape"].names if "object_shape" in spec.factors else ()
+    drawn = find_shapes(names, where="factors.object_shape.values of the spec")
+    return tuple(dict.fromkeys((*drawn, *fixed)))
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A shard of a dataset: `n` samples of a split from `start` on."""
+
+    split: str
+    number: int
+    start: int
+    n: int
+
+    @property
+    def name(self) -> str:
+        """Its file name."""
+        return data.shard_name(self.split, self.number)
+
+    @property
+    def keys(self) -> list[str]:
+        """Keys of its samples."""
+        return [data.sample_key(self.start + row) for row in range(self.n)]
+
+
+def shards_of(plan: data.Plan) -> Iterator[Shard]:
+    """All shards of a dataset, in order."""
+    for split, n in plan.n_samples.items():
+        for number, start in enumerate(range(0, n, plan.shard_size)):
+            yield Shard(split, number, start, min(plan.shard_size, n - start))

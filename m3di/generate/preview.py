@@ -1,0 +1,55 @@
+"""Samples to look at: rendered, and not written."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from m3di.errors import UsageError
+from m3di.generate.options import RenderOptions, render_settings
+from m3di.generate.plan import user_shapes_of
+from m3di.generate.shards import Progress, jobs
+from m3di.latents import Samples, captions, sample
+from m3di.render import RenderPool, check_blender
+
+
+@dataclass(frozen=True)
+class Preview:
+    """Rendered samples to look at: for each image view, pixels [n, height, width, 3], uint8."""
+
+    samples: Samples
+    images: dict[str, NDArray[np.uint8]]
+    captions: dict[str, list[str]]
+
+
+def preview(options: RenderOptions, n: int, progress: Progress | None = None) -> Preview:
+    """Render the first `n` training samples of a spec without writing anything.
+
+    Raises:
+        UsageError: An option is out of range, or there is no such spec.
+        M3diError: Blender or a GPU is missing, or an image failed.
+    """
+    if n < 1:
+        raise UsageError("--n is too small", where="--n", got=n, expected="1 or more")
+    options.check()
+    spec = options.load_spec()
+    yours = user_shapes_of(spec)
+    check_blender()
+    options = options.resolved(spec)
+    samples = sample(spec, "train", n, seed=options.seed)
+    names = list(spec.views_of("image"))
+    pixels: dict[str, list[NDArray[np.uint8]]] = {name: [] for name in names}
+    with RenderPool(render_settings(options, yours), options.n_workers, options.limits) as pool:
+        pool.check()
+        rendered = pool.render(job for row in range(n) for job in jobs(samples, row))
+        for row in range(n):
+            for name in names:
+                pixels[name].append(np.asarray(Image.open(io.BytesIO(next(rendered).png))))
+            if progress:
+                progress(row + 1, n)
+    texts = {name: captions(samples, name) for name in spec.views_of("text")}
+    return Preview(samples, {name: np.stack(each) for name, each in pixels.items()}, texts)

@@ -1,0 +1,111 @@
+"""The main job: a dataset rendered, or what is missing of it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from m3di import data
+from m3di.errors import M3diError
+from m3di.generate.finish import finish
+from m3di.generate.log import LogFile
+from m3di.generate.options import RenderOptions, render_settings
+from m3di.generate.plan import make_plan, user_shapes_of
+from m3di.generate.shards import Failure, Progress, render_missing
+from m3di.render import PoolEvent, RenderPool, Watch, check_blender
+
+MAX_FAILURES_SHOWN = 20
+
+
+def render(options: RenderOptions, progress: Progress | None = None, watch: Watch | None = None) -> data.Manifest:
+    """Render a dataset, or what is missing of it: a finished image is never rendered again.
+
+    Args:
+        options: What to render, and how.
+        progress: Called with samples done and samples in all, at the start and after every sample.
+        watch: Called with everything that happens in the workers.
+
+    Returns:
+        The manifest of the finished dataset.
+
+    Raises:
+        UsageError: An option is out of range, or there is no such spec.
+        M3diError: The folder holds something else, cannot be written, is full, or another process renders into it;
+            Blender or a GPU is missing; images failed. What was finished before is kept.
+    """
+    options.check()
+    spec = options.load_spec()
+    options = options.resolved(spec)
+    yours = user_shapes_of(spec)
+    check_blender()
+    plan = make_plan(spec, options)
+    data.check_folder(options.out, plan)
+    if data.is_complete(options.out):
+        return data.read_manifest(options.out)
+    watchers = [watch] if watch else []
+
+    def see(event: PoolEvent) -> None:
+        for each in watchers:
+            each(event)
+
+    with contextlib.ExitStack() as stack:
+        if options.out.is_dir():  # at once, before Blender starts
+            stack.enter_context(data.sole_run(options.out))
+        settings = render_settings(options, yours)
+        pool = RenderPool(settings, options.n_workers, options.limits, see)
+        stack.enter_context(pool)
+        pool.check()
+        if not options.out.is_dir():
+            data.make_folder(options.out)
+            stack.enter_context(data.sole_run(options.out))
+            data.check_folder(options.out, plan)  # another process may have been quicker
+        data.prepare_folder(options.out, plan)
+        with data.disk_errors(options.out):
+            log = LogFile(options.out / data.LOG)
+            watchers.append(log.write_pool_event)
+            with _logged(log, plan, progress) as counted:
+                check_failures(options.out, render_missing(spec, plan, options.out, pool, counted, log.write_shard))
+                pool.close()
+                return finish(options.out, spec, plan)
+
+
+@contextlib.contextmanager
+def _logged(log: LogFile, plan: data.Plan, progress: Progress | None) -> Iterator[Progress]:
+    """Note start and end of a run, whichever that is, and how many samples were there then."""
+    began, state = time.monotonic(), {"n_done": 0}
+
+    def count(done: int, total: int) -> None:
+        state["n_done"] = done
+        if progress:
+            progress(done, total)
+
+    log.write_start(n_samples=plan.n_samples, **plan.render)
+    try:
+        yield count
+    except BaseException as error:
+        why = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error).partition("\n")[0]
+        with contextlib.suppress(OSError):  # the disk may be full, and that is what `error` says
+            log.write("stop", why=why or type(error).__name__, seconds=round(time.monotonic() - began, 1), **state)
+        raise
+    log.write("finish", seconds=round(time.monotonic() - began, 1), **state)
+
+
+def check_failures(out: Path | data.Folder, failures: list[Failure]) -> None:
+    """Raise where images could not be rendered.
+
+    Raises:
+        M3diError: It names them, the first ones at least.
+    """
+    if not failures:
+        return
+    shown = [str(failure).replace("\n", "; ") for failure in failures[:MAX_FAILURES_SHOWN]]
+    if len(failures) > len(shown):
+        shown.append(f"and {len(failures) - len(shown)} more; {data.LOG} has all of them")
+    raise M3diError(
+        f"{len(failures)} image{'s' * (len(failures) > 1)} could not be rendered; all others are finished, and kept",
+        where=str(out),
+        got="\n            ".join(shown),
+        next_step="run the same command again: it renders these images only",
+    )

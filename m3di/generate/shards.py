@@ -1,0 +1,294 @@
+"""Shards out of images: whichever worker rendered them, in whichever order, in however many runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from m3di import data
+from m3di.errors import M3diError
+from m3di.generate.plan import LATENTS, Shard, shards_of
+from m3di.latents import Samples, Spec, captions, sample
+from m3di.render import Outcome, RenderedImage, RenderJob, scene_values
+
+MAX_FAILURES_IN_A_ROW = 10
+PICTURE = "png"
+Progress = Callable[[int, int], None]
+
+
+class Renders(Protocol):
+    """What renders: a `RenderPool`, or something that stands in for one."""
+
+    def outcomes(self, jobs: Iterable[RenderJob]) -> Iterator[Outcome]:
+        """The image of each job, or why there is none, in any order."""
+        ...
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An image that could not be rendered, and why."""
+
+    image: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.image}: {self.why}"
+
+
+def jobs(samples: Samples, row: int) -> Iterator[RenderJob]:
+    """One job for each image view of a sample."""
+    for view in samples.spec.views_of("image"):
+        yield job_of(samples, row, view)
+
+
+def job_of(samples: Samples, row: int, view: str) -> RenderJob:
+    """The job of one image view of a sample."""
+    raw = {factor: values[row].item() for factor, values in samples.views[view].items()}
+    values = scene_values(samples.spec, samples.spec.views_of("image")[view], raw)
+    return RenderJob(job_name(samples.split, data.sample_key(samples.start + row), view), values)
+
+
+def job_name(split: str, key: str, view: str) -> str:
+    """What an image is called in messages and in the log."""
+    return f"{split} {key}, view {view}"
+
+
+def render_missing(
+    spec: Spec,
+    plan: data.Plan,
+    out: Path,
+    pool: Renders,
+    progress: Progress | None = None,
+    on_shard: Callable[[str], None] | None = None,
+) -> list[Failure]:
+    """Render and write every shard of a dataset that is not there yet, see `render_shards`."""
+    return render_shards(spec, plan, shards_of(plan), out, pool, progress, on_shard)
+
+
+def render_shards(
+    spec: Spec,
+    plan: data.Plan,
+    shards: Iterable[Shard],
+    out: Path,
+    pool: Renders,
+    progress: Progress | None = None,
+    on_shard: Callable[[str], None] | None = None,
+) -> list[Failure]:
+    """Render and write shards that are not there yet. A shard depends on spec, plan and its number, on nothing else.
+
+    An unfinished shard is continued: its finished images are kept. The next shard is begun while the last images of
+    this one are rendered, so no worker waits.
+
+    Args:
+        spec: The spec.
+        plan: The plan of the dataset.
+        shards: Those to render.
+        out: The folder.
+        pool: What renders.
+        progress: Called with samples done and samples in all, at the start and after every sample.
+        on_shard: Called with the name of each shard that is finished.
+
+    Returns:
+        The images that could not be rendered. Their shards stay unfinished, for another run to try these images only.
+
+    Raises:
+        M3diError: Many images in a row could not be rendered: something is wrong with all of them.
+        OSError: A file could not be written.
+    """
+    watching = _Watching(progress or (lambda done, total: None), on_shard or (lambda name: None))
+    run = _ShardRun(spec, plan, list(shards), out, watching)
+    try:
+        for outcome in pool.outcomes(run.queue()):
+            run.take(outcome)
+    finally:
+        run.close()
+    return run.failures
+
+
+def n_finished(spec: Spec, shard: Shard, out: Path) -> int:
+    """How many samples of a shard earlier runs have finished."""
+    if (out / shard.name).exists():
+        return shard.n
+    views = spec.views_of("image")
+    found = data.finished_images(out / shard.name)
+    return sum(all((key, view) in found for view in views) for key in shard.keys) if found else 0
+
+
+@dataclass(frozen=True)
+class _Watching:
+    """Who wants to know."""
+
+    progress: Progress
+    on_shard: Callable[[str], None]
+
+
+class _ShardRun:
+    """Several shards on their way: an image goes to the shard that asked for it."""
+
+    def __init__(self, spec: Spec, plan: data.Plan, shards: list[Shard], out: Path, watching: _Watching) -> None:
+        self.spec, self.plan, self.shards, self.out = spec, plan, shards, out
+        self.failures: list[Failure] = []
+        self._n_failed_in_a_row = 0
+        self._waiting: dict[str, _OpenShard] = {}
+        self._watching = watching
+        self._n_samples = sum(shard.n for shard in shards)
+        self._n_done = 0
+        self._count(sum(n_finished(spec, shard, out) for shard in shards))
+
+    def queue(self) -> Iterator[RenderJob]:
+        """What is still to be rendered; a shard is opened when the first of its images is asked for."""
+        for shard in self.shards:
+            if (self.out / shard.name).exists():
+                continue
+            opened = _OpenShard(self.spec, self.plan, shard, self.out)
+            self._waiting |= dict.fromkeys(opened.missing, opened)
+            if not opened.missing:
+                self._finish(opened)
+                if not opened.views:
+                    self._count(shard.n)
+            yield from opened.jobs()
+
+    def take(self, outcome: Outcome) -> None:
+        """Keep an image, and finish its shard with the last one."""
+        name = outcome.job.name
+        opened = self._waiting[name]
+        if outcome.image is None:
+            self._fail(Failure(name, outcome.error))
+        else:
+            self._n_failed_in_a_row = 0
+            if opened.keep(name, outcome.image):
+                self._count(1)
+        opened.n_waiting -= 1
+        del self._waiting[name]
+        if not opened.missing:
+            self._finish(opened)
+        elif opened.n_waiting == 0:
+            opened.close()
+
+    def close(self) -> None:
+        """Close what is not finished; it stays on the disk."""
+        for opened in set(self._waiting.values()):
+            opened.close()
+
+    def _finish(self, opened: _OpenShard) -> None:
+        opened.finish()
+        self._watching.on_shard(opened.path.name)
+
+    def _count(self, n: int) -> None:
+        self._n_done += n
+        self._watching.progress(self._n_done, self._n_samples)
+
+    def _fail(self, failure: Failure) -> None:
+        self.failures.append(failure)
+        self._n_failed_in_a_row += 1
+        if self._n_failed_in_a_row == MAX_FAILURES_IN_A_ROW:
+            raise M3diError(
+                f"the last {MAX_FAILURES_IN_A_ROW} images could not be rendered, so the run stops",
+                where=failure.image,
+                got=failure.why,
+                next_step="look for the cause, then run the same command again; finished images are kept",
+            )
+
+
+class _OpenShard:
+    """A shard on its way.
+
+    Attributes:
+        missing: Row and view of each image that is not there yet, by the name of its job.
+        n_waiting: How many images have neither come nor failed.
+    """
+
+    def __init__(self, spec: Spec, plan: data.Plan, shard: Shard, out: Path) -> None:
+        self.plan = plan
+        self.path = out / shard.name
+        self.samples = sample(spec, shard.split, shard.n, seed=plan.seed, start=shard.start)
+        self.views = list(spec.views_of("image"))
+        self.journal = data.ImageJournal(self.path)
+        self.missing = {
+            job_name(shard.split, key, view): (row, view)
+            for row, key in enumerate(shard.keys)
+            for view in self.views
+            if (key, view) not in self.journal
+        }
+        self.n_waiting = len(self.missing)
+        self._n_missing = Counter(row for row, _ in self.missing.values())
+
+    def jobs(self) -> Iterator[RenderJob]:
+        """One job for each missing image."""
+        for row, view in list(self.missing.values()):
+            yield job_of(self.samples, row, view)
+
+    def keep(self, name: str, image: RenderedImage) -> bool:
+        """Keep an image; whether it was the last one of its sample."""
+        row, view = self.missing[name]
+        files = {PICTURE: image.png, **image.passes}
+        self.journal.append(data.JournalEntry(self._key(row), view, image.annotation, files))
+        del self.missing[name]
+        self._n_missing[row] -= 1
+        return self._n_missing[row] == 0
+
+    def finish(self) -> None:
+        """Write the shard, samples in order; then the journal has done its work."""
+        writer = data.ShardWriter(self.path, tuple(self.plan.extensions.values()))
+        try:
+            for key, contents in self._contents():
+                writer.add(key, contents)
+            writer.finish()
+        finally:
+            writer.close()
+        self.journal.remove()
+
+    def close(self) -> None:
+        """Close the journal; it stays, for the next run to continue."""
+        self.journal.close()
+
+    def _key(self, row: int) -> str:
+        return data.sample_key(self.samples.start + row)
+
+    def _contents(self) -> Iterator[tuple[str, dict[str, bytes]]]:
+        """Key and files of each sample."""
+        contents_of = ContentsOf(self.plan, self.samples)
+        for row in range(self.samples.n):
+            key = self._key(row)
+            found = {view: self.journal.read(key, view) for view in self.views}
+            images = {
+                view: RenderedImage(each.files.pop(PICTURE), each.annotation, each.files)
+                for view, each in found.items()
+            }
+            yield key, contents_of(row, images)
+
+
+class ContentsOf:
+    """The files of a sample, given its images.
+
+    Args:
+        plan: The plan of the dataset.
+        samples: Some samples of it.
+    """
+
+    def __init__(self, plan: data.Plan, samples: Samples) -> None:
+        self.extensions = plan.extensions
+        self._texts = {name: captions(samples, name) for name in samples.spec.views_of("text")}
+        self._columns = samples.columns()
+
+    def __call__(self, row: int, images: Mapping[str, RenderedImage]) -> dict[str, bytes]:
+        """Files by extension.
+
+        Args:
+            row: Which of the samples.
+            images: The image of each image view.
+        """
+        nested = {
+            view: {name: getattr(values[row], "item", lambda v=values[row]: v)() for name, values in each.items()}
+            for view, each in self._columns.items()
+        }
+        contents = {self.extensions[name]: each[row].encode() for name, each in self._texts.items()}
+        for view, image in images.items():
+            nested[view] |= image.annotation
+            contents[self.extensions[view]] = image.png
+            contents |= {self.extensions[f"{view}.{name}"]: content for name, content in image.passes.items()}
+        contents[self.extensions[LATENTS]] = data.nested_json(nested)
+        return contents

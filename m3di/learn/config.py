@@ -1,0 +1,223 @@
+"""What to train and for how long: every hyperparameter, checked, and named sets of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+from typing import Any, Literal, get_args
+
+from m3di.errors import UsageError, near_match
+from m3di.learn.losses import NEGATIVES, Negatives, Similarity, check_similarity, check_temperature
+
+Precision = Literal["auto", "fp32", "bf16"]
+Schedule = Literal["constant", "cosine"]
+Device = Literal["cpu", "cuda", "auto"]
+PRECISIONS: tuple[str, ...] = get_args(Precision)
+SCHEDULES: tuple[str, ...] = get_args(Schedule)
+DEVICES: tuple[str, ...] = get_args(Device)
+CACHES: tuple[str, ...] = ("ram", "disk", "none")
+# What a run may be continued with that it was not started with: the weights do not depend on it.
+FREE_ON_RESUME = frozenset({"n_workers", "checkpoint_every", "cache", "tensorboard"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """What to train and for how long.
+
+    Args:
+        n_steps: Optimiser steps.
+        batch_size: Tuples of views a step, of all processes together, 2 or more; the others in the batch are a
+            tuple's negatives.
+        views: Names of the views to train on; None takes all that the dataset has.
+        image_encoder: Name of a registered encoder of images, or "timm:NAME".
+        text_encoder: Name of a registered encoder of captions.
+        share_encoders: One encoder for all image views, and one for all text views.
+        encoding_size: D, how many numbers a view becomes.
+        hidden_size: Width of the image encoder's last hidden layer.
+        lr: Learning rate of Adam, at its highest.
+        schedule: "constant", or "cosine": down to 0 at the last step.
+        n_warmup_steps: Steps over which the learning rate rises linearly to `lr`.
+        weight_decay: Decoupled from the gradient, as in AdamW; 0 is Adam.
+        clip_norm: The gradient of all weights together is scaled down to this length where it is longer.
+        temperature: tau of the loss.
+        learn_temperature: Train tau too, from `temperature` on.
+        similarity: See `SymInfoNCE`.
+        negatives: See `SymInfoNCE`.
+        seed: Of the initial weights and of the order of the samples; 0 or more.
+        precision: "fp32"; "bf16" computes convolutions and products in bfloat16 and keeps weights, loss and updates
+            in float32; "auto" is bf16 on a GPU that has it and on a CPU with instructions for it, else fp32.
+        compile: Use `torch.compile`.
+        device: "cpu", "cuda", or "auto" (cuda where there is one).
+        n_threads: Threads of torch on the CPU; None leaves torch's own choice.
+        n_workers: Processes that load samples; 0 loads in this one.
+        cache: Decoded images are kept in memory ("ram"), in a file ("disk"), or not ("none").
+        checkpoint_every: Steps between checkpoints; each replaces the one before. The last step always saves, and so
+            does every tenth minute.
+        val_every: Steps between measurements of the loss on the val split; the last step always measures.
+        diagnostics_every: Steps between measurements of alignment and entropy, on the step's own batch.
+        tensorboard: Write metrics for TensorBoard too.
+
+    Raises:
+        UsageError: A value is out of range.
+    """
+
+    n_steps: int
+    batch_size: int
+    views: tuple[str, ...] | None = None
+    image_encoder: str = "resnet18"
+    text_encoder: str = "convnet"
+    share_encoders: bool = False
+    encoding_size: int = 4
+    hidden_size: int = 100
+    lr: float = 1e-4
+    schedule: Schedule = "constant"
+    n_warmup_steps: int = 0
+    weight_decay: float = 0.0
+    clip_norm: float = 2.0
+    temperature: float = 1.0
+    learn_temperature: bool = False
+    similarity: Similarity = "cosine"
+    negatives: Negatives = "cross"
+    seed: int = 0
+    precision: Precision = "auto"
+    compile: bool = False
+    device: Device = "cpu"
+    n_threads: int | None = None
+    n_workers: int = 0
+    cache: Literal["ram", "disk", "none"] = "none"
+    checkpoint_every: int = 1000
+    val_every: int = 1000
+    diagnostics_every: int = 100
+    tensorboard: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("n_steps", "encoding_size", "hidden_size", "checkpoint_every", "val_every", "diagnostics_every"):
+            _check_at_least(name, getattr(self, name), 1)
+        _check_at_least("batch_size", self.batch_size, 2, "one pair alone has no negatives to be told from")
+        for name in ("seed", "n_workers", "n_warmup_steps", "weight_decay"):
+            _check_at_least(name, getattr(self, name), 0)
+        if self.n_threads is not None:
+            _check_at_least("n_threads", self.n_threads, 1)
+        for name in ("lr", "clip_norm"):
+            number = getattr(self, name)
+            if not (math.isfinite(number) and number > 0):
+                raise UsageError(f"{name} must be positive", where=name, got=number, expected="a number above 0")
+        check_temperature(self.temperature)
+        check_similarity(self.similarity)
+        _check_word("negatives", self.negatives, NEGATIVES)
+        _check_word("precision", self.precision, PRECISIONS)
+        _check_word("schedule", self.schedule, SCHEDULES)
+        _check_word("device", self.device, DEVICES)
+        _check_word("cache", self.cache, CACHES)
+
+    def lr_at(self, step: int) -> float:
+        """The learning rate of a step, counted from 1."""
+        warm = min(1.0, step / self.n_warmup_steps) if self.n_warmup_steps else 1.0
+        if self.schedule == "constant":
+            return self.lr * warm
+        return self.lr * warm * (1 + math.cos(math.pi * (step - 1) / self.n_steps)) / 2
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named set of hyperparameters.
+
+    Args:
+        description: What it is for.
+        values: Fields of `TrainConfig`.
+        n_seeds: Runs that it stands for, one a seed.
+    """
+
+    description: str
+    values: Mapping[str, Any]
+    n_seeds: int = 1
+
+
+_PAPER = {
+    "batch_size": 256,
+    "lr": 1e-5,
+    "temperature": 1.0,
+    "similarity": "cosine",
+    "clip_norm": 2.0,
+    "encoding_size": 4,
+    "hidden_size": 100,
+    "checkpoint_every": 10_000,
+    "device": "auto",
+}
+PRESETS: Mapping[str, Preset] = MappingProxyType(
+    {
+        "quick": Preset(
+            "a first look: 1,000 steps of 64 pairs",
+            {"n_steps": 1000, "batch_size": 64, "device": "auto"},
+        ),
+        "m3di-paper": Preset(
+            "image/text pairs as in Daunhawer et al. (2023), section 5.2: 100,000 steps, 3 seeds",
+            {**_PAPER, "n_steps": 100_000, "views": ("image", "text")},
+            n_seeds=3,
+        ),
+        "image-pairs-paper": Preset(
+            "image/image pairs as in Daunhawer et al. (2023), appendix: 60,000 steps, 3 seeds",
+            {**_PAPER, "n_steps": 60_000},
+            n_seeds=3,
+        ),
+        "cpu-demo": Preset(
+            "4,000 pairs of 64 px, learned on two CPU cores within 40 minutes",
+            {
+                "n_steps": 4000,
+                "batch_size": 128,
+                "lr": 1e-3,
+                "schedule": "cosine",
+                "n_warmup_steps": 100,
+                "temperature": 0.1,
+                "encoding_size": 8,
+                "cache": "ram",
+                "device": "cpu",
+            },
+        ),
+    }
+)
+
+
+def find_preset(name: str) -> Preset:
+    """A preset by its name.
+
+    Raises:
+        UsageError: There is none of that name.
+    """
+    _check_word("preset", name, tuple(PRESETS))
+    return PRESETS[name]
+
+
+def config_from(preset: str, overrides: Mapping[str, Any]) -> TrainConfig:
+    """The configuration of a preset, with some values replaced; an override of None replaces nothing."""
+    given = {name: value for name, value in overrides.items() if value is not None}
+    return TrainConfig(**{**find_preset(preset).values, **given})
+
+
+def config_from_json(stored: Mapping[str, Any]) -> TrainConfig:
+    """The configuration that `dataclasses.asdict` and JSON made into plain values."""
+    known = {field.name for field in fields(TrainConfig)}
+    values = {name: value for name, value in stored.items() if name in known}
+    if values.get("views") is not None:
+        values["views"] = tuple(values["views"])
+    return TrainConfig(**values)
+
+
+def _check_at_least(name: str, number: float, least: int, why: str | None = None) -> None:
+    if not number >= least:
+        what = f"{name} is too small" + (f": {why}" if why else "")
+        raise UsageError(what, where=name, got=number, expected=f"{least} or more")
+
+
+def _check_word(what: str, word: str, known: Sequence[str]) -> None:
+    if word not in known:
+        near = near_match(word, known)
+        raise UsageError(
+            f"unknown {what}",
+            where=what,
+            got=repr(word),
+            expected=", ".join(known),
+            next_step=f"did you mean {near!r}?" if near else None,
+        )

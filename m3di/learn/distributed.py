@@ -1,0 +1,119 @@
+"""Training in several processes, one a GPU, started by torchrun: who this one is, and negatives from all of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, distributed, nn
+
+from m3di.errors import UsageError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes that train together.
+
+    Args:
+        rank: Number of this process; process 0 alone writes.
+        size: How many there are.
+        local_rank: Number of this process on its machine, which is the number of its GPU.
+    """
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+
+    def agreed(self, choose: Callable[[], T]) -> T:
+        """What process 0 chooses, in all processes."""
+        if self.size == 1:
+            return choose()
+        choice: list[Any] = [choose() if self.rank == 0 else None]
+        distributed.broadcast_object_list(choice, src=0)
+        chosen: T = choice[0]
+        return chosen
+
+    def wait(self) -> None:
+        """Return once all processes have come here."""
+        if self.size > 1:
+            distributed.barrier()
+
+
+@contextmanager
+def joined_world(device: str) -> Iterator[World]:
+    """Join the processes that torchrun started; alone where it did not.
+
+    A process group that exists already is used, and left as it is.
+
+    Args:
+        device: "cuda" talks by NCCL, "cpu" by Gloo.
+    """
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        yield World()
+        return
+    world = World(int(os.environ["RANK"]), size, int(os.environ.get("LOCAL_RANK", "0")))
+    if device == "cuda":
+        torch.cuda.set_device(world.local_rank)
+    ours = not distributed.is_initialized()
+    if ours:
+        distributed.init_process_group("nccl" if device == "cuda" else "gloo")
+    try:
+        yield world
+    finally:
+        if ours:
+            distributed.destroy_process_group()
+
+
+def check_divides(batch_size: int, world: World) -> None:
+    """Raise UsageError unless each process gets equally many of a batch."""
+    if batch_size % world.size:
+        raise UsageError(
+            "the batch cannot be shared out evenly to the processes",
+            where="batch_size, which counts all processes together",
+            got=f"{batch_size} for {world.size} processes",
+            expected=f"a multiple of {world.size}",
+        )
+
+
+def parallel(module: nn.Module, world: World, device: torch.device) -> nn.Module:
+    """Average the gradients of all processes in each backward pass.
+
+    On GPUs batch norm takes its statistics from the whole batch too, as one process would. On CPUs, where torch has no
+    such batch norm, each process normalises by its own part of the batch; running statistics are those of process 0.
+    """
+    if world.size == 1:
+        return module
+    if device.type == "cuda":
+        module = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
+        return nn.parallel.DistributedDataParallel(module, device_ids=[device.index])
+    return nn.parallel.DistributedDataParallel(module)
+
+
+def gather(z: Tensor, world: World) -> Tensor:
+    """[B, D] of each process -> [world.size * B, D] of all, in the order of ranks, differentiable.
+
+    Every process then computes the loss of the whole batch. `parallel` averages the gradients of the processes, so
+    each passes back `world.size` times the gradient of its own rows: the average is the gradient of the whole batch.
+    """
+    return z if world.size == 1 else _Gather.apply(z, world)  # type: ignore[no-untyped-call]
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, world: World) -> Tensor:
+        ctx.world, ctx.n_rows = world, len(z)
+        parts = [torch.empty_like(z) for _ in range(world.size)]
+        distributed.all_gather(parts, z.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        first = ctx.world.rank * ctx.n_rows
+        return grads[0][first : first + ctx.n_rows] * ctx.world.size, None

@@ -1,0 +1,207 @@
+"""`m3di evaluate`: runs, sweeps and encodings of anybody's, scored, kept beside the run, gathered in one table."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from m3di.errors import M3diError
+from m3di.learn.evaluation.encode import check_trained_on, encode_run
+from m3di.learn.evaluation.encoded import Encoded
+from m3di.learn.evaluation.factors import only
+from m3di.learn.evaluation.npz import read_npz, write_npz
+from m3di.learn.evaluation.probe_data import ProbeData
+from m3di.learn.evaluation.protocol import Protocol, Score
+from m3di.learn.evaluation.results import gather, is_made_by, read_results, to_table, with_columns, write_results
+from m3di.learn.evaluation.scores import score
+from m3di.learn.run_folder import CONFIG_NAME, read_config, read_summary
+
+RESULTS = "evaluation.parquet"
+SWEEP = "sweep.json"
+VERSION = 1  # raised when a metric changes its meaning, so that results kept in runs are made anew
+OnRun = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Member:
+    """A run to evaluate, and what to call it.
+
+    Attributes:
+        path: Its folder, or an .npz of encodings.
+        name: Its name in results.
+        values: What its sweep set, by option.
+    """
+
+    path: Path
+    name: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to evaluate, and how.
+
+    Attributes:
+        data: The samples; None takes the dataset that each run was trained on.
+        protocol: What to measure.
+        factors: Only these factors; all if empty.
+        device: Where to encode.
+        again: Score again what has been scored.
+        save_encodings: An .npz to write the encodings of a single run to.
+    """
+
+    data: ProbeData | None = None
+    protocol: Protocol = field(default_factory=Protocol)
+    factors: tuple[str, ...] = ()
+    device: str = "cpu"
+    again: bool = False
+    save_encodings: Path | None = None
+
+
+def members_of(paths: Sequence[Path]) -> tuple[list[Member], list[str]]:
+    """The finished runs of run folders, sweep folders and .npz files; and the names of members not finished yet.
+
+    Raises:
+        M3diError: A path is none of these, or no run is finished.
+    """
+    found: list[Member] = []
+    unfinished: list[str] = []
+    for path in paths:
+        if (path / SWEEP).is_file():
+            for run, values in _sweep_members(path / SWEEP):
+                if (path / run / CONFIG_NAME).is_file() and read_summary(path / run) is not None:
+                    found.append(Member(path / run, f"{path.name}/{run}" if len(paths) > 1 else run, values))
+                else:
+                    unfinished.append(str(path / run))
+        elif path.suffix == ".npz":
+            found.append(Member(path, path.stem))
+        else:
+            read_config(path)
+            found.append(Member(path, str(path)))
+    if not found:
+        raise M3diError(
+            "no run of the sweep is finished",
+            where=", ".join(map(str, paths)),
+            got=f"{len(unfinished)} unfinished, the first is {unfinished[0]}" if unfinished else "no members",
+            next_step="run the same `m3di train --sweep` command again: it goes on where it was",
+        )
+    return found, unfinished
+
+
+def evaluate(member: Member, request: Request | None = None, opened: dict[str, ProbeData] | None = None) -> pa.Table:
+    """The scores of a run, a row each; kept in its folder, and taken from there if nothing has changed since.
+
+    Args:
+        member: The run.
+        request: What to evaluate, and how.
+        opened: Datasets by root, to open each once for all runs.
+
+    Raises:
+        M3diError: Run, data or encodings are bad, or do not belong together.
+        UsageError: There is no such factor, view or split.
+    """
+    request = request or Request()
+    if member.path.suffix == ".npz":
+        encoded = _only(read_npz(member.path, request.data), request)
+        return to_table(encoded, score(encoded, request.protocol))
+    data = request.data
+    if data is None:
+        root = str(read_config(member.path).get("data", {}).get("root", ""))
+        data = (opened if opened is not None else {}).setdefault(root, ProbeData(root))
+        check_trained_on(member.path, data)
+    made_by = _made_by(member, data, request)
+    kept = member.path / file_name(data.name)
+    if is_made_by(kept, made_by) and not request.again and request.save_encodings is None:
+        return with_columns(read_results(kept), member.values)
+    encoded = encode_run(member.path, data, name=member.name, device=request.device)
+    if request.save_encodings is not None:
+        write_npz(request.save_encodings, encoded, data.fingerprint)
+    encoded = _only(encoded, request)
+    table = to_table(encoded, [*score(encoded, request.protocol), *_val_loss(member.path)])
+    write_results(kept, table, made_by)
+    return with_columns(table, member.values)
+
+
+def evaluate_all(members: Sequence[Member], request: Request | None = None, on_run: OnRun | None = None) -> pa.Table:
+    """The scores of several runs in one table.
+
+    Args:
+        members: The runs.
+        request: What to evaluate, and how.
+        on_run: Called before each run with its name, its number from 0, and how many there are.
+    """
+    tables, opened = [], dict[str, ProbeData]()
+    for number, member in enumerate(members):
+        if on_run is not None:
+            on_run(member.name, number, len(members))
+        tables.append(evaluate(member, request, opened))
+    return gather(tables)
+
+
+def results_of(path: Path) -> pa.Table:
+    """What has been measured of a run or a sweep: all tables in its folder, or a table itself.
+
+    Raises:
+        M3diError: Nothing has been measured.
+    """
+    if path.suffix == ".parquet":
+        return read_results(path)
+    files = sorted(path.glob("evaluation*.parquet"))
+    if not files:
+        raise M3diError("nothing has been measured yet", where=str(path), next_step=f"m3di evaluate {path}")
+    return gather([read_results(each) for each in files])
+
+
+def _only(encoded: Encoded, request: Request) -> Encoded:
+    return replace(encoded, factors=only(encoded.factors, request.factors, encoded.run))
+
+
+def _val_loss(run: Path) -> list[Score]:
+    loss = (read_summary(run) or {}).get("val_loss")
+    return [] if loss is None else [Score("all", "all", "", "", "", "val_loss", float(loss))]
+
+
+def _sweep_members(path: Path) -> list[tuple[str, Mapping[str, Any]]]:
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        return [(str(each["run"]), dict(each.get("values", {}))) for each in stored["members"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise M3diError(
+            "the sweep cannot be read",
+            where=str(path),
+            got=f"{type(error).__name__}: {error}",
+            expected='{"members": [{"run": ..., "values": {...}}, ...]}',
+        ) from error
+
+
+def _made_by(member: Member, data: ProbeData, request: Request) -> dict[str, Any]:
+    """All that the scores of a run depend on."""
+    return {
+        "version": VERSION,
+        "run": member.name,
+        "protocol": asdict(request.protocol),
+        "factors": list(request.factors),
+        "fit": data.fit.fingerprint,
+        "test": data.test.fingerprint,
+        "data": data.name,
+        "weights": _weights_sha256(member.path),
+    }
+
+
+def _weights_sha256(run: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(run.rglob("*.safetensors")):
+        digest.update(path.relative_to(run).as_posix().encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def file_name(data: str) -> str:
+    """The file in a run folder for results on these samples."""
+    return RESULTS if data == "factual" else f"evaluation-{re.sub(r'[^A-Za-z0-9=.]+', '-', data).strip('-')}.parquet"

@@ -1,0 +1,67 @@
+"""Files that are either as they were before or complete, and a folder that one process at a time works in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from m3di.errors import M3diError
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows: two processes in one run folder are not noticed there
+    fcntl = None  # type: ignore[assignment]
+
+
+def write_through(path: Path, text: str) -> None:
+    """Write a text file: on disk first, then under its name."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def sync_folder(folder: Path) -> None:
+    """Put the names in a folder on disk."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process.
+
+    Raises:
+        M3diError: Another process holds it.
+    """
+    if fcntl is None:
+        yield
+        return
+    with (folder / ".lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise M3diError(
+                "another process is training in this folder",
+                where=str(folder),
+                next_step="wait for it, or choose another run folder",
+            ) from error
+        yield
+
+
+def is_held(folder: Path) -> bool:
+    """Whether another process, or another part of this one, holds a folder."""
+    try:
+        with held(folder):
+            return False
+    except M3diError:
+        return True

@@ -1,0 +1,19 @@
+"""Contrastive losses: SymInfoNCE with its variants, and its asymptotic form as a diagnostic."""
+
+from __future__ import annotations
+
+from m3di.learn.losses.asymptotic import Asymptotic, asymptotic_terms
+from m3di.learn.losses.infonce import NEGATIVES, Negatives, SymInfoNCE
+from m3di.learn.losses.similarity import SIMILARITIES, Similarity, check_similarity, check_temperature
+
+__all__ = [
+    "NEGATIVES",
+    "SIMILARITIES",
+    "Asymptotic",
+    "Negatives",
+    "Similarity",
+    "SymInfoNCE",
+    "asymptotic_terms",
+    "check_similarity",
+    "check_temperature",
+]

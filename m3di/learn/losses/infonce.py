@@ -1,0 +1,187 @@
+"""The symmetric InfoNCE loss."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from m3di.errors import UsageError
+from m3di.learn.losses.logsumexp import logsumexp_of_products
+from m3di.learn.losses.similarity import (
+    Similarity,
+    as_factors,
+    check_similarity,
+    check_temperature,
+    check_word,
+    paired_logits,
+)
+
+Negatives = Literal["cross", "all"]
+NEGATIVES: tuple[str, ...] = get_args(Negatives)
+LEAST_TEMPERATURE = 0.01  # a learned one stays above, as usual since CLIP: logits of 100 and more blow up
+
+
+class SymInfoNCE(nn.Module):
+    """Symmetric InfoNCE between two modalities (Daunhawer et al., ICLR 2023, equation 4).
+
+    For K pairs of encodings (z1_i, z2_i), similarity sim and temperature tau, one direction is
+
+        L(z1, z2) = 1/K sum_i -log( exp(sim(z1_i, z2_i) / tau) / sum_j exp(sim(z1_i, z2_j) / tau) )
+
+    and the loss is (L(z1, z2) + L(z2, z1)) / 2: the mean over the K pairs (a sum over i, as InfoNCE is also
+    written, would be K times this) and over the two directions, in nats. The negatives of a pair are the
+    other encodings of the *other* modality in the batch; the positive is in the denominator too. The loss is
+    never negative, and is log K where all similarities are equal.
+
+    No K x K tensor is held: memory grows as K x D, plus one block of logits (see `logsumexp_of_products`).
+
+    Args:
+        temperature: tau > 0.
+        similarity: "cosine" (in [-1, 1]; 0 where an encoding is all zeros) or "neg_squared_euclidean", which
+            is -||a - b||^2 (in (-inf, 0]).
+        negatives: "cross" is equation 4. With "all", what the published image/text code trains with, the other
+            encodings of the *same* modality are negatives too: 2K - 2 for each of the 2K encodings.
+        learn_temperature: Make the logarithm of tau a parameter, starting from `temperature`; tau is kept at
+            0.01 or more.
+        block_rows: Rows of logits computed at a time; by default as suits the device. The value does not depend
+            on it, save for rounding.
+
+    Raises:
+        UsageError: temperature is not a positive number, or similarity or negatives is an unknown word.
+    """
+
+    def __init__(
+        self,
+        temperature: float = 1.0,
+        similarity: Similarity = "cosine",
+        *,
+        negatives: Negatives = "cross",
+        learn_temperature: bool = False,
+        block_rows: int | None = None,
+    ) -> None:
+        super().__init__()
+        check_temperature(temperature)
+        check_similarity(similarity)
+        check_word(negatives, NEGATIVES, what="negatives")
+        self.similarity = similarity
+        self.negatives = negatives
+        self.block_rows = block_rows
+        self._fixed_temperature = temperature
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(temperature))) if learn_temperature else None
+
+    @property
+    def temperature(self) -> float:
+        """The temperature as it is now."""
+        tau = self._tau()
+        return tau.item() if isinstance(tau, Tensor) else tau
+
+    def forward(self, z1: Tensor, z2: Tensor, *more: Tensor) -> Tensor:
+        """Loss of a batch of pairs, or of tuples of three or more views: then the sum over all pairs of views.
+
+        Args:
+            z1: [K, D] float, encodings of one modality, K >= 2.
+            z2: [K, D] float, encodings of the other; row i belongs to row i of z1.
+            *more: [K, D] float each, encodings of further views.
+
+        Returns:
+            [] float32 (float64 for such encodings), in nats.
+
+        Raises:
+            UsageError: The shapes differ, are not [K, D], or K is 1.
+        """
+        views = (z1, z2, *more)
+        _check_views(views)
+        losses = [self._of_pair(*pair) for pair in itertools.combinations(views, 2)]
+        return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+
+    def with_fresh_negatives(self, z1: Tensor, z2: Tensor, fresh1: Tensor, fresh2: Tensor) -> Tensor:
+        """The objective of the published numerical simulation: negatives are a second draw of the same modality.
+
+            1/K sum_i -log( exp(sim(z1_i, z2_i) / tau) / (exp(sim(z1_i, z2_i) / tau) + sum_j exp(sim(z1_i, fresh1_j) / tau)) )
+
+        averaged with the same of (z2, z1, fresh2). The published code takes the mean instead of the sum over the
+        K + 1 terms, which subtracts the constant log(K + 1).
+
+        Args:
+            z1: [K, D] float.
+            z2: [K, D] float.
+            fresh1: [N, D] float, encodings of the first modality of samples independent of `z1`.
+            fresh2: [N, D] float, the same of the second modality.
+
+        Returns:
+            [] float, in nats.
+        """  # noqa: E501 (a formula)
+        _check_views((z1, z2))
+        tau = self._tau()
+        positives = self._positives(z1, z2, tau)  # [K]
+        total = positives.new_zeros(())
+        for anchors, negatives in ((z1, fresh1), (z2, fresh2)):
+            a, b = self._factors(anchors, negatives, tau)
+            rows, _ = logsumexp_of_products(a, b, block_rows=self.block_rows)  # [K]
+            total = total + F.softplus(rows - positives, threshold=100).mean()
+        return total / 2
+
+    def _of_pair(self, z1: Tensor, z2: Tensor) -> Tensor:
+        # With L_i the log-sum-exp of the negatives and p_i the positive, -log(e^p / (e^p + e^L)) = softplus(L - p):
+        # never negative, and exact where it is tiny.
+        tau = self._tau()
+        positives = self._positives(z1, z2, tau)  # [K]
+        if self.negatives == "all":
+            both = torch.cat([z1, z2])  # [2K, D]
+            rows, _ = logsumexp_of_products(
+                *self._factors(both, both, tau), period=len(z1), block_rows=self.block_rows
+            )  # [2K]; what is left out are an encoding itself and its positive
+            return F.softplus(rows - torch.cat([positives, positives]), threshold=100).mean()
+        rows, columns = logsumexp_of_products(
+            *self._factors(z1, z2, tau), period=len(z1), columns=True, block_rows=self.block_rows
+        )  # [K], [K]
+        there, back = F.softplus(rows - positives, threshold=100), F.softplus(columns - positives, threshold=100)
+        return (there.mean() + back.mean()) / 2
+
+    def _tau(self) -> float | Tensor:
+        if self.log_temperature is None:
+            return self._fixed_temperature
+        return self.log_temperature.exp().clamp_min(LEAST_TEMPERATURE)
+
+    def _positives(self, z1: Tensor, z2: Tensor, tau: float | Tensor) -> Tensor:
+        with torch.autocast(z1.device.type, enabled=False):
+            return paired_logits(_wide(z1), _wide(z2), self.similarity, tau)
+
+    def _factors(self, z1: Tensor, z2: Tensor, tau: float | Tensor) -> tuple[Tensor, Tensor]:
+        with torch.autocast(z1.device.type, enabled=False):
+            return as_factors(_wide(z1), _wide(z2), self.similarity, tau)
+
+    def extra_repr(self) -> str:
+        """What `print(loss)` shows."""
+        text = f"temperature={self.temperature:g}, similarity={self.similarity!r}"
+        text += f", negatives={self.negatives!r}" if self.negatives != "cross" else ""
+        return text + (", learn_temperature=True" if self.log_temperature is not None else "")
+
+
+def _wide(z: Tensor) -> Tensor:
+    """At least float32: encodings in half precision are too coarse for distances."""
+    return z.to(torch.promote_types(z.dtype, torch.float32))
+
+
+def _check_views(views: tuple[Tensor, ...]) -> None:
+    first = views[0]
+    if first.ndim != 2 or any(z.shape != first.shape for z in views):
+        raise UsageError(
+            "the encodings of the modalities must have the same shape",
+            where="SymInfoNCE",
+            got=" and ".join(str(list(z.shape)) for z in views),
+            expected="[K, D] each",
+        )
+    if len(first) < 2:
+        raise UsageError(
+            "a contrastive loss needs at least two pairs: one pair has no negatives",
+            where="SymInfoNCE",
+            got=f"a batch of {len(first)}",
+            expected="2 or more",
+            next_step="use a larger batch",
+        )

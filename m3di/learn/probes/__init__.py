@@ -1,0 +1,43 @@
+"""Metrics of what an encoding holds: one file each, NumPy in, numbers out; no encoder and no dataset of ours needed."""
+
+from __future__ import annotations
+
+from m3di.learn.probes.alignment import potentials, squared_distances_of_pairs, uniformity
+from m3di.learn.probes.bootstrap import Bootstrap, interval, interval_over_seeds
+from m3di.learn.probes.classification import predict_logistic, predict_mlp
+from m3di.learn.probes.dci import Dci, completeness, dci, disentanglement
+from m3di.learn.probes.kernel_ridge import KernelRidge, search_kernel_ridge
+from m3di.learn.probes.leakage import content_features, standardise
+from m3di.learn.probes.linear import Linear, fit_linear
+from m3di.learn.probes.mcc import absolute_correlations, assign, mean_correlation
+from m3di.learn.probes.r2 import circle_points, circular_r2, r2_scores
+from m3di.learn.probes.retrieval import hits, ranks
+
+__all__ = [
+    "Bootstrap",
+    "Dci",
+    "KernelRidge",
+    "Linear",
+    "absolute_correlations",
+    "assign",
+    "circle_points",
+    "circular_r2",
+    "completeness",
+    "content_features",
+    "dci",
+    "disentanglement",
+    "fit_linear",
+    "hits",
+    "interval",
+    "interval_over_seeds",
+    "mean_correlation",
+    "potentials",
+    "predict_logistic",
+    "predict_mlp",
+    "r2_scores",
+    "ranks",
+    "search_kernel_ridge",
+    "squared_distances_of_pairs",
+    "standardise",
+    "uniformity",
+]

@@ -1,0 +1,61 @@
+"""Confidence intervals: over test samples by the bootstrap, over seeds by Student's t."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Floats = NDArray[np.float64]
+N_BOOTSTRAP = 1000
+LEVEL = 0.95
+
+
+class Bootstrap:
+    """Resamples of N test samples, as how often each one counts.
+
+    Args:
+        n: Number of test samples.
+        n_resamples: Number of resamples.
+        seed: Of the resampling.
+    """
+
+    def __init__(self, n: int, n_resamples: int = N_BOOTSTRAP, seed: int = 0) -> None:
+        rng = np.random.default_rng(seed)
+        self.weights = rng.multinomial(n, np.full(n, 1.0 / n), size=n_resamples) / n  # [B, N], rows sum to 1
+
+    def means(self, values: Floats) -> Floats:
+        """[N] -> [B], the mean in each resample."""
+        return np.asarray(self.weights @ values)
+
+    def r2s(self, true: Floats, predicted: Floats) -> Floats:
+        """[N, K], [N, K] -> [B], R2 of all columns together, as `circular_r2` has it; of one column, its R2."""
+        centred = true - true.mean(axis=0)
+        error = self.weights @ ((true - predicted) ** 2).sum(axis=1)
+        total = self.weights @ (centred**2).sum(axis=1) - ((self.weights @ centred) ** 2).sum(axis=1)
+        return np.asarray(1.0 - np.divide(error, total, out=np.full_like(error, np.nan), where=total > 0))
+
+    def of(self, statistic: Callable[[Floats], float]) -> Floats:
+        """[B], any statistic of the weights [N] of the samples."""
+        return np.array([statistic(weights) for weights in self.weights])
+
+
+def interval(values: Floats) -> tuple[float, float]:
+    """The middle 95 % of resampled values; not a number where fewer than half of them are numbers."""
+    finite = values[np.isfinite(values)]
+    if 2 * len(finite) <= len(values):
+        return float("nan"), float("nan")
+    low, high = np.quantile(finite, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+def interval_over_seeds(values: Floats) -> tuple[float, float]:
+    """95 % interval of the mean of independent runs by Student's t; not a number for a single one."""
+    values = values[np.isfinite(values)]
+    if len(values) < 2:
+        return float("nan"), float("nan")
+    half = float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    mean = float(values.mean())
+    return mean - half, mean + half

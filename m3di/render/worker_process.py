@@ -1,0 +1,77 @@
+"""One place at which images are rendered: a worker process, and another one whenever that has ended."""
+
+from __future__ import annotations
+
+import multiprocessing
+import shutil
+import threading
+from concurrent.futures import Future
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from m3di.render.worker import Report, report, start_worker
+
+_spawn = multiprocessing.get_context("spawn")
+# Spawned, not forked: Blender does not survive a fork, and neither do torch's threads.
+
+
+class WorkerProcess:
+    """A worker process that can be replaced.
+
+    A pebble pool of one process: workers of one pool share a pipe and its locks, and one that is killed at the wrong
+    moment takes the lock of all others with it. Alone, it takes nothing but its own.
+
+    Args:
+        number: Of the worker, from 0.
+        scratch: Folder in which it may make one for its temporary files.
+    """
+
+    def __init__(self, number: int, scratch: Path) -> None:
+        self.number = number
+        self.pid = 0
+        self.n_images = 0
+        self._scratch = scratch
+        self._n_starts = 0
+        self._retired: list[threading.Thread] = []
+        self._start()
+
+    def _start(self) -> None:
+        import pebble
+
+        self._n_starts += 1
+        self._own_scratch = self._scratch / f"worker-{self.number}-{self._n_starts}"
+        self._reader, self._lifeline = _spawn.Pipe(duplex=False)
+        self._pool = pebble.ProcessPool(
+            max_workers=1, context=_spawn, initializer=start_worker, initargs=(self._reader, self._own_scratch)
+        )
+
+    def submit(self, timeout_s: float, function: Any, *arguments: Any) -> Future[Report]:
+        """Call a function in the process."""
+        future: Future[Report] = self._pool.schedule(report, args=[function, *arguments], timeout=timeout_s)
+        return future
+
+    def restart(self) -> None:
+        """End the process, whatever it does, and begin another one; the old one is buried meanwhile."""
+        self.stop()
+        self.pid = self.n_images = 0
+        self._start()
+
+    def stop(self) -> None:
+        """End the process at once."""
+        self._pool.stop()
+        self._lifeline.close()
+        thread = threading.Thread(target=_bury, args=(self._pool, self._reader, self._own_scratch), daemon=True)
+        thread.start()
+        self._retired = [each for each in self._retired if each.is_alive()] + [thread]
+
+    def join(self) -> None:
+        """Wait until every process that was stopped is gone."""
+        for thread in self._retired:
+            thread.join()
+
+
+def _bury(pool: Any, reader: Connection, scratch: Path) -> None:
+    pool.join()
+    reader.close()
+    shutil.rmtree(scratch, ignore_errors=True)

@@ -1,0 +1,72 @@
+"""Which of all scores a figure shows: one a factor, of the view's own factors, by one named estimator a kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from m3di.errors import M3diError
+
+FACTUAL = "factual"
+ROLE_ORDER = ("content", "style", "private", "")
+
+
+@dataclass(frozen=True)
+class Estimators:
+    """What predicts in a figure: numbers (R2) and labels (accuracy)."""
+
+    numbers: str = "kernel_ridge"
+    labels: str = "mlp"
+
+
+def chosen_scores(
+    rows: Iterable[Mapping[str, Any]], estimators: Estimators, data: str = FACTUAL
+) -> list[Mapping[str, Any]]:
+    """The rows to show, content first.
+
+    Args:
+        rows: Of results, or of means over seeds.
+        estimators: Whose scores.
+        data: Which samples.
+
+    Raises:
+        M3diError: There are none.
+    """
+    wanted = {(estimators.numbers, "r2"), (estimators.labels, "accuracy")}
+    all_rows = list(rows)
+    found = [
+        row
+        for row in all_rows
+        if row["data"] == data
+        and (row["estimator"], row["metric"]) in wanted
+        and row["factor"].partition(".")[0] == row["view"]
+    ]
+    if not found:
+        known = sorted({row["estimator"] for row in all_rows if row["metric"] in ("r2", "accuracy")})
+        raise M3diError(
+            "there are no scores to draw",
+            got=f"estimators {', '.join(known) or 'none'}",
+            expected=f"{estimators.numbers} and {estimators.labels}, on {data} data",
+            next_step="m3di evaluate with these probes, or name other ones with --metric and --classifier",
+        )
+    return sorted(found, key=lambda row: ROLE_ORDER.index(row["role"]) if row["role"] in ROLE_ORDER else 9)
+
+
+def views_in_order(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The views, image before text."""
+    views = dict.fromkeys(row["view"] for row in rows)
+    return sorted(views, key=lambda view: (view.startswith("text"), list(views).index(view)))
+
+
+def factor_label(factor: str) -> str:
+    """`VIEW.object_xpos` -> `object xpos`."""
+    return factor.partition(".")[2].replace("_", " ")
+
+
+def font_of(role: str) -> dict[str, str]:
+    """Content is bold, style italic, and all else upright."""
+    return {
+        "fontweight": "bold" if role == "content" else "normal",
+        "fontstyle": "italic" if role == "style" else "normal",
+    }

@@ -1,0 +1,237 @@
+"""Datasets rendered by several machines: parts, URLs, receipts, finalize."""
+
+from __future__ import annotations
+
+import random
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from m3di import Multimodal3DIdent, data, generate
+from m3di.errors import M3diError, UsageError
+from m3di.generate import Delivery, Part
+from m3di.latents import load_spec
+from tests.conftest import FakePool, fake_options
+
+SPEC = load_spec("m3di")
+NUMBERS = count()
+
+
+def bytes_of(root: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(root.iterdir())}
+
+
+def remote_bytes(folder: data.Folder) -> dict[str, bytes]:
+    return {name: folder.read(name) for name in sorted(folder.sizes())}
+
+
+def deliver(root: str | Path, staging: Path, part: str | None = None, pool: FakePool | None = None) -> int:
+    """What `m3di render` does, with noise for images; how many were rendered."""
+    folder = data.open_folder(root)
+    plan = generate.make_plan(SPEC, fake_options(staging))
+    parsed = Part.parse(part) if part else None
+    shards = parsed.shards(plan) if parsed else list(generate.shards_of(plan))
+    data.claim(folder, plan)
+    used = pool or FakePool(32)
+    assert generate.deliver_missing(Delivery(folder, staging, parsed), SPEC, plan, shards, used) == []
+    return used.n_rendered
+
+
+def place_of(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+    if kind == "s3":
+        return request.getfixturevalue("bucket") + "/some/prefix"
+    return f"memory://many-{next(NUMBERS)}" if kind == "memory" else str(tmp_path / "shared")
+
+
+@pytest.mark.parametrize("kind", ["s3", "memory", "folder"])
+def test_parts_in_any_order_give_the_bytes_of_one_run(
+    kind: str, fake_dataset: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    root = place_of(kind, tmp_path, request)
+    parts = ["1/3", "2/3", "3/3"]
+    random.Random(0).shuffle(parts)
+    assert sum(deliver(root, tmp_path / f"machine {part[0]}", part) for part in parts) == 28
+    folder = data.open_folder(root)
+    assert data.MANIFEST not in folder.sizes()
+    assert generate.finalize(folder) == data.read_manifest(fake_dataset)
+    assert remote_bytes(folder) == bytes_of(fake_dataset)
+    assert generate.finalize(folder) == data.read_manifest(fake_dataset)  # again: nothing to do
+    assert Multimodal3DIdent(root)[17]["z_image"] == Multimodal3DIdent(fake_dataset)[17]["z_image"]
+    assert not any(path.is_file() for path in tmp_path.glob("machine*/**"))
+
+
+@pytest.mark.parametrize("kind", ["memory", "folder"])
+def test_finalize_names_what_is_missing(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    root = place_of(kind, tmp_path, request)
+    deliver(root, tmp_path / "a", "1/3")
+    with pytest.raises(
+        M3diError, match=r"3 shards are missing(?s:.)*train-00001\.tar, train-00002\.tar(?s:.)*2/3, 3/3"
+    ):
+        generate.finalize(data.open_folder(root))
+    deliver(root, tmp_path / "b", "3/3")
+    with pytest.raises(
+        M3diError, match=r"2 shards are missing(?s:.)*train-00001\.tar, test-00000\.tar(?s:.)*--shards 2/3"
+    ):
+        generate.finalize(data.open_folder(root))
+    assert data.MANIFEST not in data.open_folder(root).sizes()
+
+
+def test_finalize_where_nothing_is(tmp_path: Path) -> None:
+    for root in (tmp_path, "memory://nothing-there"):
+        with pytest.raises(M3diError, match=r"no dataset to finish here(?s:.)*--shards 1/8"):
+            generate.finalize(data.open_folder(root))
+
+
+def test_a_run_continues_where_it_stopped(fake_dataset: Path, tmp_path: Path) -> None:
+    class Stopped(Exception):
+        pass
+
+    class StoppingPool(FakePool):
+        def outcomes(self, jobs):
+            for number, outcome in enumerate(super().outcomes(jobs)):
+                if self.size_px == 32 and number == 5 and self.n_rendered > 8:
+                    raise Stopped
+                yield outcome
+
+    root = f"memory://many-{next(NUMBERS)}"
+    pool = StoppingPool(32)
+    with pytest.raises(Stopped):  # in the second shard
+        deliver(root, tmp_path / "stage", pool=pool)
+    assert sorted(data.open_folder(root).sizes()) == [
+        "plan.json.partial",
+        "train-00000.tar",
+        "train-00000.tar.rows.partial",
+    ]
+    assert deliver(root, tmp_path / "stage") == 28 - 8 - 5
+    generate.finalize(data.open_folder(root))
+    assert remote_bytes(data.open_folder(root)) == bytes_of(fake_dataset)
+
+
+def test_a_shard_that_could_not_be_delivered_is_delivered_later(
+    fake_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = str(tmp_path / "shared")
+
+    def fail(*arguments: object) -> None:
+        raise M3diError("no network")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("m3di.data.upload", fail)
+        with pytest.raises(M3diError, match="no network"):
+            deliver(root, tmp_path / "stage")
+    assert deliver(root, tmp_path / "stage") == 28 - 8
+    generate.finalize(data.open_folder(root))
+    assert bytes_of(tmp_path / "shared") == bytes_of(fake_dataset)
+
+
+def test_two_machines_with_one_part(tmp_path: Path) -> None:
+    root = tmp_path / "shared"
+    data.claim(data.open_folder(root), generate.make_plan(SPEC, fake_options(tmp_path)))
+    with (
+        data.locked(root, "part-1-of-3.lock"),
+        pytest.raises(M3diError, match=r"another process is rendering(?s:.)*part-1-of-3\.lock"),
+    ):
+        deliver(root, tmp_path / "stage", "1/3")
+    deliver(root, tmp_path / "stage", "1/3")
+    assert not list(root.glob("*.lock"))
+
+
+def test_without_a_receipt_the_shard_itself_is_read(fake_dataset: Path, tmp_path: Path) -> None:
+    """As after a crash between the two uploads."""
+    root = f"memory://many-{next(NUMBERS)}"
+    deliver(root, tmp_path)
+    folder = data.open_folder(root)
+    folder.remove([data.receipt_name("train-00001.tar"), data.receipt_name("val-00000.tar")])
+    generate.finalize(folder)
+    assert remote_bytes(folder) == bytes_of(fake_dataset)
+
+
+def test_a_shard_that_is_not_what_its_receipt_says(tmp_path: Path) -> None:
+    root = tmp_path / "shared"
+    deliver(root, tmp_path / "stage")
+    with (root / "train-00001.tar").open("ab") as stream:
+        stream.write(b"x")
+    with pytest.raises(
+        M3diError, match=r"not what its receipt says(?s:.)*train-00001\.tar(?s:.)*render its part again"
+    ):
+        generate.finalize(data.open_folder(root))
+
+
+def test_a_damaged_receipt(tmp_path: Path) -> None:
+    root = tmp_path / "shared"
+    deliver(root, tmp_path / "stage")
+    (root / data.receipt_name("train-00001.tar")).write_bytes(b"nothing")
+    with pytest.raises(M3diError, match=r"receipt of a shard is damaged(?s:.)*train-00001\.tar\.rows(?s:.)*delete it"):
+        generate.finalize(data.open_folder(root))
+
+
+def test_a_shard_without_its_samples(tmp_path: Path) -> None:
+    root = tmp_path / "shared"
+    deliver(root, tmp_path / "stage")
+    (root / data.receipt_name("train-00001.tar")).unlink()
+    (root / "train-00002.tar").replace(root / "train-00001.tar")
+    deliver(root, tmp_path / "stage")
+    with pytest.raises(M3diError, match=r"does not hold its samples(?s:.)*4 samples(?s:.)*000000008 to 000000015"):
+        generate.finalize(data.open_folder(root))
+
+
+@pytest.mark.parametrize("kind", ["memory", "folder"])
+def test_another_dataset_in_the_folder_is_refused(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    folder = data.open_folder(place_of(kind, tmp_path, request))
+    plan = generate.make_plan(SPEC, fake_options(tmp_path))
+    data.claim(folder, plan)
+    data.claim(folder, plan)
+    for _ in range(2):
+        with pytest.raises(M3diError, match=r"a different dataset(?s:.)*seed: 0 \| 1"):
+            data.claim(folder, plan.model_copy(update={"seed": 1}))
+        if data.MANIFEST not in folder.sizes():
+            deliver(str(folder), tmp_path / "stage")
+            generate.finalize(folder)
+
+
+def test_other_files_behind_a_url_are_refused() -> None:
+    folder = data.open_folder(f"memory://many-{next(NUMBERS)}")
+    folder.create("thesis.tex", b"")
+    with pytest.raises(M3diError, match=r"files that are no m3di dataset(?s:.)*thesis\.tex"):
+        data.claim(folder, generate.make_plan(SPEC, fake_options(Path("x"))))
+
+
+def test_parts_are_every_nth_shard() -> None:
+    plan = generate.make_plan(SPEC, fake_options(Path("x")))
+    shards = list(generate.shards_of(plan))
+    parts = [Part.parse(f"{number}/3").shards(plan) for number in (1, 2, 3)]
+    assert parts == [shards[0::3], shards[1::3], shards[2::3]]
+    assert [len(part) for part in parts] == [2, 2, 1]
+
+
+@pytest.mark.parametrize("text", ["0/3", "4/3", "1", "a/b", "1/0", "-1/3", "1/3/5", ""])
+def test_parts_that_are_none(text: str) -> None:
+    with pytest.raises(UsageError, match=r"no such part(?s:.)*1/8 for the first"):
+        Part.parse(text)
+
+
+def test_more_parts_than_shards() -> None:
+    with pytest.raises(
+        UsageError, match=r"6 parts are more than there are shards(?s:.)*at most 5 parts(?s:.)*--shard-size"
+    ):
+        Part.parse("1/6").shards(generate.make_plan(SPEC, fake_options(Path("x"))))
+
+
+def test_tables_are_written_by_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pyarrow.parquet as pq
+
+    monkeypatch.setattr("m3di.data.table.ROW_GROUP", 7)
+    plan = generate.make_plan(SPEC, fake_options(tmp_path))
+    tables = []
+    for name, size in (("a", 8), ("b", 3)):
+        root = tmp_path / name
+        sized = plan.model_copy(update={"shard_size": size})
+        data.prepare_folder(root, sized)
+        generate.render_missing(SPEC, sized, root, FakePool(32))
+        generate.finish(root, SPEC, sized)
+        file = pq.ParquetFile(root / "train.parquet")
+        assert [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)] == [7, 7, 6]
+        tables.append(file.read(columns=["key", "text.caption", "image.object_color", "image.object_contrast"]))
+        file.close()
+    assert tables[0] == tables[1]
