@@ -111,7 +111,7 @@ def process() -> Iterator[Callable[..., Any]]:
 def preset(quality: Quality, size_px: int, n_threads: int) -> Iterator[Render]:
     """One worker that renders with a preset, as `m3di render` does."""
     with RenderPool(RenderSettings(size_px, quality, n_threads), 1) as pool:
-        yield lambda job: next(iter(pool.render([job]))).png
+        yield lambda job: [image.png for image in pool.render([job])][0]  # noqa: RUF015 (all of it, so that it ends)
 
 
 @contextmanager
