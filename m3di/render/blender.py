@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -18,23 +19,16 @@ from m3di.render.blender_geometry import ObjectHulls, ground_height_m, lights_of
 from m3di.render.blender_mesh import builtin_mesh, user_mesh
 from m3di.render.blender_session import cycles_preferences, quiet
 from m3di.render.camera import DATASET_CAMERA, SENSOR_MM, Camera
-from m3di.render.footprint import LIGHTS, Rectangle, footprint
+from m3di.render.footprint import LIGHTS, Rectangle, footprint, outline
 from m3di.render.gpu import Gpu, use_gpu
+from m3di.render.lone_ground import GROUNDS, LoneGround, set_color
 from m3di.render.passes import Passes, render_passes
 from m3di.render.quality import Quality
 from m3di.render.scene import SceneValues
 from m3di.render.user_shapes import UserShape
 
-GROUNDS = {"plain": "ground", "checker": "ground_checker"}
-# The plain ground has almost no noise, a checkered one has it on its edges. Equal seeds: every worker has the same
-# pictures, whichever image it renders first.
-GROUND_SAMPLING = {
-    "samples": 256,
-    "use_adaptive_sampling": True,
-    "adaptive_min_samples": 16,
-    "adaptive_threshold": 0.01,
-    "seed": 0,
-}
+GROUND_STEPS_PER_M = 10_000
+"""The ground lies at a multiple of 0.1 mm: shapes as long as each other, but for rounding, share one height of it."""
 
 
 class BlenderScene:
@@ -63,7 +57,6 @@ class BlenderScene:
         self.camera = camera
         self._meshes: dict[str, Any] = {}
         self._hulls = ObjectHulls()
-        self._grounds: dict[tuple[str, str, float], tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
         self._user_shapes = {shape.name: shape for shape in user_shapes}
         with as_file(files("m3di.blender_scenes") / "scene.blend") as path, quiet():
             bpy.ops.wm.open_mainfile(filepath=str(path), use_scripts=False)
@@ -76,6 +69,7 @@ class BlenderScene:
             self.scene.cycles.device = "GPU"
         # A worker's temporary files are on a memory file system where there is one, see `RenderPool`.
         self._folder = tempfile.TemporaryDirectory(prefix="m3di-")
+        self._lone_ground = LoneGround(self.scene, self._render, self._passes)
 
     def _configure(self, size_px: int, n_threads: int) -> None:
         render, cycles, quality = self.scene.render, self.scene.cycles, self.quality
@@ -103,15 +97,15 @@ class BlenderScene:
         material = materials[values.material]
         thing.material_slots[0].link = "OBJECT"
         thing.material_slots[0].material = material
-        _set_color(material, values.object_rgb)
+        set_color(material, values.object_rgb)
         ground = materials[GROUNDS[values.ground]]
         objects["ground"].material_slots[0].material = ground
-        _set_color(ground, values.ground_rgb)
+        set_color(ground, values.ground_rgb)
         # `dimensions` follows the mesh and the scale, not the rotation: one number a shape.
         bpy.context.view_layer.update()
         longest_side_m = max(thing.dimensions)
         thing.location = values.object_location_m(longest_side_m)
-        objects["ground"].location.z = -longest_side_m
+        objects["ground"].location.z = -round(longest_side_m * GROUND_STEPS_PER_M) / GROUND_STEPS_PER_M
         spotlight = objects["spotlight"]
         spotlight.location = values.spotlight_location_m(longest_side_m)
         spotlight.data.color = values.spotlight_rgb
@@ -134,67 +128,54 @@ class BlenderScene:
     def render(self, values: SceneValues) -> tuple[NDArray[np.float32], Passes]:
         """Scene-linear radiance, float32 [height, width, 3], and what is where."""
         with quiet() as printed:
-            self.apply(values)
-            self._crop(None)
+            hull_m = self._set(values)
             # Before the image: Cycles rounds differently once it has rendered such passes, so it always has.
-            passes = render_passes(self.scene, Path(self._folder.name) / "passes.exr")
+            passes = self._passes_of(hull_m)
         _check(printed, 1.0 / passes.depth_m)  # infinite where nothing is
-        return self._radiance(values, printed), passes
+        return self._radiance(values, hull_m, printed), passes
 
     def render_linear(self, values: SceneValues) -> NDArray[np.float32]:
         """Scene-linear radiance, float32 [height, width, 3]."""
         with quiet() as printed:
-            self.apply(values)
-        return self._radiance(values, printed)
+            hull_m = self._set(values)
+        return self._radiance(values, hull_m, printed)
 
-    def _radiance(self, values: SceneValues, printed_before: list[str]) -> NDArray[np.float32]:
+    def _set(self, values: SceneValues) -> NDArray[np.float64]:
+        """Apply the values; corners of the object's convex hull in the world, [n, 3]."""
+        self.apply(values)
+        return self._hulls.in_world()
+
+    def _passes_of(self, hull_m: NDArray[np.float64]) -> Passes:
+        """Those of the lone ground, with those of the object's rectangle in their place."""
+        part = outline(hull_m, self.camera, self.scene.render.resolution_x)
+        ground = replace(self._lone_ground.passes(), center_m=tuple(bpy.data.objects["object"].location))
+        return ground if part.is_empty else ground.with_part(part.slices, self._passes(part))
+
+    def _passes(self, part: Rectangle | None = None) -> Passes:
+        self._crop(part)
+        return render_passes(self.scene, Path(self._folder.name) / "passes.exr")
+
+    def _radiance(
+        self, values: SceneValues, hull_m: NDArray[np.float64], printed_before: list[str]
+    ) -> NDArray[np.float32]:
         """Radiance of the scene as `apply` has left it; an error that was printed meanwhile, or before, fails it."""
         with quiet() as printed:
             if self.quality.light_passes:
-                image = np.sum([self._lit_by(light, values) for light in values.lights], axis=0)
+                image = np.sum([self._lit_by(light, values, hull_m) for light in values.lights], axis=0)
             else:
                 image = self._render(values.lights)
         _check([*printed_before, *printed], image)
         return image
 
-    def _lit_by(self, light: str, values: SceneValues) -> NDArray[np.float32]:
+    def _lit_by(self, light: str, values: SceneValues, hull_m: NDArray[np.float64]) -> NDArray[np.float32]:
         """The image under one light."""
         if not self.quality.reuse_ground:
             return self._render((light,))
-        image = self._ground_under(light, values)
-        lights, hull_m = lights_of_scene(), self._hulls.in_world()
-        changed = footprint(light, hull_m, ground_height_m(), lights, self.camera, len(image))
+        image = self._lone_ground.under(light, values)
+        changed = footprint(light, hull_m, ground_height_m(), lights_of_scene(), self.camera, len(image))
         if not changed.is_empty:
             image[changed.slices] = self._render((light,), changed)
         return image
-
-    def _ground_under(self, light: str, values: SceneValues) -> NDArray[np.float32]:
-        """The picture of the ground alone. It is affine in the ground's colour; Cycles takes negative channels as 0."""
-        size_px = self.scene.render.resolution_x
-        if light == "spotlight":  # dark outside the pool of light, which is always rendered
-            return np.zeros((size_px, size_px, 3), dtype=np.float32)
-        key = (light, values.ground, round(ground_height_m(), 4))
-        if key not in self._grounds:
-            black, white = (self._render_ground(light, values, channel) for channel in (0.0, 1.0))
-            self._grounds[key] = (white - black, black)
-        slope, black = self._grounds[key]
-        return slope * np.maximum(np.array(values.ground_rgb, dtype=np.float32), 0.0) + black
-
-    def _render_ground(self, light: str, values: SceneValues, channel: float) -> NDArray[np.float32]:
-        thing, ground = bpy.data.objects["object"], bpy.data.materials[GROUNDS[values.ground]]
-        before = {name: getattr(self.scene.cycles, name) for name in GROUND_SAMPLING}
-        was_hidden = thing.hide_render
-        _set_color(ground, (channel, channel, channel))
-        thing.hide_render = True
-        try:
-            for name, value in GROUND_SAMPLING.items():
-                setattr(self.scene.cycles, name, value)
-            return self._render((light,))
-        finally:
-            for name, value in before.items():
-                setattr(self.scene.cycles, name, value)
-            thing.hide_render = was_hidden
-            _set_color(ground, values.ground_rgb)
 
     def _render(self, lights: tuple[str, ...], part: Rectangle | None = None) -> NDArray[np.float32]:
         """Render the scene, or a part of the image: float32 [height, width, 3]."""
@@ -239,7 +220,3 @@ def place_camera(node: Any, camera: Camera) -> None:
     node.data.sensor_width = SENSOR_MM
     node.location = camera.location_m
     node.rotation_euler = (-BlenderVector(camera.location_m)).to_track_quat("-Z", "Y").to_euler()
-
-
-def _set_color(material: Any, rgb: tuple[float, float, float]) -> None:
-    material.node_tree.nodes["Color"].outputs[0].default_value = (*rgb, 1.0)

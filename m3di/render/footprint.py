@@ -21,8 +21,8 @@ Points = NDArray[np.float64]  # [n, 3], metres
 LIGHTS = ("sun", "area", "spotlight")
 MARGIN_PX = 2  # the pixel filter reaches 0.75 px beyond a pixel's centre; the rest is for rounding
 NEAREST_M = 0.5  # a point nearer to the camera's plane than this has no useful projection
-N_DIRECTIONS = 32
-CIRCUMSCRIBED = 1.0 / math.cos(math.pi / N_DIRECTIONS)  # a polygon around a circle, not within it
+N_CONE_DIRECTIONS = 32
+N_DISC_DIRECTIONS = 8  # the discs are small, and there is one for each corner of the object
 
 
 @dataclass(frozen=True)
@@ -78,12 +78,16 @@ def footprint(light: str, hull_m: Points, ground_m: float, lights: Lights, camer
         size_px: Side of the image.
     """
     touched = {"sun": _sun_shadow, "area": _area_shadow, "spotlight": _spotlight_pool}[light](hull_m, ground_m, lights)
-    everything = Rectangle(0, 0, size_px, size_px)
     if touched is None:
-        return everything
-    place = camera.project_all(np.concatenate([hull_m, touched]), size_px, nearest_m=NEAREST_M)
+        return Rectangle(0, 0, size_px, size_px)
+    return outline(np.concatenate([hull_m, touched]), camera, size_px)
+
+
+def outline(points_m: Points, camera: Camera, size_px: int) -> Rectangle:
+    """The pixels that some point of the convex hull of these points may reach; all where a point is not in front."""
+    place = camera.project_all(points_m, size_px, nearest_m=NEAREST_M)
     if place is None:
-        return everything
+        return Rectangle(0, 0, size_px, size_px)
     low = np.floor(place.min(axis=0)).astype(int) - MARGIN_PX
     high = np.ceil(place.max(axis=0)).astype(int) + MARGIN_PX
     left, top = np.clip(low, 0, size_px)
@@ -91,18 +95,18 @@ def footprint(light: str, hull_m: Points, ground_m: float, lights: Lights, camer
     return Rectangle(int(left), int(top), int(right), int(bottom))
 
 
-def _circle() -> NDArray[np.float64]:
-    """Directions around a circle, [N_DIRECTIONS, 2], on a polygon around it."""
-    angle = 2.0 * np.pi * np.arange(N_DIRECTIONS) / N_DIRECTIONS
-    return CIRCUMSCRIBED * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+def _circle(n: int) -> NDArray[np.float64]:
+    """Directions around a circle, [n, 2]: the corners of a polygon around it, not within it."""
+    angle = 2.0 * np.pi * np.arange(n) / n
+    return np.stack([np.cos(angle), np.sin(angle)], axis=1) / math.cos(math.pi / n)
 
 
 def _sun_shadow(hull_m: Points, ground_m: float, lights: Lights) -> Points | None:
     """Each corner's shadow is a disc as wide as the sun makes it at that height."""
     height = hull_m[:, 2] - ground_m
     radius = np.maximum(height, 0.0) * math.tan(lights.sun_angle_rad / 2.0)
-    discs = hull_m[:, None, :2] + radius[:, None, None] * _circle()
-    return np.concatenate([discs.reshape(-1, 2), np.full((len(hull_m) * N_DIRECTIONS, 1), ground_m)], axis=1)
+    discs = hull_m[:, None, :2] + radius[:, None, None] * _circle(N_DISC_DIRECTIONS)
+    return np.concatenate([discs.reshape(-1, 2), np.full((discs.size // 2, 1), ground_m)], axis=1)
 
 
 def _area_shadow(hull_m: Points, ground_m: float, lights: Lights) -> Points | None:
@@ -123,7 +127,7 @@ def _spotlight_pool(hull_m: Points, ground_m: float, lights: Lights) -> Points |
     apex = lights.spotlight_m - axis * lights.spotlight_radius_m / math.sin(half)
     side = np.cross(axis, (1.0, 0.0, 0.0) if abs(axis[0]) < 0.9 else (0.0, 1.0, 0.0))
     side /= np.linalg.norm(side)
-    around = _circle() * math.tan(half)
+    around = _circle(N_CONE_DIRECTIONS) * math.tan(half)
     rays = axis + around[:, :1] * side + around[:, 1:] * np.cross(axis, side)
     if rays[:, 2].max() > -0.05 or apex[2] <= ground_m:
         return None

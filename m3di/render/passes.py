@@ -33,9 +33,15 @@ class Passes:
     normal: NDArray[np.float32]
     center_m: tuple[float, float, float]
 
+    def with_part(self, part: tuple[slice, slice], other: Passes) -> Passes:
+        """These passes with others in some rows and columns."""
+        mask, depth_m, normal = self.mask.copy(), self.depth_m.copy(), self.normal.copy()
+        mask[part], depth_m[part], normal[part] = other.mask, other.depth_m, other.normal
+        return Passes(mask, depth_m, normal, self.center_m)
+
 
 def render_passes(scene: Any, path: Path) -> Passes:
-    """Render the passes of a scene in its present state, without light, and leave its settings as they were.
+    """Render the passes of a scene in its present state and crop, without light, and leave its settings as they were.
 
     Args:
         scene: A Blender scene whose object is called `object`.
@@ -71,9 +77,6 @@ def _settings(scene: Any) -> Iterator[None]:
         # One sample, and that through the centre of the pixel.
         (cycles, "pixel_filter_type", "BOX"),
         (cycles, "filter_width", 0.01),
-        # Images render a part at a time.
-        (scene.render, "use_border", False),
-        (scene.render, "use_crop_to_border", False),
         (layer, "use_pass_z", True),
         (layer, "use_pass_normal", True),
         (layer, "use_pass_object_index", True),

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from m3di.latents import load_spec, sample
-from m3di.render import QUALITIES, scene_values
+from m3di.render import QUALITIES, builtin_shapes, scene_values
 from m3di.render.camera import DATASET_CAMERA
 from m3di.render.footprint import LIGHTS, Lights, Rectangle, footprint
 from m3di.render.scene import SceneValues
@@ -140,6 +140,25 @@ def test_no_pixel_outside_of_the_rectangles_changes(name: str) -> None:
         difference = np.abs(whole - in_parts).max()
         assert difference < 1e-3, each
         assert whole.max() > 0.05
+
+
+@pytest.mark.slow
+def test_no_pixel_outside_changes_for_any_shape() -> None:
+    """Every built-in shape, somewhere, turned somehow; each rests on the ground, floats, or is cut by the border."""
+    rng = np.random.default_rng(5)
+    values = [
+        replace(
+            VALUES,
+            shape=shape,
+            location_m=tuple(rng.uniform((-4, -4, -2.5), (4, 4, 2))),
+            rotation_rad=tuple(rng.uniform(-math.pi, math.pi, 3)),
+            spotlight_angle_rad=rng.uniform(-math.pi, math.pi),
+            seed=number,
+        )
+        for number, shape in enumerate(builtin_shapes())
+    ]
+    for each, (whole, in_parts) in zip(values, in_worker(_whole_and_in_parts, values, 48), strict=True):
+        assert np.abs(whole - in_parts).max() < 1e-3, each
 
 
 @pytest.mark.slow
