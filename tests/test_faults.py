@@ -134,7 +134,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 def test_killed_at_twenty_random_moments(uninterrupted: dict[str, bytes], tmp_path: Path) -> None:
     """The process is killed, a worker is killed, or the folder is copied in mid-run and the copy goes on."""
     moments = random.Random(5)
-    faults = ["worker"] * 14 + ["parent"] * 3 + ["copy"] * 3
+    faults = ["worker"] * 15 + ["parent"] * 3 + ["copy"] * 2
     moments.shuffle(faults)
     out = tmp_path / "run-0"
     while faults:
