@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 DEMO := data/demo
 
-.PHONY: demo test check bench scenes clean
+.PHONY: demo test check bench bench-loader scenes clean
 
 demo: .venv/installed
 	$(BIN)/m3di render --n 64 --n-val 8 --n-test 8 --size 224 --out $(DEMO)
@@ -31,16 +31,26 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/latents.py
 	$(BIN)/python benchmarks/render.py
 
+# The loader beside every peer, in an environment of their own: mosaicml-streaming needs older packages than ours.
+# PICTURES is a folder of PNG files of 224 pixels, for example shared/reference/renders; without one, drawn scenes.
+bench-loader: .venv-bench/installed
+	OMP_NUM_THREADS=1 .venv-bench/bin/python benchmarks/loader.py $(if $(PICTURES),--pictures $(PICTURES))
+
 # Writes blender_scenes/ anew from the modelling code.
 scenes: .venv/installed
 	$(BIN)/python -m m3di.render.build blender_scenes
 
 clean:
-	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-bench build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/installed: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "m3di needs Python 3.11 here: make PYTHON=/path/of/python3.11")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[render,train,dev]'
+	touch $@
+
+.venv-bench/installed: setup.cfg pyproject.toml constraints-bench.txt
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/pip install --quiet --disable-pip-version-check -c constraints-bench.txt -e '.[train,bench]'
 	touch $@

@@ -17,13 +17,14 @@ from m3di.generate import (
     user_shapes_of,
 )
 from m3di.latents import Spec, spec_from_dict
-from m3di.render import PASSES, RenderPool
+from m3di.render import ANNOTATIONS, PASSES, RenderPool
 
 
 def repair(root: Path, n_workers: int | None = None, progress: Progress | None = None) -> list[str]:
-    """Render anew the shards of a dataset that `verify` finds bad, and write tables and documents anew.
+    """Render anew the images of a dataset that are bad, and write their shards, tables and documents anew.
 
-    The spec with its interventions, the seed and the settings come from the manifest. Interrupted, run it again.
+    Good images of a damaged shard are kept. The spec with its interventions, the seed and the settings come from the
+    manifest. Interrupted, run it again.
 
     Returns:
         Names of the files that were bad.
@@ -40,19 +41,43 @@ def repair(root: Path, n_workers: int | None = None, progress: Progress | None =
     spec = spec_from_dict(manifest.spec, where=str(root))
     plan = data.plan_of(manifest)
     known = {entry.file for entry in manifest.files}
-    shards = {shard.file for split in manifest.splits.values() for shard in split.shards}
+    shards = [shard for split in manifest.splits.values() for shard in split.shards if shard.file in bad]
     with data.sole_run(root), data.disk_errors(root):
         for name in bad:
             # What interrupted runs left is kept until the end: it holds finished images.
-            if name in shards or (name not in known and not name.endswith(data.PARTIAL)):
+            if name not in known and not name.endswith(data.PARTIAL):
                 (root / name).unlink(missing_ok=True)
-        if shards.intersection(bad):
-            _render_anew(root, manifest, spec, n_workers, progress)
+        if shards:
+            _take_apart(root, manifest, bad)
+            _render_missing(root, manifest, spec, n_workers, progress)
+            # What no checksum inside a shard has shown: then none of its images is to be trusted.
+            differing = [root / shard.file for shard in shards if data.sha256_of(root / shard.file) != shard.sha256]
+            for path in differing:
+                path.unlink()
+            if differing:
+                _render_missing(root, manifest, spec, n_workers, progress)
         finish(root, spec, plan)
     return bad
 
 
-def _render_anew(
+def _take_apart(root: Path, manifest: data.Manifest, bad: list[str]) -> None:
+    """Put the good images of bad shards where a run that was interrupted keeps its finished ones."""
+    for split in manifest.splits.values():
+        table = None if split.table.file in bad else root / split.table.file
+        for shard in split.shards:
+            if shard.file not in bad:
+                continue
+            journal = data.ImageJournal(root / shard.file)
+            try:
+                for image in data.sound_images(root, manifest, shard, table, tuple(ANNOTATIONS)):
+                    if (image.key, image.view) not in journal:
+                        journal.append(image)
+            finally:
+                journal.close()
+            (root / shard.file).unlink(missing_ok=True)
+
+
+def _render_missing(
     root: Path, manifest: data.Manifest, spec: Spec, n_workers: int | None, progress: Progress | None
 ) -> None:
     plan = data.plan_of(manifest)

@@ -32,6 +32,7 @@ from m3di.data.manifest import (
 )
 from m3di.data.merge import merge, subset
 from m3di.data.receipts import Receipt, read_receipt, receipt_name
+from m3di.data.salvage import sound_images
 from m3di.data.seal import file_entry, seal
 from m3di.data.shards import PARTIAL, ShardWriter, read_shard, sample_key, sha256_of, shard_name, write_atomically
 from m3di.data.storage import Folder, LocalFolder, is_url, open_folder
@@ -43,6 +44,7 @@ from m3di.data.verify import Problem, find_problems, verify
 if TYPE_CHECKING:
     from m3di.data.batches import Batches, Normaliser
     from m3di.data.dataset import Multimodal3DIdent
+    from m3di.data.loader import BatchLoader
 
 __all__ = [
     "LAYOUTS",
@@ -51,6 +53,7 @@ __all__ = [
     "MANIFEST",
     "PARTIAL",
     "PLAN",
+    "BatchLoader",
     "Batches",
     "FileEntry",
     "Folder",
@@ -106,6 +109,7 @@ __all__ = [
     "shard_name",
     "shard_rows",
     "sole_run",
+    "sound_images",
     "subset",
     "upload",
     "verify",
@@ -122,6 +126,10 @@ def __getattr__(name: str) -> Any:
         from m3di.data.dataset import Multimodal3DIdent
 
         return Multimodal3DIdent
+    if name == "BatchLoader":
+        from m3di.data.loader import BatchLoader
+
+        return BatchLoader
     if name in ("Batches", "Normaliser"):
         from m3di.data import batches
 

@@ -58,13 +58,18 @@ class Batches(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         """The rest of the epoch; the next call gives the next one."""
-        order = self._order()
         epoch = self.epoch
-        for number in range(self.position, len(self)):
-            self.position = number + 1
-            yield order[number * self.batch_size : (number + 1) * self.batch_size].tolist()
+        for number, indices in enumerate(self.rest(), self.position + 1):
+            self.position = number
+            yield indices
         if self.epoch == epoch:
             self.epoch, self.position = epoch + 1, 0
+
+    def rest(self) -> Iterator[list[int]]:
+        """The rest of the epoch, to look ahead: where the order stands does not move."""
+        order = self._order()
+        starts = range(self.position * self.batch_size, len(self) * self.batch_size, self.batch_size)
+        return (order[start : start + self.batch_size].tolist() for start in starts)
 
     def _order(self) -> Any:
         order = np.arange(self.n)
@@ -80,8 +85,8 @@ class Batches(Sampler[list[int]]):
         """Where the order stands.
 
         Args:
-            n_batches: Batches of this epoch that training has used. A loader with workers reads ahead, so the sampler
-                does not know; without workers it does, and None takes what it gave out.
+            n_batches: Batches of this epoch that training has used. A DataLoader with workers reads ahead, so the
+                sampler does not know; with a `BatchLoader`, or without workers, None takes what was given out.
         """
         position = self.position if n_batches is None else n_batches
         return {"epoch": self.epoch, "position": position, **self._identity()}

@@ -32,7 +32,7 @@ def decode(raw: bytes, extension: str) -> NDArray[np.uint8]:
         ImageError: The bytes are no such image.
     """
     if extension == "png":
-        _check_png(raw)
+        check_png(raw)
     elif extension == "qoi" and raw[-8:] != QOI_END:
         raise ImageError("the end of the QOI is missing")
     try:
@@ -57,7 +57,7 @@ def encode(pixels: NDArray[np.uint8], extension: str) -> bytes:
     return buffer.getvalue()
 
 
-def _check_png(raw: bytes) -> None:
+def check_png(raw: bytes) -> None:
     """Raise ImageError unless the checksums of all chunks hold: fast decoders do not look at them."""
     if raw[:8] != PNG_SIGNATURE:
         raise ImageError("no PNG signature")

@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 import uuid
+import weakref
 from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,14 +24,22 @@ CANNOT_WRITE = "the folder of the dataset cannot be written"
 OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oci", "oss", "memory"}
 
 
+class OpenFile:
+    """A file that is open for as long as somebody holds this object."""
+
+    def __init__(self, path: Path) -> None:
+        self.descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        weakref.finalize(self, os.close, self.descriptor)
+
+
 class LocalFolder:
-    """Files of a folder. Byte ranges are read by position, so forks may share what is open; pickles open anew."""
+    """Files of a folder. Ranges are read by position: threads and forks may share what is open; pickles open anew."""
 
     shows_growing_files = True
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._open: OrderedDict[str, int] = OrderedDict()
+        self._open: OrderedDict[str, OpenFile] = OrderedDict()
 
     def __str__(self) -> str:
         return str(self.root)
@@ -61,12 +70,12 @@ class LocalFolder:
 
     def read_range(self, name: str, offset: int, size: int) -> bytes:
         """Bytes `offset` to `offset + size - 1` of a file, or fewer where it ends before."""
-        if name not in self._open:
-            self._open[name] = os.open(self.root / name, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-            if len(self._open) > MAX_OPEN:
-                os.close(self._open.popitem(last=False)[1])
-        self._open.move_to_end(name)
-        return os.pread(self._open[name], size, offset)
+        # Out and in again: the last one used is at the end, and no thread sees a file that another one closes.
+        file = self._open.pop(name, None) or OpenFile(self.root / name)
+        self._open[name] = file
+        if len(self._open) > MAX_OPEN:
+            self._open.popitem(last=False)
+        return os.pread(file.descriptor, size, offset)
 
     def create(self, name: str, content: bytes) -> None:
         """Write a small file unless there is one of this name: of several writers the first wins."""
@@ -113,16 +122,11 @@ class LocalFolder:
     def _forget(self, *names: str) -> None:
         """Close files that are about to change: what is open shows what they were."""
         for name in names:
-            if name in self._open:
-                os.close(self._open.pop(name))
+            self._open.pop(name, None)
 
     def close(self) -> None:
         """Close what is open; the next read opens it again."""
-        while self._open:
-            os.close(self._open.popitem()[1])
-
-    def __del__(self) -> None:
-        self.close()
+        self._open.clear()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return LocalFolder, (self.root,)

@@ -21,7 +21,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from m3di import Multimodal3DIdent
-from m3di.data import Batches, build_tokenizer
+from m3di.data import Batches, BatchLoader, build_tokenizer
 from m3di.data.images import ImageError, decode, encode
 from m3di.errors import M3diError, UsageError
 
@@ -248,19 +248,19 @@ def _loader(dataset: Multimodal3DIdent, method: str) -> DataLoader[Any]:
     )
 
 
-SECOND_ON = 'key > "000000000"'
-
-
 def rss_mb() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_no_growth_over_100_epochs(fake_dataset: Path) -> None:
-    dataset = Multimodal3DIdent(fake_dataset)
+@pytest.mark.parametrize(("threads", "cache"), [(None, None), (2, None), (2, "ram")])
+def test_no_growth_over_100_epochs(fake_dataset: Path, threads: int | None, cache: Any) -> None:
+    dataset = Multimodal3DIdent(fake_dataset, cache=cache)
     sampler = Batches(dataset, 8)
-    loader: DataLoader[Any] = DataLoader(dataset, sampler=sampler, batch_size=None)
+    loader: Any = DataLoader(dataset, sampler=sampler, batch_size=None)
+    if threads:
+        loader = BatchLoader(dataset, sampler, n_threads=threads)
     sizes = []
     for _ in range(100):
         for batch in loader:

@@ -6,6 +6,7 @@ import gc
 import io
 import json
 import math
+import re
 import shutil
 import tarfile
 import warnings
@@ -22,7 +23,7 @@ from m3di import Multimodal3DIdent
 from m3di.data import export, import_published, subset, verify
 from m3di.data.published import image_name
 from m3di.errors import M3diError, UsageError
-from m3di.latents import PALETTES, palette
+from m3di.latents import PALETTES, Spec, captions, palette, sample
 from tests.conftest import write_fake_dataset
 
 IMAGE_COLUMNS = (
@@ -87,6 +88,28 @@ def test_the_published_layout(fake_dataset: Path, exported: Path) -> None:
             assert z_text["object_color_name"][index] == color
             assert names[z_text["object_color_index"][index]] == color
             assert z_text["text_phrasing"][index] == item["z_text"]["text_phrasing"]
+
+
+def published_tokens(caption: str) -> list[str]:
+    """Words and marks as the published loader cuts a caption of ours: hyphens and slashes join, 's is apart."""
+    return re.findall(r"'s\b|[\w/-]+|[^\w\s]", caption)
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_captions_are_what_the_published_loader_and_encoder_take(spec: Spec, split: str) -> None:
+    """The file is cut into sentences, one a sample; the longest, with an end mark, has 24 to 31 tokens, or it fails."""
+    drawn = sample(spec, split, 300)
+    texts = captions(drawn, "text")
+    assert re.split(r"(?<=[.!?])\s+", "\n".join(texts)) == texts
+    assert all(text.isascii() and text[0].isupper() and text.count(".") == 1 for text in texts)
+    for start in range(0, 300, 100):
+        assert 24 <= max(len(published_tokens(text)) for text in texts[start : start + 100]) + 1 <= 31
+    names = spec.factors["text_color"].names
+    drawn.views["text"]["text_color"][:] = names.index(max(names, key=lambda name: len(published_tokens(name))))
+    assert max(len(published_tokens(text)) for text in captions(drawn, "text")) + 1 == 30
+    assert published_tokens('A cow in "xkcd:robin\'s egg", mid-left.') == [
+        *("A", "cow", "in", '"', "xkcd", ":", "robin", "'s", "egg", '"', ",", "mid-left", ".")
+    ]
 
 
 @pytest.mark.parametrize("archive", [None, "w", "w:gz"])

@@ -68,7 +68,7 @@ def test_known_captions(spec: Spec) -> None:
         'This scene shows an armadillo in "xkcd:deep red", placed at the bottom-left.',
         'An armadillo, colored "xkcd:deep red", can be seen in the bottom-left of the view.',
         'The object at the bottom-left is an armadillo, and its color is "xkcd:deep red".',
-        'Look to the bottom-left: something "xkcd:deep red" has the form of an armadillo there.',
+        'Look to the bottom-left of this picture: there you see something "xkcd:deep red" in the form of an armadillo.',
     ]
 
 
