@@ -109,7 +109,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _default_out(paths: tuple[Path, ...], data: ProbeData | None) -> Path:
-    from m3di.learn.evaluation.evaluate import file_name
+    from m3di.learn.evaluation.runs import file_name
 
     name = file_name("factual" if data is None else data.name)
     if len(paths) == 1:

@@ -85,7 +85,7 @@ def test_results_are_kept_until_something_changes(run: Path, monkeypatch: pytest
     def not_again(*_args: object, **_more: object) -> None:
         raise RuntimeError("encoded again")
 
-    monkeypatch.setattr("m3di.learn.evaluation.evaluate.encode_run", not_again)
+    monkeypatch.setattr("m3di.learn.evaluation.runs.encode_run", not_again)
     assert evaluate(Member(run, "run"), QUICK).to_pylist() == rows
     with pytest.raises(RuntimeError, match="encoded again"):
         evaluate(Member(run, "run"), Request(protocol=Protocol(("linear",), n_bootstrap=20)))
