@@ -18,7 +18,7 @@ test: .venv/installed
 	$(BIN)/ruff check m3di tests benchmarks
 	$(BIN)/ruff format --check m3di tests benchmarks
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # The quick inner loop: lint, types, and the tests without real renders or training.
 check: .venv/installed
