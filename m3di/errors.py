@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class M3diError(Exception):
@@ -57,3 +57,21 @@ def near_match(word: str, known: Iterable[str]) -> str | None:
     """The known word that `word` was most likely meant to be, or None where nothing is near."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return close[0] if close else None
+
+
+def did_you_mean(word: str, known: Iterable[str], *, otherwise: str | None = None) -> str | None:
+    """The next step after an unknown word: the known one that is near, or else `otherwise`."""
+    near = near_match(word, known)
+    return f"did you mean {near!r}?" if near else otherwise
+
+
+def check_word(word: str, known: Sequence[str], *, what: str) -> None:
+    """Raise UsageError, naming the nearest known word, unless `word` is one of them."""
+    if word not in known:
+        raise UsageError(
+            f"unknown {what}",
+            where=what,
+            got=repr(word),
+            expected=", ".join(known),
+            next_step=did_you_mean(word, known),
+        )

@@ -18,7 +18,7 @@ from m3di.data.sources import open_source
 from m3di.data.storage import open_folder
 from m3di.data.tokens import Tokenizer
 from m3di.data.where import Filter, mask_of
-from m3di.errors import M3diError, UsageError, near_match
+from m3di.errors import M3diError, UsageError, did_you_mean
 
 try:
     import torch
@@ -366,10 +366,9 @@ def _one_of(option: str, value: object, known: Sequence[object]) -> None:
 def _known(kind: str, names: Sequence[str], known: Any, where: str) -> None:
     for name in names:
         if name not in known:
-            near = near_match(name, known)
             raise UsageError(
                 f"the dataset has no {kind} {name!r}",
                 where=where,
                 expected=", ".join(known),
-                next_step=f"did you mean {near!r}?" if near else None,
+                next_step=did_you_mean(name, known),
             )

@@ -20,7 +20,7 @@ from m3di.data.shards import write_atomically
 from m3di.data.sources import ShardFiles
 from m3di.data.storage import LocalFolder
 from m3di.data.table import read_table
-from m3di.errors import M3diError, UsageError, near_match
+from m3di.errors import M3diError, UsageError, did_you_mean
 
 
 def export(root: Path, to: str, out: Path) -> None:
@@ -37,12 +37,11 @@ def export(root: Path, to: str, out: Path) -> None:
         UsageError: There is no such layout.
     """
     if to not in LAYOUTS:
-        near = near_match(to, LAYOUTS)
         raise UsageError(
             f"no layout is called {to!r}",
             where="--to",
             expected=", ".join(LAYOUTS),
-            next_step=f"did you mean {near!r}?" if near else None,
+            next_step=did_you_mean(to, LAYOUTS),
         )
     LAYOUTS[to](root, read_manifest(root), out)
 

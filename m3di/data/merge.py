@@ -17,7 +17,7 @@ from m3di.data.sources import ShardSource
 from m3di.data.storage import LocalFolder
 from m3di.data.verify_samples import ORIGIN
 from m3di.data.where import mask_of
-from m3di.errors import M3diError, UsageError, near_match
+from m3di.errors import M3diError, UsageError, did_you_mean
 
 FORMATS = ("png", "webp", "qoi")
 
@@ -82,12 +82,11 @@ def subset(
     if n is not None and n < 1:
         raise UsageError("--n is too small", where="--n", got=n, expected="1 or more")
     if images is not None and images not in FORMATS:
-        near = near_match(images, FORMATS)
         raise UsageError(
             f"no image format is called {images!r}",
             where="--images",
             expected=", ".join(FORMATS),
-            next_step=f"did you mean {near!r}?" if near else None,
+            next_step=did_you_mean(images, FORMATS),
         )
     parts = {}
     for split in manifest.splits:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyarrow.dataset import Expression  # type: ignore[attr-defined]
 
-from m3di.errors import UsageError, near_match
+from m3di.errors import UsageError, did_you_mean
 
 Filter: TypeAlias = str | Expression | Callable[[pa.Table], Any]
 _COMPARE: dict[type[ast.cmpop], str] = {
@@ -79,12 +79,11 @@ def _value(node: ast.expr, text: str, columns: Sequence[str]) -> Expression:
     if isinstance(node, (ast.Attribute, ast.Name)):
         name = ast.unparse(node)
         if name not in columns:
-            near = near_match(name, columns)
             raise UsageError(
                 f"the table has no column {name!r}",
                 where=text,
                 expected=", ".join(columns),
-                next_step=f"did you mean {near!r}?" if near else None,
+                next_step=did_you_mean(name, columns),
             )
         return pc.field(name)
     return pc.scalar(_constant(node, text))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from m3di.errors import UsageError, near_match
+from m3di.errors import UsageError, did_you_mean
 from m3di.latents import Spec, intervene, load_spec
 from m3di.render import GB, PASSES, QUALITIES, RenderSettings, UserShape, WorkerLimits, default_n_workers
 
@@ -96,12 +96,11 @@ class RenderOptions:
             )
         for name in self.passes:
             if name not in PASSES:
-                near = near_match(name, PASSES)
                 raise UsageError(
                     f"no pass is called {name!r}",
                     where="--passes",
                     expected=f"some of {','.join(PASSES)}",
-                    next_step=f"did you mean {near!r}?" if near else None,
+                    next_step=did_you_mean(name, PASSES),
                 )
 
     def resolved(self, spec: Spec) -> RenderOptions:

@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from m3di.errors import UsageError, near_match
+from m3di.errors import UsageError, did_you_mean
 
 PALETTES = ("tableau", "css4", "xkcd")
 
@@ -74,11 +74,10 @@ def palette(name: str) -> Palette:
 
     known = {"tableau": colors.TABLEAU_COLORS, "css4": colors.CSS4_COLORS, "xkcd": colors.XKCD_COLORS}
     if name not in known:
-        near = near_match(name, known)
         raise UsageError(
             f"no palette is called {name!r}",
             expected=", ".join(known),
-            next_step=f"did you mean {near!r}?" if near else None,
+            next_step=did_you_mean(name, known),
         )
     entries = known[name]
     return Palette(

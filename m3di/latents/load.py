@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from m3di.errors import UsageError, near_match
+from m3di.errors import UsageError, did_you_mean
 from m3di.latents.captions import check_template, choice_factors
 from m3di.latents.spec import STORED, Spec, hint
 
@@ -82,12 +82,11 @@ def _read(name: str) -> dict[str, Any]:
             raise UsageError("there is no such spec file", where=name, next_step="check the path given to --spec")
         return _extended(_mapping(path.read_text(encoding="utf-8"), name), name)
     if name not in spec_names():
-        near = near_match(name, spec_names())
         raise UsageError(
             f"no spec is called {name!r}",
             where="--spec",
             expected="a name that `m3di specs list` shows, or the path of a .yaml file",
-            next_step=f"did you mean {near!r}?" if near else "m3di specs list",
+            next_step=did_you_mean(name, spec_names(), otherwise="m3di specs list"),
         )
     text = (files("m3di.latents.specs") / f"{name}.yaml").read_text(encoding="utf-8")
     return _extended(_mapping(text, name), name)

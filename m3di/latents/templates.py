@@ -21,7 +21,7 @@ from jinja2.sandbox import SandboxedEnvironment
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from m3di.errors import UsageError, near_match
+from m3di.errors import UsageError, did_you_mean
 from m3di.latents.factor import Factor
 
 NAMESPACES = ("words", "clauses")
@@ -147,11 +147,10 @@ def load_template(name: str) -> Template:
         return parse_template(path.read_text(encoding="utf-8"), where=name)
     known = template_names()
     if name not in known:
-        near = near_match(name, known)
         raise UsageError(
             f"no caption template is called {name!r}",
             expected=f"{', '.join(known)}, or the path of a .yaml file",
-            next_step=f"did you mean {near!r}?" if near else None,
+            next_step=did_you_mean(name, known),
         )
     return parse_template((files("m3di.templates") / f"{name}.yaml").read_text(encoding="utf-8"), where=name)
 

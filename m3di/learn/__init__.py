@@ -20,7 +20,8 @@ except ModuleNotFoundError as error:
     ) from error
 
 from m3di.learn.allocator import keep_freed_memory
-from m3di.learn.config import DEVICES, PRESETS, TrainConfig, config_from, find_preset
+from m3di.learn.config import PRESETS, TrainConfig, config_from, find_preset
+from m3di.learn.device import DEVICES
 from m3di.learn.encoder_set import Encoders
 from m3di.learn.encoders import MLP, ResNet18, TextConvNet
 from m3di.learn.inputs import ImageStatistics, PairedDataset, measure_image_statistics

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
-from m3di.errors import UsageError, near_match
+from m3di.errors import UsageError, check_word
+from m3di.learn.device import DEVICES, Device
 from m3di.learn.losses import NEGATIVES, Negatives, Similarity, check_similarity, check_temperature
 
 Precision = Literal["auto", "fp32", "bf16"]
 Schedule = Literal["constant", "cosine"]
-Device = Literal["cpu", "cuda", "auto"]
 PRECISIONS: tuple[str, ...] = get_args(Precision)
 SCHEDULES: tuple[str, ...] = get_args(Schedule)
-DEVICES: tuple[str, ...] = get_args(Device)
 CACHES: tuple[str, ...] = ("ram", "disk", "none")
 # What a run may be continued with that it was not started with: the weights do not depend on it.
 FREE_ON_RESUME = frozenset({"n_workers", "checkpoint_every", "cache", "tensorboard"})
@@ -106,11 +105,11 @@ class TrainConfig:
                 raise UsageError(f"{name} must be positive", where=name, got=number, expected="a number above 0")
         check_temperature(self.temperature)
         check_similarity(self.similarity)
-        _check_word("negatives", self.negatives, NEGATIVES)
-        _check_word("precision", self.precision, PRECISIONS)
-        _check_word("schedule", self.schedule, SCHEDULES)
-        _check_word("device", self.device, DEVICES)
-        _check_word("cache", self.cache, CACHES)
+        check_word(self.negatives, NEGATIVES, what="negatives")
+        check_word(self.precision, PRECISIONS, what="precision")
+        check_word(self.schedule, SCHEDULES, what="schedule")
+        check_word(self.device, DEVICES, what="device")
+        check_word(self.cache, CACHES, what="cache")
 
     def lr_at(self, step: int) -> float:
         """The learning rate of a step, counted from 1."""
@@ -188,7 +187,7 @@ def find_preset(name: str) -> Preset:
     Raises:
         UsageError: There is none of that name.
     """
-    _check_word("preset", name, tuple(PRESETS))
+    check_word(name, tuple(PRESETS), what="preset")
     return PRESETS[name]
 
 
@@ -211,15 +210,3 @@ def _check_at_least(name: str, number: float, least: int, why: str | None = None
     if not number >= least:
         what = f"{name} is too small" + (f": {why}" if why else "")
         raise UsageError(what, where=name, got=number, expected=f"{least} or more")
-
-
-def _check_word(what: str, word: str, known: Sequence[str]) -> None:
-    if word not in known:
-        near = near_match(word, known)
-        raise UsageError(
-            f"unknown {what}",
-            where=what,
-            got=repr(word),
-            expected=", ".join(known),
-            next_step=f"did you mean {near!r}?" if near else None,
-        )

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from m3di.errors import UsageError, near_match
+from m3di.errors import UsageError, did_you_mean
 from m3di.learn.config import TrainConfig
 from m3di.learn.inputs import ImageStatistics, ViewInput
 from m3di.learn.registry import build_image_encoder, build_text_encoder
@@ -65,11 +65,10 @@ class Encoders:
             UsageError: There is no encoder for that view.
         """
         if view not in self.modules:
-            near = near_match(view, self.views)
             raise UsageError(
                 f"the run has no encoder for a view {view!r}",
                 expected=", ".join(self.views),
-                next_step=f"did you mean {near!r}?" if near else "use a view that it was trained on",
+                next_step=did_you_mean(view, self.views, otherwise="use a view that it was trained on"),
             )
         encoding: Tensor = self.modules[view](self.prepare(view, batch))
         return encoding

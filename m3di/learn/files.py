@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from m3di.errors import M3diError
 
@@ -20,9 +22,35 @@ def write_through(path: Path, text: str) -> None:
     partial = path.with_name(path.name + ".partial")
     with partial.open("w", encoding="utf-8", newline="\n") as file:
         file.write(text)
-        file.flush()
+    replace_through(partial, path)
+
+
+def replace_through(partial: Path, path: Path) -> None:
+    """Give a complete file its final name, once its bytes are on disk."""
+    with partial.open("rb") as file:
         os.fsync(file.fileno())
     partial.replace(path)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON object, making the folder; the file appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_through(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object in a file.
+
+    Raises:
+        M3diError: It holds none.
+    """
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise M3diError(f"{path.name} is not JSON", where=str(path), got=error) from error
+    if not isinstance(stored, dict):
+        raise M3diError(f"{path.name} is not a JSON object", where=str(path), got=type(stored).__name__)
+    return stored
 
 
 def sync_folder(folder: Path) -> None:

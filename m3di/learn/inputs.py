@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from m3di.data import Batches
-from m3di.errors import M3diError, UsageError, near_match
+from m3di.errors import M3diError, UsageError, did_you_mean
 
 Batch = dict[str, Tensor]  # of each view, images [B, 3, H, W] uint8 or tokens [B, L] int64
 
@@ -76,12 +76,11 @@ def view_inputs(dataset: PairedDataset, views: Sequence[str] | None = None) -> d
     names = tuple(known) if views is None else tuple(views)
     for name in names:
         if name not in known:
-            near = near_match(name, known)
             raise UsageError(
                 f"the dataset has no view {name!r}",
                 where=str(dataset.root),
                 expected=", ".join(known),
-                next_step=f"did you mean {near!r}?" if near else "name views of the dataset's spec",
+                next_step=did_you_mean(name, known, otherwise="name views of the dataset's spec"),
             )
     if len(set(names)) < 2 or len(set(names)) < len(names):
         raise UsageError(

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from m3di.errors import UsageError, near_match
+from m3di.errors import UsageError, did_you_mean, near_match
 from m3di.learn.encoders import ResNet18, TextConvNet
 
 ImageEncoderBuilder = Callable[[int, int], nn.Module]  # (encoding_size, hidden_size)
@@ -135,11 +135,10 @@ def _find(name: str, known: dict[str, Any], group: str, what: str) -> Any:
     if name in installed:
         return installed[name].load()
     names = sorted({*known, *installed})
-    near = near_match(name, names)
     register = f"m3di.learn.register_{what.replace(' ', '_')}"
     raise UsageError(
         f"no {what} is called {name!r}",
         where=what.replace(" ", "_"),
         expected=", ".join(names) + (f", or {_TIMM}NAME" if what == "image encoder" else ""),
-        next_step=f"did you mean {near!r}?" if near else f"register yours with {register}",
+        next_step=did_you_mean(name, names, otherwise=f"register yours with {register}"),
     )

@@ -20,7 +20,7 @@ from m3di.errors import M3diError
 from m3di.learn.checkpoint import CHECKPOINT_NAME, latest_checkpoint, load_weights, save_checkpoint
 from m3di.learn.config import FREE_ON_RESUME, config_from_json
 from m3di.learn.encoder_set import Encoders, build_encoders
-from m3di.learn.files import is_held, write_through
+from m3di.learn.files import is_held, read_json, write_json
 from m3di.learn.inputs import ImageStatistics, PairedDataset, ViewInput, vocabulary_sha256
 
 CONFIG_NAME = "config.json"
@@ -35,7 +35,6 @@ __all__ = [
     "load_encoders",
     "next_run",
     "read_config",
-    "read_json",
     "read_summary",
     "run_to_continue",
     "save_checkpoint",
@@ -114,13 +113,12 @@ def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[st
 
 def write_config(run: Path, config: Mapping[str, Any]) -> None:
     """Write RUN/config.json, making the folder."""
-    run.mkdir(parents=True, exist_ok=True)
-    write_through(run / CONFIG_NAME, json.dumps(config, indent=2, allow_nan=False) + "\n")
+    write_json(run / CONFIG_NAME, config)
 
 
 def write_summary(run: Path, summary: Mapping[str, Any]) -> None:
     """Write RUN/summary.json: the run is finished."""
-    write_through(run / SUMMARY_NAME, json.dumps(summary, indent=2, allow_nan=False) + "\n")
+    write_json(run / SUMMARY_NAME, summary)
 
 
 def load_encoders(run: Path, device: str = "cpu") -> Encoders:
@@ -194,18 +192,3 @@ def read_summary(run: Path) -> dict[str, Any] | None:
         M3diError: It is not JSON.
     """
     return read_json(run / SUMMARY_NAME) if (run / SUMMARY_NAME).is_file() else None
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object in a file.
-
-    Raises:
-        M3diError: It holds none.
-    """
-    try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise M3diError(f"{path.name} is not JSON", where=str(path), got=error) from error
-    if not isinstance(stored, dict):
-        raise M3diError(f"{path.name} is not a JSON object", where=str(path), got=type(stored).__name__)
-    return stored

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from m3di.errors import UsageError
 from m3di.learn.config import TrainConfig
 from m3di.learn.distributed import World, gather
 from m3di.learn.encoder_set import Encoders
@@ -106,26 +105,6 @@ def update(
         group["lr"] = lr
     optimizer.step()
     return float(number)
-
-
-def resolve_device(device: str) -> str:
-    """The device that "auto" stands for, "cpu" or "cuda".
-
-    Raises:
-        UsageError: "cuda" was asked for where there is none.
-    """
-    has_cuda = torch.cuda.is_available()
-    if device == "auto":
-        return "cuda" if has_cuda else "cpu"
-    if device == "cuda" and not has_cuda:
-        raise UsageError(
-            "cuda was asked for, but torch finds no CUDA device",
-            where="device",
-            got=f"torch {torch.__version__}",
-            expected="a CUDA build of torch and an NVIDIA GPU",
-            next_step="use device 'auto' or 'cpu'",
-        )
-    return device
 
 
 def resolve_precision(precision: str, device: str) -> str:

@@ -20,11 +20,11 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from m3di.errors import M3diError, UsageError, near_match
+from m3di.errors import M3diError, UsageError, did_you_mean
 from m3di.learn.config import TrainConfig, config_from_json
-from m3di.learn.files import write_through
+from m3di.learn.files import read_json, write_through
 from m3di.learn.job import OnStep, TrainResult
-from m3di.learn.run_folder import next_run, read_json, read_summary
+from m3di.learn.run_folder import next_run, read_summary
 from m3di.learn.train import train
 
 SWEEP_NAME = "sweep.json"
@@ -91,12 +91,11 @@ def _parsed(axis: str) -> tuple[str, list[Any]]:
     hints = typing.get_type_hints(TrainConfig)
     names = [field.name for field in fields(TrainConfig) if field.name != "views"]
     if name not in names:
-        near = near_match(name, names)
         raise UsageError(
             f"no hyperparameter is called {name!r}",
             where=f"sweep {axis!r}",
             expected=", ".join(names),
-            next_step=f"did you mean {near!r}?" if near else None,
+            next_step=did_you_mean(name, names),
         )
     read = _reader(hints[name])
     try:

@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 
 from m3di.errors import M3diError
+from m3di.learn.device import resolve_device
 from m3di.learn.run_folder import read_summary
-from m3di.learn.step import resolve_device
 from m3di.learn.sweep import check_none_failed, read_sweep, run_member
 
 

@@ -14,12 +14,13 @@ from m3di.errors import UsageError
 from m3di.learn import run_folder
 from m3di.learn.config import TrainConfig
 from m3di.learn.describe import describe
+from m3di.learn.device import resolve_device
 from m3di.learn.distributed import World, check_divides, joined_world
 from m3di.learn.encoder_set import build_encoders
 from m3di.learn.files import held
 from m3di.learn.inputs import PairedDataset, measure_image_statistics, view_inputs
 from m3di.learn.job import Job, OnStep, TrainResult
-from m3di.learn.step import resolve_device, resolve_precision
+from m3di.learn.step import resolve_precision
 
 
 def train(

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from m3di.errors import M3diError, UsageError, near_match
+from m3di.errors import M3diError, UsageError, did_you_mean, near_match
 
 DATA_HOME = "M3DI_DATA_HOME"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
@@ -227,11 +227,10 @@ def remove_user_shape(name: str) -> None:
     path = shape_folder() / f"{name}.npz"
     if not _NAME.fullmatch(name) or not path.is_file():
         yours = _stored_names()
-        near = near_match(name, yours)
         raise UsageError(
             f"you have no shape called {name!r}",
             got="a built-in shape: it stays" if name in builtin_shapes() else None,
             expected=f"one of {', '.join(yours)}" if yours else "a shape that you have imported",
-            next_step=f"did you mean {near!r}?" if near else None,
+            next_step=did_you_mean(name, yours),
         )
     path.unlink()

@@ -147,7 +147,7 @@ def test_bad_temperature(temperature):
 def test_unknown_similarity_names_the_nearest():
     with pytest.raises(UsageError, match="did you mean 'cosine'"):
         SymInfoNCE(similarity="cosin")
-    with pytest.raises(UsageError, match="cosine or neg_squared_euclidean"):
+    with pytest.raises(UsageError, match="cosine, neg_squared_euclidean"):
         SymInfoNCE(similarity="xyz")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from m3di.data import Multimodal3DIdent
-from m3di.errors import M3diError, UsageError, near_match
+from m3di.errors import M3diError, UsageError, did_you_mean
 from m3di.latents import Factor, Spec, bounds
 from m3di.learn.evaluation.encoded import FactorValues
 
@@ -103,11 +103,10 @@ def only(
     wanted, known = tuple(names), {each.name for found in factors.values() for each in found}
     for name in wanted:
         if name not in known:
-            near = near_match(name, known)
             raise UsageError(
                 f"there is no factor {name!r} to probe for",
                 where=where,
                 expected=", ".join(sorted(known)),
-                next_step=f"did you mean {near!r}?" if near else None,
+                next_step=did_you_mean(name, known),
             )
     return {view: tuple(each for each in found if not wanted or each.name in wanted) for view, found in factors.items()}

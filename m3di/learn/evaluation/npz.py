@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from m3di.errors import M3diError, UsageError, near_match
+from m3di.errors import M3diError, UsageError, did_you_mean
 from m3di.learn.evaluation.encoded import Encoded, FactorValues
 from m3di.learn.evaluation.probe_data import ProbeData
 
@@ -129,12 +129,11 @@ def _factor(view: str, name: str, fit: NDArray[Any], test: NDArray[Any], path: P
 def _check_dataset(path: Path, arrays: Arrays, views: list[str], data: ProbeData) -> None:
     for view in views:
         if view not in data.views:
-            near = near_match(view, data.views)
             raise M3diError(
                 f"the dataset has no view {view!r}",
                 where=str(path),
                 expected=", ".join(data.views),
-                next_step=f"did you mean {near!r}?" if near else f"rename the arrays val_{view} and test_{view}",
+                next_step=did_you_mean(view, data.views, otherwise=f"rename the arrays val_{view} and test_{view}"),
             )
     stated = str(arrays[FINGERPRINT]) if FINGERPRINT in arrays else None
     if stated is not None and stated != data.fingerprint:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from m3di.errors import UsageError, near_match
+from m3di.errors import UsageError, did_you_mean
 from m3di.learn.probes.bootstrap import N_BOOTSTRAP
 
 NAN = float("nan")
@@ -29,11 +29,10 @@ class Protocol:
     def __post_init__(self) -> None:
         for name in self.probes:
             if name not in PROBES:
-                near = near_match(name, PROBES)
                 raise UsageError(
                     f"no probe is called {name!r}",
                     expected=", ".join(PROBES),
-                    next_step=f"did you mean {near!r}?" if near else None,
+                    next_step=did_you_mean(name, PROBES),
                 )
         if self.n_bootstrap < 1:
             raise UsageError("the number of resamples is too small", got=self.n_bootstrap, expected="1 or more")

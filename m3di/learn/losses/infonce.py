@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from m3di.errors import UsageError
+from m3di.errors import UsageError, check_word
 from m3di.learn.losses.logsumexp import logsumexp_of_products
 from m3di.learn.losses.rows import LINEAR_ABOVE, mean_infonce_of_rows
 from m3di.learn.losses.similarity import (
@@ -18,7 +18,6 @@ from m3di.learn.losses.similarity import (
     as_factors,
     check_similarity,
     check_temperature,
-    check_word,
     paired_logits,
 )
 

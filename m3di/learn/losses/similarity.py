@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from m3di.errors import UsageError, near_match
+from m3di.errors import UsageError, check_word
 
 Similarity = Literal["cosine", "neg_squared_euclidean"]
 SIMILARITIES: tuple[str, ...] = get_args(Similarity)
@@ -70,16 +70,3 @@ def check_temperature(temperature: float) -> None:
 def check_similarity(similarity: str) -> None:
     """Raise UsageError, naming the nearest known word, unless the similarity is known."""
     check_word(similarity, SIMILARITIES, what="similarity")
-
-
-def check_word(word: str, known: tuple[str, ...], *, what: str) -> None:
-    """Raise UsageError, naming the nearest known word, unless `word` is one of them."""
-    if word not in known:
-        near = near_match(word, known)
-        raise UsageError(
-            f"unknown {what}",
-            where=what,
-            got=repr(word),
-            expected=" or ".join(known),
-            next_step=f"did you mean {near!r}?" if near else None,
-        )

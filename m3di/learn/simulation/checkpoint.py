@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from m3di.errors import M3diError
+from m3di.learn.files import read_json, replace_through, write_json
 
 if TYPE_CHECKING:
     from m3di.learn.simulation.trainer import Simulation
@@ -63,7 +63,7 @@ def save(simulation: Simulation, run: Path) -> None:
     unshared = {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}
     partial = run / (CHECKPOINT_NAME + ".partial")
     save_file(unshared, partial, metadata={"step": str(simulation.n_done)})
-    _replace(partial, run / CHECKPOINT_NAME)
+    replace_through(partial, run / CHECKPOINT_NAME)
 
 
 def restore(simulation: Simulation, run: Path) -> None:
@@ -99,29 +99,6 @@ def restore(simulation: Simulation, run: Path) -> None:
     simulation.n_done = step
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON, making the folder; the file appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    _replace(partial, path)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object.
-
-    Raises:
-        M3diError: It is not one.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise M3diError(f"{path.name} is not JSON", where=str(path), got=error) from error
-    if not isinstance(content, dict):
-        raise M3diError(f"{path.name} is not a JSON object", where=str(path), got=type(content).__name__)
-    return content
-
-
 def _modules(simulation: Simulation) -> nn.ModuleDict:
     """What a checkpoint holds the state of; what both modalities share, once."""
     modules: dict[str, nn.Module] = {"encoder1": simulation.encoder1, "mixing1": simulation.mixing1}
@@ -130,10 +107,3 @@ def _modules(simulation: Simulation) -> nn.ModuleDict:
     if simulation.mixing2 is not simulation.mixing1:
         modules["mixing2"] = simulation.mixing2
     return nn.ModuleDict(modules)
-
-
-def _replace(partial: Path, final: Path) -> None:
-    """Give a complete file its final name, once its bytes are on disk."""
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    partial.replace(final)

@@ -6,16 +6,15 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from m3di.errors import UsageError
+from m3di.errors import UsageError, check_word
+from m3di.learn.device import DEVICES
 from m3di.learn.losses import Similarity, check_similarity, check_temperature
-from m3di.learn.losses.similarity import check_word
 
 Block = Literal["content", "style", "modality"]
 BLOCKS: tuple[str, ...] = get_args(Block)
 Negatives = Literal["cross", "all", "fresh"]
 NEGATIVES: tuple[str, ...] = get_args(Negatives)
 PRECISIONS: tuple[str, ...] = ("fp32", "bf16")
-DEVICES: tuple[str, ...] = ("auto", "cpu", "cuda")
 EVAL_SEED_OFFSET = 1_000_003
 
 

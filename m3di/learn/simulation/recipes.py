@@ -7,8 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from m3di.errors import UsageError
-from m3di.learn.losses.similarity import check_word
+from m3di.errors import UsageError, check_word
 from m3di.learn.simulation.config import BLOCKS, SimulationConfig
 
 PAPER_SEEDS = 3

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from m3di.learn.allocator import keep_freed_memory
+from m3di.learn.files import read_json, write_json
 from m3di.learn.simulation import checkpoint
 from m3di.learn.simulation.config import SimulationConfig
 from m3di.learn.simulation.evaluation import evaluate
@@ -64,12 +65,12 @@ def simulate(config: SimulationConfig, run: Path, on_step: OnStep | None = None)
         UsageError: The device is not there.
     """
     if is_finished(config, run):
-        return checkpoint.read_json(run / checkpoint.RESULTS_NAME)
+        return read_json(run / checkpoint.RESULTS_NAME)
     keep_freed_memory()
     simulation = Simulation(config)
     train(simulation, run, on_step)
     results = evaluate(simulation)
-    checkpoint.write_json(run / checkpoint.RESULTS_NAME, results)
+    write_json(run / checkpoint.RESULTS_NAME, results)
     return results
 
 
@@ -83,5 +84,5 @@ def is_finished(config: SimulationConfig, run: Path) -> bool:
     if not path.exists():
         return False
     checkpoint.check_same(run, dataclasses.asdict(config))
-    results = checkpoint.read_json(path)
+    results = read_json(path)
     return (results.get("n_eval"), results.get("eval_seed")) == (config.n_eval, config.evaluation_seed)

@@ -22,7 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from m3di import __version__
-from m3di.errors import M3diError, UsageError
+from m3di.errors import M3diError
+from m3di.learn.device import resolve_device
 from m3di.learn.losses import SymInfoNCE
 from m3di.learn.simulation import checkpoint
 from m3di.learn.simulation.config import SimulationConfig
@@ -135,24 +136,6 @@ def train(simulation: Simulation, run: Path, on_step: OnStep | None = None) -> N
 
 def _torch_release() -> tuple[int, ...]:
     return tuple(int(number) for number in torch.__version__.split("+")[0].split(".")[:2])
-
-
-def resolve_device(device: str) -> str:
-    """The device that "auto" means here.
-
-    Raises:
-        UsageError: cuda was asked for and is not there.
-    """
-    has_cuda = torch.cuda.is_available()
-    if device == "cuda" and not has_cuda:
-        raise UsageError(
-            "cuda was asked for, but torch finds no CUDA device",
-            where="device",
-            got=f"torch {torch.__version__}",
-            expected="a CUDA build of torch and an NVIDIA GPU",
-            next_step="use device 'auto' or 'cpu'",
-        )
-    return device if device != "auto" else "cuda" if has_cuda else "cpu"
 
 
 def _describe(simulation: Simulation) -> dict[str, Any]:
