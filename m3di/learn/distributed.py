@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -49,7 +50,8 @@ class World:
 def joined_world(device: str) -> Iterator[World]:
     """Join the processes that torchrun started; alone where it did not.
 
-    A process group that exists already is used, and left as it is.
+    A process group that exists already is used. Ours stays until the process ends: a second one would need the same
+    port, and one process could still meet the others' first one there.
 
     Args:
         device: "cuda" talks by NCCL, "cpu" by Gloo.
@@ -61,14 +63,10 @@ def joined_world(device: str) -> Iterator[World]:
     world = World(int(os.environ["RANK"]), size, int(os.environ.get("LOCAL_RANK", "0")))
     if device == "cuda":
         torch.cuda.set_device(world.local_rank)
-    ours = not distributed.is_initialized()
-    if ours:
+    if not distributed.is_initialized():
         distributed.init_process_group("nccl" if device == "cuda" else "gloo")
-    try:
-        yield world
-    finally:
-        if ours:
-            distributed.destroy_process_group()
+        atexit.register(distributed.destroy_process_group)
+    yield world
 
 
 def check_divides(batch_size: int, world: World) -> None:
