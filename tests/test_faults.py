@@ -32,6 +32,11 @@ ARGUMENTS = (
 )
 
 
+def _heed_ctrl_c() -> None:
+    """A shell without job control starts what runs in the background, and so these tests, deaf to Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 class Run:
     """`m3di render` in a process group of its own, as a shell starts it."""
 
@@ -44,6 +49,7 @@ class Run:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=_heed_ctrl_c,
         )
         self.children: set[psutil.Process] = set()
 

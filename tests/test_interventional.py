@@ -10,27 +10,6 @@ import pytest
 from m3di import data
 from m3di.errors import M3diError, UsageError
 from m3di.interventional import render_twin
-from tests.conftest import FakePool
-
-
-class QuietPool(FakePool):
-    """A fake pool that `render` can open."""
-
-    def __init__(self, *_args: object) -> None:
-        super().__init__(32)
-
-    def __enter__(self) -> QuietPool:
-        return self
-
-    def __exit__(self, *_args: object) -> None: ...
-
-    def check(self) -> None: ...
-
-
-@pytest.fixture
-def fake_renderer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("m3di.generate.RenderPool", QuietPool)
-    monkeypatch.setattr("m3di.generate.check_blender", lambda: None)
 
 
 def columns(root: Path) -> dict[str, np.ndarray]:
@@ -38,7 +17,7 @@ def columns(root: Path) -> dict[str, np.ndarray]:
     return {name: table[name].to_numpy() for name in table.column_names}
 
 
-@pytest.mark.usefixtures("fake_renderer")
+@pytest.mark.usefixtures("pools")
 def test_a_twin_has_the_noise_of_the_dataset_and_is_rendered_once(fake_dataset: Path, tmp_path: Path) -> None:
     root = tmp_path / "m3di"
     root.symlink_to(fake_dataset)
@@ -58,7 +37,7 @@ def test_a_twin_has_the_noise_of_the_dataset_and_is_rendered_once(fake_dataset: 
     assert len(seen) == n_rendered
 
 
-@pytest.mark.usefixtures("fake_renderer")
+@pytest.mark.usefixtures("pools")
 def test_a_twin_with_permuted_content(fake_dataset: Path, tmp_path: Path) -> None:
     root = tmp_path / "m3di"
     root.symlink_to(fake_dataset)

@@ -1,0 +1,32 @@
+"""Where training runs."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+
+from m3di.errors import UsageError
+
+Device = Literal["cpu", "cuda", "auto"]
+DEVICES: tuple[str, ...] = get_args(Device)
+
+
+def resolve_device(device: str) -> str:
+    """The device that "auto" stands for, "cpu" or "cuda".
+
+    Raises:
+        UsageError: "cuda" was asked for where there is none.
+    """
+    has_cuda = torch.cuda.is_available()
+    if device == "auto":
+        return "cuda" if has_cuda else "cpu"
+    if device == "cuda" and not has_cuda:
+        raise UsageError(
+            "cuda was asked for, but torch finds no CUDA device",
+            where="device",
+            got=f"torch {torch.__version__}",
+            expected="a CUDA build of torch and an NVIDIA GPU",
+            next_step="use device 'auto' or 'cpu'",
+        )
+    return device
