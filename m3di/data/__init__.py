@@ -32,7 +32,7 @@ from m3di.data.manifest import (
 )
 from m3di.data.merge import merge, subset
 from m3di.data.receipts import Receipt, read_receipt, receipt_name
-from m3di.data.salvage import sound_images
+from m3di.data.salvage import JOURNAL_IMAGE, sound_images
 from m3di.data.seal import file_entry, seal
 from m3di.data.shards import PARTIAL, ShardWriter, read_shard, sample_key, sha256_of, shard_name, write_atomically
 from m3di.data.storage import Folder, LocalFolder, is_url, open_folder
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from m3di.data.loader import BatchLoader
 
 __all__ = [
+    "JOURNAL_IMAGE",
     "LAYOUTS",
     "LOCK",
     "LOG",

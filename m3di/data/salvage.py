@@ -20,7 +20,7 @@ from m3di.data.table import read_table
 from m3di.data.verify_samples import LATENTS
 from m3di.errors import M3diError
 
-PICTURE = "png"  # the image itself among the files of a journal entry; the others are its passes
+JOURNAL_IMAGE = "png"  # the image itself among the files of a journal entry; the others are its passes
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def sound_images(
         for place in places:
             for view, extensions in views.items():
                 files = {name: content(place.members[extension]) for name, extension in extensions.items()}
-                if _is_image(files[PICTURE], manifest.render["size_px"]) and all(
+                if _is_image(files[JOURNAL_IMAGE], manifest.render["size_px"]) and all(
                     _is_sound(raw, extensions[name]) for name, raw in files.items()
                 ):
                     yield JournalEntry(place.key, view, place.annotations[view], files)
@@ -74,7 +74,9 @@ def sound_images(
 def _files_of(manifest: Manifest, view: str) -> dict[str, str]:
     """Extension of each file of an image, by its name in the journal."""
     passes = {name.removeprefix(f"{view}."): name for name in manifest.extensions if name.startswith(f"{view}.")}
-    return {PICTURE: manifest.extensions[view]} | {name: manifest.extensions[entry] for name, entry in passes.items()}
+    return {JOURNAL_IMAGE: manifest.extensions[view]} | {
+        name: manifest.extensions[entry] for name, entry in passes.items()
+    }
 
 
 def _by_table(

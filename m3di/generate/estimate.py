@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from m3di import data
 from m3di.generate.options import RenderOptions, render_settings
-from m3di.generate.plan import make_plan, shards_of, user_shapes_of
+from m3di.generate.plan import prepare, shards_of
 from m3di.generate.shards import ContentsOf, job_of, n_finished
 from m3di.latents import sample
-from m3di.render import PoolEvent, RenderedImage, RenderPool, check_blender
+from m3di.render import PoolEvent, RenderedImage, RenderPool
 
 BLOCK = 512
 IMAGES_PER_WORKER = 4
@@ -78,12 +78,7 @@ def dry_run(options: RenderOptions) -> Estimate:
         UsageError: An option is out of range, or there is no such spec.
         M3diError: The folder holds something else, Blender or a GPU is missing, or an image failed.
     """
-    options.check()
-    spec = options.load_spec()
-    options = options.resolved(spec)
-    yours = user_shapes_of(spec)
-    check_blender()
-    plan = make_plan(spec, options)
+    spec, options, yours, plan = prepare(options)
     data.check_folder(options.out, plan)
     views = list(spec.views_of("image"))
     shards = list(shards_of(plan))

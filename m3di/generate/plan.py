@@ -5,14 +5,38 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NamedTuple
 
 from m3di import __version__, data
 from m3di.generate.options import RenderOptions
 from m3di.latents import SPLITS, Spec, plain_spec
-from m3di.render import PASSES, UserShape, find_shapes
+from m3di.render import PASSES, UserShape, check_blender, find_shapes
 
 LATENTS = "latents"
+
+
+class Prepared(NamedTuple):
+    """What a run knows before it starts: see `prepare`."""
+
+    spec: Spec
+    options: RenderOptions
+    user_shapes: tuple[UserShape, ...]
+    plan: data.Plan
+
+
+def prepare(options: RenderOptions) -> Prepared:
+    """The spec under its interventions, the options with every default filled in, the user's meshes, and the plan.
+
+    Raises:
+        UsageError: An option is out of range, or there is no such spec or shape.
+        M3diError: Blender is not installed.
+    """
+    options.check()
+    spec = options.load_spec()
+    options = options.resolved(spec)
+    user_shapes = user_shapes_of(spec)
+    check_blender()
+    return Prepared(spec, options, user_shapes, make_plan(spec, options))
 
 
 def make_plan(spec: Spec, options: RenderOptions) -> data.Plan:

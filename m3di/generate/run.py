@@ -12,9 +12,9 @@ from m3di.errors import M3diError
 from m3di.generate.finish import finish
 from m3di.generate.log import LogFile
 from m3di.generate.options import RenderOptions, render_settings
-from m3di.generate.plan import make_plan, user_shapes_of
+from m3di.generate.plan import prepare
 from m3di.generate.shards import Failure, Progress, render_missing
-from m3di.render import PoolEvent, RenderPool, Watch, check_blender
+from m3di.render import PoolEvent, RenderPool, Watch
 
 MAX_FAILURES_SHOWN = 20
 
@@ -35,12 +35,7 @@ def render(options: RenderOptions, progress: Progress | None = None, watch: Watc
         M3diError: The folder holds something else, cannot be written, is full, or another process renders into it;
             Blender or a GPU is missing; images failed. What was finished before is kept.
     """
-    options.check()
-    spec = options.load_spec()
-    options = options.resolved(spec)
-    yours = user_shapes_of(spec)
-    check_blender()
-    plan = make_plan(spec, options)
+    spec, options, yours, plan = prepare(options)
     data.check_folder(options.out, plan)
     if data.is_complete(options.out):
         with data.disk_errors(options.out):

@@ -15,7 +15,6 @@ from m3di.latents import Samples, Spec, captions, sample
 from m3di.render import Outcome, RenderedImage, RenderJob, scene_values
 
 MAX_FAILURES_IN_A_ROW = 10
-PICTURE = "png"
 Progress = Callable[[int, int], None]
 
 
@@ -227,7 +226,7 @@ class _OpenShard:
     def keep(self, name: str, image: RenderedImage) -> bool:
         """Keep an image; whether it was the last one of its sample."""
         row, view = self.missing[name]
-        files = {PICTURE: image.png, **image.passes}
+        files = {data.JOURNAL_IMAGE: image.png, **image.passes}
         self.journal.append(data.JournalEntry(self._key(row), view, image.annotation, files))
         del self.missing[name]
         self._n_missing[row] -= 1
@@ -258,7 +257,7 @@ class _OpenShard:
             key = self._key(row)
             found = {view: self.journal.read(key, view) for view in self.views}
             images = {
-                view: RenderedImage(each.files.pop(PICTURE), each.annotation, each.files)
+                view: RenderedImage(each.files.pop(data.JOURNAL_IMAGE), each.annotation, each.files)
                 for view, each in found.items()
             }
             yield key, contents_of(row, images)

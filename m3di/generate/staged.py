@@ -15,11 +15,11 @@ from m3di import data
 from m3di.generate.finish import finish_folder, receipt_of
 from m3di.generate.options import RenderOptions, render_settings
 from m3di.generate.parts import Part
-from m3di.generate.plan import Shard, make_plan, shards_of, user_shapes_of
+from m3di.generate.plan import Shard, prepare, shards_of
 from m3di.generate.run import check_failures
 from m3di.generate.shards import Failure, Progress, Renders, render_shards
 from m3di.latents import Spec
-from m3di.render import RenderPool, Watch, check_blender
+from m3di.render import RenderPool, Watch
 
 
 @dataclass(frozen=True)
@@ -68,12 +68,7 @@ def render_to(
         M3diError: The folder holds something else or cannot be written, another process renders the same part, Blender
             or a GPU is missing, or images failed.
     """
-    options.check()
-    spec = options.load_spec()
-    options = options.resolved(spec)
-    yours = user_shapes_of(spec)
-    check_blender()
-    plan = make_plan(spec, options)
+    spec, options, yours, plan = prepare(options)
     folder, part = delivery.folder, delivery.part
     shards = part.shards(plan) if part else list(shards_of(plan))
     data.check_claim(folder, plan)
