@@ -121,6 +121,20 @@ def test_euclidean_stays_finite(scale, temperature):
     assert torch.isfinite(z1.grad).all() and torch.isfinite(z2.grad).all()
 
 
+@pytest.mark.parametrize("excess", [15.0, 39.0, 41.0, 88.0, 89.0, 92.0, 99.0, 101.0, 1e4])  # exp(89) is infinite
+@pytest.mark.parametrize("negatives", ["cross", "all", "fresh"])
+def test_a_positive_far_below_its_negatives_costs_the_difference(excess, negatives):
+    z1 = torch.tensor([[0.0], [math.sqrt(excess)]], requires_grad=True)
+    z2 = z1.detach().flip(0)
+    if negatives == "fresh":
+        loss = SymInfoNCE(similarity="neg_squared_euclidean").with_fresh_negatives(z1, z2, z1.detach(), z2)
+    else:
+        loss = SymInfoNCE(similarity="neg_squared_euclidean", negatives=negatives)(z1, z2)
+    loss.backward()
+    assert loss.item() == pytest.approx(excess, rel=1e-5)
+    assert torch.isfinite(z1.grad).all() and (z1.grad != 0).all()
+
+
 def test_one_row_of_zeros_is_equally_far_from_everything_in_cosine():
     z1 = torch.tensor([[0.0, 0.0], [0.0, 1.0]], requires_grad=True)
     loss = SymInfoNCE()(z1, torch.eye(2))

@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from m3di.learn.losses.logsumexp import default_block_rows, exclude
 
-LINEAR_ABOVE = 100.0  # where softplus(x) is x to the last bit
+LINEAR_ABOVE = 40.0  # where softplus(x) is x to the last bit of a float64, and far below where exp(x) is infinite
 
 
 def mean_infonce_of_rows(
