@@ -54,6 +54,17 @@ def test_float32_is_close_to_the_slow_reference(similarity):
     torch.testing.assert_close(loss.double(), slow_sym_infonce(*random_pairs(), 1.0, similarity), rtol=1e-6, atol=0)
 
 
+@pytest.mark.parametrize("scale", [3.0, 8.0])  # most similarities' exponentials are no normal float32, or 0
+def test_float32_is_close_to_the_slow_reference_for_encodings_far_apart(scale):
+    z1, z2 = ((scale * z).requires_grad_() for z in random_pairs())
+    narrow = [z.detach().float().requires_grad_() for z in (z1, z2)]
+    expected, loss = slow_sym_infonce(z1, z2, 1.0, "neg_squared_euclidean"), SymInfoNCE(1.0, "neg_squared_euclidean")
+    found = loss(*narrow)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-4)
+    for a, b in zip(torch.autograd.grad(found, narrow), torch.autograd.grad(expected, (z1, z2)), strict=True):
+        torch.testing.assert_close(a.double(), b, rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize("similarity", SIMILARITIES)
 def test_gradcheck(similarity):
     z1, z2 = (z.requires_grad_() for z in random_pairs())

@@ -2,10 +2,14 @@
 
 A block of rows is computed, used and overwritten while it is in the cache; the backward pass computes it again,
 which costs less than reading it back from memory. Beside its inputs and outputs, the memory is one block.
+
+Within, logits are in units of log 2, so that exponentials are powers of two: on the CPU torch computes these faster
+than powers of e, and none is slow because it underflows (see `power_of_two_`).
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -14,6 +18,7 @@ from torch.autograd.function import once_differentiable
 
 # Entries of a block. On the CPU a block should stay in the last-level cache; on a GPU it should be few launches.
 BLOCK_ENTRIES = {"cpu": 2**20, "cuda": 2**27}
+LOG2_E, LOG_2 = math.log2(math.e), math.log(2)
 
 
 def logsumexp_of_products(
@@ -41,6 +46,15 @@ def default_block_rows(device: str, n_columns: int) -> int:
     return max(1, BLOCK_ENTRIES.get(device, 2**24) // max(1, n_columns))
 
 
+def power_of_two_(exponents: Tensor) -> Tensor:
+    """2 to the power of each entry, in place; what is below 2^-126, the least normal float32, becomes that.
+
+    Beside the largest entry of its row or column, which is 1, it counts for nothing; and numbers that underflow, which
+    are most of them once encodings are far apart, would take many times as long.
+    """
+    return exponents.clamp_(min=-126).exp2_()
+
+
 class _LogSumExp(torch.autograd.Function):
     """The differentiable operation; see `logsumexp_of_products`."""
 
@@ -49,31 +63,33 @@ class _LogSumExp(torch.autograd.Function):
         ctx: Any, a: Tensor, b: Tensor, period: int | None, columns: bool, block_rows: int
     ) -> tuple[Tensor, Tensor]:
         n_rows, n_columns = len(a), len(b)
-        rows = a.new_empty(n_rows)  # [M]
-        sums = a.new_zeros(n_columns if columns else 0)  # [N], of exp(logit - peaks)
+        rows = a.new_empty(n_rows)  # [M], in units of log 2
+        sums = a.new_zeros(n_columns if columns else 0)  # [N], of 2^(logit - peaks)
         peaks = torch.full_like(sums, -torch.inf)  # [N], the largest logit of each column so far
         block = a.new_empty(block_rows, n_columns)
         spare = torch.empty_like(block) if columns else None
+        scaled = a * LOG2_E
         b_columns = b.T.contiguous()  # [E, N]: thin products are fastest along the rows of the block
         with torch.autocast(a.device.type, enabled=False):
             for start in range(0, n_rows, block_rows):
-                part = a[start : start + block_rows]
+                part = scaled[start : start + block_rows]
                 logits = torch.mm(part, b_columns, out=block[: len(part)])  # [m, N]
                 exclude(logits, start, period)
                 if spare is not None:
                     _add_to_columns(logits, peaks, sums, spare[: len(part)])
                 peak = logits.amax(dim=1, keepdim=True)  # [m, 1]
-                total = logits.sub_(peak).exp_().sum(dim=1)  # [m]
-                rows[start : start + block_rows] = total.log_().add_(peak[:, 0])
-        sums = sums.log_().add_(peaks)
+                total = power_of_two_(logits.sub_(peak)).sum(dim=1)  # [m]
+                rows[start : start + block_rows] = total.log2_().add_(peak[:, 0])
+        sums = sums.log2_().add_(peaks)
         ctx.save_for_backward(a, b, rows, sums)
         ctx.period, ctx.columns, ctx.block_rows = period, columns, block_rows
-        return rows, sums
+        return rows * LOG_2, sums * LOG_2
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         a, b, rows, sums = ctx.saved_tensors
+        scaled = a * LOG2_E
         # d rows_i / d logit_ij = exp(logit_ij - rows_i). The incoming gradients scale the thin factors, not the block;
         # thin matrices are transposed, so that the products run along the rows of the block.
         grad_rows, grad_columns = grads  # [M], [N]
@@ -86,13 +102,13 @@ class _LogSumExp(torch.autograd.Function):
             for start in range(0, len(a), ctx.block_rows):
                 cut = slice(start, start + ctx.block_rows)
                 # As in the forward pass, to the bit: so softmaxes sum to 1 however large the logits are.
-                logits = torch.mm(a[cut], b_columns, out=block[: len(a[cut])])  # [m, N]
+                logits = torch.mm(scaled[cut], b_columns, out=block[: len(a[cut])])  # [m, N]
                 exclude(logits, start, ctx.period)
                 if spare is not None:
-                    softmax = torch.sub(logits, sums, out=spare[: len(logits)]).exp_()  # columns sum to 1
+                    softmax = power_of_two_(torch.sub(logits, sums, out=spare[: len(logits)]))  # columns sum to 1
                     grad_a[:, cut] += weighted_b @ softmax.T
                     grad_b += (a_columns[:, cut] @ softmax).mul_(grad_columns)
-                softmax = logits.sub_(rows[cut, None]).exp_()  # rows sum to 1
+                softmax = power_of_two_(logits.sub_(rows[cut, None]))  # rows sum to 1
                 grad_a[:, cut] += (b_columns @ softmax.T).mul_(grad_rows[cut])
                 grad_b += weighted_a[:, cut] @ softmax
         return grad_a.T, grad_b.T, None, None, None
@@ -113,5 +129,5 @@ def _add_to_columns(logits: Tensor, peaks: Tensor, sums: Tensor, spare: Tensor) 
     new = torch.maximum(peaks, logits.amax(dim=0))  # [N]
     # A column may have seen excluded entries only; -inf - -inf would be NaN.
     finite = new.clamp_min(torch.finfo(new.dtype).min)
-    sums.mul_((peaks - finite).exp_()).add_(torch.sub(logits, finite, out=spare).exp_().sum(dim=0))
+    sums.mul_((peaks - finite).exp2_()).add_(power_of_two_(torch.sub(logits, finite, out=spare)).sum(dim=0))
     peaks.copy_(new)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from m3di.learn.losses.logsumexp import default_block_rows, exclude
+from m3di.learn.losses.logsumexp import LOG2_E, LOG_2, default_block_rows, exclude, power_of_two_
 
 LINEAR_ABOVE = 40.0  # where softplus(x) is x to the last bit of a float64, and far below where exp(x) is infinite
 
@@ -50,16 +50,19 @@ class _MeanInfoNCE(torch.autograd.Function):
         grad_positives = torch.empty_like(positives)  # [M]
         a_columns, b_columns = a.T.contiguous(), b.T.contiguous()  # thin products are fastest along the block's rows
         grad_a, grad_b = torch.zeros_like(a_columns), torch.zeros_like(b_columns)  # [E, M], [E, N]
+        scaled = a * LOG2_E  # logits are in units of log 2
         block = a.new_empty(block_rows, len(b))
         with torch.autocast(a.device.type, enabled=False):
             for start in range(0, len(a), block_rows):
                 cut = slice(start, start + block_rows)
-                logits = torch.mm(a[cut], b_columns, out=block[: len(a[cut])])  # [m, N]
+                logits = torch.mm(scaled[cut], b_columns, out=block[: len(a[cut])])  # [m, N]
                 exclude(logits, start, period)
                 peak = logits.amax(dim=1, keepdim=True)  # [m, 1]
-                exponentials = logits.sub_(peak).exp_()
+                exponentials = power_of_two_(logits.sub_(peak))
                 sums = exponentials.sum(dim=1)  # [m], at least 1
-                excess = sums.log().add_(peak[:, 0]).sub_(positives[cut])  # of the negatives over the positive
+                excess = (
+                    sums.log2().add_(peak[:, 0]).mul_(LOG_2).sub_(positives[cut])
+                )  # [m], over the positive
                 losses[cut] = F.softplus(excess, threshold=LINEAR_ABOVE)
                 if keep:
                     grad = torch.sigmoid(excess) / len(a)  # [m], of the log-sum-exp
