@@ -60,9 +60,7 @@ class _MeanInfoNCE(torch.autograd.Function):
                 peak = logits.amax(dim=1, keepdim=True)  # [m, 1]
                 exponentials = power_of_two_(logits.sub_(peak))
                 sums = exponentials.sum(dim=1)  # [m], at least 1
-                excess = (
-                    sums.log2().add_(peak[:, 0]).mul_(LOG_2).sub_(positives[cut])
-                )  # [m], over the positive
+                excess = sums.log2().add_(peak[:, 0]).mul_(LOG_2).sub_(positives[cut])  # [m], over the positive
                 losses[cut] = F.softplus(excess, threshold=LINEAR_ABOVE)
                 if keep:
                     grad = torch.sigmoid(excess) / len(a)  # [m], of the log-sum-exp
