@@ -10,6 +10,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from m3di.interruption import without_ctrl_c
 from m3di.render.worker import Report, report, start_worker
 
 _spawn = multiprocessing.get_context("spawn")
@@ -48,7 +49,8 @@ class WorkerProcess:
 
     def submit(self, timeout_s: float, function: Any, *arguments: Any) -> Future[Report]:
         """Call a function in the process."""
-        future: Future[Report] = self._pool.schedule(report, args=[function, *arguments], timeout=timeout_s)
+        with without_ctrl_c():  # the first call starts the process
+            future: Future[Report] = self._pool.schedule(report, args=[function, *arguments], timeout=timeout_s)
         return future
 
     def restart(self) -> None:

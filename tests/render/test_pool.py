@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from m3di.errors import M3diError
 from m3di.render import QUALITIES, PoolEvent, RenderJob, RenderPool, RenderSettings, SceneValues, WorkerLimits
 from m3di.render import pool as pool_module
 from m3di.render.image import check_image
+from m3di.render.worker_process import WorkerProcess
 from tests.render.test_blender import SMALL, VALUES
 
 SETTINGS = RenderSettings(8, QUALITIES["draft"], n_threads=1)
@@ -99,3 +101,17 @@ def test_what_is_no_image(radiance: np.ndarray, what: str) -> None:
         check_image(radiance, 4)
     good = np.eye(4, dtype=np.float32)[..., None] * np.ones(3, np.float32)
     assert check_image(good, 4) is good
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="signals of POSIX")
+def test_ctrl_c_is_for_the_command_and_never_for_a_worker(tmp_path: Path) -> None:
+    blocked = signal.pthread_sigmask, signal.SIG_BLOCK, []
+    worker = WorkerProcess(0, tmp_path)
+    try:
+        for _ in range(2):
+            assert signal.SIGINT in worker.submit(60, *blocked).result().result
+            worker.restart()
+    finally:
+        worker.stop()
+        worker.join()
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
