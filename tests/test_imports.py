@@ -19,7 +19,8 @@ MAY_IMPORT = {
     "learn": {"data", "latents"},
     "report": {"learn", "data", "latents"},
 }
-BESIDE = {"errors", "templates", "blender_scenes", "__version__"}  # not rooms: anybody may import them
+# Not rooms: anybody may import them, and they import no room.
+BESIDE = {"errors", "interruption", "templates", "blender_scenes", "__version__"}
 STDLIB = set(sys.stdlib_module_names)
 THIRD_PARTY = {
     "latents": {"numpy", "scipy", "pydantic", "yaml", "jinja2", "matplotlib"},
