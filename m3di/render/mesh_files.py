@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from m3di.errors import M3diError, UsageError, near_match
+from m3di.interruption import without_ctrl_c
 
 FORMATS = (".blend", ".obj", ".ply", ".stl", ".glb")
 MAX_BYTES = 1 << 30
@@ -91,7 +92,8 @@ def read_mesh(path: Path, mesh_name: str | None = None, *, triangles: bool = Tru
     try:
         # Spawned, so that it starts without anything that this process has opened or set.
         with pebble.ProcessPool(max_workers=1, context=multiprocessing.get_context("spawn")) as pool:
-            future = pool.schedule(_read, args=[path, mesh_name, triangles], timeout=READ_TIMEOUT_S)
+            with without_ctrl_c():
+                future = pool.schedule(_read, args=[path, mesh_name, triangles], timeout=READ_TIMEOUT_S)
             return future.result()
     except (pebble.ProcessExpired, FutureTimeoutError) as error:
         raise _unreadable(path, f"reading it ended the worker process: {error}") from None
