@@ -43,6 +43,7 @@ from m3di.data.verify import Problem, find_problems, verify
 
 if TYPE_CHECKING:
     from m3di.data.batches import Batches, Normaliser
+    from m3di.data.collation import whole_batch
     from m3di.data.dataset import Multimodal3DIdent
     from m3di.data.loader import BatchLoader
 
@@ -114,6 +115,7 @@ __all__ = [
     "subset",
     "upload",
     "verify",
+    "whole_batch",
     "write_atomically",
     "write_manifest",
     "write_plan",
@@ -131,6 +133,10 @@ def __getattr__(name: str) -> Any:
         from m3di.data.loader import BatchLoader
 
         return BatchLoader
+    if name == "whole_batch":
+        from m3di.data.collation import whole_batch
+
+        return whole_batch
     if name in ("Batches", "Normaliser"):
         from m3di.data import batches
 

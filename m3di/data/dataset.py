@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -23,6 +24,8 @@ from m3di.errors import M3diError, UsageError, did_you_mean
 try:
     import torch
     from torch.utils.data import Dataset, default_collate
+
+    from m3di.data.collation import Picked
 except ModuleNotFoundError as error:
     if error.name != "torch":
         raise
@@ -162,7 +165,10 @@ class Multimodal3DIdent(Dataset[Any]):
         chosen = range(len(self))[index] if isinstance(index, slice) else index
         return self._shaped(self._batch([self._row(int(each)) for each in chosen]))
 
-    def __getitems__(self, indices: Sequence[int]) -> list[Any]:
+    def __getitems__(self, indices: Sequence[int]) -> Picked:
+        return Picked(partial(self._items, indices), partial(self.__getitem__, list(indices)))
+
+    def _items(self, indices: Sequence[int]) -> list[Any]:
         rows, images = self._readable([self._row(index) for index in indices])
         return [
             self._shaped(self._item(row, {name: each[number] for name, each in images.items()}))
