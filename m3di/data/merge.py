@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from m3di.data.assemble import Contents, assemble, described
+from m3di.data.chosen import split_called
 from m3di.data.images import decode, encode
 from m3di.data.manifest import Manifest, Plan, TextEntry, plan_of, read_manifest
 from m3di.data.sources import ShardSource
@@ -74,11 +75,7 @@ def subset(
     """
     source = _opened(root)
     manifest = source.manifest
-    for split in splits:
-        if split not in manifest.splits:
-            raise UsageError(
-                f"the dataset has no split {split!r}", where="--split", expected=", ".join(manifest.splits)
-            )
+    splits = [split_called(split, manifest.splits, f"{root}, --split") for split in splits]
     if n is not None and n < 1:
         raise UsageError("--n is too small", where="--n", got=n, expected="1 or more")
     if images is not None and images not in FORMATS:
