@@ -51,8 +51,8 @@ class Multimodal3DIdent(Dataset[Any]):
       continuous ones. `spec.factors[name]` tells names, units and physical values.
 
     `dataset[index]` is an item; `dataset[[3, 1, 2]]`, a slice or a mask gives a whole batch: images uint8
-    [B, 3, height, width] in channels-last memory, decoded into one buffer. A `BatchLoader`, and a DataLoader with `Batches` and
-    `whole_batch`, use that, the fastest way. `dataset.table` has the rows, without any image.
+    [B, 3, height, width] in channels-last memory, decoded into one buffer. A `BatchLoader`, and a DataLoader with
+    `Batches` and `whole_batch`, use that, the fastest way. `dataset.table` has the rows, without any image.
 
     Args:
         root: Folder or URL (with fsspec) of a dataset, or a folder in the published layout.
@@ -183,7 +183,7 @@ class Multimodal3DIdent(Dataset[Any]):
                 "a DataFrame needs pandas, which is not installed", next_step="pip install pandas"
             ) from error
 
-    def __getitem__(self, index: int | slice | Sequence[int] | Sequence[bool] | NDArray[Any] | torch.Tensor) -> Any:
+    def __getitem__(self, index: Any) -> Any:
         chosen = positions(index, len(self))
         if isinstance(chosen, int):
             row, images = self._first_readable(self._rows_from(chosen))
