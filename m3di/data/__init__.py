@@ -31,12 +31,13 @@ from m3di.data.manifest import (
     write_plan,
 )
 from m3di.data.merge import merge, subset
+from m3di.data.parquet import read_parquet
 from m3di.data.receipts import Receipt, read_receipt, receipt_name
 from m3di.data.salvage import JOURNAL_IMAGE, sound_images
 from m3di.data.seal import file_entry, seal
 from m3di.data.shards import PARTIAL, ShardWriter, read_shard, sample_key, sha256_of, shard_name, write_atomically
 from m3di.data.storage import Folder, LocalFolder, is_url, open_folder
-from m3di.data.table import TableWriter, read_annotations, read_table, shard_rows, write_samples
+from m3di.data.table import TableWriter, read_annotations, shard_rows, write_samples
 from m3di.data.tokens import Tokenizer, build_tokenizer
 from m3di.data.upload import fetch, upload
 from m3di.data.verify import Problem, find_problems, verify
@@ -99,10 +100,10 @@ __all__ = [
     "prepare_folder",
     "read_annotations",
     "read_manifest",
+    "read_parquet",
     "read_plan",
     "read_receipt",
     "read_shard",
-    "read_table",
     "receipt_name",
     "remove_leftovers",
     "sample_key",

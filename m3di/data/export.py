@@ -15,11 +15,11 @@ from m3di.data.assemble import check_empty, described
 from m3di.data.croissant import CROISSANT, croissant
 from m3di.data.images import decode, encode
 from m3di.data.manifest import Manifest, plan_of, read_manifest, to_json
+from m3di.data.parquet import read_parquet, read_parquet_schema
 from m3di.data.published import CAPTIONS, PLAN, TABLE, image_name, published_csv
 from m3di.data.shards import write_atomically
 from m3di.data.sources import ShardFiles
 from m3di.data.storage import LocalFolder
-from m3di.data.table import read_table
 from m3di.errors import M3diError, UsageError, did_you_mean
 
 
@@ -67,7 +67,7 @@ def _upstream(root: Path, manifest: Manifest, out: Path) -> None:
         folder = out / split
         (folder / "images").mkdir(parents=True)
         (folder / "text").mkdir()
-        table = read_table(root / entry.table.file)
+        table = read_parquet(root / entry.table.file)
         for name, content in published_csv(spec, table).items():
             (folder / name).write_bytes(content)
         (folder / CAPTIONS).write_bytes("\n".join(table["text.caption"].to_pylist()).encode())
@@ -99,7 +99,7 @@ def _imagefolder(root: Path, manifest: Manifest, out: Path) -> None:
             continue
         folder = out / {"val": "validation"}.get(split, split)
         folder.mkdir(parents=True)
-        table = read_table(root / entry.table.file)
+        table = read_parquet(root / entry.table.file)
         rows = described(table).to_pylist()
         names = {view: "file_name" if len(views) == 1 else f"{view}_file_name" for view in views}
         for view, column in names.items():
@@ -114,7 +114,7 @@ def _imagefolder(root: Path, manifest: Manifest, out: Path) -> None:
 
 
 def _croissant(root: Path, manifest: Manifest, out: Path) -> None:
-    schemas = {name: pq.read_schema(root / entry.table.file) for name, entry in manifest.splits.items()}
+    schemas = {name: read_parquet_schema(root / entry.table.file) for name, entry in manifest.splits.items()}
     path = out / CROISSANT if out.is_dir() else out
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, croissant(manifest, schemas))

@@ -9,7 +9,6 @@ and in each split `m3di.parquet`, its table. The published loader does not look 
 from __future__ import annotations
 
 import hashlib
-import io
 import math
 from collections.abc import Sequence
 from functools import cache
@@ -17,11 +16,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv as pacsv
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from m3di.data.manifest import Plan, parse_plan
+from m3di.data.parquet import read_csv, read_parquet_in
 from m3di.data.storage import Folder
 from m3di.data.table import latent_columns
 from m3di.errors import M3diError
@@ -98,7 +96,7 @@ def published_table(folder: Folder, split: str, prefix: str, plan: Plan | None) 
     if len(set(counts.values())) > 1:
         raise M3diError("the files of a split differ in length", where=folder.path(prefix), got=counts)
     if plan is not None and folder.exists(prefix + TABLE):
-        table = pq.read_table(io.BytesIO(folder.read(prefix + TABLE)))
+        table = read_parquet_in(folder, prefix + TABLE)
         _check_same(folder.path(prefix), spec_from_dict(plan.spec, where=PLAN, stored=True), table, image, text, texts)
         return table
     spec = published_spec()
@@ -149,7 +147,7 @@ def _unreadable(folder: Folder, name: str, error: Exception) -> M3diError:
 
 def _read_csv(folder: Folder, name: str, columns: Sequence[str]) -> pa.Table:
     try:
-        table = pacsv.read_csv(io.BytesIO(_read(folder, name)))  # type: ignore[attr-defined]
+        table = read_csv(_read(folder, name))
     except pa.ArrowInvalid as error:
         raise _unreadable(folder, name, error) from error
     missing = [column for column in columns if column not in table.column_names]

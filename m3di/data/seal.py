@@ -7,12 +7,12 @@ import io
 from collections.abc import Mapping
 from pathlib import Path
 
-import pyarrow.parquet as pq
 from PIL import Image
 
 from m3di.data.card import PICTURE, dataset_card
 from m3di.data.croissant import CROISSANT, croissant
 from m3di.data.manifest import FileEntry, Manifest, Plan, SplitEntry, write_manifest
+from m3di.data.parquet import read_parquet_schema
 from m3di.data.shards import read_shard, sha256_of, write_atomically
 
 CARD = "README.md"
@@ -22,7 +22,7 @@ N_PICTURED = 8
 def seal(root: Path, plan: Plan, splits: Mapping[str, SplitEntry]) -> Manifest:
     """Write everything but shards and tables, which are there already; the manifest last of all."""
     manifest = Manifest(**plan.model_dump(), splits=dict(splits))
-    schemas = {name: pq.read_schema(root / entry.table.file) for name, entry in splits.items()}
+    schemas = {name: read_parquet_schema(root / entry.table.file) for name, entry in splits.items()}
     documents = {CARD: dataset_card(manifest).encode(), CROISSANT: croissant(manifest, schemas)}
     picture = sample_picture(root, manifest)
     if picture is not None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from m3di.data import published
 from m3di.data.manifest import MANIFEST, Manifest, parse_manifest
+from m3di.data.parquet import UNREADABLE, read_parquet_in
 from m3di.data.storage import Folder
 from m3di.data.tokens import Tokenizer, tokenizer_of
 from m3di.errors import M3diError
@@ -94,8 +93,8 @@ class ShardSource:
         """The whole table of a split."""
         name = self.manifest.splits[split].table.file
         try:
-            return pq.read_table(io.BytesIO(self.folder.read(name)))
-        except (OSError, pa.ArrowInvalid) as error:
+            return read_parquet_in(self.folder, name)
+        except UNREADABLE as error:
             raise M3diError(
                 f"the table of split {split!r} cannot be read",
                 where=self.folder.path(name),

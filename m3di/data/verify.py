@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from m3di.data.manifest import MANIFEST, FileEntry, Manifest, read_manifest, to_json
+from m3di.data.parquet import UNREADABLE, read_parquet
 from m3di.data.shards import PARTIAL, ShardSample, read_shard, sample_key, sha256_of
 from m3di.data.verify_samples import SampleChecks
 from m3di.errors import M3diError
@@ -95,8 +95,8 @@ def _table(root: Path, entry: FileEntry, quick: bool) -> pa.Table | Problem:
     if problem is not None:
         return problem
     try:
-        table = pq.read_table(root / entry.file, columns=["key"] if quick else None)
-    except (OSError, pa.ArrowInvalid) as error:
+        table = read_parquet(root / entry.file, ["key"] if quick else None)
+    except UNREADABLE as error:
         return Problem(entry.file, f"no readable table: {error}")
     if table.num_rows != entry.n_samples:
         return Problem(entry.file, f"{table.num_rows} rows, expected {entry.n_samples}")
