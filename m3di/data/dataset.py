@@ -296,8 +296,8 @@ class Multimodal3DIdent(Dataset[Any]):
 
     def _pixels(self, rows: list[int], view: str) -> NDArray[np.uint8]:
         store = self._caches.get(view)
-        if store is not None and store.there[rows].all():
-            return np.take(store.pixels, rows, axis=0)
+        if store is not None and (kept := store.get(rows)) is not None:
+            return kept
         pixels: NDArray[np.uint8] | None = None
         for number, row in enumerate(rows):
             image = self._decode(row, view)
@@ -310,8 +310,8 @@ class Multimodal3DIdent(Dataset[Any]):
 
     def _decode(self, row: int, view: str) -> NDArray[np.uint8]:
         store = self._caches.get(view)
-        if store is not None and store.there[row]:
-            return store.pixels[row]
+        if store is not None and (kept := store.get([row])) is not None:
+            return kept[0]
         extension = self._files.extension(view)
         try:
             image = decode(self._files.read(row, view), extension)
@@ -362,7 +362,9 @@ class Multimodal3DIdent(Dataset[Any]):
         if self._cache_kind is not None and self._n and not self._caches:
             for view in self._of("image"):
                 shape = self._shape(view)
-                path = cache_path(self.fingerprint, self.split, view) if self._cache_kind == "disk" else None
+                path = None
+                if self._cache_kind == "disk":
+                    path = cache_path(self._source.pictures(self.split), self.split, view, self._n, shape)
                 self._caches[view] = PixelCache(path, self._n, shape)
         return table
 

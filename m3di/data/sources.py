@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -36,6 +37,8 @@ class Source(Protocol):
 
     @property
     def fingerprint(self) -> str: ...
+
+    def pictures(self, split: str) -> str: ...
 
     @property
     def n_samples(self) -> dict[str, int]: ...
@@ -83,6 +86,10 @@ class ShardSource:
     def fingerprint(self) -> str:
         """Identity of the data."""
         return self.manifest.fingerprint
+
+    def pictures(self, split: str) -> str:
+        """Equal for equal images of a split."""
+        return self.fingerprint
 
     @property
     def n_samples(self) -> dict[str, int]:
@@ -156,8 +163,13 @@ class PublishedSource:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Identity of the data."""
+        """Identity of captions and latents."""
         return published.fingerprint(self.folder, self.splits)
+
+    def pictures(self, split: str) -> str:
+        """Equal for equal images of a split: of each its name, and what the file system says of it."""
+        stamps = sorted(self.folder.stamps(f"{self.splits[split]}images").items())
+        return hashlib.sha256(f"{self.fingerprint} {stamps}".encode()).hexdigest()
 
     @cached_property
     def n_samples(self) -> dict[str, int]:

@@ -64,6 +64,14 @@ class LocalFolder:
             with os.scandir(self.root) as entries:
                 return {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}
 
+    def stamps(self, folder: str) -> dict[str, str]:
+        """Of every file in a folder below, what changes when it is written, moved or replaced."""
+        with reporting(CANNOT_READ, self.path(folder)), os.scandir(self.root / folder) as entries:
+            found = {entry.name: entry.stat() for entry in entries}
+        return {
+            name: f"{each.st_size} {each.st_mtime_ns} {each.st_ctime_ns} {each.st_ino}" for name, each in found.items()
+        }
+
     def read(self, name: str) -> bytes:
         """A whole file."""
         return (self.root / name).read_bytes()
@@ -181,6 +189,13 @@ class RemoteFolder:
                 return {}
         files = [each for each in found if each["type"] == "file" and each["name"].rstrip("/") != self._base]
         return {each["name"].rpartition("/")[2]: int(each["size"]) for each in files}
+
+    def stamps(self, folder: str) -> dict[str, str]:
+        """Of every file in a folder below, what changes when it is written, moved or replaced."""
+        with reporting(CANNOT_READ, self.path(folder)):
+            self._files.invalidate_cache()
+            found = self._files.ls(self._at(folder), detail=True)
+        return {each["name"].rpartition("/")[2]: str(sorted(map(str, each.items()))) for each in found}
 
     def read(self, name: str) -> bytes:
         """A whole file."""
