@@ -2,6 +2,7 @@
 
 from m3di.render.annotation import ANNOTATIONS, PASSES
 from m3di.render.camera import DATASET_CAMERA, Camera
+from m3di.render.gpu import GPU_BACKENDS, Gpu
 from m3di.render.importing import ImportOptions, import_shape
 from m3di.render.job import (
     GB,
@@ -23,9 +24,11 @@ __all__ = [
     "ANNOTATIONS",
     "DATASET_CAMERA",
     "GB",
+    "GPU_BACKENDS",
     "PASSES",
     "QUALITIES",
     "Camera",
+    "Gpu",
     "ImportOptions",
     "Outcome",
     "PoolEvent",

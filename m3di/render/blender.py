@@ -22,7 +22,7 @@ from m3di.render.blender_mesh import builtin_mesh, user_mesh
 from m3di.render.blender_session import cycles_preferences, quiet
 from m3di.render.camera import DATASET_CAMERA, SENSOR_MM, Camera
 from m3di.render.footprint import LIGHTS, Rectangle, footprint, outline
-from m3di.render.gpu import Gpu, OutOfGpuMemory, is_out_of_memory, use_gpu
+from m3di.render.gpu import Gpu, is_out_of_memory, use_gpu
 from m3di.render.lone_ground import GROUNDS, LoneGround, set_color
 from m3di.render.passes import Passes, call_render, keep_passes_on, out_of_gpu_memory, render_passes
 from m3di.render.quality import Quality

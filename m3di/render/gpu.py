@@ -59,7 +59,11 @@ def find_gpus(preferences: Any, backend: str) -> list[Gpu]:
     """
     if not _select(preferences, backend):
         return []
-    return [Gpu(backend, id, name) for name, kind, id, *_ in preferences.get_device_list(backend) if kind == backend]
+    return [
+        Gpu(backend, identity, name)
+        for name, kind, identity, *_ in preferences.get_device_list(backend)
+        if kind == backend
+    ]
 
 
 def use_gpu(preferences: Any, gpu: Gpu) -> None:

@@ -1,4 +1,4 @@
-"""Environment of a worker that renders on a GPU: where its driver keeps compiled kernels, how much memory Cycles takes."""
+"""Environment of a worker on a GPU: where its driver keeps compiled kernels, how much memory Cycles takes."""
 
 from __future__ import annotations
 
