@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from m3di.data.assemble import nested_json
 from m3di.data.card import dataset_card
+from m3di.data.devices import DEVICES, note_devices, noted_devices
 from m3di.data.disk import disk_errors
 from m3di.data.export import LAYOUTS, export
 from m3di.data.folder import LOG, check_claim, check_folder, claim, make_folder, prepare_folder, remove_leftovers
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from m3di.data.loader import BatchLoader
 
 __all__ = [
+    "DEVICES",
     "JOURNAL_IMAGE",
     "LAYOUTS",
     "LOCK",
@@ -91,6 +93,8 @@ __all__ = [
     "make_folder",
     "merge",
     "nested_json",
+    "note_devices",
+    "noted_devices",
     "open_folder",
     "parse_manifest",
     "parse_plan",

@@ -2,7 +2,7 @@
 
 from m3di.render.annotation import ANNOTATIONS, PASSES
 from m3di.render.camera import DATASET_CAMERA, Camera
-from m3di.render.gpu import GPU_BACKENDS, Gpu
+from m3di.render.gpu import GPU_BACKENDS, Gpu, default_workers_per_gpu
 from m3di.render.importing import ImportOptions, import_shape
 from m3di.render.job import (
     GB,
@@ -45,6 +45,7 @@ __all__ = [
     "builtin_shapes",
     "check_blender",
     "default_n_workers",
+    "default_workers_per_gpu",
     "find_shapes",
     "import_shape",
     "remove_user_shape",
