@@ -18,7 +18,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,10 @@ def mean(values: list[float]) -> float | None:
 
 def measure(arguments: argparse.Namespace, backend: str | None, name: str, n_workers: int) -> dict[str, Any]:
     """One row: a pool, warm, for some seconds; with its first start, and its first images."""
-    todo = chosen_jobs(arguments.n, arguments.seed)
+    todo = [
+        replace(job, values=replace(job.values, material=material))
+        for job, material in zip(chosen_jobs(arguments.n, arguments.seed), itertools.cycle(arguments.materials))
+    ]
     events: list[tuple[float, PoolEvent]] = []
     settings = RenderSettings(arguments.size, quality_of(name), gpu=backend is not None, gpu_backend=backend)
     limits = WorkerLimits(memory_bytes=64 * 10**9)
@@ -216,6 +219,7 @@ def main() -> None:
     parser.add_argument("--qualities", nargs="+", default=list(QUALITIES), help="presets; fixed:N, frame:N, joint:N")
     parser.add_argument("--n", type=int, default=14, help="different images")
     parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--materials", nargs="+", default=["rubber"], help="of the images, in turn")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=8.0, help="of each measurement")
     parser.add_argument("--budget", type=float, default=1e9, help="no measurement begins after so many seconds")

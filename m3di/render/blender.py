@@ -70,6 +70,8 @@ class BlenderScene:
             with quiet():  # back ends that are not there complain
                 use_gpu(cycles_preferences(), gpu)
             self.scene.cycles.device = "GPU"
+            # The passes are not denoised, the image may be: without this, OptiX builds its pipeline twice an image.
+            bpy.context.view_layer.cycles.denoising_store_passes = quality.denoise
         # A worker's temporary files are on a memory file system where there is one, see `RenderPool`.
         self._folder = tempfile.TemporaryDirectory(prefix="m3di-")
         self._lone_ground = LoneGround(self.scene, self._render, self._passes)
