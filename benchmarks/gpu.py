@@ -109,7 +109,7 @@ def rows_of(found: dict[str, dict[str, Any]]) -> Iterator[tuple[str, str, str]]:
         memory = f"; {row['gpu_mb']:,.0f} MB of the card, {row['rss_mb']:,} MB a worker" if row.get("gpu_mb") else ""
         busy = f"; GPU {row['gpu_percent']:.0f} %" if row.get("gpu_percent") is not None else ""
         yield f"rendering, `{row['quality']}`", f"{row['images_per_s']} images/s", how + near + memory + busy
-    starts = [row for row in found.get("render", {}).get("rows", [])]
+    starts = found.get("render", {}).get("rows", [])
     for backend in dict.fromkeys(row["backend"] for row in starts):
         first = next(row for row in starts if row["backend"] == backend)
         yield f"first start, {backend}", f"{first['start_s']} s", "kernels compiled, or taken from the driver's cache"
