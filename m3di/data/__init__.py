@@ -45,7 +45,7 @@ from m3di.data.verify import Problem, find_problems, verify
 if TYPE_CHECKING:
     from m3di.data.batches import Batches, Normaliser
     from m3di.data.dataset import Multimodal3DIdent
-    from m3di.data.loader import BatchLoader
+    from m3di.data.loader import BatchLoader, read_ahead
 
 __all__ = [
     "DEVICES",
@@ -100,6 +100,7 @@ __all__ = [
     "parse_plan",
     "plan_of",
     "prepare_folder",
+    "read_ahead",
     "read_annotations",
     "read_manifest",
     "read_plan",
@@ -131,10 +132,10 @@ def __getattr__(name: str) -> Any:
         from m3di.data.dataset import Multimodal3DIdent
 
         return Multimodal3DIdent
-    if name == "BatchLoader":
-        from m3di.data.loader import BatchLoader
+    if name in ("BatchLoader", "read_ahead"):
+        from m3di.data import loader
 
-        return BatchLoader
+        return getattr(loader, name)
     if name in ("Batches", "Normaliser"):
         from m3di.data import batches
 

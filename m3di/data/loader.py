@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from contextlib import closing
+from typing import Any, TypeVar
 
 from m3di.data.batches import Batches
 from m3di.data.dataset import Multimodal3DIdent
 from m3di.errors import UsageError
+
+T = TypeVar("T")
+Indices = list[int]
 
 
 class BatchLoader:
@@ -48,12 +52,41 @@ class BatchLoader:
         if self.n_threads == 0:
             yield from (self.dataset[indices] for indices in self.batches)
             return
-        rest, ahead = self.batches.rest(), deque[Future[Any]]()
-        pool = ThreadPoolExecutor(self.n_threads, "m3di-loader")
-        try:
+        n_ahead = self.n_threads * self.n_ahead
+        ahead = read_ahead(self.dataset.__getitem__, self.batches.rest(), n_threads=self.n_threads, n_ahead=n_ahead)
+        with closing(ahead):  # an epoch may be left in the middle
             for _ in self.batches:
-                while len(ahead) < self.n_threads * self.n_ahead and (indices := next(rest, None)) is not None:
-                    ahead.append(pool.submit(self.dataset.__getitem__, indices))
-                yield ahead.popleft().result()
-        finally:  # an epoch may be left in the middle
-            pool.shutdown(cancel_futures=True)
+                yield next(ahead)
+
+
+def read_ahead(
+    read: Callable[[Indices], T],
+    order: Iterable[Indices],
+    *,
+    n_threads: int,
+    n_ahead: int,
+    start: Callable[[], object] | None = None,
+) -> Generator[T, None, None]:
+    """What `read` makes of each list of indices, in their order, made ahead by threads.
+
+    Args:
+        read: Called by several threads at once where `n_threads` is above 1.
+        order: Taken from `n_ahead` lists before they are due.
+        n_threads: Threads that read, 1 or more.
+        n_ahead: Batches that are being read or wait to be taken; all of them are in memory.
+        start: Called in each thread before it reads.
+
+    Raises:
+        Exception: What `read` raised, where that batch is due.
+    """
+    rest, ahead = iter(order), deque[Future[T]]()
+    pool = ThreadPoolExecutor(n_threads, "m3di-loader", initializer=start)
+    try:
+        while True:
+            while len(ahead) < n_ahead and (indices := next(rest, None)) is not None:
+                ahead.append(pool.submit(read, indices))
+            if not ahead:
+                return
+            yield ahead.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
