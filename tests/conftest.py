@@ -12,7 +12,7 @@ import pytest
 
 from m3di import data, generate
 from m3di.latents import Spec, load_spec
-from m3di.render import Outcome, PoolEvent, RenderedImage, RenderJob, RenderSettings
+from m3di.render import Gpu, Outcome, PoolEvent, RenderedImage, RenderJob, RenderSettings
 from m3di.render.annotation import annotate
 from m3di.render.image import encode_png
 
@@ -40,6 +40,7 @@ class FakeRenderPool(FakePool):
 
     made: ClassVar[list[FakeRenderPool]] = []
     bad: ClassVar[str] = "nothing"
+    gpus: ClassVar[list[Gpu]] = []
     n_started = 1
 
     def __init__(

@@ -14,7 +14,7 @@ from m3di import Multimodal3DIdent, data, generate
 from m3di.cli import cli
 from m3di.errors import M3diError, UsageError
 from m3di.generate import Delivery, Part
-from m3di.generate.on_ray import check_node
+from m3di.generate.on_ray import check_node, default_workers
 from m3di.latents import load_spec
 from m3di.render import Outcome, RenderJob
 from tests.conftest import FakePool, fake_options
@@ -241,6 +241,28 @@ def test_tables_are_written_by_row_groups(tmp_path: Path, monkeypatch: pytest.Mo
         tables.append(file.read(columns=["key", "text.caption", "image.object_color", "image.object_contrast"]))
         file.close()
     assert tables[0] == tables[1]
+
+
+def test_numbers_of_gpus_mean_nothing_to_ray(tmp_path: Path) -> None:
+    options = fake_options(tmp_path, gpu=True, gpu_devices=(1,))
+    with pytest.raises(UsageError, match=r"--gpu-devices means nothing on a Ray cluster(?s:.)*CUDA_VISIBLE_DEVICES"):
+        generate.render_anywhere(str(tmp_path / "out"), options, generate.Machines(ray="auto"))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("nodes", "n"),
+    [([(16, 1)], 4), ([(2, 1), (64, 8)], 2), ([(64, 0), (8, 4)], 2), ([(4, 0)], 1), ([], 1)],
+)
+def test_workers_of_a_ray_task_share_its_gpu(
+    nodes: list[tuple[int, int]], n: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray = pytest.importorskip("ray")
+    found = [{"Alive": True, "Resources": {"CPU": float(cores), "GPU": float(gpus)}} for cores, gpus in nodes]
+    dead = {"Alive": False, "Resources": {"CPU": 1.0, "GPU": 1.0}}
+    monkeypatch.setattr(ray, "nodes", lambda: [*found, dead])
+    assert default_workers(gpu=True) == n
+    assert default_workers(gpu=False) == 1
 
 
 def test_without_ray(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

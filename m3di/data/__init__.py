@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from m3di.data.assemble import nested_json
 from m3di.data.card import dataset_card
+from m3di.data.devices import DEVICES, note_devices, noted_devices
 from m3di.data.disk import disk_errors
 from m3di.data.export import LAYOUTS, export
 from m3di.data.folder import LOG, check_claim, check_folder, claim, make_folder, prepare_folder, remove_leftovers
@@ -46,9 +47,10 @@ if TYPE_CHECKING:
     from m3di.data.batches import Batches, Normaliser
     from m3di.data.collation import whole_batch
     from m3di.data.dataset import Multimodal3DIdent
-    from m3di.data.loader import BatchLoader
+    from m3di.data.loader import BatchLoader, read_ahead
 
 __all__ = [
+    "DEVICES",
     "JOURNAL_IMAGE",
     "LAYOUTS",
     "LOCK",
@@ -93,11 +95,14 @@ __all__ = [
     "make_folder",
     "merge",
     "nested_json",
+    "note_devices",
+    "noted_devices",
     "open_folder",
     "parse_manifest",
     "parse_plan",
     "plan_of",
     "prepare_folder",
+    "read_ahead",
     "read_annotations",
     "read_manifest",
     "read_parquet",
@@ -130,10 +135,10 @@ def __getattr__(name: str) -> Any:
         from m3di.data.dataset import Multimodal3DIdent
 
         return Multimodal3DIdent
-    if name == "BatchLoader":
-        from m3di.data.loader import BatchLoader
+    if name in ("BatchLoader", "read_ahead"):
+        from m3di.data import loader
 
-        return BatchLoader
+        return getattr(loader, name)
     if name == "whole_batch":
         from m3di.data.collation import whole_batch
 

@@ -119,6 +119,11 @@ class Multimodal3DIdent(Dataset[Any]):
         return self._source.manifest  # type: ignore[attr-defined]
 
     @property
+    def thread_safe(self) -> bool:
+        """Whether several threads may take batches at once and get what one would: not where your functions run."""
+        return self.transform is None and self.target_transform is None
+
+    @property
     def tokenizer(self) -> Tokenizer:
         """The tokenizer of the (first) text view."""
         if not self._tokenizers:

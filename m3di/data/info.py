@@ -24,6 +24,7 @@ def info(root: str | os.PathLike[str]) -> str:
         manifest = source.manifest
         n_bytes = sum(entry.n_bytes for entry in manifest.files)
         made = ", ".join(f"{name} {value}" for name, value in manifest.render.items())
+        made += "".join(f"; {device}" for device in manifest.devices)
         lines += [
             f"made      {manifest.source}, seed {manifest.seed}; {made}",
             f"files     {len(manifest.files)}, {n_bytes / 1e6:,.1f} MB; {', '.join(manifest.extensions.values())}",

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from functools import partial
-from itertools import islice
-from typing import Any, Protocol
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from typing import Any, Protocol, TypeVar
 
 from m3di.data.batches import Batches
 from m3di.errors import UsageError
+
+T = TypeVar("T")
+Indices = list[int]
 
 
 class Batched(Protocol):
@@ -63,28 +64,47 @@ class BatchLoader:
     def __iter__(self) -> Iterator[Any]:
         """A whole epoch, or the rest of one, see `Batches`; a batch is what `dataset[indices]` gives."""
         epoch, first = self.batches.begin()
-        with self._batches_ahead(self.batches.rest(epoch, first)) as ahead:
-            for number, read in enumerate(ahead, first + 1):
-                batch = read()
+        with closing(self._read(self.batches.rest(epoch, first))) as batches:  # an epoch may be left in the middle
+            for number, batch in enumerate(batches, first + 1):
                 self.batches.took(epoch, number)
                 yield batch
 
-    @contextmanager
-    def _batches_ahead(self, rest: Iterator[list[int]]) -> Iterator[Iterator[Callable[[], Any]]]:
-        """For each batch in turn a function that gives it; threads read some of them ahead."""
+    def _read(self, order: Iterator[Indices]) -> Generator[Any, None, None]:
         if self.n_threads == 0:
-            yield (partial(self.dataset.__getitem__, indices) for indices in rest)
+            yield from map(self.dataset.__getitem__, order)
             return
-        pool = ThreadPoolExecutor(self.n_threads, "m3di-loader")
-        waiting = (pool.submit(self.dataset.__getitem__, indices) for indices in rest)
-        ahead = deque(islice(waiting, self.n_threads * self.n_ahead))
+        n_ahead = self.n_threads * self.n_ahead
+        yield from read_ahead(self.dataset.__getitem__, order, n_threads=self.n_threads, n_ahead=n_ahead)
 
-        def in_turn() -> Iterator[Callable[[], Any]]:
-            while ahead:
-                yield ahead.popleft().result
-                ahead.extend(islice(waiting, 1))
 
-        try:
-            yield in_turn()
-        finally:  # an epoch may be left in the middle
-            pool.shutdown(cancel_futures=True)
+def read_ahead(
+    read: Callable[[Indices], T],
+    order: Iterable[Indices],
+    *,
+    n_threads: int,
+    n_ahead: int,
+    start: Callable[[], object] | None = None,
+) -> Generator[T, None, None]:
+    """What `read` makes of each list of indices, in their order, made ahead by threads.
+
+    Args:
+        read: Called by several threads at once where `n_threads` is above 1.
+        order: Taken from `n_ahead` lists before they are due.
+        n_threads: Threads that read, 1 or more.
+        n_ahead: Batches that are being read or wait to be taken; all of them are in memory.
+        start: Called in each thread before it reads.
+
+    Raises:
+        Exception: What `read` raised, where that batch is due.
+    """
+    rest, ahead = iter(order), deque[Future[T]]()
+    pool = ThreadPoolExecutor(n_threads, "m3di-loader", initializer=start)
+    try:
+        while True:
+            while len(ahead) < n_ahead and (indices := next(rest, None)) is not None:
+                ahead.append(pool.submit(read, indices))
+            if not ahead:
+                return
+            yield ahead.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

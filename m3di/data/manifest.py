@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from m3di.data.shards import PARTIAL, write_atomically
 from m3di.data.tokens import Tokenizer
@@ -94,12 +94,21 @@ class Manifest(Plan):
     Attributes:
         splits: Shards and table of each split.
         documents: Card, Croissant file and sample picture.
+        devices: GPUs that have rendered it, each with back end and driver; none for the CPU, or where nobody knows. No
+            part of what a dataset is: another card may continue it.
         checksum: SHA-256 of this manifest with an empty checksum.
     """
 
     splits: dict[str, SplitEntry]
     documents: tuple[FileEntry, ...] = ()
+    devices: tuple[str, ...] = ()
     checksum: str = ""
+
+    @model_serializer(mode="wrap")
+    def _without_empty_devices(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A dataset from the CPU has no such key."""
+        dumped: dict[str, Any] = handler(self)
+        return {name: value for name, value in dumped.items() if name != "devices" or value}
 
     @property
     def files(self) -> list[FileEntry]:
@@ -115,7 +124,9 @@ class Manifest(Plan):
     @property
     def fingerprint(self) -> str:
         """Identity of the data: equal for equal bytes in all shards and tables."""
-        return hashlib.sha256(to_json(self.model_copy(update={"documents": (), "checksum": ""}))).hexdigest()
+        return hashlib.sha256(
+            to_json(self.model_copy(update={"documents": (), "devices": (), "checksum": ""}))
+        ).hexdigest()
 
     def sealed(self) -> Manifest:
         """The manifest with its checksum filled in."""

@@ -189,4 +189,6 @@ def _joined(out: Path, plan: Plan, parts: dict[str, list[_Part]]) -> Manifest:
     contents = {split: chain(*(part.contents(plan.extensions) for part in each)) for split, each in parts.items()}
     n_samples = {split: table.num_rows for split, table in rows.items()}
     source = plan.source if plan.source == "imported" else "derived"
-    return assemble(out, plan.model_copy(update={"n_samples": n_samples, "source": source}), rows, contents)
+    devices = [device for each in parts.values() for part in each for device in part.source.manifest.devices]
+    plan = plan.model_copy(update={"n_samples": n_samples, "source": source})
+    return assemble(out, plan, rows, contents, devices)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from PIL import Image
@@ -19,9 +19,16 @@ CARD = "README.md"
 N_PICTURED = 8
 
 
-def seal(root: Path, plan: Plan, splits: Mapping[str, SplitEntry]) -> Manifest:
-    """Write everything but shards and tables, which are there already; the manifest last of all."""
-    manifest = Manifest(**plan.model_dump(), splits=dict(splits))
+def seal(root: Path, plan: Plan, splits: Mapping[str, SplitEntry], devices: Iterable[str] = ()) -> Manifest:
+    """Write everything but shards and tables, which are there already; the manifest last of all.
+
+    Args:
+        root: Folder of the dataset.
+        plan: What it is.
+        splits: Its shards and tables.
+        devices: GPUs that have rendered it.
+    """
+    manifest = Manifest(**plan.model_dump(), splits=dict(splits), devices=tuple(sorted(set(devices))))
     schemas = {name: read_parquet_schema(root / entry.table.file) for name, entry in splits.items()}
     documents = {CARD: dataset_card(manifest).encode(), CROISSANT: croissant(manifest, schemas)}
     picture = sample_picture(root, manifest)

@@ -2,6 +2,7 @@
 
 from m3di.render.annotation import ANNOTATIONS, PASSES
 from m3di.render.camera import DATASET_CAMERA, Camera
+from m3di.render.gpu import GPU_BACKENDS, Gpu, default_workers_per_gpu
 from m3di.render.importing import ImportOptions, import_shape
 from m3di.render.job import (
     GB,
@@ -23,9 +24,11 @@ __all__ = [
     "ANNOTATIONS",
     "DATASET_CAMERA",
     "GB",
+    "GPU_BACKENDS",
     "PASSES",
     "QUALITIES",
     "Camera",
+    "Gpu",
     "ImportOptions",
     "Outcome",
     "PoolEvent",
@@ -42,6 +45,7 @@ __all__ = [
     "builtin_shapes",
     "check_blender",
     "default_n_workers",
+    "default_workers_per_gpu",
     "find_shapes",
     "import_shape",
     "remove_user_shape",

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from m3di.errors import M3diError
-from m3di.render.gpu import choose_gpus, deal
+from m3di.render.gpu import GPU_BACKENDS, Gpu, OutOfGpuMemory, choose_gpus, deal
+from m3di.render.gpu_environment import gpu_environment
 from m3di.render.job import Outcome, PoolEvent, RenderedImage, RenderJob, RenderSettings, Watch, WorkerLimits
-from m3di.render.worker import Report, list_gpus, open_scene, render_image
+from m3di.render.worker import Report, import_blender, list_gpus, open_scene, render_image
 from m3di.render.worker_process import WorkerProcess
 
 TICK_S = 1.0
@@ -55,6 +56,7 @@ class _Attempt:
     number: int
     worker: WorkerProcess
     began: float
+    limit_s: float
 
 
 class RenderPool:
@@ -65,7 +67,7 @@ class RenderPool:
 
     Args:
         settings: What all images share.
-        n_workers: Number of processes; None takes one a core, or one a GPU.
+        n_workers: Number of processes; None takes one a core, or on GPUs see `deal`.
         limits: When a worker is replaced.
         watch: Called with everything that happens.
     """
@@ -91,6 +93,13 @@ class RenderPool:
         self._workers: list[WorkerProcess] = []
         self._settings: list[RenderSettings] = []
         self._abandoned: set[WorkerProcess] = set()
+        self._retired: set[WorkerProcess] = set()
+        self._environment = gpu_environment() if settings.gpu else {}
+
+    @property
+    def gpus(self) -> list[Gpu]:
+        """The GPUs that render, each once; none on the CPU, or before the first call of `check`."""
+        return list(dict.fromkeys(each.device for each in self._settings if each.device is not None))
 
     @property
     def n_started(self) -> int:
@@ -106,22 +115,35 @@ class RenderPool:
     def close(self) -> None:
         """End all workers at once, whatever they do."""
         for worker in self._workers:
-            worker.stop()
+            if worker not in self._retired:
+                worker.stop()
         for worker in self._workers:
             worker.join()
         self._workers = []
         self._scratch.cleanup()
 
     def check(self) -> None:
-        """Open the scene in a worker, on each GPU, so that what is wrong shows before anything is written.
+        """Open the scene in a worker, so that what is wrong shows before anything is written.
+
+        On GPUs, all workers render a corner of it: one a GPU first, which compiles kernels where the driver has none
+        for the card and leaves them in its cache; then the others, which find them there.
 
         Raises:
-            M3diError: Blender does not start, or there is no GPU where one was asked for.
+            M3diError: Blender does not start, or there is no GPU where one was asked for, or it does not render.
             UsageError: There is no such GPU.
         """
         self._start()
-        for worker in self._workers if self.settings.gpu else self._workers[:1]:
-            self._call(worker, open_scene, self._settings[worker.number])
+        if not self.settings.gpu:
+            self._call_all(self._workers[:1], self.limits.image_timeout_s)
+            return
+        first = {each.device: worker for each, worker in zip(self._settings[::-1], self._workers[::-1], strict=True)}
+        for worker in first.values():
+            gpu = self._settings[worker.number].device
+            why = f"{gpu} loads its kernels; the first time on a machine this can take minutes"
+            self._watch(PoolEvent("warm-up", worker.number, why=why))
+        self._call_all(list(first.values()), self.limits.kernel_timeout_s)
+        others = [worker for worker in self._workers if worker not in first.values()]
+        self._call_all(others, self.limits.kernel_timeout_s)
 
     def render(self, jobs: Iterable[RenderJob]) -> Iterator[RenderedImage]:
         """The image of each job, in order.
@@ -183,63 +205,106 @@ class RenderPool:
         if self._workers:
             return
         if self.settings.gpu:
-            devices = deal(choose_gpus(self._find_gpus(), self.settings.gpu_devices), self.n_workers)
-            each = [replace(self.settings, device=device) for device in devices]
+            found = choose_gpus(self._find_gpus(), self.settings.gpu_devices, self.settings.gpu_backend)
+            each = [replace(self.settings, device=gpu) for gpu in deal(found, self.n_workers, default_n_workers())]
         else:
             each = [self.settings] * (self.n_workers or default_n_workers())
         n_threads = self.settings.n_threads or max(1, default_n_workers() // len(each))
         self._settings = [replace(settings, n_threads=n_threads) for settings in each]
-        self._workers = [WorkerProcess(number, Path(self._scratch.name)) for number in range(len(each))]
+        self._workers = [self._make_worker(number) for number in range(len(each))]
 
-    def _find_gpus(self) -> Any:
-        worker = WorkerProcess(0, Path(self._scratch.name))
+    def _make_worker(self, number: int) -> WorkerProcess:
+        return WorkerProcess(number, Path(self._scratch.name), self._environment)
+
+    def _find_gpus(self) -> list[Gpu]:
+        """Those of the back end that was asked for, or of the first one that has any."""
+        wanted = self.settings.gpu_backend
+        worker = self._make_worker(0)
         try:
-            return self._call(worker, list_gpus)
+            self._call(worker, self.limits.image_timeout_s, import_blender)
+            for backend in (wanted,) if wanted else GPU_BACKENDS:
+                found: list[Gpu] = self._call(worker, self.limits.list_timeout_s, list_gpus, backend)
+                if found:
+                    return found
+            return []
         finally:
             worker.stop()
             worker.join()
 
-    def _call(self, worker: WorkerProcess, function: Any, *arguments: Any) -> Any:
+    def _call(self, worker: WorkerProcess, timeout_s: float, function: Any, *arguments: Any) -> Any:
         """Call a function in a worker; one that dies of it is tried again."""
+        return self._answer(worker, worker.submit(timeout_s, function, *arguments), timeout_s, function, arguments)
+
+    def _call_all(self, workers: list[WorkerProcess], timeout_s: float) -> None:
+        """Open the scene in some workers, all at the same time."""
+        futures = [worker.submit(timeout_s, open_scene, self._settings[worker.number]) for worker in workers]
+        for worker, future in zip(workers, futures, strict=True):
+            try:
+                self._answer(worker, future, timeout_s, open_scene, (self._settings[worker.number],))
+            except OutOfGpuMemory as error:
+                if not self._retire(worker, str(error)):
+                    raise
+
+    def _answer(
+        self, worker: WorkerProcess, future: Future[Report], timeout_s: float, function: Any, arguments: tuple[Any, ...]
+    ) -> Any:
         for number in range(1, self.limits.n_tries + 1):
-            future = worker.submit(self.limits.image_timeout_s, function, *arguments)
             error = future.exception()
             if error is None:
                 return future.result().result
             if isinstance(error, M3diError):
                 raise error
             if number == self.limits.n_tries:
-                raise M3diError(
-                    f"the render worker failed {number} times",
-                    where="the base scene",
-                    got=self._reason(error),
-                    next_step="try `python -c 'import bpy'`; it must work with this Python",
-                ) from error
+                raise self._start_error(function, arguments, number, self._reason(error, timeout_s)) from error
             worker.restart()
+            future = worker.submit(timeout_s, function, *arguments)
         raise AssertionError("unreachable")
+
+    def _start_error(self, function: Any, arguments: tuple[Any, ...], n_tries: int, why: str) -> M3diError:
+        """Why a worker does not come to render."""
+        if function is list_gpus:
+            return M3diError(
+                f"the driver of {arguments[0]} did not tell its GPUs in {n_tries} tries",
+                where=f"--gpu-backend {arguments[0].lower()}",
+                got=why.replace("no image", "no answer"),
+                next_step="look at the driver's messages, or name the back end of your card with --gpu-backend",
+            )
+        gpu = self.settings.gpu
+        return M3diError(
+            f"the render worker failed {n_tries} times",
+            where=f"the first render on {arguments[0].device}" if gpu else "the base scene",
+            got=why,
+            next_step="try another --gpu-backend, or update the driver"
+            if gpu
+            else "try `python -c 'import bpy'`; it must work with this Python",
+        )
 
     def _idle(self, attempts: Iterable[_Attempt]) -> list[WorkerProcess]:
         busy = {attempt.worker for attempt in attempts}
         for worker in self._abandoned:  # it still renders what a caller who has left had asked for
             worker.restart()
         self._abandoned = set()
-        return [worker for worker in self._workers if worker not in busy]
+        return [worker for worker in self._workers if worker not in busy and worker not in self._retired]
 
     def _begin(self, worker: WorkerProcess, job: RenderJob, number: int) -> tuple[Future[Report], _Attempt]:
-        arguments = (self.limits.image_timeout_s, render_image, self._settings[worker.number], job.values)
+        # The first render of a process on a GPU loads its kernels.
+        starts = self.settings.gpu and worker.n_images == 0
+        limit_s = self.limits.image_timeout_s + (self.limits.kernel_timeout_s if starts else 0.0)
+        arguments = (limit_s, render_image, self._settings[worker.number], job.values)
         try:
             future = worker.submit(*arguments)
         except RuntimeError:  # the threads that serve the process are gone
             worker.restart()
             future = worker.submit(*arguments)
         self._watch(PoolEvent("begin", worker.number, worker.pid, job.name))
-        return future, _Attempt(job, number, worker, time.monotonic())
+        return future, _Attempt(job, number, worker, time.monotonic(), limit_s)
 
     def _wait_for_some(self, busy: dict[Future[Report], _Attempt]) -> set[Future[Report]]:
         """Those that are done; one that not even its time limit ends is done as well."""
         done, _ = wait(busy, timeout=TICK_S, return_when=FIRST_COMPLETED)
-        late = time.monotonic() - self.limits.image_timeout_s - START_TIMEOUT_S
-        for future in [future for future, attempt in busy.items() if attempt.began < late and future not in done]:
+        now = time.monotonic() - START_TIMEOUT_S
+        late = [future for future, attempt in busy.items() if attempt.began + attempt.limit_s < now]
+        for future in [future for future in late if future not in done]:
             future.cancel()
             done.add(future)
         return done
@@ -256,14 +321,28 @@ class RenderPool:
             self._watch(event)
             self._recycle(worker, report.memory_bytes)
             return Outcome(job, report.result)
-        why = self._reason(error)
-        is_last = attempt.number == self.limits.n_tries
+        why = self._reason(error, attempt.limit_s)
+        if isinstance(error, OutOfGpuMemory) and self._retire(worker, why):
+            return None  # to be tried where there is room
+        is_last = attempt.number == self.limits.n_tries or isinstance(error, OutOfGpuMemory)
         self._watch(PoolEvent("failed" if is_last else "retry", worker.number, worker.pid, job.name, why=why))
         self._replace(worker, why)
         return Outcome(job, None, why) if is_last else None
 
+    def _retire(self, worker: WorkerProcess, why: str) -> bool:
+        """End a worker for good where others render on its GPU: fewer have more room. Whether there are others."""
+        gpu = self._settings[worker.number].device
+        others = [each for each in self._workers if each not in {worker, *self._retired}]
+        if not any(self._settings[each.number].device == gpu for each in others):
+            return False
+        self._watch(PoolEvent("retire", worker.number, worker.pid, why=why))
+        self._retired.add(worker)
+        worker.stop()
+        return True
+
     def _recycle(self, worker: WorkerProcess, memory_bytes: int) -> None:
-        if worker.n_images >= self.limits.n_images:
+        is_old = time.monotonic() - worker.started >= self.limits.age_s
+        if worker.n_images >= self.limits.n_images and is_old:
             self._replace(worker, f"{worker.n_images} images rendered")
         elif memory_bytes > self.limits.memory_bytes:
             limit = self.limits.memory_bytes
@@ -273,7 +352,7 @@ class RenderPool:
         self._watch(PoolEvent("restart", worker.number, worker.pid, why=why))
         worker.restart()
 
-    def _reason(self, error: BaseException) -> str:
+    def _reason(self, error: BaseException, limit_s: float) -> str:
         from pebble import ProcessExpired
 
         if isinstance(error, ProcessExpired):
@@ -281,7 +360,7 @@ class RenderPool:
         if isinstance(error, BrokenProcessPool):
             return "the worker died before it began"
         if isinstance(error, FutureTimeoutError):
-            return f"no image after {self.limits.image_timeout_s:g} s"
+            return f"no image after {limit_s:g} s"
         return str(error) if isinstance(error, M3diError) else f"{type(error).__name__}: {error}"
 
 

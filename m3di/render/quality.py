@@ -17,7 +17,8 @@ class Quality:
             only, so lights add; alone, a light has no noise from the choice of a light.
         denoise: OpenImageDenoise with albedo and normal guides.
         reuse_ground: With `light_passes`, render only the rectangle that the object and the spotlight change; the
-            rest of the ground comes from one picture of it. What is rendered is the same, bit for bit.
+            rest of the ground comes from one picture of it. What is rendered is the same, bit for bit; on a GPU up to
+            the order of its sums, in which no two runs are equal.
     """
 
     max_samples: int

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from m3di.errors import M3diError
-from m3di.learn.inputs import ImageStatistics, TrainingOrder, batch_loader, measure_image_statistics
+from m3di.learn.inputs import ImageStatistics, TrainingOrder, measure_image_statistics
+from m3di.learn.loading import batch_loader
 
 
 def test_statistics_equal_torchs(make_pairs):
@@ -101,7 +102,7 @@ def test_processes_share_out_each_batch():
 def test_loader_gives_batches_in_the_order_asked_for(make_pairs):
     pairs = make_pairs()
     order = TrainingOrder(len(pairs), 4, 5, seed=2)
-    loaded = list(batch_loader(pairs, ("text", "image"), order, n_workers=0, pin=False))
+    loaded = list(batch_loader(pairs, ("text", "image"), order, n_workers=0, device=torch.device("cpu")))
     assert len(loaded) == 5
     for batch, indices in zip(loaded, order, strict=True):
         assert list(batch) == ["text", "image"]

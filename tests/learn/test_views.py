@@ -14,7 +14,7 @@ import torch
 from m3di.errors import M3diError
 from m3di.learn import TrainConfig, load_encoders, metrics, train_on
 from m3di.learn.job import diagnostics
-from m3di.learn.step import resolve_precision
+from m3di.learn.precision import resolve_precision
 
 TINY = TrainConfig(
     n_steps=2,

@@ -22,7 +22,7 @@ CHECKPOINT_NAME = "checkpoint.safetensors"
 RESULTS_NAME = "results.json"
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # of Adam
 # What may differ when a run goes on: how often it is looked at, and how it is judged.
-_MAY_DIFFER = {"log_every", "checkpoint_every", "eval_seed", "n_eval", "device"}
+_MAY_DIFFER = {"log_every", "checkpoint_every", "eval_seed", "n_eval", "device", "cuda_graph"}
 
 
 def open_run(run: Path, description: dict[str, Any]) -> None:
