@@ -17,7 +17,7 @@ from m3di.data.images import ImageError, decode
 from m3di.data.named_items import item_type
 from m3di.data.pixel_cache import PixelCache, cache_path
 from m3di.data.sources import open_source
-from m3di.data.storage import open_folder
+from m3di.data.storage import open_to_read
 from m3di.data.tokens import Tokenizer
 from m3di.data.where import Filter, mask_of
 from m3di.errors import M3diError, UsageError
@@ -36,6 +36,10 @@ except ModuleNotFoundError as error:
     ) from error
 
 Transform = Callable[[Any], Any]
+
+
+class UnreadableSample(M3diError):
+    """An image of the dataset is missing or damaged; `on_error="skip"` passes over it, and over nothing else."""
 
 
 class Multimodal3DIdent(Dataset[Any]):
@@ -97,7 +101,7 @@ class Multimodal3DIdent(Dataset[Any]):
         self._cache_kind = cache
         check_one_of("cache", cache, (None, "ram", "disk"))
         check_one_of("on_error", on_error, ("raise", "skip"))
-        self._source = open_source(open_folder(root))
+        self._source = open_source(open_to_read(root))
         self.spec = self._source.spec
         self.split = split_called(split, self._source.n_samples, str(root))
         self.views = tuple(self.spec.observed) if views is None else names_of(views)
@@ -291,7 +295,7 @@ class Multimodal3DIdent(Dataset[Any]):
         try:
             for name in self._of("image"):
                 found[name] = self._pixels(rows, name)
-        except M3diError as error:
+        except UnreadableSample as error:
             if self.on_error == "raise":
                 raise
             self._skipped += 1
@@ -328,8 +332,8 @@ class Multimodal3DIdent(Dataset[Any]):
             store.put(row, image)
         return image
 
-    def _unreadable(self, row: int, view: str, got: object, expected: str) -> M3diError:
-        return M3diError(
+    def _unreadable(self, row: int, view: str, got: object, expected: str) -> UnreadableSample:
+        return UnreadableSample(
             f"sample {row} of split {self.split!r} cannot be read",
             where=f"{self._files.where(row, view)} (key {self._keys[row].as_py()}, view {view})",
             got=got,
@@ -378,7 +382,7 @@ class Multimodal3DIdent(Dataset[Any]):
         for row in range(self._n):
             try:
                 height, width, _ = self._decode(row, view).shape
-            except M3diError:
+            except UnreadableSample:
                 if self.on_error == "raise" or row == self._n - 1:
                     raise
             else:

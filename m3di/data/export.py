@@ -19,7 +19,7 @@ from m3di.data.parquet import read_parquet, read_parquet_schema
 from m3di.data.published import CAPTIONS, PLAN, TABLE, image_name, published_csv
 from m3di.data.shards import write_atomically
 from m3di.data.sources import ShardFiles
-from m3di.data.storage import LocalFolder
+from m3di.data.storage import LocalFolder, home
 from m3di.errors import M3diError, UsageError, did_you_mean
 
 
@@ -43,7 +43,7 @@ def export(root: Path, to: str, out: Path) -> None:
             expected=", ".join(LAYOUTS),
             next_step=did_you_mean(to, LAYOUTS),
         )
-    LAYOUTS[to](root, read_manifest(root), out)
+    LAYOUTS[to](home(root), read_manifest(home(root)), home(out))
 
 
 def _upstream(root: Path, manifest: Manifest, out: Path) -> None:

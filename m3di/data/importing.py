@@ -18,7 +18,7 @@ from m3di.data.images import ImageError, decode
 from m3di.data.manifest import Manifest, Plan, TextEntry
 from m3di.data.published import image_name
 from m3di.data.sources import PublishedSource
-from m3di.data.storage import LocalFolder
+from m3di.data.storage import LocalFolder, home
 from m3di.errors import M3diError
 from m3di.latents import plain_spec
 
@@ -40,6 +40,7 @@ def import_published(source: Path, root: Path, shard_size: int = 1000) -> Manife
         M3diError: The source is not in the published layout, counts or ranges are wrong, or the archive holds a path
             or a kind of file that it should not.
     """
+    source, root = home(source), home(root)
     check_empty(root)
     if source.is_dir():
         return _import_folder(source, root, shard_size)

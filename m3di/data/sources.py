@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -11,9 +12,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from m3di.data import published
-from m3di.data.manifest import MANIFEST, Manifest, parse_manifest
+from m3di.data.manifest import MANIFEST, Manifest, no_dataset, parse_manifest
 from m3di.data.parquet import UNREADABLE, read_parquet_in
-from m3di.data.storage import Folder
+from m3di.data.storage import Folder, open_to_read
 from m3di.data.tokens import Tokenizer, tokenizer_of
 from m3di.errors import M3diError
 from m3di.latents import Spec, spec_from_dict
@@ -61,13 +62,19 @@ def open_source(folder: Folder) -> Source:
     splits = published.split_folders(folder)
     if splits:
         return PublishedSource(folder, splits)
-    raise M3diError(
-        "there is no m3di dataset here",
-        where=str(folder),
-        got=f"neither {MANIFEST} nor the published layout",
-        expected=f"a folder that `m3di render` has finished, with its {MANIFEST}; or one with SPLIT/latents_image.csv",
-        next_step=f"m3di render --out {folder}",
-    )
+    raise no_dataset(folder)
+
+
+def open_shards(root: str | os.PathLike[str]) -> ShardSource:
+    """The dataset of ours in a folder or at a URL.
+
+    Raises:
+        M3diError: There is none, or its manifest is damaged.
+    """
+    folder = open_to_read(root)
+    if not folder.exists(MANIFEST):
+        raise no_dataset(folder)
+    return ShardSource(folder, parse_manifest(folder.read(MANIFEST), folder.path(MANIFEST)))
 
 
 @dataclass
