@@ -35,7 +35,7 @@ from m3di.data.merge import merge, subset
 from m3di.data.parquet import read_parquet
 from m3di.data.receipts import Receipt, read_receipt, receipt_name
 from m3di.data.salvage import JOURNAL_IMAGE, sound_images
-from m3di.data.seal import file_entry, seal
+from m3di.data.seal import CARD, file_entry, seal, write_documents
 from m3di.data.shards import PARTIAL, ShardWriter, read_shard, sample_key, sha256_of, shard_name, write_atomically
 from m3di.data.storage import Folder, LocalFolder, is_url, open_folder
 from m3di.data.table import TableWriter, read_annotations, shard_rows, write_samples
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from m3di.data.loader import BatchLoader, read_ahead
 
 __all__ = [
+    "CARD",
     "DEVICES",
     "JOURNAL_IMAGE",
     "LAYOUTS",
@@ -123,6 +124,7 @@ __all__ = [
     "verify",
     "whole_batch",
     "write_atomically",
+    "write_documents",
     "write_manifest",
     "write_plan",
     "write_samples",

@@ -7,7 +7,14 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, ValidationError, model_serializer
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+)
 
 from m3di.data.shards import PARTIAL, write_atomically
 from m3di.data.storage import Folder, LocalFolder
@@ -32,6 +39,14 @@ class FileEntry(Strict):
     n_bytes: int
     sha256: str
     n_samples: int = 0
+
+    @field_validator("file")
+    @classmethod
+    def _is_plain(cls, name: str) -> str:
+        """A name that leads out of the folder would be read, and by a repair removed."""
+        if not name or name in (".", "..") or set(name) & set("/\\\0"):
+            raise ValueError(f"{name!r} is no plain file name")
+        return name
 
 
 class SplitEntry(Strict):

@@ -181,7 +181,10 @@ class RemoteFolder:
         with reporting(CANNOT_READ, self.path(name)):
             try:
                 return bool(self._files.info(self._at(name))["type"] == "file")
-            except FileNotFoundError:
+            except FileNotFoundError as error:
+                # That of HTTP says so, too, where no server answers.
+                if isinstance(error.__cause__, OSError) and not isinstance(error.__cause__, FileNotFoundError):
+                    raise error.__cause__ from None
                 return False
 
     def size(self, name: str) -> int:
