@@ -16,7 +16,7 @@ from m3di.data.chosen import check_known, check_one_of, names_of, positions, spl
 from m3di.data.images import ImageError, decode
 from m3di.data.named_items import item_type
 from m3di.data.pixel_cache import PixelCache, cache_path
-from m3di.data.sources import open_source
+from m3di.data.sources import ShardSource, open_source
 from m3di.data.storage import open_to_read
 from m3di.data.tokens import Tokenizer
 from m3di.data.where import Filter, mask_of
@@ -287,7 +287,7 @@ class Multimodal3DIdent(Dataset[Any]):
             images = self._images([row])
             if images is not None:
                 return row, images
-        raise M3diError("no image of the split can be read", where=str(self.root), next_step=f"m3di verify {self.root}")
+        raise M3diError("no image of the split can be read", where=str(self.root), next_step=self._look())
 
     def _images(self, rows: list[int]) -> dict[str, NDArray[np.uint8]] | None:
         """Pixels uint8 [n, height, width, 3] of each image view; None where one is skipped."""
@@ -338,8 +338,13 @@ class Multimodal3DIdent(Dataset[Any]):
             where=f"{self._files.where(row, view)} (key {self._keys[row].as_py()}, view {view})",
             got=got,
             expected=expected,
-            next_step=f"m3di verify {self.root}",
+            next_step=self._look(),
         )
+
+    def _look(self) -> str:
+        if isinstance(self._source, ShardSource):
+            return f"m3di verify {self.root}  says what is damaged"
+        return "compare the file with where you got it from"
 
     def __getstate__(self) -> dict[str, Any]:
         # The table is read again where the pickle lands: a spawned worker gets a few kB.

@@ -11,6 +11,7 @@ from PIL import Image
 
 from m3di.data.card import PICTURE, dataset_card
 from m3di.data.croissant import CROISSANT, croissant
+from m3di.data.images import decode
 from m3di.data.manifest import FileEntry, Manifest, Plan, SplitEntry, write_manifest
 from m3di.data.parquet import read_parquet_schema
 from m3di.data.shards import read_shard, sha256_of, write_atomically
@@ -77,7 +78,8 @@ def sample_picture(root: Path, manifest: Manifest) -> bytes | None:
             row = []
             for sample in samples:
                 stream.seek(sample.members[view].offset)
-                row.append(Image.open(io.BytesIO(stream.read(sample.members[view].size))).convert("RGB"))
+                raw = stream.read(sample.members[view].size)
+                row.append(Image.fromarray(decode(raw, view.rpartition(".")[2])))
             rows.append(row)
     width, height = rows[0][0].size
     sheet = Image.new("RGB", (width * len(samples), height * len(rows)))
