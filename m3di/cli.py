@@ -304,7 +304,9 @@ def merge_datasets(roots: tuple[Path, ...], out: Path) -> None:
 @OUT
 @click.option("--split", "splits", multiple=True, help="Splits to keep. Repeatable.  [default: all]")
 @click.option("--n", type=int, help="At most that many samples of each split.")
-@click.option("--where", metavar="CONDITION", help="Such as 'image.object_shape == 3 and image.object_color < 0.5'.")
+@click.option(
+    "--where", metavar="CONDITION", help="Such as 'image.object_shape == \"cow\" and image.object_color < 0.5'."
+)
 @click.option("--images", metavar="FORMAT", help="png, webp or qoi.  [default: as they are]")
 def subset_dataset(
     root: str, out: Path, splits: tuple[str, ...], n: int | None, where: str | None, images: str | None

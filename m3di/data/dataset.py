@@ -68,8 +68,8 @@ class Multimodal3DIdent(Dataset[Any]):
         tokenizer: In place of the dataset's own, for every text view.
         one_hot: Texts as one-hot vectors.
         cache: Keep decoded images: `ram` in memory shared by all workers, `disk` in a file for later runs too.
-        filter: Which samples: a condition on table columns (`"image.object_shape == 3"`, or an Arrow expression), or a
-            function from the table to a mask [n].
+        filter: Which samples: a condition on table columns (`'image.object_shape == "cow"'`, see `mask_of`; or an Arrow
+            expression), or a function from the table to a mask [n].
         on_error: `raise`, or `skip`: a sample whose image cannot be read is left out of its batch (a single index gives
             the next readable sample, a batch is never empty), counted in `n_skipped` and warned about.
         as_named_tuple: Items and batches as named tuples.
@@ -115,7 +115,7 @@ class Multimodal3DIdent(Dataset[Any]):
         if on_error == "skip":
             self._skipped.share_memory_()  # type: ignore[no-untyped-call]
         table = self._load()
-        self._rows = None if filter is None else np.flatnonzero(mask_of(filter, table))
+        self._rows = None if filter is None else np.flatnonzero(mask_of(filter, table, self.spec))
 
     @property
     def manifest(self) -> Any:

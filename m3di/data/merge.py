@@ -67,7 +67,7 @@ def subset(
         out: A new or empty folder.
         splits: The splits to keep; all if empty.
         n: At most that many samples of each split, the first that fit.
-        where: Condition on the columns of the table, see `parse_where`.
+        where: Condition on the columns of the table, see `mask_of`.
         images: Format of the images, `png`, `webp` or `qoi`, all lossless; as they are if None.
 
     Raises:
@@ -89,7 +89,7 @@ def subset(
     parts = {}
     for split in manifest.splits:
         table = _with_origin(source, split)
-        keep = mask_of(where, table) if where else np.ones(table.num_rows, dtype=bool)
+        keep = mask_of(where, table, source.spec) if where is not None else np.ones(table.num_rows, dtype=bool)
         rows = np.flatnonzero(keep)[: n if split in splits or not splits else 0]
         parts[split] = [_Part(source, table.take(pa.array(rows)))]
     if not any(part.table.num_rows for each in parts.values() for part in each):
