@@ -272,7 +272,7 @@ def export_dataset(root: Path, layout: str, out: Path) -> None:
     """Write a dataset in another layout: the published one, Hugging Face ImageFolder, or croissant.json."""
     from m3di.data import export
 
-    export(root, layout, out)
+    export(root, layout, out, on_note=lambda note: click.echo(f"note: {note}", err=True))
     click.echo(f"{out}: {root} as {layout}")
 
 
