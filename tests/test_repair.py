@@ -252,6 +252,11 @@ def test_only_the_meshes_of_the_manifest_are_rendered(
     (root / "val-00000.tar").write_bytes(whole["val-00000.tar"])
     (root / "README.md").unlink()
     assert repair(root) == ["README.md"]  # no image is rendered: no mesh is needed
+    (tmp_path / "home" / "shapes" / "pot.npz").rename(tmp_path / "pot.npz")
+    (root / "val-00000.tar").unlink()
+    with pytest.raises(M3diError, match=r"no shape is called 'pot'(?s:.)*m3di shapes import FILE --name pot"):
+        repair(root)
+    (root / "val-00000.tar").write_bytes(whole["val-00000.tar"])
     store_user_meshes({"pot": mesh(1), "cow": mesh(3)})  # that cow is not the one of the images
     (root / "val-00000.tar").unlink()
     assert repair(root) == ["val-00000.tar"]

@@ -125,6 +125,11 @@ class Batches(Sampler[list[int]]):
                 next_step="Batches(dataset, batch_size, world_size=1), then accelerator.prepare(loader)",
             )
 
+    @property
+    def sampler(self) -> Batches:
+        """Itself: where frameworks look for what counts the epochs of a batch sampler."""
+        return self
+
     def set_epoch(self, epoch: int) -> None:
         """Go on to an epoch, as frameworks ask for when they resume; never back, which is for `load_state_dict`."""
         stands = self.epoch + (self.position > 0 and (self.epoch, self.position) == self._taken)
@@ -157,6 +162,8 @@ class Batches(Sampler[list[int]]):
         Raises:
             M3diError: It is that of another order, or stands where none can.
         """
+        if not isinstance(state, Mapping):
+            raise M3diError("this is no state of an order", got=type(state).__name__, expected="what `state_dict` gave")
         differing = [name for name, value in self._identity().items() if state.get(name) != value]
         if differing:
             raise M3diError(

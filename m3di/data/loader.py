@@ -53,6 +53,17 @@ class BatchLoader:
         """Batches of a whole epoch."""
         return len(self.batches)
 
+    @property
+    def sampler(self) -> Batches:
+        """The order: where frameworks look for it."""
+        return self.batches
+
+    batch_sampler = sampler
+
+    def set_epoch(self, epoch: int) -> None:
+        """Go on to an epoch, see `Batches`."""
+        self.batches.set_epoch(epoch)
+
     def state_dict(self) -> dict[str, int]:
         """Where the order stands, see `Batches`."""
         return self.batches.state_dict()

@@ -73,6 +73,13 @@ def open_shards(root: str | os.PathLike[str]) -> ShardSource:
     """
     folder = open_to_read(root)
     if not folder.exists(MANIFEST):
+        if published.split_folders(folder):
+            raise M3diError(
+                "the published layout has no manifest, and no shards",
+                where=str(folder),
+                expected=f"a folder with a {MANIFEST}",
+                next_step="m3di import makes such a dataset of it",
+            )
         raise no_dataset(folder)
     return ShardSource(folder, parse_manifest(folder.read(MANIFEST), folder.path(MANIFEST)))
 

@@ -141,6 +141,12 @@ def test_states_that_cannot_be(change: dict[str, Any], message: str) -> None:
     assert (sampler.epoch, sampler.position) == (0, 2)  # nothing has changed
 
 
+@pytest.mark.parametrize("state", [None, 3, [1, 2]])
+def test_what_is_no_state(state: Any) -> None:
+    with pytest.raises(M3diError, match="this is no state of an order"):
+        Batches(range(23), 4).load_state_dict(state)
+
+
 def test_a_state_at_the_end_of_an_epoch_is_the_start_of_the_next() -> None:
     sampler = Batches(range(23), 4)
     sampler.load_state_dict({**sampler.state_dict(), "position": 6})

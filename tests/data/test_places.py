@@ -196,6 +196,13 @@ def test_where_there_is_no_dataset(fake_dataset: Path, tmp_path: Path) -> None:
             assert "m3di render --" not in str(error.value)
 
 
+def test_the_published_layout_is_imported_first(fake_dataset: Path, tmp_path: Path) -> None:
+    export(fake_dataset, "upstream", tmp_path / "up")
+    for read in (verify, lambda root: subset(root, tmp_path / "out", n=1)):
+        with pytest.raises(M3diError, match=r"the published layout has no manifest(?s:.)*m3di import makes"):
+            read(tmp_path / "up")
+
+
 def test_no_hint_starts_a_dataset() -> None:
     """`m3di render` alone, with any options, is 145,000 images of the spec `m3di`."""
     root = Path(__file__).parents[2] / "m3di"
