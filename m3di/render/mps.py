@@ -1,0 +1,67 @@
+"""NVIDIA's Multi-Process Service: the kernels of several workers at the same time on one card, rather than in turns.
+
+An image of some hundred pixels a side fills a small part of a large GPU, and without the service only one process has
+the card at a time. m3di runs one of its own, beside none or any other, that its workers alone talk to.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+CONTROL = "nvidia-cuda-mps-control"
+PIPE = "CUDA_MPS_PIPE_DIRECTORY"
+LOG = "CUDA_MPS_LOG_DIRECTORY"
+TIMEOUT_S = 20.0
+MPS_BACKENDS = ("CUDA",)
+"""Back ends that work through it."""
+
+
+def start_mps(folder: Path) -> dict[str, str]:
+    """Start the service, with its pipes and logs in a folder.
+
+    Args:
+        folder: A folder of this run's own, with a short path: it holds sockets.
+
+    Returns:
+        What clients need in their environment; empty where there is no such service, it does not start, or the user has
+        chosen one by the environment already.
+    """
+    command = shutil.which(CONTROL)
+    if command is None or PIPE in os.environ:
+        return {}
+    found = {PIPE: str(folder / "mps"), LOG: str(folder / "mps-log")}
+    for path in found.values():
+        Path(path).mkdir(mode=0o700, exist_ok=True)
+    # Cards are hidden from clients, each as its own environment says, and from nobody twice.
+    environment = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"} | found
+    try:
+        started = subprocess.run([command, "-d"], env=environment, capture_output=True, timeout=TIMEOUT_S, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    return found if started.returncode == 0 else {}
+
+
+def stop_mps(environment: Mapping[str, str]) -> None:
+    """Stop the service that `start_mps` has started; nothing where there is none.
+
+    Args:
+        environment: What `start_mps` gave, or an environment that holds it.
+    """
+    command = shutil.which(CONTROL)
+    if command is None or PIPE not in environment:
+        return
+    try:
+        subprocess.run(
+            [command],
+            input=b"quit -t 1\n",
+            env={**os.environ, **environment},
+            capture_output=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return
