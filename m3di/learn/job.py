@@ -90,8 +90,8 @@ class Job:
         optimizer = make_optimizer(step_of, config)
         first_step, seconds_before = self._resume(step_of, optimizer)
         forward = parallel(step_of, self.world, self.device)
-        late = self.device.type == "cuda"
-        updater = Updater(optimizer, step_of.parameters(), config.clip_norm, lambda: step_of.loss.tau, late=late)
+        weights = step_of.parameters()
+        updater = Updater(optimizer, weights, config.clip_norm, lambda: step_of.loss.tau, late=self.tells_late)
         clock = _Clock(seconds_before)
         numbers: dict[str, float] = {}
         self.encoders.train()
@@ -123,6 +123,11 @@ class Job:
             run_folder.write_summary(self.run, summary)
         self.world.wait()
         return self._result(summary)
+
+    @property
+    def tells_late(self) -> bool:
+        """Whether the loss of a step is read with the next one, as suits a GPU."""
+        return self.device.type == "cuda"
 
     @property
     def device(self) -> torch.device:

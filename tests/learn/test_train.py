@@ -284,10 +284,3 @@ def test_a_file_is_no_run_folder(pairs, tmp_path):
     (tmp_path / "run").touch()
     with pytest.raises(M3diError, match="run folder is a file"):
         train_on(pairs, tmp_path / "run", TINY)
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
-def test_cuda_trains_and_loads_on_the_cpu(pairs, tmp_path):
-    result = train_on(pairs, tmp_path, replace(TINY, device="cuda"))
-    assert result.device == "cuda"
-    assert next(load_encoders(tmp_path).image.parameters()).device.type == "cpu"
