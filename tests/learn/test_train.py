@@ -125,9 +125,9 @@ def test_the_loss_on_one_fixed_batch_falls(make_pairs, tmp_path, similarity, lr,
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork.*:DeprecationWarning")  # Python 3.12 and later, in torch
-def test_loader_workers_change_nothing(pairs, tmp_path):
+def test_worker_processes_change_nothing(pairs, tmp_path):
     train_on(pairs, tmp_path / "a", TINY)
-    train_on(pairs, tmp_path / "b", replace(TINY, n_workers=1))
+    train_on(pairs, tmp_path / "b", replace(TINY, n_workers=1, worker_kind="processes"))
     name = "checkpoint/step-000000003/image_encoder.safetensors"
     assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
