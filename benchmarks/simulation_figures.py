@@ -13,8 +13,8 @@ from on_device import Figures, flops_of, matmul_tflops, peak_memory_gib, synchro
 from m3di.learn.precision import float32_products
 from m3di.learn.simulation import Simulation, SimulationConfig, trainer
 
-# The mixings of all simulations are the same, and seconds are needed to draw them.
-trainer.draw_mixing = functools.cache(trainer.draw_mixing)  # type: ignore[attr-defined]
+# The mixings of all simulations are the same, and to draw them from as many as usual takes seconds.
+trainer.draw_mixing = functools.cache(functools.partial(trainer.draw_mixing, n_draws=1000))  # type: ignore[attr-defined]
 N_COMPARED = 30  # steps after which weights with and without a graph are compared
 
 
