@@ -26,16 +26,17 @@ _MAY_DIFFER = {"log_every", "checkpoint_every", "eval_seed", "n_eval", "device",
 
 
 def open_run(run: Path, description: dict[str, Any]) -> None:
-    """Write RUN/config.json, or check that the one there is of the same simulation.
+    """Write RUN/config.json, or check that the one there is of the same simulation; until the first checkpoint it says
+    where the run is now, which may be another device.
 
     Raises:
         M3diError: The folder holds another run.
     """
     path = run / CONFIG_NAME
-    if not path.exists():
+    if path.exists():
+        check_same(run, description["config"])
+    if not (run / CHECKPOINT_NAME).exists():
         write_json(path, description)
-        return
-    check_same(run, description["config"])
 
 
 def check_same(run: Path, config: dict[str, Any]) -> None:

@@ -122,6 +122,18 @@ def test_the_checkpoint_of_another_device_is_refused(tmp_path):
         assert path.read_bytes() == before
 
 
+def test_config_json_names_the_device_that_the_checkpoint_is_of(tmp_path):
+    train(Simulation(SimulationConfig(**TINY)), tmp_path)
+    path = tmp_path / "config.json"
+    kept = json.loads(path.read_text())
+    path.write_text(json.dumps({**kept, "device": "NVIDIA X"}))
+    train(Simulation(SimulationConfig(**TINY)), tmp_path)
+    assert json.loads(path.read_text())["device"] == "NVIDIA X"  # goes on there: left as it was
+    (tmp_path / "checkpoint.safetensors").unlink()
+    train(Simulation(SimulationConfig(**TINY)), tmp_path)
+    assert json.loads(path.read_text()) == kept
+
+
 def test_a_checkpoint_that_names_no_device_goes_on_where_its_state_fits(tmp_path):
     config = SimulationConfig(**TINY, checkpoint_every=4)
     train(Simulation(config), tmp_path)
