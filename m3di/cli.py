@@ -90,7 +90,7 @@ SCENE_OPTIONS = (
 
 def quality_option(default: str) -> Callable[..., Any]:
     """`--quality`, with the names of the presets."""
-    names = click.Choice(["draft", "standard", "paper"])
+    names = click.Choice(["draft", "fixed", "standard", "paper"])
     return click.option("--quality", type=names, default=default, show_default=True, help="How images are sampled.")
 
 
