@@ -38,11 +38,7 @@ def start_mps(folder: Path) -> dict[str, str]:
         Path(path).mkdir(mode=0o700, exist_ok=True)
     # Cards are hidden from clients, each as its own environment says, and from nobody twice.
     environment = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"} | found
-    try:
-        started = subprocess.run([command, "-d"], env=environment, capture_output=True, timeout=TIMEOUT_S, check=False)
-    except (OSError, subprocess.SubprocessError):
-        return {}
-    return found if started.returncode == 0 else {}
+    return found if _run([command, "-d"], environment) else {}
 
 
 def stop_mps(environment: Mapping[str, str]) -> None:
@@ -54,14 +50,14 @@ def stop_mps(environment: Mapping[str, str]) -> None:
     command = shutil.which(CONTROL)
     if command is None or PIPE not in environment:
         return
+    _run([command], {**os.environ, **environment}, b"quit -t 1\n")
+
+
+def _run(command: list[str], environment: Mapping[str, str], said: bytes = b"") -> bool:
+    """Whether a command ends well. What it prints goes nowhere: a service would hold a pipe of ours open."""
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     try:
-        subprocess.run(
-            [command],
-            input=b"quit -t 1\n",
-            env={**os.environ, **environment},
-            capture_output=True,
-            timeout=TIMEOUT_S,
-            check=False,
-        )
+        done = subprocess.run(command, env=environment, input=said, timeout=TIMEOUT_S, check=False, **silent)
     except (OSError, subprocess.SubprocessError):
-        return
+        return False
+    return done.returncode == 0
