@@ -55,9 +55,16 @@ def stop_mps(environment: Mapping[str, str]) -> None:
 
 def _run(command: list[str], environment: Mapping[str, str], said: bytes = b"") -> bool:
     """Whether a command ends well. What it prints goes nowhere: a service would hold a pipe of ours open."""
-    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     try:
-        done = subprocess.run(command, env=environment, input=said, timeout=TIMEOUT_S, check=False, **silent)
+        done = subprocess.run(
+            command,
+            env=environment,
+            input=said,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
     except (OSError, subprocess.SubprocessError):
         return False
     return done.returncode == 0

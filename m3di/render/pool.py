@@ -104,6 +104,11 @@ class RenderPool:
         return list(dict.fromkeys(each.device for each in self._settings if each.device is not None))
 
     @property
+    def is_shared(self) -> bool:
+        """Whether workers render on one card at the same time, see `m3di.render.mps`."""
+        return bool(self._mps)
+
+    @property
     def n_started(self) -> int:
         """How many workers there are; 0 before the first call of `check` or of what renders."""
         return len(self._workers)
