@@ -147,8 +147,8 @@ class RenderPool:
             return
         try:
             self._warm_up()
-        except M3diError:
-            if not self._mps:
+        except M3diError as error:
+            if not self._mps or isinstance(error, OutOfGpuMemory):
                 raise
             self._leave_mps()  # not every card, driver and container can share so
             self._warm_up()

@@ -150,6 +150,7 @@ def test_a_step_does_not_wait_and_a_bad_one_moves_nothing():
     assert updater.make(1, module(x).square().mean(), 1e-2) == []
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", "Synchronization debug mode is a prototype")
         torch.cuda.set_sync_debug_mode("warn")
         try:
             (made,) = updater.make(2, module(x).square().mean(), 1e-2)
