@@ -129,6 +129,7 @@ def measure(arguments: argparse.Namespace, backend: str | None, name: str, n_wor
             "backend": backend or "CPU",
             "quality": name,
             "workers": n_workers,
+            "mps": pool.is_shared,
             "images_per_s": round(n / seconds, 2),
             "n_measured": n,
             "ms_in_worker": round(1e3 * float(np.mean(in_worker)), 1),

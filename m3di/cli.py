@@ -61,8 +61,10 @@ def gpu_numbers(context: click.Context, option: click.Parameter, value: str | No
 SCENE_OPTIONS = (
     *SPEC_OPTIONS,
     click.option("--size", "size_px", default=224, show_default=True, help="Side of the images in pixels."),
-    click.option("--workers", "n_workers", type=int, help="Worker processes.  [default: one a core; up to four a GPU]"),
-    click.option("--gpu", is_flag=True, help="Render on every GPU of the best back end that Cycles finds."),
+    click.option(
+        "--workers", "n_workers", type=int, help="Worker processes.  [default: one a core; up to eight a GPU]"
+    ),
+    click.option("--gpu", is_flag=True, help="Render on every GPU of the best back end with one."),
     click.option("--gpu-devices", metavar="NUMBERS", callback=gpu_numbers, help="Only on these GPUs, such as 0,2."),
     click.option(
         "--gpu-backend",
@@ -90,7 +92,7 @@ SCENE_OPTIONS = (
 
 def quality_option(default: str) -> Callable[..., Any]:
     """`--quality`, with the names of the presets."""
-    names = click.Choice(["draft", "standard", "paper"])
+    names = click.Choice(["draft", "fixed", "standard", "paper"])
     return click.option("--quality", type=names, default=default, show_default=True, help="How images are sampled.")
 
 

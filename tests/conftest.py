@@ -19,6 +19,16 @@ from m3di.render.image import encode_png
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests that need a GPU run only where they are asked for."""
+    if "gpu" in (config.getoption("markexpr") or ""):
+        return
+    left_out = [item for item in items if item.get_closest_marker("gpu")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
 class FakePool:
     """Stands in for the render pool: noise that depends on the job alone."""
 

@@ -252,7 +252,7 @@ def test_numbers_of_gpus_mean_nothing_to_ray(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("nodes", "n"),
-    [([(16, 1)], 4), ([(2, 1), (64, 8)], 2), ([(64, 0), (8, 4)], 2), ([(4, 0)], 1), ([], 1)],
+    [([(16, 1)], 8), ([(4, 1), (64, 8)], 2), ([(64, 0), (16, 4)], 2), ([(4, 0)], 1), ([], 1)],
 )
 def test_workers_of_a_ray_task_share_its_gpu(
     nodes: list[tuple[int, int]], n: int, monkeypatch: pytest.MonkeyPatch

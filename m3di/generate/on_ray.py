@@ -60,7 +60,7 @@ def render_on_ray(
 
     A task that dies with its worker or its node, or fails, is repeated three times, wherever Ray finds room. Each uses
     `n_workers` cores, and with `gpu` one GPU that its workers share: one worker unless the options say otherwise, on a
-    GPU up to four. The folder must be one that all
+    GPU up to eight. The folder must be one that all
     nodes reach. Nodes need m3di, Blender and user shapes as this machine has them, and their own access to the folder.
 
     Args:

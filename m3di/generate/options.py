@@ -23,7 +23,7 @@ class RenderOptions:
         seed: Seed of all noise streams.
         size_px: Side of the square images.
         quality: Name of a quality preset.
-        n_workers: Worker processes; None takes one a core, or with `gpu` up to four a GPU.
+        n_workers: Worker processes; None takes one a core, or with `gpu` up to eight a GPU.
         shard_size: Samples of a shard.
         gpu: Render on the GPU; without one it is an error.
         interventions: Interventions on the spec, written FACTOR=VALUE.

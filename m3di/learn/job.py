@@ -90,8 +90,8 @@ class Job:
         optimizer = make_optimizer(step_of, config)
         first_step, seconds_before = self._resume(step_of, optimizer)
         forward = parallel(step_of, self.world, self.device)
-        late = self.device.type == "cuda"
-        updater = Updater(optimizer, step_of.parameters(), config.clip_norm, lambda: step_of.loss.tau, late=late)
+        weights = step_of.parameters()
+        updater = Updater(optimizer, weights, config.clip_norm, lambda: step_of.loss.tau, late=self.tells_late)
         clock = _Clock(seconds_before)
         numbers: dict[str, float] = {}
         self.encoders.train()
@@ -99,30 +99,38 @@ class Job:
             for step, batch in enumerate(batches, start=first_step + 1):
                 loss, z = forward(to_device(batch, self.device))
                 saves = log is not None and self._saves(step, clock)
+                measured: dict[str, float] = {}
                 try:
-                    known, measured = updater.make(step, loss, config.lr_at(step)), dict[str, float]()
+                    known = updater.make(step, loss, config.lr_at(step))
                     if saves or self._measures(step):
                         known += updater.flush()
                         measured = self._measured(step, step_of, z)
                 except NotFiniteError as error:
                     raise self._diverged(error) from error
                 for made in known:
-                    numbers = {"loss": made.loss, "lr": made.lr, "temperature": made.temperature}
-                    numbers |= {**(measured if made.step == step else {}), "seconds": clock.seconds()}
+                    numbers = made.metrics() | (measured if made.step == step else {}) | {"seconds": clock.seconds()}
                     if log is not None:
                         log.write(made.step, numbers)
                 if saves:
-                    state = training_state(step_of, optimizer)
-                    save_checkpoint(self.run, self.encoders, step, state, clock.seconds())
+                    save_checkpoint(self.run, self.encoders, step, training_state(step_of, optimizer), clock.seconds())
                     clock.saved()
                 if on_step is not None:
                     for made in known:
                         on_step(made.step, made.loss)
-        summary = self._summary(numbers or self._last_numbers())
+        return self._finished(numbers or self._last_numbers())
+
+    def _finished(self, numbers: dict[str, float]) -> TrainResult:
+        """Write the summary of a run with the metrics of its last step."""
+        summary = self._summary(numbers)
         if self.world.rank == 0:
             run_folder.write_summary(self.run, summary)
         self.world.wait()
         return self._result(summary)
+
+    @property
+    def tells_late(self) -> bool:
+        """Whether the loss of a step is read with the next one, as suits a GPU."""
+        return self.device.type == "cuda"
 
     @property
     def device(self) -> torch.device:

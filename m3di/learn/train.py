@@ -58,7 +58,7 @@ def train_on(
 
     On the CPU, equal data, configuration, torch and number of threads give equal weights, bit for bit, however often
     the run was stopped on the way. The process-wide random generator and thread count are as before when this returns.
-    A random transform in the dataset repeats as well if it draws from torch's generator.
+    A random transform in the dataset repeats as well if it draws from torch's generator and `n_workers` is 0.
     """
     device = resolve_device(config.device)
     inputs = view_inputs(dataset, config.views)

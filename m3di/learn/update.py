@@ -27,6 +27,10 @@ class Made:
     lr: float
     temperature: float
 
+    def metrics(self) -> dict[str, float]:
+        """What goes into a line of metrics.csv."""
+        return {"loss": self.loss, "lr": self.lr, "temperature": self.temperature}
+
 
 class NotFiniteError(FloatingPointError):
     """The loss or the gradient of a step is not finite; the weights are as before it.

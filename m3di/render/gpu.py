@@ -13,11 +13,15 @@ from m3di.errors import M3diError, UsageError
 
 GPU_BACKENDS = ("OPTIX", "CUDA", "HIP", "ONEAPI", "METAL")
 """In the order of preference."""
-WORKERS_PER_GPU = 4
+WORKERS_PER_GPU = 8
 """Most workers that share a GPU unless one says how many: one alone leaves it idle between its calls."""
+CORES_PER_WORKER = 2
+"""A worker waits for its GPU on a core of its own, at full speed: with as many workers as cores, all of them crawl."""
 STATES_FACTOR = "0.125"
 """Part of its usual path states that Cycles keeps on a GPU. It keeps millions whatever the image's size, gigabytes for
 each worker; an eighth still is ten times the pixels of 224 x 224."""
+WITHOUT_RAY_TRACING_CORES = ("6.0", "7.0", "8.0", "9.0", "10.0", "10.3")
+"""Compute capabilities of NVIDIA's cards for data centres: P100, V100, A100 and A30, H100 and H200, B200, B300."""
 _PCI_ADDRESS = re.compile(r"[0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}")
 _DRIVER_TIMEOUT_S = 10.0
 
@@ -125,7 +129,7 @@ def deal(gpus: Sequence[Gpu], n_workers: int | None, n_cores: int) -> list[Gpu]:
 
     Args:
         gpus: The devices.
-        n_workers: Workers in all; None takes up to `WORKERS_PER_GPU` a device, and no more than there are cores.
+        n_workers: Workers in all; None takes up to `WORKERS_PER_GPU` a device, and no more than one for two cores.
         n_cores: Cores that the workers may use.
 
     Raises:
@@ -145,20 +149,38 @@ def deal(gpus: Sequence[Gpu], n_workers: int | None, n_cores: int) -> list[Gpu]:
 
 def default_workers_per_gpu(n_cores: int, n_gpus: int) -> int:
     """How many workers share a GPU unless one says how many."""
-    return max(1, min(WORKERS_PER_GPU, n_cores // max(1, n_gpus)))
+    return max(1, min(WORKERS_PER_GPU, n_cores // (CORES_PER_WORKER * max(1, n_gpus))))
 
 
 def driver_version(backend: str) -> str:
     """Version of the driver of a back end; empty where nothing tells it."""
     if backend in ("OPTIX", "CUDA"):
-        command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-        try:
-            answer = subprocess.run(command, capture_output=True, text=True, timeout=_DRIVER_TIMEOUT_S, check=True)
-        except (OSError, subprocess.SubprocessError):
-            return ""
-        return answer.stdout.split("\n", 1)[0].strip()
+        return next((version for (version,) in _query_nvidia("driver_version")), "")
     module = {"HIP": Path("/sys/module/amdgpu/version"), "ONEAPI": Path("/sys/module/xe/version")}.get(backend)
     return module.read_text().strip() if module and module.is_file() else ""
+
+
+def lack_ray_tracing_cores(gpus: Sequence[Gpu]) -> bool:
+    """Whether none of some NVIDIA cards has cores that trace rays, as far as the driver's tool tells."""
+    capabilities = _query_nvidia("pci.bus_id", "compute_cap")
+    known = {_pci_key(address): capability for address, capability in capabilities}
+    return bool(gpus) and all(known.get(_pci_key(gpu.pci_address)) in WITHOUT_RAY_TRACING_CORES for gpu in gpus)
+
+
+def _pci_key(address: str) -> tuple[int, ...]:
+    """Domain, bus and slot of a PCI address, however many digits it is written with."""
+    return tuple(int(part, 16) for part in address.split(".", 1)[0].split(":") if part)
+
+
+def _query_nvidia(*fields: str) -> list[list[str]]:
+    """What the driver's tool tells of each card; nothing where there is no such tool."""
+    command = ["nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=_DRIVER_TIMEOUT_S, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    rows = [[cell.strip() for cell in line.split(",")] for line in answer.stdout.splitlines()]
+    return [row for row in rows if len(row) == len(fields)]
 
 
 def is_out_of_memory(lines: Sequence[str]) -> bool:

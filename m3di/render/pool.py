@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from m3di.errors import M3diError
-from m3di.render.gpu import GPU_BACKENDS, Gpu, OutOfGpuMemory, choose_gpus, deal
+from m3di.render.gpu import GPU_BACKENDS, Gpu, OutOfGpuMemory, choose_gpus, deal, lack_ray_tracing_cores
 from m3di.render.gpu_environment import gpu_environment
 from m3di.render.job import Outcome, PoolEvent, RenderedImage, RenderJob, RenderSettings, Watch, WorkerLimits
+from m3di.render.mps import MPS_BACKENDS, start_mps, stop_mps
 from m3di.render.worker import Report, import_blender, list_gpus, open_scene, render_image
 from m3di.render.worker_process import WorkerProcess
 
@@ -95,11 +96,17 @@ class RenderPool:
         self._abandoned: set[WorkerProcess] = set()
         self._retired: set[WorkerProcess] = set()
         self._environment = gpu_environment() if settings.gpu else {}
+        self._mps: dict[str, str] = {}
 
     @property
     def gpus(self) -> list[Gpu]:
         """The GPUs that render, each once; none on the CPU, or before the first call of `check`."""
         return list(dict.fromkeys(each.device for each in self._settings if each.device is not None))
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether workers render on one card at the same time, see `m3di.render.mps`."""
+        return bool(self._mps)
 
     @property
     def n_started(self) -> int:
@@ -120,6 +127,8 @@ class RenderPool:
         for worker in self._workers:
             worker.join()
         self._workers = []
+        stop_mps(self._mps)
+        self._mps = {}
         self._scratch.cleanup()
 
     def check(self) -> None:
@@ -136,14 +145,34 @@ class RenderPool:
         if not self.settings.gpu:
             self._call_all(self._workers[:1], self.limits.image_timeout_s)
             return
+        try:
+            self._warm_up()
+        except M3diError as error:
+            if not self._mps or isinstance(error, OutOfGpuMemory):
+                raise
+            self._leave_mps()  # not every card, driver and container can share so
+            self._warm_up()
+
+    def _warm_up(self) -> None:
         first = {each.device: worker for each, worker in zip(self._settings[::-1], self._workers[::-1], strict=True)}
         for worker in first.values():
             gpu = self._settings[worker.number].device
             why = f"{gpu} loads its kernels; the first time on a machine this can take minutes"
             self._watch(PoolEvent("warm-up", worker.number, why=why))
         self._call_all(list(first.values()), self.limits.kernel_timeout_s)
-        others = [worker for worker in self._workers if worker not in first.values()]
+        others = [worker for worker in self._workers if worker not in {*first.values(), *self._retired}]
         self._call_all(others, self.limits.kernel_timeout_s)
+
+    def _leave_mps(self) -> None:
+        """Start all workers again, each with the card in turns."""
+        for worker in self._workers:
+            if worker not in self._retired:
+                worker.stop()
+        for worker in self._workers:
+            worker.join()
+        stop_mps(self._mps)
+        self._mps, self._retired = {}, set()
+        self._workers = [self._make_worker(number) for number in range(len(self._settings))]
 
     def render(self, jobs: Iterable[RenderJob]) -> Iterator[RenderedImage]:
         """The image of each job, in order.
@@ -211,21 +240,25 @@ class RenderPool:
             each = [self.settings] * (self.n_workers or default_n_workers())
         n_threads = self.settings.n_threads or max(1, default_n_workers() // len(each))
         self._settings = [replace(settings, n_threads=n_threads) for settings in each]
+        if len(each) > len(self.gpus) and any(gpu.backend in MPS_BACKENDS for gpu in self.gpus):
+            self._mps = start_mps(Path(self._scratch.name))
         self._workers = [self._make_worker(number) for number in range(len(each))]
 
     def _make_worker(self, number: int) -> WorkerProcess:
-        return WorkerProcess(number, Path(self._scratch.name), self._environment)
+        return WorkerProcess(number, Path(self._scratch.name), self._environment | self._mps)
 
     def _find_gpus(self) -> list[Gpu]:
         """Those of the back end that was asked for, or of the first one that has any."""
         wanted = self.settings.gpu_backend
-        worker = self._make_worker(0)
+        worker, second = self._make_worker(0), list[Gpu]()
         try:
             self._call(worker, self.limits.image_timeout_s, import_blender)
             for backend in (wanted,) if wanted else GPU_BACKENDS:
                 found: list[Gpu] = self._call(worker, self.limits.list_timeout_s, list_gpus, backend)
-                if found:
-                    return found
+                if wanted is None and backend == "OPTIX" and lack_ray_tracing_cores(found):
+                    second = found  # slower than CUDA there, and better than none
+                elif found or second:
+                    return found or second
             return []
         finally:
             worker.stop()

@@ -33,6 +33,8 @@ QUALITIES: dict[str, Quality] = {
     # The published settings.
     "paper": Quality(512, 0, 0.0, light_passes=False, denoise=True),
     "standard": Quality(256, 8, 0.01, light_passes=True, denoise=False, reuse_ground=True),
+    # For GPUs: what is adaptive waits for the card every 16 samples.
+    "fixed": Quality(64, 0, 0.0, light_passes=True, denoise=False, reuse_ground=True),
     # Not adaptive: that takes 16 samples at least.
     "draft": Quality(10, 0, 0.0, light_passes=True, denoise=False, reuse_ground=True),
 }

@@ -48,7 +48,8 @@ class SimulationConfig:
         precision: Of the encoders' matrix products: "fp32" is IEEE float32, "tf32" rounds their factors to 10 bits
             (NVIDIA GPUs from Ampere on), "bf16" computes in bfloat16.
         device: "cpu", "cuda", or "auto" (cuda where there is one).
-        cuda_graph: Make each step by a single launch on the GPU; the same kernels on the same numbers.
+        cuda_graph: Make each step by a single launch on the GPU; the same kernels on the same numbers. None does so
+            where it can: on a GPU, with torch 2.4 or newer.
         log_every: Steps between lines of metrics.csv; finiteness of the loss is looked at then, too.
         checkpoint_every: Steps between checkpoints.
 
@@ -79,7 +80,7 @@ class SimulationConfig:
     n_eval: int = 4096
     precision: str = "fp32"
     device: str = "auto"
-    cuda_graph: bool = False
+    cuda_graph: bool | None = None
     log_every: int = 1000
     checkpoint_every: int = 1000
 

@@ -10,9 +10,13 @@ from torch import Tensor
 
 from m3di.errors import UsageError
 
-N_BEFORE = (
-    3  # steps made one kernel after the other first: libraries choose and allocate in them, and Adam's state comes
-)
+# Steps made one kernel after the other first: libraries choose and allocate in them, and Adam's state comes.
+N_BEFORE = 3
+
+
+def can_graph(device: str) -> bool:
+    """Whether steps on a device can be replayed as a CUDA graph."""
+    return torch.device(device).type == "cuda" and hasattr(torch.cuda.CUDAGraph, "register_generator_state")
 
 
 class GraphedStep:

@@ -29,7 +29,7 @@ from m3di.learn.precision import resolve_precision
 from m3di.learn.simulation import checkpoint
 from m3di.learn.simulation.config import SimulationConfig
 from m3di.learn.simulation.encoder import MLPEncoder
-from m3di.learn.simulation.graph import GraphedStep
+from m3di.learn.simulation.graph import GraphedStep, can_graph
 from m3di.learn.simulation.mixing import draw_mixing
 from m3di.learn.simulation.process import LatentProcess, Latents
 
@@ -72,7 +72,7 @@ class Simulation:
         self.generator = torch.Generator(self.device).manual_seed(config.seed)
         self.n_done = 0
         self._make_step: Callable[[], Tensor] = self._update
-        if config.cuda_graph:
+        if config.cuda_graph or (config.cuda_graph is None and can_graph(self.device)):
             self._make_step = GraphedStep(self._update, self.optimizer, self.generator)
         self._loss_of = SymInfoNCE(
             config.temperature, config.similarity, negatives="all" if config.negatives == "all" else "cross"
