@@ -244,17 +244,18 @@ def verify(root: str, quick: bool, repair: bool, n_workers: int | None) -> None:
     from m3di.data import verify as verify_dataset
 
     if repair:
-        from m3di.data import is_url
+        from m3di.data import LocalFolder, open_folder
         from m3di.repair import repair as repair_dataset
 
-        if is_url(root):
+        folder = open_folder(root)
+        if not isinstance(folder, LocalFolder):
             raise UsageError(
                 "a dataset at a URL cannot be repaired there",
                 where=root,
                 next_step="copy it to a folder of this machine, repair that, and put it there again",
             )
         with progress_bar("repair") as progress:
-            bad = repair_dataset(Path(root).expanduser(), n_workers, progress)
+            bad = repair_dataset(folder.root, n_workers, progress)
         click.echo(f"{root}: made anew: {', '.join(bad)}" if bad else f"{root}: nothing to repair")
         return
     n_files = len(verify_dataset(root, quick=quick, on_note=lambda note: click.echo(f"note: {note}")).files)
@@ -285,7 +286,7 @@ def export_dataset(root: Path, layout: str, out: Path) -> None:
     "--shard-size", default=1000, show_default=True, help="Samples of a shard; an export of ours keeps its own."
 )
 def import_dataset(source: Path, root: Path, shard_size: int) -> None:
-    """Turn the published layout (SOURCE, a folder or .tar.gz) into a dataset."""
+    """Turn the published layout (SOURCE, a folder, .tar.gz or .zip) into a dataset."""
     from m3di.data import import_published
 
     _wrote(root, import_published(source, root, shard_size).n_samples)

@@ -81,7 +81,10 @@ def test_home(fake_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     export(Path("~/all"), "imagefolder", Path("~/folder"))
     export(Path("~/data"), "upstream", Path("~/up"))
     import_published(Path("~/up"), Path("~/back"))
-    assert CliRunner().invoke(cli, ["verify", "~/back"], catch_exceptions=False).exit_code == 0
+    for place in ("~/back", f"file://{tmp_path}/back"):
+        assert len(Multimodal3DIdent(place)) == 20
+        for more in ([], ["--repair"]):
+            assert CliRunner().invoke(cli, ["verify", place, *more], catch_exceptions=False).exit_code == 0
     assert not (tmp_path / "~").exists()
     with pytest.raises(M3diError, match="no m3di dataset here"):
         Multimodal3DIdent("~nobody-of-this-name/data")
