@@ -241,6 +241,7 @@ PLACE = click.argument("root", metavar="FOLDER|URL")
 @click.option("--workers", "n_workers", type=int, help="Worker processes of --repair.  [default: one a core]")
 def verify(root: str, quick: bool, repair: bool, n_workers: int | None) -> None:
     """Check every file and every sample of a dataset."""
+    from m3di.data import Problem
     from m3di.data import verify as verify_dataset
 
     if repair:
@@ -258,9 +259,12 @@ def verify(root: str, quick: bool, repair: bool, n_workers: int | None) -> None:
             bad = repair_dataset(folder.root, n_workers, progress)
         click.echo(f"{root}: made anew: {', '.join(bad)}" if bad else f"{root}: nothing to repair")
         return
-    n_files = len(verify_dataset(root, quick=quick, on_note=lambda note: click.echo(f"note: {note}")).files)
+    notes: list[Problem] = []
+    n_files = len(verify_dataset(root, quick=quick, on_note=notes.append).files)
+    for note in notes:
+        click.echo(f"note: {note}")
     checked = "have the right structure" if quick else "are as they were made"
-    click.echo(f"{root}: all {n_files} files {checked}")
+    click.echo(f"{root}: all {n_files - len(notes)} {'other ' * bool(notes)}files {checked}")
 
 
 ROOT = click.argument("root", type=FOLDER)
