@@ -231,23 +231,33 @@ def bound_spec(spec: str, n: int) -> None:
     Console(width=120).print(table)
 
 
+PLACE = click.argument("root", metavar="FOLDER|URL")
+
+
 @cli.command()
-@click.argument("root", type=FOLDER)
+@PLACE
 @click.option("--quick", is_flag=True, help="Structure only: sizes, members, rows; no hashes, images or latents.")
 @click.option("--repair", is_flag=True, help="Render anew what is bad.")
 @click.option("--workers", "n_workers", type=int, help="Worker processes of --repair.  [default: one a core]")
-def verify(root: Path, quick: bool, repair: bool, n_workers: int | None) -> None:
+def verify(root: str, quick: bool, repair: bool, n_workers: int | None) -> None:
     """Check every file and every sample of a dataset."""
     from m3di.data import verify as verify_dataset
 
     if repair:
+        from m3di.data import is_url
         from m3di.repair import repair as repair_dataset
 
+        if is_url(root):
+            raise UsageError(
+                "a dataset at a URL cannot be repaired there",
+                where=root,
+                next_step="copy it to a folder of this machine, repair that, and put it there again",
+            )
         with progress_bar("repair") as progress:
-            bad = repair_dataset(root, n_workers, progress)
+            bad = repair_dataset(Path(root).expanduser(), n_workers, progress)
         click.echo(f"{root}: made anew: {', '.join(bad)}" if bad else f"{root}: nothing to repair")
         return
-    n_files = len(verify_dataset(root, quick=quick).files)
+    n_files = len(verify_dataset(root, quick=quick, on_note=lambda note: click.echo(f"note: {note}")).files)
     checked = "have the right structure" if quick else "are as they were made"
     click.echo(f"{root}: all {n_files} files {checked}")
 
@@ -264,7 +274,7 @@ def export_dataset(root: Path, layout: str, out: Path) -> None:
     """Write a dataset in another layout: the published one, Hugging Face ImageFolder, or croissant.json."""
     from m3di.data import export
 
-    export(root, layout, out)
+    export(root, layout, out, on_note=lambda note: click.echo(f"note: {note}", err=True))
     click.echo(f"{out}: {root} as {layout}")
 
 
@@ -292,14 +302,16 @@ def merge_datasets(roots: tuple[Path, ...], out: Path) -> None:
 
 
 @cli.command("subset")
-@ROOT
+@PLACE
 @OUT
 @click.option("--split", "splits", multiple=True, help="Splits to keep. Repeatable.  [default: all]")
 @click.option("--n", type=int, help="At most that many samples of each split.")
-@click.option("--where", metavar="CONDITION", help="Such as 'image.object_shape == 3 and image.object_color < 0.5'.")
+@click.option(
+    "--where", metavar="CONDITION", help="Such as 'image.object_shape == \"cow\" and image.object_color < 0.5'."
+)
 @click.option("--images", metavar="FORMAT", help="png, webp or qoi.  [default: as they are]")
 def subset_dataset(
-    root: Path, out: Path, splits: tuple[str, ...], n: int | None, where: str | None, images: str | None
+    root: str, out: Path, splits: tuple[str, ...], n: int | None, where: str | None, images: str | None
 ) -> None:
     """Cut a dataset by split, count or condition."""
     from m3di.data import subset
@@ -308,8 +320,8 @@ def subset_dataset(
 
 
 @cli.command("info")
-@ROOT
-def show_info(root: Path) -> None:
+@PLACE
+def show_info(root: str) -> None:
     """Print what a dataset is."""
     from m3di.data import info
 

@@ -57,6 +57,7 @@ class FakeRenderPool(FakePool):
         self, settings: RenderSettings, n_workers: int | None, limits: object = None, watch: Any = None
     ) -> None:
         super().__init__(settings.size_px)
+        self.settings = settings
         self.watch = watch or (lambda event: None)
         self.made.append(self)
 

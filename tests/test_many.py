@@ -87,7 +87,7 @@ def test_finalize_names_what_is_missing(kind: str, tmp_path: Path, request: pyte
 
 def test_finalize_where_nothing_is(tmp_path: Path) -> None:
     for root in (tmp_path, "memory://nothing-there"):
-        with pytest.raises(M3diError, match=r"no dataset to finish here(?s:.)*--shards 1/8"):
+        with pytest.raises(M3diError, match=r"no dataset to finish here(?s:.)*--shards I/N"):
             generate.finalize(data.open_folder(root))
 
 

@@ -32,22 +32,25 @@ from m3di.data.manifest import (
     write_plan,
 )
 from m3di.data.merge import merge, subset
+from m3di.data.parquet import read_parquet
 from m3di.data.receipts import Receipt, read_receipt, receipt_name
 from m3di.data.salvage import JOURNAL_IMAGE, sound_images
-from m3di.data.seal import file_entry, seal
+from m3di.data.seal import CARD, file_entry, seal, write_documents
 from m3di.data.shards import PARTIAL, ShardWriter, read_shard, sample_key, sha256_of, shard_name, write_atomically
 from m3di.data.storage import Folder, LocalFolder, is_url, open_folder
-from m3di.data.table import TableWriter, read_annotations, read_table, shard_rows, write_samples
+from m3di.data.table import TableWriter, read_annotations, shard_rows, write_samples
 from m3di.data.tokens import Tokenizer, build_tokenizer
 from m3di.data.upload import fetch, upload
 from m3di.data.verify import Problem, find_problems, verify
 
 if TYPE_CHECKING:
     from m3di.data.batches import Batches, Normaliser
+    from m3di.data.collation import whole_batch
     from m3di.data.dataset import Multimodal3DIdent
     from m3di.data.loader import BatchLoader, read_ahead
 
 __all__ = [
+    "CARD",
     "DEVICES",
     "JOURNAL_IMAGE",
     "LAYOUTS",
@@ -103,10 +106,10 @@ __all__ = [
     "read_ahead",
     "read_annotations",
     "read_manifest",
+    "read_parquet",
     "read_plan",
     "read_receipt",
     "read_shard",
-    "read_table",
     "receipt_name",
     "remove_leftovers",
     "sample_key",
@@ -119,7 +122,9 @@ __all__ = [
     "subset",
     "upload",
     "verify",
+    "whole_batch",
     "write_atomically",
+    "write_documents",
     "write_manifest",
     "write_plan",
     "write_samples",
@@ -136,6 +141,10 @@ def __getattr__(name: str) -> Any:
         from m3di.data import loader
 
         return getattr(loader, name)
+    if name == "whole_batch":
+        from m3di.data.collation import whole_batch
+
+        return whole_batch
     if name in ("Batches", "Normaliser"):
         from m3di.data import batches
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from m3di.data.sources import ShardSource, open_source
-from m3di.data.storage import open_folder
+from m3di.data.storage import open_to_read
 from m3di.latents import Factor
 
 
@@ -15,7 +15,7 @@ def info(root: str | os.PathLike[str]) -> str:
     Raises:
         M3diError: There is none.
     """
-    source = open_source(open_folder(root))
+    source = open_source(open_to_read(root))
     spec = source.spec
     lines = [f"{spec.name}: {spec.description}".rstrip(": "), ""]
     counts = ", ".join(f"{split} {n:,}" for split, n in source.n_samples.items())

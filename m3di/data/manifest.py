@@ -7,9 +7,17 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, ValidationError, model_serializer
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+)
 
 from m3di.data.shards import PARTIAL, write_atomically
+from m3di.data.storage import Folder, LocalFolder
 from m3di.data.tokens import Tokenizer
 from m3di.errors import M3diError
 from m3di.latents import Spec, spec_from_dict
@@ -31,6 +39,14 @@ class FileEntry(Strict):
     n_bytes: int
     sha256: str
     n_samples: int = 0
+
+    @field_validator("file")
+    @classmethod
+    def _is_plain(cls, name: str) -> str:
+        """A name that leads out of the folder would be read, and by a repair removed."""
+        if not name or name in (".", "..") or set(name) & set("/\\\0"):
+            raise ValueError(f"{name!r} is no plain file name")
+        return name
 
 
 class SplitEntry(Strict):
@@ -168,14 +184,31 @@ def read_manifest(root: Path) -> Manifest:
     """
     path = root / MANIFEST
     if not path.is_file():
-        raise M3diError(
-            "there is no m3di dataset here",
-            where=str(root),
-            got="an unfinished run" if plan_path(root).exists() else f"no {MANIFEST}",
-            expected=f"a folder that `m3di render` has finished, with its {MANIFEST}",
-            next_step=f"m3di render --out {root}",
-        )
+        raise no_dataset(LocalFolder(root))
     return parse_manifest(path.read_bytes(), str(path))
+
+
+def no_dataset(folder: Folder) -> M3diError:
+    """The error where a folder holds no dataset; it says what is there, and where near it one is."""
+    got, next_step = f"no {MANIFEST}", "check the path"
+    root = folder.root if isinstance(folder, LocalFolder) else None
+    if folder.exists(PLAN):
+        got = "an unfinished run"
+        next_step = "run the command that began it once more: it continues; or render the parts that are missing"
+    elif root is not None and root.is_file():
+        got, next_step = "a file", f"give the folder that it lies in: {root.parent}"
+    elif root is not None and not root.exists():
+        got = "nothing" + (" (a link that leads nowhere)" if root.is_symlink() else "")
+    elif root is not None:
+        below = sorted(path.parent for path in root.glob(f"*/{MANIFEST}"))[:3]
+        next_step = f"did you mean {' or '.join(map(str, below))}?" if below else next_step
+    return M3diError(
+        "there is no m3di dataset here",
+        where=str(folder),
+        got=got,
+        expected=f"a folder with a {MANIFEST}, as finished datasets have; or one with SPLIT/latents_image.csv",
+        next_step=next_step,
+    )
 
 
 def parse_manifest(raw: bytes, where: str) -> Manifest:

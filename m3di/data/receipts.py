@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from m3di.data.manifest import FileEntry
+from m3di.data.parquet import read_parquet_in
 from m3di.data.shards import PARTIAL
 from m3di.data.storage import Folder
 from m3di.errors import M3diError
@@ -62,11 +63,11 @@ def read_receipt(folder: Folder, shard: str) -> Receipt:
     """
     name = receipt_name(shard)
     try:
-        rows = pq.read_table(io.BytesIO(folder.read(name)))
+        rows = read_parquet_in(folder, name)
         noted: dict[bytes, Any] = rows.schema.metadata or {}
         entry = FileEntry.model_validate_json(noted[_ENTRY])
         devices = tuple(json.loads(noted.get(_DEVICES, b"[]")))
-    except (pa.ArrowInvalid, ValueError, KeyError) as error:
+    except (pa.ArrowException, ValueError, KeyError) as error:
         raise M3diError(
             "the receipt of a shard is damaged",
             where=folder.path(name),

@@ -46,7 +46,7 @@ def finalize(folder: data.Folder) -> data.Manifest:
             "there is no dataset to finish here",
             where=str(folder),
             got=f"neither {data.PLAN} nor {data.MANIFEST}",
-            next_step=f"m3di render --out {folder} --shards 1/8  and so on, with the number of your machines for 8",
+            next_step="check the path; its parts come first: the dataset's `m3di render` command with --shards I/N",
         )
     return finish_folder(folder, spec_from_dict(plan.spec, where=str(folder)), plan)
 
