@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import io
 import json
 import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from m3di import data
 from m3di.errors import M3diError
+from m3di.render import Outcome, RenderJob
 from m3di.render.image import encode_png
 from m3di.render.user_shapes import UserMesh, store_user_meshes
 from m3di.repair import repair
@@ -80,10 +85,7 @@ def test_good_images_of_a_bad_shard_are_kept(
         damage == "another image in its place"
     ):  # every checksum inside the shard holds: only that of the shard does not
         offset, size = place(root, "000000014", "png")
-        other = encode_png(np.zeros((32, 32, 3), np.uint8))
-        comment = b"tEXt" + b"a" * (size - len(other) - 12)
-        chunk = (len(comment) - 4).to_bytes(4, "big") + comment + zlib.crc32(comment).to_bytes(4, "big")
-        raw[offset : offset + size] = other[:33] + chunk + other[33:]
+        raw[offset : offset + size] = padded(encode_png(np.zeros((32, 32, 3), np.uint8)), size)
     path.write_bytes(raw)
     if damage == "missing":
         path.unlink()
@@ -92,6 +94,72 @@ def test_good_images_of_a_bad_shard_are_kept(
     repair(root)
     assert bytes_of(root) == whole
     assert sum(pool.n_rendered for pool in pools.made) == (n_rendered if table_is_sound else n_without_table)
+
+
+@pytest.fixture
+def shaky(pools: type[FakeRenderPool], monkeypatch: pytest.MonkeyPatch) -> type[FakeRenderPool]:
+    """Pools as of a GPU: each render of an image has a few values that are off by one."""
+    render, runs = pools.outcomes, iter(range(1, 1000))
+
+    def outcomes(pool: FakeRenderPool, jobs: Iterable[RenderJob]) -> Iterator[Outcome]:
+        random = np.random.default_rng(next(runs))
+        for outcome in render(pool, jobs):
+            assert outcome.image is not None
+            pixels = np.array(Image.open(io.BytesIO(outcome.image.png)))
+            pixels[tuple(random.integers(0, 32, 2))] ^= 1
+            yield replace(outcome, image=replace(outcome.image, png=encode_png(pixels)))
+
+    monkeypatch.setattr(pools, "outcomes", outcomes)
+    return pools
+
+
+def images_of(root: Path) -> dict[str, bytes]:
+    """The PNG of each sample of the second shard."""
+    raw = (root / "train-00001.tar").read_bytes()
+    members = {sample.key: sample.members["png"] for sample in data.read_shard(root / "train-00001.tar")}
+    return {key: raw[each.offset : each.offset + each.size] for key, each in members.items()}
+
+
+@pytest.mark.parametrize("damage", ["a byte", "another image in its place"])
+def test_sound_images_of_a_gpu_stay_though_it_never_gives_the_same_bytes(
+    tmp_path: Path, shaky: type[FakeRenderPool], damage: str
+) -> None:
+    root = write_fake_dataset(tmp_path / "it", gpu=True)
+    before, raw = images_of(root), bytearray((root / "train-00001.tar").read_bytes())
+    offset, size = place(root, "000000014", "png")
+    if damage == "a byte":
+        raw[offset + 200] ^= 4
+    else:
+        raw[offset : offset + size] = padded(encode_png(np.zeros((32, 32, 3), np.uint8)), size)
+    (root / "train-00001.tar").write_bytes(raw)
+    assert repair(root) == ["train-00001.tar"]
+    after = images_of(root)
+    assert [key for key in before if after[key] != before[key]] == ["000000014"]
+    old, new = (np.array(Image.open(io.BytesIO(each["000000014"]))).astype(int) for each in (before, after))
+    assert 0 < np.abs(old - new).max() <= 1
+    data.verify(root)
+    assert repair(root) == []
+
+
+def test_a_dataset_of_a_gpu_is_repaired_where_there_is_one(
+    tmp_path: Path, pools: type[FakeRenderPool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write_fake_dataset(tmp_path / "it", gpu=True)
+    (root / "train-00001.tar").unlink()
+
+    def check(pool: FakeRenderPool) -> None:
+        raise M3diError("Cycles finds no GPU on this machine", next_step="leave --gpu out")
+
+    monkeypatch.setattr(pools, "check", check)
+    with pytest.raises(M3diError, match=r"rendered on a GPU, and no GPU renders here(?s:.)*a machine that has one"):
+        repair(root)
+
+
+def padded(png: bytes, size: int) -> bytes:
+    """The same image in a file of a given size."""
+    comment = b"tEXt" + b"a" * (size - len(png) - 12)
+    chunk = (len(comment) - 4).to_bytes(4, "big") + comment + zlib.crc32(comment).to_bytes(4, "big")
+    return png[:33] + chunk + png[33:]
 
 
 def test_a_repair_that_was_interrupted(

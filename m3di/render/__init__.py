@@ -14,7 +14,8 @@ from m3di.render.job import (
     Watch,
     WorkerLimits,
 )
-from m3di.render.pool import RenderPool, check_blender, default_n_workers
+from m3di.render.machine import check_blender, default_n_workers
+from m3di.render.pool import RenderPool
 from m3di.render.quality import QUALITIES, Quality
 from m3di.render.scene import SceneValues, scene_values
 from m3di.render.turntable import Turntable, turntables

@@ -2,51 +2,28 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import sys
 import tempfile
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from m3di.errors import M3diError
-from m3di.render.gpu import GPU_BACKENDS, Gpu, OutOfGpuMemory, choose_gpus, deal, lack_ray_tracing_cores
+from m3di.render.gpu import Gpu, OutOfGpuMemory, choose_gpus, deal
 from m3di.render.gpu_environment import gpu_environment
 from m3di.render.job import Outcome, PoolEvent, RenderedImage, RenderJob, RenderSettings, Watch, WorkerLimits
+from m3di.render.machine import default_n_workers
 from m3di.render.mps import MPS_BACKENDS, start_mps, stop_mps
-from m3di.render.worker import Report, import_blender, list_gpus, open_scene, render_image
+from m3di.render.starting import answer, find_gpus, opening, reason
+from m3di.render.worker import Report, render_image
 from m3di.render.worker_process import WorkerProcess
 
 TICK_S = 1.0
 START_TIMEOUT_S = 120.0
-
-
-def check_blender() -> None:
-    """Raise unless all that rendering needs is installed; imports none of it.
-
-    Raises:
-        M3diError: A package of the extra `render` is missing.
-    """
-    missing = [name for name in ("bpy", "OpenEXR", "pebble", "psutil") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise M3diError(
-            f"rendering needs Blender's Python module, and {', '.join(missing)} is not installed",
-            got=f"Python {sys.version_info.major}.{sys.version_info.minor} without {', '.join(missing)}",
-            expected="Python 3.11 (bpy exists for no other version) with the extra `render`",
-            next_step="with Python 3.11: pip install 'm3di[render]'",
-        )
-
-
-def default_n_workers() -> int:
-    """One worker a core that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass
@@ -121,15 +98,17 @@ class RenderPool:
 
     def close(self) -> None:
         """End all workers at once, whatever they do."""
+        self._end_workers()
+        self._scratch.cleanup()
+
+    def _end_workers(self) -> None:
         for worker in self._workers:
             if worker not in self._retired:
                 worker.stop()
         for worker in self._workers:
             worker.join()
-        self._workers = []
         stop_mps(self._mps)
-        self._mps = {}
-        self._scratch.cleanup()
+        self._workers, self._retired, self._mps = [], set(), {}
 
     def check(self) -> None:
         """Open the scene in a worker, so that what is wrong shows before anything is written.
@@ -143,14 +122,15 @@ class RenderPool:
         """
         self._start()
         if not self.settings.gpu:
-            self._call_all(self._workers[:1], self.limits.image_timeout_s)
+            self._open(self._workers[:1])
             return
         try:
             self._warm_up()
         except M3diError as error:
             if not self._mps or isinstance(error, OutOfGpuMemory):
                 raise
-            self._leave_mps()  # not every card, driver and container can share so
+            self._end_workers()  # not every card, driver and container can share so
+            self._workers = [self._make_worker(number) for number in range(len(self._settings))]
             self._warm_up()
 
     def _warm_up(self) -> None:
@@ -159,20 +139,9 @@ class RenderPool:
             gpu = self._settings[worker.number].device
             why = f"{gpu} loads its kernels; the first time on a machine this can take minutes"
             self._watch(PoolEvent("warm-up", worker.number, why=why))
-        self._call_all(list(first.values()), self.limits.kernel_timeout_s)
+        self._open(list(first.values()))
         others = [worker for worker in self._workers if worker not in {*first.values(), *self._retired}]
-        self._call_all(others, self.limits.kernel_timeout_s)
-
-    def _leave_mps(self) -> None:
-        """Start all workers again, each with the card in turns."""
-        for worker in self._workers:
-            if worker not in self._retired:
-                worker.stop()
-        for worker in self._workers:
-            worker.join()
-        stop_mps(self._mps)
-        self._mps, self._retired = {}, set()
-        self._workers = [self._make_worker(number) for number in range(len(self._settings))]
+        self._open(others)
 
     def render(self, jobs: Iterable[RenderJob]) -> Iterator[RenderedImage]:
         """The image of each job, in order.
@@ -248,69 +217,23 @@ class RenderPool:
         return WorkerProcess(number, Path(self._scratch.name), self._environment | self._mps)
 
     def _find_gpus(self) -> list[Gpu]:
-        """Those of the back end that was asked for, or of the first one that has any."""
-        wanted = self.settings.gpu_backend
-        worker, second = self._make_worker(0), list[Gpu]()
+        worker = self._make_worker(0)
         try:
-            self._call(worker, self.limits.image_timeout_s, import_blender)
-            for backend in (wanted,) if wanted else GPU_BACKENDS:
-                found: list[Gpu] = self._call(worker, self.limits.list_timeout_s, list_gpus, backend)
-                if wanted is None and backend == "OPTIX" and lack_ray_tracing_cores(found):
-                    second = found  # slower than CUDA there, and better than none
-                elif found or second:
-                    return found or second
-            return []
+            return find_gpus(worker, self.settings.gpu_backend, self.limits)
         finally:
             worker.stop()
             worker.join()
 
-    def _call(self, worker: WorkerProcess, timeout_s: float, function: Any, *arguments: Any) -> Any:
-        """Call a function in a worker; one that dies of it is tried again."""
-        return self._answer(worker, worker.submit(timeout_s, function, *arguments), timeout_s, function, arguments)
-
-    def _call_all(self, workers: list[WorkerProcess], timeout_s: float) -> None:
+    def _open(self, workers: list[WorkerProcess]) -> None:
         """Open the scene in some workers, all at the same time."""
-        futures = [worker.submit(timeout_s, open_scene, self._settings[worker.number]) for worker in workers]
-        for worker, future in zip(workers, futures, strict=True):
+        calls = [opening(self._settings[worker.number], self.limits) for worker in workers]
+        futures = [call.submit(worker) for call, worker in zip(calls, workers, strict=True)]
+        for worker, future, call in zip(workers, futures, calls, strict=True):
             try:
-                self._answer(worker, future, timeout_s, open_scene, (self._settings[worker.number],))
+                answer(worker, future, call, self.limits.n_tries)
             except OutOfGpuMemory as error:
                 if not self._retire(worker, str(error)):
                     raise
-
-    def _answer(
-        self, worker: WorkerProcess, future: Future[Report], timeout_s: float, function: Any, arguments: tuple[Any, ...]
-    ) -> Any:
-        for number in range(1, self.limits.n_tries + 1):
-            error = future.exception()
-            if error is None:
-                return future.result().result
-            if isinstance(error, M3diError):
-                raise error
-            if number == self.limits.n_tries:
-                raise self._start_error(function, arguments, number, self._reason(error, timeout_s)) from error
-            worker.restart()
-            future = worker.submit(timeout_s, function, *arguments)
-        raise AssertionError("unreachable")
-
-    def _start_error(self, function: Any, arguments: tuple[Any, ...], n_tries: int, why: str) -> M3diError:
-        """Why a worker does not come to render."""
-        if function is list_gpus:
-            return M3diError(
-                f"the driver of {arguments[0]} did not tell its GPUs in {n_tries} tries",
-                where=f"--gpu-backend {arguments[0].lower()}",
-                got=why.replace("no image", "no answer"),
-                next_step="look at the driver's messages, or name the back end of your card with --gpu-backend",
-            )
-        gpu = self.settings.gpu
-        return M3diError(
-            f"the render worker failed {n_tries} times",
-            where=f"the first render on {arguments[0].device}" if gpu else "the base scene",
-            got=why,
-            next_step="try another --gpu-backend, or update the driver"
-            if gpu
-            else "try `python -c 'import bpy'`; it must work with this Python",
-        )
 
     def _idle(self, attempts: Iterable[_Attempt]) -> list[WorkerProcess]:
         busy = {attempt.worker for attempt in attempts}
@@ -354,7 +277,7 @@ class RenderPool:
             self._watch(event)
             self._recycle(worker, report.memory_bytes)
             return Outcome(job, report.result)
-        why = self._reason(error, attempt.limit_s)
+        why = reason(error, attempt.limit_s)
         if isinstance(error, OutOfGpuMemory) and self._retire(worker, why):
             return None  # to be tried where there is room
         is_last = attempt.number == self.limits.n_tries or isinstance(error, OutOfGpuMemory)
@@ -384,22 +307,3 @@ class RenderPool:
     def _replace(self, worker: WorkerProcess, why: str) -> None:
         self._watch(PoolEvent("restart", worker.number, worker.pid, why=why))
         worker.restart()
-
-    def _reason(self, error: BaseException, limit_s: float) -> str:
-        from pebble import ProcessExpired
-
-        if isinstance(error, ProcessExpired):
-            return f"the worker died: {_ending(error.exitcode)}"
-        if isinstance(error, BrokenProcessPool):
-            return "the worker died before it began"
-        if isinstance(error, FutureTimeoutError):
-            return f"no image after {limit_s:g} s"
-        return str(error) if isinstance(error, M3diError) else f"{type(error).__name__}: {error}"
-
-
-def _ending(exit_code: int) -> str:
-    """How a process ended, in words."""
-    if exit_code >= 0:
-        return f"exit code {exit_code}"
-    names = {9: "SIGKILL; was the memory used up?", 11: "SIGSEGV", 6: "SIGABRT", 15: "SIGTERM"}
-    return f"signal {-exit_code} ({names[-exit_code]})" if -exit_code in names else f"signal {-exit_code}"

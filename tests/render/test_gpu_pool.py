@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from m3di.errors import M3diError
-from m3di.render import QUALITIES, Gpu, PoolEvent, RenderPool, RenderSettings, SceneValues, WorkerLimits
+from m3di.render import QUALITIES, Gpu, PoolEvent, RenderPool, RenderSettings, SceneValues, WorkerLimits, mps, starting
 from m3di.render import pool as pool_module
 from m3di.render.gpu import OutOfGpuMemory
 from tests.render.test_pool import jobs
@@ -52,6 +52,18 @@ def no_room(settings: RenderSettings) -> None:
     raise OutOfGpuMemory("the GPU has no memory left for this worker", got="System is out of GPU memory")
 
 
+def fails_in_company(settings: RenderSettings) -> None:
+    """In a worker: the first render, on a card that cannot be shared at the same time."""
+    note(f"first render, service {mps.PIPE in os.environ}")
+    if mps.PIPE in os.environ:
+        raise M3diError("Blender did not render the image", got="CUDA error: 805")
+
+
+def tells_its_service(settings: RenderSettings, values: SceneValues) -> object:
+    """In a worker: where the service of the card is."""
+    return values.seed, os.environ.get(mps.PIPE, "none")
+
+
 def slow_start(settings: RenderSettings, values: SceneValues) -> object:
     """In a worker: the first image takes longer than images may."""
     if not hasattr(slow_start, "is_warm"):
@@ -89,10 +101,26 @@ def note(line: str) -> None:
 def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "notes"
     monkeypatch.setenv(NOTES, str(path))
-    monkeypatch.setattr(pool_module, "list_gpus", two_cards)
-    monkeypatch.setattr(pool_module, "open_scene", warm)
-    monkeypatch.setattr(pool_module, "import_blender", os.getpid)
+    monkeypatch.setattr(starting, "list_gpus", two_cards)
+    monkeypatch.setattr(starting, "open_scene", warm)
+    monkeypatch.setattr(starting, "import_blender", os.getpid)
+    monkeypatch.setenv("PATH", str(tmp_path))  # no tools of any driver
     return path
+
+
+@pytest.fixture
+def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A stand-in for the control of the Multi-Process Service; what it is told lands in a file."""
+    told = tmp_path / "told"
+    tool = tmp_path / mps.CONTROL
+    tool.write_text(f"""#!/bin/sh
+echo "$@ in $CUDA_MPS_PIPE_DIRECTORY, cards $CUDA_VISIBLE_DEVICES" >> {told}
+if [ "$1" = -d ]; then [ -z "$REFUSE" ]; else /bin/cat >> {told}; fi
+""")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv(mps.PIPE, raising=False)
+    return told
 
 
 @pytest.mark.slow
@@ -116,7 +144,7 @@ def test_one_worker_a_card_loads_kernels_before_the_others(notes: Path) -> None:
 def test_a_driver_that_does_not_answer_is_named(
     driver: object, why: str, notes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool_module, "list_gpus", driver)
+    monkeypatch.setattr(starting, "list_gpus", driver)
     limits = WorkerLimits(n_tries=1, list_timeout_s=1.0)
     with (
         RenderPool(SETTINGS, 1, limits) as pool,
@@ -159,9 +187,100 @@ def test_where_not_even_one_worker_has_room_each_image_says_so_once(
         outcomes = list(pool.outcomes(jobs(*"ab")))
     assert all("no memory left" in outcome.error for outcome in outcomes)
     assert "retry" not in [event.kind for event in events]
-    monkeypatch.setattr(pool_module, "open_scene", no_room)
+    monkeypatch.setattr(starting, "open_scene", no_room)
     with (
         RenderPool(SETTINGS, 4, LIMITS) as pool,
         pytest.raises(OutOfGpuMemory, match=r"no memory left(?s:.)*System is out of GPU memory"),
     ):
         pool.check()
+
+
+@pytest.mark.slow
+def test_workers_of_one_card_share_it_through_a_service_that_ends_with_them(
+    notes: Path, service: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "render_image", tells_its_service)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
+    with RenderPool(SETTINGS, 4, LIMITS) as pool:
+        pool.check()
+        pipes = {outcome.image[1] for outcome in pool.outcomes(jobs(*"abcd"))}  # type: ignore[index]
+        assert pool.is_shared
+    (pipe,) = pipes
+    assert service.read_text().splitlines() == [f"-d in {pipe}, cards ", f" in {pipe}, cards 2,3", "quit -t 1"]
+    assert not Path(str(pipe)).exists()
+    assert mps.PIPE not in os.environ
+
+
+@pytest.mark.slow
+def test_without_company_or_with_a_service_of_the_users_own_none_is_started(
+    notes: Path, service: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "render_image", tells_its_service)
+    with RenderPool(SETTINGS, 2, LIMITS) as pool:  # a worker a card
+        assert [outcome.image[1] for outcome in pool.outcomes(jobs("a"))] == ["none"]  # type: ignore[index]
+        assert not pool.is_shared
+    monkeypatch.setenv(mps.PIPE, "/run/own")
+    with RenderPool(SETTINGS, 4, LIMITS) as pool:
+        assert [outcome.image[1] for outcome in pool.outcomes(jobs("a"))] == ["/run/own"]  # type: ignore[index]
+    assert not service.exists()
+
+
+@pytest.mark.slow
+def test_a_card_that_cannot_be_shared_at_the_same_time_is_shared_in_turns(
+    notes: Path, service: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(starting, "open_scene", fails_in_company)
+    monkeypatch.setattr(pool_module, "render_image", tells_its_service)
+    with RenderPool(SETTINGS, 4, LIMITS) as pool:
+        pool.check()
+        assert not pool.is_shared
+        assert pool.n_started == 4
+        assert {outcome.image[1] for outcome in pool.outcomes(jobs(*"abcd"))} == {"none"}  # type: ignore[index]
+    lines = notes.read_text().splitlines()
+    assert lines.count("first render, service False") == 4
+    assert service.read_text().splitlines()[-1] == "quit -t 1"
+
+
+def test_a_service_that_does_not_start_is_none(tmp_path: Path, service: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REFUSE", "yes")
+    assert mps.start_mps(tmp_path) == {}
+    monkeypatch.setenv("PATH", "")
+    assert mps.start_mps(tmp_path) == {}
+    mps.stop_mps({mps.PIPE: str(tmp_path)})  # nothing to be told to
+
+
+@pytest.mark.parametrize(
+    ("capability", "wanted", "has_cuda", "backend"),
+    [
+        ("9.0", None, True, "CUDA"),
+        ("8.9", None, True, "OPTIX"),
+        ("9.0", None, False, "OPTIX"),
+        ("9.0", "OPTIX", True, "OPTIX"),
+        (None, None, True, "OPTIX"),
+    ],
+)
+def test_cuda_comes_first_where_no_core_traces_rays(
+    capability: str | None,
+    wanted: str | None,
+    has_cuda: bool,
+    backend: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if capability:
+        tool = tmp_path / "nvidia-smi"
+        tool.write_text(f"#!/bin/sh\necho '00000000:C1:00.0, {capability}'\n")
+        tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    asked: list[str] = []
+
+    def answer(worker: object, future: object, call: starting.Call, n_tries: int) -> list[Gpu]:
+        asked.extend(call.arguments)
+        has = call.arguments and (call.arguments[0] == "OPTIX" or (call.arguments[0] == "CUDA" and has_cuda))
+        return [Gpu(call.arguments[0], f"CUDA_Card_0000:c1:00_{call.arguments[0]}", "Card")] if has else []
+
+    monkeypatch.setattr(starting, "answer", answer)
+    monkeypatch.setattr(starting.Call, "submit", lambda self, worker: None)
+    found = starting.find_gpus(None, wanted, WorkerLimits())  # type: ignore[arg-type]
+    assert [gpu.backend for gpu in found] == [backend]
+    assert "HIP" not in asked
