@@ -291,6 +291,15 @@ def test_zip_files_that_are_refused(tmp_path: Path, info: zipfile.ZipInfo, messa
     assert not (tmp_path / "back").exists()
 
 
+@pytest.mark.parametrize("name", ["it.zip", "it.tar.gz"])
+def test_an_archive_of_something_else(tmp_path: Path, name: str) -> None:
+    (tmp_path / "else").mkdir()
+    (tmp_path / "else" / "notes.txt").write_text("x")
+    with pytest.raises(M3diError, match=rf"not the published layout(?s:.)*where:    {tmp_path}/{name}"):
+        import_published(packed(tmp_path / "else", tmp_path / name), tmp_path / "back")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["else", name]
+
+
 def test_an_encrypted_zip(foreign: Path, tmp_path: Path) -> None:
     raw = bytearray(packed(foreign, tmp_path / "it.zip").read_bytes())
     for magic, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
