@@ -32,7 +32,7 @@ from m3di.data.manifest import (
     write_plan,
 )
 from m3di.data.merge import merge, subset
-from m3di.data.parquet import read_parquet
+from m3di.data.parquet import UNREADABLE, read_parquet, read_parquet_schema
 from m3di.data.receipts import Receipt, read_receipt, receipt_name
 from m3di.data.salvage import JOURNAL_IMAGE, sound_images
 from m3di.data.seal import CARD, file_entry, seal, write_documents
@@ -59,6 +59,7 @@ __all__ = [
     "MANIFEST",
     "PARTIAL",
     "PLAN",
+    "UNREADABLE",
     "BatchLoader",
     "Batches",
     "FileEntry",
@@ -107,6 +108,7 @@ __all__ = [
     "read_annotations",
     "read_manifest",
     "read_parquet",
+    "read_parquet_schema",
     "read_plan",
     "read_receipt",
     "read_shard",
