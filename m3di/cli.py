@@ -42,7 +42,7 @@ SPEC_OPTIONS = (
         "interventions",
         multiple=True,
         metavar="FACTOR=VALUE",
-        help="Intervene: a value, or a mechanism such as uniform. Repeatable.",
+        help="Intervene: a value, a mechanism such as uniform, or a mapping such as '{strength: 0.5}'. Repeatable.",
     ),
     click.option("--seed", default=0, show_default=True, help="Seed of all noise streams."),
 )
@@ -91,8 +91,39 @@ def quality_option(default: str) -> Callable[..., Any]:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="m3di")
-def cli() -> None:
+@click.option(
+    "--plugin",
+    "plugins",
+    multiple=True,
+    metavar="FILE|DATASET",
+    help="Run a Python file that registers mechanisms, or those that a dataset came with. Repeatable.",
+)
+def cli(plugins: tuple[str, ...]) -> None:
     """Multimodal datasets whose every generative factor is known."""
+    for name in plugins:
+        run_plugins_of(name)
+
+
+def run_plugins_of(name: str) -> None:
+    """Run a plugin file, or the plugins that came with a dataset: the user has asked for it.
+
+    Raises:
+        UsageError: It is neither, or fails.
+    """
+    from m3di.data import MANIFEST, read_manifest
+    from m3di.latents import read_plugin, run_plugin
+
+    if not (Path(name) / MANIFEST).is_file():
+        read_plugin(Path(name))
+        return
+    plugins = read_manifest(Path(name)).parsed_spec.plugins
+    if not plugins:
+        raise UsageError(
+            "the dataset came with no plugin", where=f"--plugin {name}", got="a spec without `plugins`",
+            expected="a dataset with plugins, or a .py file", next_step="leave --plugin out",
+        )  # fmt: skip
+    for file, text in plugins.items():
+        run_plugin(text, file)
 
 
 @cli.command()
@@ -189,10 +220,12 @@ def show_spec(spec: str) -> None:
 @SPEC
 def check_spec(spec: str) -> None:
     """Report every problem of a spec file."""
-    from m3di.latents import load_spec
+    from m3di.latents import load_spec, notes
 
     loaded = load_spec(spec)
     click.echo(f"{spec}: sound; {len(loaded.factors)} factors, views {', '.join(loaded.observed)}")
+    for note in notes(loaded):
+        click.echo(f"note: {note}")
 
 
 @specs.command("graph")
@@ -231,6 +264,7 @@ def bound_spec(spec: str, n: int) -> None:
 @click.option("--workers", "n_workers", type=int, help="Worker processes of --repair.  [default: one a core]")
 def verify(root: Path, quick: bool, repair: bool, n_workers: int | None) -> None:
     """Check every file and every sample of a dataset."""
+    from m3di.data import left_out
     from m3di.data import verify as verify_dataset
 
     if repair:
@@ -240,9 +274,14 @@ def verify(root: Path, quick: bool, repair: bool, n_workers: int | None) -> None
             bad = repair_dataset(root, n_workers, progress)
         click.echo(f"{root}: made anew: {', '.join(bad)}" if bad else f"{root}: nothing to repair")
         return
-    n_files = len(verify_dataset(root, quick=quick).files)
+    manifest = verify_dataset(root, quick=quick)
     checked = "have the right structure" if quick else "are as they were made"
-    click.echo(f"{root}: all {n_files} files {checked}")
+    click.echo(f"{root}: all {len(manifest.files)} files {checked}")
+    skipped = {} if quick else left_out(manifest)
+    if skipped:
+        listed = "".join(f"\n  {place}: {why}" for place, why in skipped.items())
+        step = f"\nto check these too, once you have read its plugin:  m3di --plugin {root} verify {root}"
+        click.echo(f"left out, not derived anew:{listed}{step if manifest.parsed_spec.plugins else ''}")
 
 
 ROOT = click.argument("root", type=FOLDER)

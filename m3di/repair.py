@@ -16,7 +16,7 @@ from m3di.generate import (
     render_settings,
     user_shapes_of,
 )
-from m3di.latents import Spec, spec_from_dict
+from m3di.latents import Spec
 from m3di.render import ANNOTATIONS, PASSES, RenderPool
 
 
@@ -38,7 +38,7 @@ def repair(root: Path, n_workers: int | None = None, progress: Progress | None =
     if not bad:
         return []
     check_repairable(root, manifest, problems)
-    spec = spec_from_dict(manifest.spec, where=str(root))
+    spec = manifest.parsed_spec
     plan = data.plan_of(manifest)
     known = {entry.file for entry in manifest.files}
     shards = [shard for split in manifest.splits.values() for shard in split.shards if shard.file in bad]

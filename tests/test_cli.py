@@ -159,7 +159,9 @@ def test_specs(tmp_path: Path) -> None:
 
 
 def test_a_bad_spec_file_has_all_its_problems_in_one_report(tmp_path: Path) -> None:
-    (tmp_path / "bad.yaml").write_text("{extends: m3di, splits: {train: -1}, factors: {object_shape: {kindd: label}}}")
+    (tmp_path / "bad.yaml").write_text(
+        "{extends: m3di, name: bad, splits: {train: -1}, factors: {object_shape: {kindd: label}}}"
+    )
     done = m3di("specs", "check", "bad.yaml", cwd=tmp_path)
     failed(done, 2, "2 problems", "factors.object_shape.kindd: unknown key; did you mean 'kind'?", "splits.train")
 

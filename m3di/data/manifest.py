@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from m3di.data.shards import PARTIAL, write_atomically
 from m3di.data.tokens import Tokenizer
@@ -60,7 +60,7 @@ class Plan(Strict):
     Attributes:
         format: Name and version of the layout on disk.
         spec: The resolved spec.
-        seed: Seed of all noise streams.
+        seed: Seed of all noise streams; of a joined dataset, that of the first one.
         n_samples: Samples of each split.
         shard_size: Samples of each shard but the last.
         extensions: Files of each sample, by extension: one a view, and the latents.
@@ -70,6 +70,7 @@ class Plan(Strict):
         source: Where the samples come from. `rendered`: sample i of a split is (spec, seed, split, i). `derived`: cut
             or joined from such datasets; the table says which sample each row was (`origin_*`). `imported`: read from
             the published layout; latents and captions are what its files say.
+        seeds: The seeds of datasets that were joined, where they differ; else empty, and not written.
     """
 
     format: Literal["m3di-1"] = "m3di-1"
@@ -82,6 +83,20 @@ class Plan(Strict):
     text: dict[str, TextEntry]
     shapes: dict[str, str] = {}
     source: Literal["rendered", "derived", "imported"] = "rendered"
+    seeds: tuple[int, ...] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_no_seeds(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Datasets of one seed are written as they always were."""
+        plain: dict[str, Any] = handler(self)
+        if not self.seeds:
+            plain.pop("seeds", None)
+        return plain
+
+    @property
+    def all_seeds(self) -> tuple[int, ...]:
+        """Every seed that its samples come from."""
+        return self.seeds or (self.seed,)
 
     def differences(self, other: Plan) -> list[str]:
         """Where two plans differ: `place: this | other`, one line a place."""

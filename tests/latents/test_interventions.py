@@ -164,7 +164,7 @@ def test_sequences() -> None:
 
 def test_what_a_moving_factor_causes_moves_with_it() -> None:
     spec = parse_spec(
-        "{extends: m3di-sequence, factors: {background_color: "
+        "{extends: m3di-sequence, name: t, factors: {background_color: "
         "{mechanism: {name: truncated_normal, parents: [spotlight_pos], std: 0.01}}}}",
         where="test",
     )
@@ -177,8 +177,8 @@ def test_what_a_moving_factor_causes_moves_with_it() -> None:
 
 def test_adding_a_factor_changes_no_other() -> None:
     more = parse_spec(
-        "{extends: m3di, factors: {humidity: {type: continuous, kind: scalar, range: [0, 1]}}, "
-        "views: {image: {factors: {humidity: private}}}}",
+        "{extends: m3di, name: t, factors: {humidity: {type: continuous, kind: scalar, range: [0, 1]}}, "
+        "views: {image: {factors: {humidity: {role: private, recorded: true}}}}}",
         where="test",
     )
     assert changed(FACTUAL, sample(more, "train", N, seed=3)) == set()
