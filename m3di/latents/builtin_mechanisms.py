@@ -229,7 +229,10 @@ def nearest_color(u: NDArray[np.float64], parents: Sequence[Parent], factor: Fac
     """
     hue, drawn = parents
     if hue.factor.kind != "hue" or drawn.factor.n != len(factor.palettes):
-        raise ValueError("the parents are a hue, and a categorical factor with one value for each of `palettes`")
+        raise ValueError(
+            "the parents are a hue, and a categorical factor with one value for each of `palettes`: "
+            f"they are of kind {hue.factor.kind}, and with {drawn.factor.n} values for {len(factor.palettes)} palettes"
+        )
     rgb = hsv_to_rgb(hue.factor.physical(hue.values), hue.factor.saturation, 1.0)
     index = np.empty(len(u), dtype=np.int64)
     offset = 0

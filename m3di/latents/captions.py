@@ -17,7 +17,7 @@ import jinja2
 import numpy as np
 
 from m3di.errors import UsageError
-from m3di.latents.problems import Problem, hint
+from m3di.latents.problems import Problem, hint, listed
 from m3di.latents.sample import Samples
 from m3di.latents.spec import Spec
 from m3di.latents.templates import Template, Word, load_template, word_index
@@ -128,7 +128,7 @@ def _reading_problems(spec: Spec, name: str, template: Template) -> Iterator[Pro
             yield Problem(
                 ("views", name, "factors"),
                 f"{reads}, which the view does not see{near}",
-                "",
+                listed(seen),
                 "every factor that the template reads",
                 f"add `{read}: content`",
             )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from graphlib import CycleError
+from pathlib import Path as FilePath
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from m3di.latents.problems import Problem, hint, listed
 from m3di.latents.sample import support, value_problem
 from m3di.latents.scene_checks import scene_problems, shape_problems
 from m3di.latents.spec import Spec
-from m3di.latents.templates import template_problems
+from m3di.latents.templates import template_names, template_problems
 from m3di.latents.yaml_text import Path
 
 N_TRIED = 512  # noise values that a mechanism is tried on
@@ -85,9 +87,7 @@ class _Checks:
         return all(known.issuperset(use.parents) for use in uses)
 
     def _has_template(self, name: str) -> bool:
-        from m3di.latents.templates import template_names
-
-        return name in self.spec.templates or name in template_names() or name.lower().endswith((".yaml", ".yml"))
+        return name in self.spec.templates or name in template_names() or FilePath(name).is_file()
 
     def _view(self, view: str) -> Iterator[Problem]:
         spec = self.spec
@@ -177,10 +177,11 @@ class _Checks:
             )
             return
         known_parents = {parent: self.spec.factors[parent] for parent in parents if parent in self.spec.factors}
+        about: tuple[Path, ...] = tuple(("factors", each) for each in (*own, *parents))
         problems = list(_fitting(path, factor, use, parents, mechanism, known_parents, is_change))
-        yield from problems
         if not problems and len(known_parents) == len(set(parents)):
-            yield from self._tried(path, factor, use, mechanism, [known_parents[parent] for parent in parents])
+            problems += self._tried(path, factor, use, mechanism, [known_parents[parent] for parent in parents])
+        yield from (replace(problem, related=about) for problem in problems)
 
     def _tried(
         self, path: Path, factor: Factor, use: MechanismUse, mechanism: Mechanism, parents: list[Factor]

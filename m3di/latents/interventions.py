@@ -141,8 +141,10 @@ def parse_do(text: str) -> tuple[str, Intervention]:
         )
     if value.startswith("{"):
         document = read_yaml(value, f"--do {target}", "intervention")
-        for _, what, _, step in document.faults:
-            raise UsageError(what, where=f"--do {target}", got=value, expected="every key once", next_step=step)
+        for fault in document.faults:
+            raise UsageError(
+                fault.what, where=f"--do {target}", got=value, expected=fault.expected, next_step=fault.next_step
+            )
         return target, dict(document.data)
     try:
         return target, float(value)

@@ -8,6 +8,7 @@ Name and description are not inherited. Files that a spec names (`extends`, `tem
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path as FilePath
@@ -17,9 +18,9 @@ from m3di.errors import UsageError, did_you_mean
 from m3di.latents.difference import described_change
 from m3di.latents.interventions import do
 from m3di.latents.mechanisms import run_plugin
-from m3di.latents.problems import Origin, Problem, hint, listed
+from m3di.latents.problems import Origin, Problem, fault_problems, hint, listed
 from m3di.latents.resolve import validated
-from m3di.latents.spec import Spec
+from m3di.latents.spec import SPEC_NAME, Spec
 from m3di.latents.yaml_text import Marks, Path, Place, is_yaml_name, read_text, read_yaml
 
 BESIDE = ("plugins", "templates")  # files as text, by name: replaced whole, never laid over
@@ -115,8 +116,7 @@ def _read(name: str, chain: tuple[str, ...], asked_by: Place | None) -> _Layer:
 
 def _layer(text: str, where: str, chain: tuple[str, ...]) -> _Layer:
     document = read_yaml(text, where)
-    problems = [Problem(path, what, at=place, next_step=step) for path, what, place, step in document.faults]
-    own = _Layer(document.data, document.marks, problems)
+    own = _Layer(document.data, document.marks, fault_problems(document))
     _take_in_files(own, FilePath(where).parent)
     if "extends" not in own.data:
         return own
@@ -165,7 +165,7 @@ def _extended(base: _Layer, own: _Layer, where: str, base_name: str) -> _Layer:
                 "the spec has no name",
                 "nothing: the name of what it extends is not inherited",
                 "name: NAME",
-                f"add `name: {stem if stem.isidentifier() else 'my-spec'}`",
+                f"add `name: {stem if re.fullmatch(SPEC_NAME, stem) else 'my-spec'}`",
                 Place(where, 1),
             )
         )
@@ -325,9 +325,7 @@ def _take_in_template(layer: _Layer, folder: FilePath, where: Path, name: str) -
     templates[path.name] = document.data
     layer.data["views"][str(where[1])]["template"] = path.name
     layer.marks.update({(*key, *each): mark for each, mark in document.marks.items()})
-    layer.problems += [
-        Problem((*key, *each), what, at=mark, next_step=step) for each, what, mark, step in document.faults
-    ]
+    layer.problems += fault_problems(document, key)
 
 
 def _as_problem(path: Path, error: UsageError, place: Place) -> Problem:

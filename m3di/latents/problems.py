@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 
 from m3di.errors import UsageError, near_match
-from m3di.latents.yaml_text import Marks, Path, Place
+from m3di.latents.yaml_text import Document, Marks, Path, Place
 
 MAX_SHOWN = 60  # characters of a value in a message
 MAX_NAMES = 24  # names in a message; more are counted
@@ -36,6 +36,8 @@ class Problem:
         expected: What would be right.
         next_step: What the user can do about it.
         at: Where it is, if that is not what the path leads to.
+        related: Paths of what it is about besides: where the path leads into a file that is extended, the mistake is
+            in the one of these that the user's own file has.
     """
 
     path: Path
@@ -44,6 +46,7 @@ class Problem:
     expected: str | None = None
     next_step: str | None = None
     at: Place | None = None
+    related: tuple[Path, ...] = ()
 
     @property
     def place(self) -> str:
@@ -65,10 +68,35 @@ class Origin:
 
     def place(self, path: Path) -> Place | None:
         """The place of a value; where it has none (it is missing), that of what it should be in."""
-        for length in range(len(path), 0, -1):
+        for length in range(len(path), -1, -1):
             if path[:length] in self.marks:
                 return self.marks[path[:length]]
         return None
+
+    def place_of(self, problem: Problem) -> Place | None:
+        """The place of a problem: in the user's own file, where what it is about stands there."""
+        place = problem.at or self.place(problem.path)
+        if place is None or place.file == self.where:
+            return place
+        lines = [
+            each.line
+            for other in problem.related
+            for path, each in self.marks.items()
+            if each.file == self.where and path[: len(other)] == other
+        ]
+        return (
+            Place(f"{place.file}, line {place.line}, by what is changed in {self.where}", max(lines))
+            if lines
+            else place
+        )
+
+
+def fault_problems(document: Document, below: Path = ()) -> list[Problem]:
+    """What is wrong with the text of a file that stands at a path."""
+    return [
+        Problem((*below, *each.path), each.what, each.got, each.expected, each.next_step, each.place)
+        for each in document.faults
+    ]
 
 
 def custom_error(
@@ -88,7 +116,7 @@ def report(title: str, problems: Iterable[Problem], data: Any, origin: Origin) -
 
 
 def _shown(problem: Problem, data: Any, origin: Origin) -> str:
-    place = problem.at or origin.place(problem.path)
+    place = origin.place_of(problem)
     got = problem.got
     if isinstance(got, _Unset):
         got = found_at(problem.path, data, origin)
@@ -153,7 +181,9 @@ def problems_of(error: ValidationError, data: Any, origin: Origin, below: Path =
         below: Path of what was validated.
     """
     for each in error.errors():
-        path = (*below, *(part for part in each["loc"] if not str(part).startswith("function-")))
+        path = (*below, *(part for part in each["loc"] if not str(part).startswith(("function-", "[key]"))))
+        if value_at(path, data) is UNSET and isinstance(value_at(path[:-1], data), (str, int, float)):
+            path = path[:-1]  # a role alone stands for the use of a factor
         context: Mapping[str, Any] = each.get("ctx", {})
         if each["type"] == "m3di":
             key = (context["key"],) if context["key"] and value_at((*path, context["key"]), data) is not UNSET else ()
@@ -209,5 +239,21 @@ def _typed(kind: str, message: str, path: Path, context: Mapping[str, Any], valu
         "list_type": "a list: [a, b]",
         "model_attributes_type": "a mapping: key: value lines",
     }
+    simple = {
+        "finite_number": ("a finite number", "write a number"),
+        "bool_type": ("true or false", "write true or false, without quotes"),
+        "bool_parsing": ("true or false", "write true or false"),
+        "string_pattern_mismatch": (
+            "letters, digits, '.', '_' and '-', the first one a letter or a digit",
+            "change it",
+        ),
+        "string_too_long": (f"at most {context.get('max_length')} characters", "shorten it"),
+        "too_long": (f"{context.get('max_length')} entries", "take the others away"),
+        "too_short": (f"{context.get('min_length')} entries or more", "add what is missing"),
+    }
+    if kind in simple:
+        return Problem(path, message, expected=simple[kind][0], next_step=simple[kind][1])
     expected = shapes.get(kind)
-    return Problem(path, message, expected=expected, next_step=f"write {expected}" if expected else None)
+    if expected is None:
+        return Problem(path, message, expected="what docs/spec-reference.md says of the key", next_step="correct it")
+    return Problem(path, message, expected=expected, next_step=f"write {expected}")

@@ -77,9 +77,10 @@ def validated(
     """
     data = copy.deepcopy(data)
     problems = [*(found or []), *_name_problems(data)]
-    problems += _add_choices(data)
+    problems += _add_choices(data, {each.path for each in problems})
     spec, more, unsound = _parsed(data, origin)
-    problems += more
+    known = {each.path for each in problems}
+    problems += [each for each in more if each.path not in known]
     if spec is not None:
         problems += spec_problems(spec, data, unsound, shapes=shapes)
     if problems or spec is None:
@@ -91,7 +92,7 @@ def _in_order(problems: list[Problem], origin: Origin) -> list[Problem]:
     """Problems by their line, those without one last."""
 
     def line(problem: Problem) -> tuple[bool, int]:
-        place = problem.at or origin.place(problem.path)
+        place = origin.place_of(problem)
         return (place is None or place.file != origin.where, place.line if place else 0)
 
     return sorted(problems, key=line)
@@ -110,15 +111,23 @@ def _parsed(data: dict[str, Any], origin: Origin) -> tuple[Spec | None, list[Pro
         except ValidationError as error:
             fresh = list(problems_of(error, data, origin))
             problems += [each for each in _told(fresh, data, origin) if each not in problems]
-            cut = {_part(problem.path) for problem in fresh}
+            cut = {_part(problem) for problem in fresh}
             if not all(_cut(left, path) for path in cut):
                 return None, problems, frozenset(unsound)
             unsound |= cut
     return None, problems, frozenset(unsound)
 
 
-def _part(path: Path) -> Path:
+_APART = ("material", "ground", "lights", "raised", "axes", "mentions")
+
+
+def _part(problem: Problem) -> Path:
     """The part of a spec that a problem makes unsound: a factor, the use of one, a view, or what stands at the top."""
+    path = problem.path
+    if problem.what.startswith("Extra inputs") and len(path) == 3 and path[0] == "views":
+        return path
+    if len(path) > 2 and path[0] == "views" and path[2] in _APART:
+        return path[:3]
     if path[:1] == ("views",):
         return path[:4] if len(path) > 3 and path[2] == "factors" else path[:2]
     return path[:2] if path[:1] in (("factors",), ("templates",), ("plugins",)) else path[:1]
@@ -144,10 +153,10 @@ def _cut(data: dict[str, Any], path: Path) -> bool:
 def _told(problems: list[Problem], data: dict[str, Any], origin: Origin) -> Iterator[Problem]:
     """The problems as the user meets them: an unknown name is one problem, not one for each key that it lacks."""
     told: set[Path] = set()
-    for problem in problems:
+    for problem in sorted(problems, key=lambda each: len(each.path)):  # what holds others comes before them
         place, key = problem.path[:-1], problem.path[-1] if problem.path else ""
         if problem.what == "Field required" and _is_declared(place):
-            if place not in told:
+            if not any(place[: len(each)] == each for each in told):
                 told.add(place)
                 yield _undeclared(place, str(key), data)
         elif problem.what.startswith("Extra inputs"):
@@ -226,7 +235,7 @@ def _name_problems(data: dict[str, Any]) -> Iterator[Problem]:
                 yield Problem((section, name), f"a name is {expected}", repr(name), expected, f"for example {spelt}")
 
 
-def _add_choices(data: dict[str, Any]) -> list[Problem]:
+def _add_choices(data: dict[str, Any], reported: set[Path]) -> list[Problem]:
     """Declare the factors that text views draw (phrasing, synonyms, clauses), where the spec does not do it itself."""
     factors, views = data.get("factors"), data.get("views")
     if not isinstance(factors, dict) or not isinstance(views, dict):
@@ -235,8 +244,8 @@ def _add_choices(data: dict[str, Any]) -> list[Problem]:
     for name, view in views.items():
         if not isinstance(view, dict) or view.get("modality") != "text" or not isinstance(view.get("factors"), dict):
             continue
-        if not isinstance(view.get("template"), str):
-            continue  # reported by the view itself
+        if not isinstance(view.get("template"), str) or ("views", name, "template") in reported:
+            continue  # reported by the view itself, or when its file was looked for
         try:
             own = data.get("templates", {}).get(view["template"])
             template = Template.model_validate(own) if own is not None else load_template(view["template"])
@@ -253,4 +262,10 @@ def _add_choices(data: dict[str, Any]) -> list[Problem]:
 
 def _template_problem(path: Path, error: UsageError) -> Problem:
     details = error.details
-    return Problem(path, error.what, details.get("got", UNSET), details.get("expected"), details.get("next"))
+    return Problem(
+        path,
+        error.what,
+        details.get("got", UNSET),
+        details.get("expected"),
+        details.get("next", "correct the name, or write the path of a file: ./NAME.yaml"),
+    )

@@ -33,6 +33,7 @@ def scene_problems(spec: Spec) -> Iterator[Problem]:
                     path,
                     f"{name} would change no pixel: {idle}",
                     expected="a factor that the image shows",
+                    related=(("views", view, "lights"), ("factors", name)),
                     next_step=f"take it away, or say {_recorded(use)} to have it in the table only",
                 )
             elif use.recorded and not idle:

@@ -17,6 +17,7 @@ from m3di.latents.templates import Template
 
 SPLITS = ("train", "val", "test")
 
+SPEC_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -221,7 +222,7 @@ class Spec(Strict):
         templates: Caption templates of its own, by the name that a view gives.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
+    name: str = Field(pattern=SPEC_NAME, max_length=100)
     description: str = ""
     factors: dict[str, Factor]
     views: dict[str, View]

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from m3di.errors import UsageError, did_you_mean
 from m3di.latents.factor import Factor
-from m3di.latents.problems import Origin, Problem, hint, problems_of, report
+from m3di.latents.problems import Origin, Problem, fault_problems, hint, problems_of, report
 from m3di.latents.yaml_text import is_yaml_name, read_text, read_yaml
 
 NAMESPACES = ("words", "clauses")
@@ -161,7 +161,7 @@ def parse_template(text: str, *, where: str) -> Template:
     """
     document = read_yaml(text, where, "caption template")
     origin = Origin(where, document.marks)
-    problems = [Problem(path, what, at=place, next_step=step) for path, what, place, step in document.faults]
+    problems = fault_problems(document)
     try:
         template = Template.model_validate(document.data)
     except ValidationError as error:

@@ -34,6 +34,18 @@ class Place:
 Marks: TypeAlias = dict[Path, Place]
 
 
+@dataclass(frozen=True)
+class Fault:
+    """Something that YAML allows, and that is a mistake here."""
+
+    path: Path
+    what: str
+    place: Place
+    got: str
+    expected: str
+    next_step: str
+
+
 @dataclass
 class Document:
     """A file as data.
@@ -41,24 +53,30 @@ class Document:
     Attributes:
         data: Mappings, lists, texts, numbers, truth values.
         marks: The place of each value, by its path.
-        faults: What is wrong with the text itself: path, message, place, next step.
+        faults: What is wrong with the text itself.
     """
 
     data: Any
     marks: Marks = field(default_factory=dict)
-    faults: list[tuple[Path, str, Place, str]] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader; `1e-3` is a number too, as everybody but YAML 1.1 has it."""
+    """PyYAML's safe loader, with numbers as YAML 1.2 has them: `1e-3` is one; `010`, `1:30` and dates are texts."""
 
 
-_Loader.yaml_implicit_resolvers = {key: list(each) for key, each in yaml.SafeLoader.yaml_implicit_resolvers.items()}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:\d+|\d+\.\d*|\.\d+)[eE][-+]?\d+$"),
-    list("-+.0123456789"),
-)
+_NUMBERS = {
+    "int": r"^[-+]?(?:0|[1-9][0-9_]*|0x[0-9a-fA-F]+)$",
+    "float": r"^(?:[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?"
+    r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$",
+}
+_OWN = {"tag:yaml.org,2002:timestamp", *(f"tag:yaml.org,2002:{name}" for name in _NUMBERS)}
+_Loader.yaml_implicit_resolvers = {
+    first: [each for each in resolvers if each[0] not in _OWN]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+for _name, _pattern in _NUMBERS.items():
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", re.compile(_pattern), list("-+.0123456789"))
 
 
 def is_yaml_name(name: str) -> bool:
@@ -154,7 +172,7 @@ def read_yaml(text: str, where: str, what: str = "spec") -> Document:
             if node is None:
                 raise UsageError(
                     f"the {what} is not a mapping: the file is empty",
-                    where=where,
+                    where=f"{where}, line 1",
                     got="nothing",
                     expected="key: value lines",
                     next_step=f"write the {what}, its `name` first",
@@ -236,16 +254,22 @@ class _Reader:
             value = self.loader.construct_object(key) if isinstance(key, yaml.ScalarNode) else None
             if name is None or not isinstance(value, str):
                 what = "a truth value" if isinstance(value, bool) else "no text"
-                self._fault((*path, name or "?"), f"the key {name or '?'} is {what}", place, f"quote it: '{name}'")
+                self._fault(
+                    (*path, name or "?"), f"the key {name or '?'} is {what}", place, name or "?", "a text as key",
+                    f"quote it: '{name}'",
+                )  # fmt: skip
             elif name in own:
-                what = f"the key {name!r} is there twice, first in line {own[name]}"
-                self._fault((*path, name), what, place, "keep one of them")
+                lines = f"lines {own[name]} and {place.line}"
+                self._fault(
+                    (*path, name), f"the key {name!r} is there twice, in {lines}", place, f"{name}: in {lines}",
+                    "every key once", "keep one of them",
+                )  # fmt: skip
             own.setdefault(str(name), place.line)
         self.loader.flatten_mapping(node)
         return {str(key.value): value for key, value in node.value}
 
-    def _fault(self, path: Path, what: str, place: Place, next_step: str) -> None:
-        self.document.faults.append((path, what, place, next_step))
+    def _fault(self, path: Path, what: str, place: Place, got: str, expected: str, next_step: str) -> None:
+        self.document.faults.append(Fault(path, what, place, got, expected, next_step))
 
 
 def _not_yaml(error: yaml.YAMLError, text: str, where: str, what: str) -> UsageError:
