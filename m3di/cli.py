@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -240,6 +241,39 @@ def graph_spec(spec: str, out: Path | None) -> None:
     path = out or Path(f"{loaded.name}-graph.png")
     save_causal_graph(path, loaded)
     click.echo(f"look at  {path}")
+
+
+@specs.command("schema")
+@click.option("--out", type=FOLDER, help="The file to write.  [default: print it]")
+def schema_of_specs(out: Path | None) -> None:
+    """JSON Schema of spec files, for completion and checks in an editor."""
+    from m3di.latents import spec_schema
+
+    _printed(json.dumps(spec_schema(), indent=1, ensure_ascii=False) + "\n", out)
+
+
+@specs.command("reference")
+@click.option("--out", type=FOLDER, help="The file to write.  [default: print it]")
+def reference_of_specs(out: Path | None) -> None:
+    """Every key, mechanism and factor of spec files, as Markdown."""
+    from m3di.latents import reference_page
+
+    _printed(reference_page(), out)
+
+
+def _printed(text: str, out: Path | None) -> None:
+    if out is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise M3diError(
+            "the file cannot be written", where=str(out), got=error.strerror or error,
+            expected="a file in a folder where you may create files", next_step="choose another --out",
+        ) from None  # fmt: skip
+    click.echo(f"{out}: written")
 
 
 @specs.command("bounds")

@@ -12,6 +12,7 @@ from m3di.latents.load import load_spec, parse_spec, spec_names
 from m3di.latents.mechanisms import MECHANISMS, Parent, read_plugin, register, run_plugin
 from m3di.latents.names import LATENTS
 from m3di.latents.noise import uniforms
+from m3di.latents.reference import reference_page, spec_schema
 from m3di.latents.resolve import plain_spec, spec_from_dict, to_yaml
 from m3di.latents.sample import Samples, missing_mechanisms, sample
 from m3di.latents.scene_checks import shapes_shown
@@ -58,6 +59,7 @@ __all__ = [
     "permute_content",
     "plain_spec",
     "read_plugin",
+    "reference_page",
     "register",
     "run_plugin",
     "sample",
@@ -67,6 +69,7 @@ __all__ = [
     "shapes_shown",
     "spec_from_dict",
     "spec_names",
+    "spec_schema",
     "template_names",
     "template_of",
     "to_yaml",

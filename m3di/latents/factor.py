@@ -36,7 +36,12 @@ def _as_tuple(value: Any) -> Any:
 
 
 class MechanismUse(BaseModel):
-    """A mechanism by name, its parents, and its parameters beside them."""
+    """A mechanism by name, its parents, and its parameters beside them.
+
+    Attributes:
+        name: Its name; the others below have what parameters each takes.
+        parents: The factors it depends on.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True)
 

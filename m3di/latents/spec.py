@@ -29,8 +29,8 @@ class FactorUse(Strict):
     """How a view uses a factor.
 
     Attributes:
-        role: `content`: the value that all views share. `style`: shared noise, but the view's own parents, and
-            changed by `change`. `private`: drawn anew for the view. `constant`: always `value`.
+        role: `content`: one value for all views that call it content. `style`: shared noise, but the view's own
+            parents, and changed by `change`. `private`: drawn anew for the view. `constant`: always `value`.
         value: Raw value of a constant.
         change: Mechanism that changes a style factor; its parent is the factor's own value. One that takes no parent
             (`uniform`) draws it anew.
@@ -182,7 +182,11 @@ class Pairs(Strict):
 
 
 class Sequence(Strict):
-    """Frames: every image view `length` times, with factors of mechanism `ar1` moving from frame to frame."""
+    """Frames: every image view `length` times, with factors of mechanism `ar1` moving from frame to frame.
+
+    Attributes:
+        length: Number of frames.
+    """
 
     length: Annotated[int, Field(ge=2, le=1000)]
 
