@@ -19,7 +19,10 @@ MAX_ROUNDING = 1e-3  # how far the sum of rounded probabilities may be from 1
 
 def _shares(weights: Any) -> Any:
     """Refuse weights that are neither probabilities (their sum is 1) nor ratios in whole numbers ([10, 1])."""
-    rows = np.asarray(weights, dtype=np.float64)
+    try:
+        rows = np.asarray(weights, dtype=np.float64)
+    except ValueError:
+        raise ValueError("weights are numbers, as many in each row as the factor has values") from None
     if rows.ndim == 0 or rows.shape[-1] == 0 or not np.isfinite(rows).all() or (rows < 0).any():
         raise ValueError(f"weights are numbers >= 0, got {weights}")
     for row in rows.reshape(-1, rows.shape[-1]):

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from graphlib import CycleError
 from pathlib import Path as FilePath
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from m3di.latents.captions import caption_problems
 from m3di.latents.factor import Factor, MechanismUse
-from m3di.latents.graph import holders, probe_noise, severed, some_values, takes_own_value
-from m3di.latents.mechanisms import MECHANISMS, Mechanism, Parent, mechanism_names
+from m3di.latents.graph import holders, severed, takes_own_value
+from m3di.latents.mechanism_checks import Used, mechanism_problems, unknown_factor
 from m3di.latents.names import name_problems
-from m3di.latents.problems import Problem, hint, listed
-from m3di.latents.sample import support, value_problem
+from m3di.latents.problems import Problem
+from m3di.latents.sample import support
 from m3di.latents.scene_checks import scene_problems, shape_problems
 from m3di.latents.spec import Spec
 from m3di.latents.templates import template_names, template_problems
 from m3di.latents.yaml_text import Path
-
-N_TRIED = 512  # noise values that a mechanism is tried on
 
 
 def spec_problems(spec: Spec, data: dict[str, Any], unsound: Iterable[Path], *, shapes: bool) -> list[Problem]:
@@ -94,7 +89,7 @@ class _Checks:
         for name, use in spec.views[view].factors.items():
             path: Path = ("views", view, "factors", name)
             if name not in self.declared:
-                yield self._unknown(path, name)
+                yield unknown_factor(path, name, self.declared)
                 continue
             if name not in spec.factors:
                 continue
@@ -106,15 +101,6 @@ class _Checks:
             if use.mechanism is not None:
                 own = {name: factor}
                 yield from self._mechanism((*path, "mechanism"), factor, use.mechanism, use.mechanism.parents, own)
-
-    def _unknown(self, path: Path, name: str) -> Problem:
-        return Problem(
-            path,
-            f"no factor is called {name!r}{hint(name, self.declared)}",
-            repr(name),
-            f"a factor of the spec: {listed(self.declared)}",
-            "correct the name, or declare it under `factors`",
-        )
 
     def _constant(self, path: Path, factor: Factor, value: float) -> Iterator[Problem]:
         low, high = factor.bounds
@@ -148,69 +134,13 @@ class _Checks:
             )
         mechanism = self.spec.mechanism(use.name)
         own = (name,) if mechanism is None or takes_own_value(mechanism) else ()
-        yield from self._mechanism(path, factor, use, own, {name: factor}, is_change=True)
+        used = Used(path, factor, use, own, (name,), is_change=True)
+        yield from mechanism_problems(self.spec, self.declared, used)
 
     def _mechanism(
-        self,
-        path: Path,
-        factor: Factor,
-        use: MechanismUse,
-        parents: tuple[str, ...],
-        own: dict[str, Factor],
-        *,
-        is_change: bool = False,
+        self, path: Path, factor: Factor, use: MechanismUse, parents: tuple[str, ...], own: dict[str, Factor]
     ) -> Iterator[Problem]:
-        unknown = [parent for parent in parents if parent not in self.declared and parent not in own]
-        yield from (self._unknown((*path, "parents", parents.index(parent)), parent) for parent in unknown)
-        mechanism = self.spec.mechanism(use.name)
-        if mechanism is None:
-            known = mechanism_names(self.spec.plugins)
-            near = hint(use.name, known)
-            yield Problem(
-                path,
-                f"no mechanism is called {use.name!r}{near}",
-                repr(use.name),
-                listed(known),
-                "correct the name"
-                if near
-                else "a mechanism of your own: `plugins: [FILE.py]` in the spec, or m3di --plugin FILE.py ...",
-            )
-            return
-        known_parents = {parent: self.spec.factors[parent] for parent in parents if parent in self.spec.factors}
-        about: tuple[Path, ...] = tuple(("factors", each) for each in (*own, *parents))
-        problems = list(_fitting(path, factor, use, parents, mechanism, known_parents, is_change))
-        if not problems and len(known_parents) == len(set(parents)):
-            problems += self._tried(path, factor, use, mechanism, [known_parents[parent] for parent in parents])
-        yield from (replace(problem, related=about) for problem in problems)
-
-    def _tried(
-        self, path: Path, factor: Factor, use: MechanismUse, mechanism: Mechanism, parents: list[Factor]
-    ) -> Iterator[Problem]:
-        """What a mechanism itself refuses (a table of the wrong shape), and values that are none, show on a trial."""
-        generator = np.random.default_rng(0)
-        values = [Parent(parent, some_values(parent, N_TRIED, generator)) for parent in parents]
-        runs = [values]
-        if mechanism.temporal and parents != [factor]:
-            runs.append([Parent(factor, some_values(factor, N_TRIED, generator)), *values])
-        for run in runs:
-            try:
-                with np.errstate(all="ignore"):
-                    result = mechanism.function(probe_noise(N_TRIED), run, factor, **use.parameters)
-            except Exception as error:  # noqa: BLE001 - a mechanism may be anybody's: whatever it raises is told
-                told = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-                yield Problem(
-                    path, told, expected=_signature(mechanism), next_step="correct the parameters, or the parents"
-                )
-                return
-            problem = value_problem(factor, result, N_TRIED)
-            if problem:
-                yield Problem(
-                    path,
-                    f"{use.name} gives what is no value of the factor: {problem}",
-                    expected=support(factor),
-                    next_step="correct the parameters, or the factor's range",
-                )
-                return
+        return mechanism_problems(self.spec, self.declared, Used(path, factor, use, parents, tuple(own)))
 
     def _cycles(self) -> Iterator[Problem]:
         try:
@@ -234,7 +164,7 @@ class _Checks:
             path: Path = ("pairs", "counterfactual", number)
             seen = [view.factors[name] for view in spec.views.values() if name in view.factors]
             if name not in self.declared:
-                yield self._unknown(path[:2], name)
+                yield unknown_factor(path[:2], name, self.declared)
             elif seen and all(use.role == "constant" for use in seen):
                 yield Problem(
                     path[:2],
@@ -305,100 +235,5 @@ class _Checks:
                     f"value of its own ({role}): {ancestor} {shown} would have no effect on {name}",
                     expected=f"{ancestor} as content too, or {name} as style (shared noise, this view's parents)",
                     next_step=f"write `{name}: style`, or `{ancestor}: content`",
+                    related=(("factors", name), ("factors", ancestor), ("views", view, "factors", ancestor)),
                 )
-
-
-def _fitting(
-    path: Path,
-    factor: Factor,
-    use: MechanismUse,
-    names: tuple[str, ...],
-    mechanism: Mechanism,
-    parents: dict[str, Factor],
-    is_change: bool,
-) -> Iterator[Problem]:
-    """Whether a mechanism fits a factor and its parents, by what it was registered with."""
-    takes = mechanism.n_parents
-    if is_change and mechanism.temporal:
-        takes = None  # the value itself stands for that of the frame before
-    if takes is not None and len(names) != takes:
-        plural = "" if takes == 1 else "s"
-        yield Problem(
-            (*path, "parents") if use.parents else path,
-            f"{use.name} takes {takes} parents, got {len(names)}",
-            expected=f"{takes or 'no'} parent{plural}",
-            next_step=_other_mechanism(len(names)),
-        )
-    if len(set(names)) < len(names) and mechanism.n_parents is None:
-        yield Problem(
-            (*path, "parents"),
-            "a parent is named twice",
-            expected="every parent once",
-            next_step="take one of them away",
-        )
-    if factor.type not in mechanism.types:
-        fits = [each.name for each in MECHANISMS.values() if factor.type in each.types]
-        yield Problem(
-            path,
-            f"{use.name} gives no {factor.type} values",
-            repr(use.name),
-            f"a mechanism for {factor.type} factors: {listed(fits)}",
-            "take another mechanism",
-        )
-    for parent, declared in parents.items():
-        if declared.type not in mechanism.parent_types:
-            yield Problem(
-                (*path, "parents") if use.parents else path,
-                f"{use.name} takes no {declared.type} parent, {parent!r} is one",
-                expected=f"a {' or '.join(mechanism.parent_types)} parent",
-                next_step="take another parent, or a mechanism such as truncated_normal or affine",
-            )
-    if mechanism.needs_range and not np.isfinite(factor.bounds).all():
-        yield Problem(
-            path,
-            f"{use.name} needs a factor with `range`",
-            repr(use.name),
-            "range: [least, greatest]",
-            "add `range` to the factor",
-        )
-    try:
-        text = json.dumps(use.parameters, default=str)
-        mechanism.parameters.model_validate_json(text, strict=True)
-    except ValidationError as error:
-        yield from _parameter_problems(path, error, use, mechanism)
-
-
-def _parameter_problems(
-    path: Path, error: ValidationError, use: MechanismUse, mechanism: Mechanism
-) -> Iterator[Problem]:
-    from m3di.latents.problems import Origin, problems_of
-
-    for problem in problems_of(error, use.parameters, Origin("")):
-        named = problem.what
-        next_step = problem.next_step
-        key = str(problem.path[0]) if problem.path else ""
-        if problem.what.startswith("Extra inputs"):
-            named += hint(key, mechanism.parameters.model_fields)
-            next_step = "correct the key, or take it away"
-        yield Problem(
-            (*path, *problem.path),
-            named,
-            problem.got,
-            problem.expected or _signature(mechanism),
-            next_step or "correct the parameter",
-        )
-
-
-def _signature(mechanism: Mechanism) -> str:
-    """The parameters of a mechanism, in words."""
-    fields = mechanism.parameters.model_fields
-    known = [f"{name} (needed)" if field.is_required() else name for name, field in fields.items()]
-    return f"{mechanism.name} takes {', '.join(known) or 'no parameters'}"
-
-
-def _other_mechanism(n: int) -> str:
-    if n == 0:
-        return "name its parents: parents: [FACTOR]"
-    if n == 1:
-        return "take another mechanism, such as truncated_normal, or leave `parents` out"
-    return "take a mechanism for several parents, such as affine or table, or leave parents out"

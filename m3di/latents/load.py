@@ -18,8 +18,8 @@ from m3di.errors import UsageError, did_you_mean
 from m3di.latents.difference import described_change
 from m3di.latents.interventions import do
 from m3di.latents.mechanisms import run_plugin
-from m3di.latents.problems import Origin, Problem, fault_problems, hint, listed
-from m3di.latents.resolve import validated
+from m3di.latents.problems import UNSET, Origin, Problem, fault_problems, hint, listed, report
+from m3di.latents.resolve import TITLE, validated
 from m3di.latents.spec import SPEC_NAME, Spec
 from m3di.latents.yaml_text import Marks, Path, Place, is_yaml_name, read_text, read_yaml
 
@@ -82,8 +82,22 @@ def _finished(layer: _Layer, where: str) -> Spec:
                     details.get("next"),
                 )
             )
-    spec = validated(layer.data, Origin(where, layer.marks), problems, shapes=True)
-    return do(spec, spec.interventions) if spec.interventions else spec
+    origin = Origin(where, layer.marks)
+    spec = validated(layer.data, origin, problems, shapes=True)
+    if not spec.interventions:
+        return spec
+    for target, intervention in spec.interventions.items():
+        try:
+            do(spec, {target: intervention})
+        except UsageError as error:
+            details = error.details
+            path: Path = ("interventions", target)
+            problems.append(
+                Problem(path, error.what, details.get("got", UNSET), details.get("expected"), details.get("next"))
+            )
+    if problems:
+        raise report(TITLE, problems, layer.data, origin)
+    return do(spec, spec.interventions)
 
 
 def _read(name: str, chain: tuple[str, ...], asked_by: Place | None) -> _Layer:
@@ -157,7 +171,7 @@ def _extended(base: _Layer, own: _Layer, where: str, base_name: str) -> _Layer:
     for key in ("name", "description"):
         marks.pop((key,), None)
     data = _laid_over(below, own.data, (), own, marks, problems)
-    if "name" not in data:
+    if "name" not in data and not any(problem.path == ("name",) for problem in problems):
         stem = FilePath(where).stem
         problems.append(
             Problem(

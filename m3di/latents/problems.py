@@ -181,9 +181,9 @@ def problems_of(error: ValidationError, data: Any, origin: Origin, below: Path =
         below: Path of what was validated.
     """
     for each in error.errors():
-        path = (*below, *(part for part in each["loc"] if not str(part).startswith(("function-", "[key]"))))
-        if value_at(path, data) is UNSET and isinstance(value_at(path[:-1], data), (str, int, float)):
-            path = path[:-1]  # a role alone stands for the use of a factor
+        path = _in_data((*below, *each["loc"]), data, each["type"])
+        if each["type"] == "float_type" and isinstance(value_at(path, data), dict):
+            continue  # one of several types that it may have; the mapping is told of
         context: Mapping[str, Any] = each.get("ctx", {})
         if each["type"] == "m3di":
             key = (context["key"],) if context["key"] and value_at((*path, context["key"]), data) is not UNSET else ()
@@ -193,11 +193,22 @@ def problems_of(error: ValidationError, data: Any, origin: Origin, below: Path =
                 context["got"] or UNSET,
                 context["expected"] or None,
                 context["next_step"] or None,
+                related=(path,),
             )
         elif each["type"] == "value_error":
             yield Problem(path, each["msg"].removeprefix("Value error, "))
         else:
             yield _typed(each["type"], each["msg"], path, context, value_at(path, data), origin)
+
+
+def _in_data(path: Path, data: Any, kind: str) -> Path:
+    """The path of an error without what pydantic adds to it: names of functions, of types, of a role's own key."""
+    found: Path = ()
+    for number, part in enumerate(path):
+        is_last = number == len(path) - 1
+        if value_at((*found, part), data) is not UNSET or (is_last and kind in ("missing", "m3di")):
+            found = (*found, part)
+    return found
 
 
 def _typed(kind: str, message: str, path: Path, context: Mapping[str, Any], value: Any, origin: Origin) -> Problem:
@@ -240,6 +251,7 @@ def _typed(kind: str, message: str, path: Path, context: Mapping[str, Any], valu
         "model_attributes_type": "a mapping: key: value lines",
     }
     simple = {
+        "string_type": ("a text", "write a text"),
         "finite_number": ("a finite number", "write a number"),
         "bool_type": ("true or false", "write true or false, without quotes"),
         "bool_parsing": ("true or false", "write true or false"),
