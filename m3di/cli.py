@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -21,6 +21,9 @@ from m3di.cli_train import train
 from m3di.errors import M3diError, UsageError
 from m3di.interruption import exit_code_of, sigterm_interrupts
 from m3di.progress import progress_bar, run_display
+
+if TYPE_CHECKING:
+    from m3di.latents import Spec
 
 FOLDER = click.Path(path_type=Path, file_okay=True)
 
@@ -127,6 +130,14 @@ def run_plugins_of(name: str) -> None:
         run_plugin(text, file)
 
 
+def tell_notes(spec: Spec) -> None:
+    """Print what is sound in a spec and may yet be no intention."""
+    from m3di.latents import notes
+
+    for note in notes(spec):
+        click.echo(f"note: {note}", err=True)
+
+
 @cli.command()
 @click.option("--n", "n_train", type=int, help="Training samples.  [default: what the spec says]")
 @click.option("--n-val", type=int, help="Validation samples.  [default: 8 % of --n]")
@@ -146,6 +157,7 @@ def render(out: str | None, spec: str, passes: str, is_dry: bool, **options: Any
     names = tuple(dict.fromkeys(name.strip() for name in passes.split(",") if name.strip()))
     machines = Machines(**{name: options.pop(name) for name in ("shards", "ray", "staging")})
     wanted = RenderOptions(out=Path(root), spec=spec, passes=names, **options)
+    tell_notes(wanted.load_spec())
     if is_dry:
         click.echo(dry_run(wanted))
         return
@@ -170,8 +182,10 @@ def preview(out: Path, n: int, n_columns: int, **options: Any) -> None:
     from m3di.generate import preview as render_preview
     from m3di.report import save_contact_sheet
 
+    wanted = RenderOptions(out=out, **options)
+    tell_notes(wanted.load_spec())
     with progress_bar("preview") as progress:
-        shown = render_preview(RenderOptions(out=out, **options), n, progress)
+        shown = render_preview(wanted, n, progress)
     save_contact_sheet(out, shown.samples, shown.images, shown.captions, n_columns=n_columns)
     click.echo(f"look at  {out}")
 
@@ -221,12 +235,11 @@ def show_spec(spec: str) -> None:
 @SPEC
 def check_spec(spec: str) -> None:
     """Report every problem of a spec file."""
-    from m3di.latents import load_spec, notes
+    from m3di.latents import load_spec
 
     loaded = load_spec(spec)
     click.echo(f"{spec}: sound; {len(loaded.factors)} factors, views {', '.join(loaded.observed)}")
-    for note in notes(loaded):
-        click.echo(f"note: {note}")
+    tell_notes(loaded)
 
 
 @specs.command("graph")

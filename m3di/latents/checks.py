@@ -11,13 +11,13 @@ import numpy as np
 
 from m3di.latents.captions import caption_problems
 from m3di.latents.factor import Factor, MechanismUse
-from m3di.latents.graph import holders, severed, takes_own_value
+from m3di.latents.graph import is_shared_elsewhere, severed, takes_own_value, unlike
 from m3di.latents.mechanism_checks import Used, mechanism_problems, unknown_factor
 from m3di.latents.names import name_problems
 from m3di.latents.problems import Problem
 from m3di.latents.sample import support
 from m3di.latents.scene_checks import scene_problems, shape_problems
-from m3di.latents.spec import Spec
+from m3di.latents.spec import APART, Spec
 from m3di.latents.templates import template_names, template_problems
 from m3di.latents.yaml_text import Path
 
@@ -147,11 +147,17 @@ class _Checks:
             self.spec.order  # noqa: B018
         except CycleError as error:
             names = list(reversed(error.args[1]))
+            circle = " -> ".join(names)
             yield Problem(
                 ("factors", names[0], "mechanism", "parents"),
-                f"a cycle: {' -> '.join(names)}",
-                expected="causes that do not come back to themselves",
-                next_step="take one of these arrows away",
+                f"a cycle: {circle}",
+                circle,
+                "causes that do not come back to themselves",
+                "take one of these arrows away",
+                related=(
+                    *(("factors", name, "mechanism") for name in names),
+                    *(("views", view, "factors", name) for view in self.spec.views for name in names),
+                ),
             )
 
     def _pairs(self) -> Iterator[Problem]:
@@ -209,21 +215,15 @@ class _Checks:
         for view, declared in spec.views.items():
             for name, use in declared.factors.items():
                 path: Path = ("views", view, "factors", name)
-                others = [each for each in holders(spec, name) if each != view]
-                if len(others) == 1 and use.is_apart and use.role != "style" and not use.unshared:
-                    yield Problem(
-                        path,
-                        f"{name} is content of {', '.join(others)} (the value that all views share), "
-                        f"and {use.role} here: the two would not agree",
-                        expected="content in every view that sees it, or in none",
-                        next_step="write `content`; `style` with `change` for a disturbed copy; or, if this view "
-                        f"is to have a value of its own, {{role: {use.role}, unshared: true, ...}}",
-                    )
+                others = unlike(spec, view, name)
+                sharing = [other for other, shown in others.items() if shown == [name]]
+                if sharing and use.role in APART and not use.unshared and not is_shared_elsewhere(spec, view, name):
+                    yield _unshared(path, name, use.role, sharing[0])
                 if use.unshared and not others:
                     yield Problem(
                         (*path, "unshared"),
                         f"{name} is content of no other view: there is nothing to differ from",
-                        expected="another view in which it is content",
+                        expected="another view that shows its shared value",
                         next_step="leave `unshared` out",
                     )
             for name, ancestor in severed(spec, view):
@@ -237,3 +237,15 @@ class _Checks:
                     next_step=f"write `{name}: style`, or `{ancestor}: content`",
                     related=(("factors", name), ("factors", ancestor), ("views", view, "factors", ancestor)),
                 )
+
+
+def _unshared(path: Path, name: str, role: str, other: str) -> Problem:
+    """A view draws on its own what another view calls content: nobody shares it."""
+    return Problem(
+        path,
+        f"{name} is content of {other} (the value that all views share), and {role} here: the two would not agree",
+        expected="content in every view that sees it, or in none",
+        next_step="write `content`; `style` with `change` for a disturbed copy; or, if this view is to have a value of "
+        f"its own, {{role: {role}, unshared: true, ...}}",
+        related=(("views", path[1], "factors"),),
+    )

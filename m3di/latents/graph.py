@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from m3di.latents.factor import Factor, MechanismUse
 from m3di.latents.mechanisms import Mechanism, Parent
+from m3di.latents.scene_factors import SCENE_FACTORS
 from m3di.latents.spec import APART, Spec
 
 N_PROBES = 2048  # noise values; a dependence that shows in fewer than one of them is no arrow
@@ -38,23 +39,65 @@ def apart(spec: Spec, view: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def holders(spec: Spec, name: str) -> list[str]:
-    """The views in which a factor is content."""
-    return [view for view, each in spec.views.items() if name in each.factors and each.factors[name].role == "content"]
+def followers(spec: Spec, view: str, name: str) -> list[str]:
+    """The factors that a view sees and that follow one which it does not see, by its shared value."""
+    if name in spec.views[view].factors:
+        return []
+    reached = {name}
+    for other in spec.order:
+        mechanism = spec.used_mechanism(view, other)
+        if other != name and mechanism is not None and not reached.isdisjoint(mechanism.parents):
+            reached.add(other)
+    return [other for other in spec.views[view].factors if other in reached]
+
+
+def unlike(spec: Spec, view: str, name: str) -> dict[str, list[str]]:
+    """What disagrees with a view that has its own value of a factor.
+
+    Returns:
+        By view, what shows the shared value there: the factor itself, as content; or what follows it unseen.
+    """
+    found: dict[str, list[str]] = {}
+    for other, declared in spec.views.items():
+        if other != view:
+            use = declared.factors.get(name)
+            shown = [name] if use is not None and use.role == "content" else followers(spec, other, name)
+            found |= {other: shown} if shown else {}
+    return found
+
+
+def is_shared_elsewhere(spec: Spec, view: str, name: str) -> bool:
+    """Whether two or more other views have the shared value of a factor: it is content of those alone."""
+    uses = [each.factors[name] for other, each in spec.views.items() if other != view and name in each.factors]
+    return sum(not use.is_apart for use in uses) > 1
 
 
 def notes(spec: Spec) -> list[str]:
-    """What is sound and may yet be no intention: content of some views that another view draws on its own."""
+    """What is sound and may yet be no intention."""
     found = []
     for view, declared in spec.views.items():
         for name, use in declared.factors.items():
-            sharing = holders(spec, name)
-            if len(sharing) > 1 and use.role in APART and not use.unshared:
-                found.append(
-                    f"{name} is content of {', '.join(sharing)} only: {view} has a value of its own ({use.role}). "
-                    f"If that is meant, {{role: {use.role}, unshared: true, ...}} says so, and this note goes."
-                )
+            others = unlike(spec, view, name)
+            if use.role in APART and others and not use.unshared:
+                says = f"If that is meant, {{role: {use.role}, unshared: true, ...}} says so, and this note goes."
+                found.append(f"{view} has a value of {name} of its own ({use.role}); {_told(name, others)}. {says}")
+            if use.role == "content" and declared.modality == "text" and name in SCENE_FACTORS:
+                instead = SCENE_FACTORS[name].otherwise
+                found += [
+                    f"{view} tells {name}, and {other} does not see it: the image shows {instead}."
+                    for other, each in spec.views.items()
+                    if each.modality == "image" and name not in each.factors
+                ]
     return found
+
+
+def _told(name: str, others: dict[str, list[str]]) -> str:
+    shared = [other for other, shown in others.items() if shown == [name]]
+    following = [f"{', '.join(shown)} of {other} follows" for other, shown in others.items() if shown != [name]]
+    parts = ([f"{', '.join(shared)} share another one"] if shared else []) + (
+        [f"{' and '.join(following)} the shared one, not this one"] if following else []
+    )
+    return ", and ".join(parts)
 
 
 def shared_ancestors(spec: Spec, name: str) -> frozenset[str]:

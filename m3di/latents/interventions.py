@@ -9,7 +9,7 @@ from typing import Any
 
 from m3di.errors import UsageError
 from m3di.latents.factor import Factor
-from m3di.latents.graph import shared_ancestors
+from m3di.latents.graph import shared_ancestors, unlike
 from m3di.latents.mechanisms import mechanism_names
 from m3di.latents.problems import hint, listed
 from m3di.latents.resolve import plain_spec, spec_from_dict
@@ -52,18 +52,25 @@ def do(spec: Spec, interventions: Mapping[str, Intervention] | None = None, **by
         for each in [view] if view else plain["views"]:
             uses = plain["views"][each]["factors"]
             if name in uses:
-                shared = any(
-                    _role(other["factors"].get(name)) == "content"
-                    for key, other in plain["views"].items()
-                    if key != each
-                )
+                shared = bool(view) and bool(unlike(spec, view, name))
                 _intervene(uses, name, own, replacement, only_here=bool(view), shared=shared)
         if view:
             _release_content(spec, plain["views"][view]["factors"], name)
         else:
             plain["factors"][name]["mechanism"] = _replaced(own, replacement)
         plain["interventions"] = {**plain.get("interventions", {}), target: replacement.record}
-    return spec_from_dict(plain, where=f"do({', '.join(wanted)})")
+    where = f"do({', '.join(wanted)})"
+    _drop_idle_marks(plain, where)
+    return spec_from_dict(plain, where=where)
+
+
+def _drop_idle_marks(plain: dict[str, Any], where: str) -> None:
+    """Take `unshared` away where several interventions have left nothing to differ from."""
+    changed = spec_from_dict(plain, where=where, stored=True)
+    for view, declared in plain["views"].items():
+        for name, use in declared["factors"].items():
+            if isinstance(use, dict) and use.get("unshared") and not unlike(changed, view, name):
+                del use["unshared"]
 
 
 def _check_target(spec: Spec, target: str, view: str, name: str) -> None:

@@ -215,7 +215,7 @@ def _laid_over(below: Any, above: Any, path: Path, own: _Layer, marks: Marks, pr
     for key, value in above.items():
         place = (*path, key)
         if value is None:
-            _take_away(merged, place, own, problems)
+            _take_away(merged, place, own, marks, problems)
             continue
         merged[key] = _laid_over(below.get(key), value, place, own, marks, problems)
         if place in own.marks:
@@ -228,7 +228,7 @@ def _without_null(above: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in above.items() if value is not None}
 
 
-def _take_away(merged: dict[str, Any], path: Path, own: _Layer, problems: list[Problem]) -> None:
+def _take_away(merged: dict[str, Any], path: Path, own: _Layer, marks: Marks, problems: list[Problem]) -> None:
     """Take a key away that is null. One that is not there was to be another; a whole section is a slip."""
     is_name = (len(path) == 2 and path[0] in ("factors", "views")) or (len(path) == 4 and path[2] == "factors")
     if path in (("factors",), ("views",), ("splits",), ("name",)) or (len(path) == 3 and path[2] == "factors"):
@@ -257,6 +257,7 @@ def _take_away(merged: dict[str, Any], path: Path, own: _Layer, problems: list[P
         )
     else:
         merged.pop(str(path[-1]), None)
+        marks[path] = own.marks[path]
 
 
 def _take_in_files(layer: _Layer, folder: FilePath) -> None:

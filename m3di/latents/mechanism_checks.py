@@ -49,6 +49,7 @@ def unknown_factor(path: Path, name: str, declared: Sequence[str]) -> Problem:
         repr(name),
         f"a factor of the spec: {listed(declared)}",
         "correct the name, or declare it under `factors`",
+        related=(("factors", name),),
     )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import yaml
@@ -169,7 +171,17 @@ def _told(problems: list[Problem], data: dict[str, Any], origin: Origin) -> Iter
                 "correct the key, or take it away",
             )
         elif not any(problem.path[: len(each)] == each for each in told):
-            yield problem
+            yield _by_index(problem, data)
+
+
+def _by_index(problem: Problem, data: dict[str, Any]) -> Problem:
+    """A value that is given by its name: raw values are numbers."""
+    name = next((str(each) for before, each in itertools.pairwise(problem.path) if before == "factors"), "")
+    values, value = value_at(("factors", name, "values"), data), value_at(problem.path, data)
+    if problem.path[-1:] != ("value",) or not isinstance(values, list) or value not in values:
+        return problem
+    known = ", ".join(f"{index} is {each}" for index, each in enumerate(values))
+    return replace(problem, expected=f"the number of a value: {known}", next_step=f"write {values.index(value)}")
 
 
 def _is_declared(place: Path) -> bool:

@@ -237,7 +237,28 @@ def test_content_of_two_views_may_be_private_in_a_third_and_a_note_says_so() -> 
     text = TWO.replace("{ONE}", "{object_xpos: content}").replace("{TWO}", "{object_xpos: content}")
     spec = parse_spec(text.replace("splits", third), where="three.yaml")
     assert len(notes(spec)) == 1
-    assert "object_xpos is content of one, two only: three has a value of its own (private)" in notes(spec)[0]
+    assert notes(spec)[0].startswith(
+        "three has a value of object_xpos of its own (private); one, two share another one."
+    )
+
+
+def test_a_caption_that_tells_another_hue_than_the_image_shows_is_noted() -> None:
+    """The text sees the name of the shared hue; an image with a hue of its own shows another one."""
+    text = "{extends: m3di, name: t, views: {image: {factors: {object_color: USE}}}}"
+    (note,) = notes(parse_spec(text.replace("USE", "private"), where="t.yaml"))
+    assert "text_color of text follows the shared one, not this one" in note
+    assert notes(parse_spec(text.replace("USE", "{role: private, unshared: true}"), where="t.yaml")) == []
+
+
+def test_a_caption_that_tells_what_an_image_leaves_out_is_noted() -> None:
+    spec = parse_spec("{extends: m3di, name: t, views: {image: {factors: {object_ypos: null}}}}", where="t.yaml")
+    assert notes(spec) == ["text tells object_ypos, and image does not see it: the image shows 0 m."]
+
+
+def test_interventions_in_several_views_leave_a_sound_spec() -> None:
+    both = do(load_spec("m3di"), {"image.object_shape": "cow", "text.object_shape": "hare"})
+    views = sample(both, "train", 5).views
+    assert set(views["image"]["object_shape"]) == {3} and set(views["text"]["object_shape"]) == {1}
 
 
 def test_content_below_what_a_view_draws_itself_is_refused() -> None:

@@ -61,6 +61,12 @@ MISTAKES = {
     "splits: {trian: 5}": r"splits\.trian",
     "splits: {train: -5}": r"splits\.train: .*greater than or equal to 0",
     "pairs: {permuted_content: maybe}": r"pairs\.permuted_content: Input should be a valid boolean",
+    "views: {image: {factors: {object_xpos: {role: constant, value: right, unshared: true}}}}": r"value: Input should be a"
+    r" valid number(?s:.)*0 is left, 1 is center, 2 is right(?s:.)*write 2",
+    "factors: {object_xpos: {mechanism: {name: constant, value: right}}}": r"value: Input should be a valid number",
+    "views: {image: {factors: {object_alpharot: {role: private, mechanism: {name: copy, parents: [object_betarot]}}, "
+    "object_betarot: {role: private, mechanism: {name: copy, parents: [object_alpharot]}}}}}": r"a cycle: object_alpharot",
+    "factors: {object_color: null}": r"no factor is called 'object_color'",
     # Numbers out of range, weights.
     "factors: {object_color: {range: [1, 0]}}": r"least < greatest(?s:.)*write \[0, 1\]",
     "factors: {object_color: {mechanism: {strength: 2}}}": r"less than or equal to 1(?s:.)*got: +2",
