@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path as FilePath
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 from m3di.errors import UsageError, did_you_mean
 from m3di.latents.difference import described_change
 from m3di.latents.interventions import do
+from m3di.latents.layer import Layer, take_in_files
 from m3di.latents.mechanisms import run_plugin
 from m3di.latents.problems import UNSET, Origin, Problem, fault_problems, hint, listed, report
 from m3di.latents.resolve import TITLE, validated
@@ -53,16 +53,7 @@ def parse_spec(text: str, *, where: str) -> Spec:
     return _finished(_layer(text, where, (where,)), where)
 
 
-@dataclass
-class _Layer:
-    """A spec file with what it extends: data, the places of its values, and what is wrong with them."""
-
-    data: dict[str, Any]
-    marks: Marks
-    problems: list[Problem] = field(default_factory=list)
-
-
-def _finished(layer: _Layer, where: str) -> Spec:
+def _finished(layer: Layer, where: str) -> Spec:
     plugins = layer.data.get("plugins")
     problems = list(layer.problems)
     for name, text in plugins.items() if isinstance(plugins, dict) else ():
@@ -100,7 +91,7 @@ def _finished(layer: _Layer, where: str) -> Spec:
     return do(spec, spec.interventions)
 
 
-def _read(name: str, chain: tuple[str, ...], asked_by: Place | None) -> _Layer:
+def _read(name: str, chain: tuple[str, ...], asked_by: Place | None) -> Layer:
     """The data of a spec by name or path, with what it extends.
 
     Args:
@@ -128,10 +119,10 @@ def _read(name: str, chain: tuple[str, ...], asked_by: Place | None) -> _Layer:
     return _layer(text, name, (*chain, name))
 
 
-def _layer(text: str, where: str, chain: tuple[str, ...]) -> _Layer:
+def _layer(text: str, where: str, chain: tuple[str, ...]) -> Layer:
     document = read_yaml(text, where)
-    own = _Layer(document.data, document.marks, fault_problems(document))
-    _take_in_files(own, FilePath(where).parent)
+    own = Layer(document.data, document.marks, fault_problems(document))
+    take_in_files(own, FilePath(where).parent)
     if "extends" not in own.data:
         return own
     base = own.data.pop("extends")
@@ -163,7 +154,7 @@ def _is_same(name: str, other: str) -> bool:
     return name == other
 
 
-def _extended(base: _Layer, own: _Layer, where: str, base_name: str) -> _Layer:
+def _extended(base: Layer, own: Layer, where: str, base_name: str) -> Layer:
     """A spec laid over the one that it extends."""
     marks = dict(base.marks)
     problems = [*base.problems, *own.problems]
@@ -185,10 +176,10 @@ def _extended(base: _Layer, own: _Layer, where: str, base_name: str) -> _Layer:
         )
     if not data.get("description"):
         data["description"] = described_change(base_name, base.data, data)
-    return _Layer(data, marks, problems)
+    return Layer(data, marks, problems)
 
 
-def _laid_over(below: Any, above: Any, path: Path, own: _Layer, marks: Marks, problems: list[Problem]) -> Any:
+def _laid_over(below: Any, above: Any, path: Path, own: Layer, marks: Marks, problems: list[Problem]) -> Any:
     """Own data over those below; `marks` become those of the result."""
     is_whole = isinstance(above, dict) and (
         "role" in above
@@ -228,7 +219,7 @@ def _without_null(above: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in above.items() if value is not None}
 
 
-def _take_away(merged: dict[str, Any], path: Path, own: _Layer, marks: Marks, problems: list[Problem]) -> None:
+def _take_away(merged: dict[str, Any], path: Path, own: Layer, marks: Marks, problems: list[Problem]) -> None:
     """Take a key away that is null. One that is not there was to be another; a whole section is a slip."""
     is_name = (len(path) == 2 and path[0] in ("factors", "views")) or (len(path) == 4 and path[2] == "factors")
     if path in (("factors",), ("views",), ("splits",), ("name",)) or (len(path) == 3 and path[2] == "factors"):
@@ -258,97 +249,3 @@ def _take_away(merged: dict[str, Any], path: Path, own: _Layer, marks: Marks, pr
     else:
         merged.pop(str(path[-1]), None)
         marks[path] = own.marks[path]
-
-
-def _take_in_files(layer: _Layer, folder: FilePath) -> None:
-    """Put the text of plugins and templates in the place of their paths, which are relative to the spec."""
-    data = layer.data
-    plugins = data.get("plugins")
-    if isinstance(plugins, (list, str)):
-        data["plugins"] = {}
-        for number, name in enumerate(plugins if isinstance(plugins, list) else [plugins]):
-            place = layer.marks.get(("plugins", number)) or layer.marks[("plugins",)]
-            _take_in_plugin(layer, folder, name, place)
-    for view_name, view in data["views"].items() if isinstance(data.get("views"), dict) else ():
-        template = view.get("template") if isinstance(view, dict) else None
-        if isinstance(template, str) and is_yaml_name(template) and template not in data.get("templates", {}):
-            _take_in_template(layer, folder, ("views", view_name, "template"), template)
-
-
-def _take_in_plugin(layer: _Layer, folder: FilePath, name: Any, place: Place) -> None:
-    by = f"named in {place.file}, line {place.line}"
-    if not isinstance(name, str) or not name.endswith(".py"):
-        layer.problems.append(
-            Problem(
-                ("plugins",),
-                "a plugin is a Python file",
-                place.text or repr(name),
-                "plugins: [FILE.py]",
-                "name a .py file beside the spec",
-                place,
-            )
-        )
-        return
-    path = folder / name
-    try:
-        text = read_text(path, "plugin", asked_by=by, next_step="check the path: it is relative to the spec")
-    except UsageError as error:
-        layer.problems.append(_as_problem(("plugins",), error, place))
-        return
-    if layer.data["plugins"].get(path.name, text) != text:
-        layer.problems.append(
-            Problem(
-                ("plugins",),
-                f"two plugins are called {path.name!r}",
-                repr(name),
-                "names that differ",
-                "rename one of them",
-                place,
-            )
-        )
-    layer.data["plugins"][path.name] = text
-    layer.marks[("plugins", path.name)] = Place(str(path), 1, path.name)
-
-
-def _take_in_template(layer: _Layer, folder: FilePath, where: Path, name: str) -> None:
-    place = layer.marks[where]
-    path = folder / name
-    try:
-        text = read_text(
-            path,
-            "caption template",
-            asked_by=f"named in {place.file}, line {place.line}",
-            next_step="check the path: it is relative to the spec",
-        )
-        document = read_yaml(text, str(path), "caption template")
-    except UsageError as error:
-        layer.problems.append(_as_problem(where, error, place))
-        return
-    key = ("templates", path.name)
-    templates = layer.data.setdefault("templates", {})
-    if templates.get(path.name, document.data) != document.data:
-        layer.problems.append(
-            Problem(
-                where,
-                f"two templates are called {path.name!r}",
-                repr(name),
-                "names that differ",
-                "rename one of them",
-                place,
-            )
-        )
-    templates[path.name] = document.data
-    layer.data["views"][str(where[1])]["template"] = path.name
-    layer.marks.update({(*key, *each): mark for each, mark in document.marks.items()})
-    layer.problems += fault_problems(document, key)
-
-
-def _as_problem(path: Path, error: UsageError, place: Place) -> Problem:
-    details = error.details
-    where = details.get("where", "")
-    return replace(
-        Problem(path, f"{error.what}: {where}", at=place),
-        got=details.get("got"),
-        expected=details.get("expected"),
-        next_step=details.get("next"),
-    )

@@ -143,6 +143,53 @@ def test_every_mechanism_stays_in_range_at_the_ends_of_the_unit_interval(name: s
             assert (drawn >= factor.bounds[0]).all() and (drawn <= factor.bounds[1]).all()
 
 
+def test_a_mean_far_outside_the_range_gives_values_at_its_near_end() -> None:
+    """So far in the tail that the CDF is 0: against the exponential that the normal is there."""
+    for mean, std, end in ((1e3, 1.0, 1.0), (-1e3, 1.0, -1.0), (50.0, 0.5, 1.0), (-2e4, 2.0, -1.0)):
+        drawn = value("truncated_normal", [same(NUMBER, mean)], NUMBER, std=std)
+        assert np.isfinite(drawn).all()
+        assert np.abs(drawn - end).max() < 1.0
+        scale = std**2 / abs(mean - end)  # of the exponential
+        assert np.abs(drawn - end).mean() == pytest.approx(scale, rel=0.02)
+
+
+def test_normal_by_label_takes_its_mean_by_label_and_numbers() -> None:
+    angle = Factor(type="continuous", kind="angle", range=(-1, 1), physical=(-np.pi / 2, np.pi / 2))
+    means = [0.25, {"weights": [0.5, 0.0], "intercept": 0.1}, {"weights": [0.0, -1.0], "of": "sin"}]
+    numbers = [same(NUMBER, 0.8), Parent(angle, np.full(N, 0.5))]
+    expected = (0.25, 0.5, -np.sin(np.pi / 4))
+    for label, mean in enumerate(expected):
+        drawn = value("normal_by_label", [Parent(LABEL, np.full(N, label)), *numbers], NUMBER, means=means, std=0.5)
+        low, high = (-1 - mean) / 0.5, (1 - mean) / 0.5
+        np.testing.assert_allclose(drawn, stats.truncnorm.ppf(U, low, high, mean, 0.5), atol=1e-6)
+    free = value(
+        "normal_by_label", [Parent(LABEL, np.full(N, 2)), *numbers], NUMBER, means=means, std=0.5, strength=0.0
+    )
+    np.testing.assert_allclose(free, stats.truncnorm.ppf(U, -2, 2, 0, 0.5), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("parents", "means", "message"),
+    [
+        ([], [0.0], "the first parent is a label"),
+        ([same(NUMBER, 0.0)], [0.0], "the first parent is a label"),
+        ([same(LABEL, 1)], [0.0], "3 means are needed"),
+        ([same(LABEL, 1)], [0.0, {"weights": [1]}, 0.0], "a mean has 1 weights"),
+    ],
+)
+def test_normal_by_label_refuses(parents: list[Parent], means: list[Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        value("normal_by_label", parents, NUMBER, means=means, std=1.0)
+
+
+@pytest.mark.parametrize("power", [0, 1, 2, 6])
+def test_sphere_angle_has_the_density_of_a_power_of_the_sine(power: int) -> None:
+    angle = (value("sphere_angle", [], NUMBER, power=power) + 1) / 2 * np.pi
+    grid = np.linspace(0, np.pi, 20_001)
+    cdf = np.concatenate([[0.0], np.cumsum(np.sin((grid[1:] + grid[:-1]) / 2) ** power)])
+    np.testing.assert_allclose(np.interp(angle, grid, cdf / cdf[-1]), U, atol=1e-4)
+
+
 @pytest.fixture
 def triangular() -> Iterator[None]:
     """A mechanism that is not ours, registered the way the documentation says."""
