@@ -39,7 +39,7 @@ class _Checks:
     def __init__(self, spec: Spec, data: dict[str, Any], unsound: frozenset[Path]) -> None:
         self.spec, self.data, self.unsound = spec, data, unsound
         self.declared = list(data.get("factors", {}))
-        self.is_whole = not unsound
+        self.is_whole = all(path[-1:] == ("template",) for path in unsound)
 
     def is_unsound(self, path: Path) -> bool:
         """Whether a place is in a part that is reported already."""
@@ -68,7 +68,8 @@ class _Checks:
         if self.is_whole and not cycles and self._names_are_known():
             yield from self._sharing()
             for name, view_ in spec.views.items():
-                if view_.modality == "text" and self._has_template(str(view_.template)):
+                is_read = ("views", name, "template") not in self.unsound
+                if view_.modality == "text" and is_read and self._has_template(str(view_.template)):
                     yield from caption_problems(spec, name)
 
     def _names_are_known(self) -> bool:

@@ -105,7 +105,10 @@ def _read(name: str, chain: tuple[str, ...], asked_by: Place | None) -> Layer:
         text = read_text(FilePath(name), "spec file", asked_by=f"extended by {by}" if by else None, next_step=step)
         return _layer(text, name, (*chain, name))
     if name not in spec_names():
-        is_file = FilePath(name).is_file()
+        path = FilePath(asked_by.file).parent / name if asked_by else FilePath(name)
+        if name and path.is_dir():
+            read_text(path, "spec file", asked_by=f"extended by {by}" if by else None)  # says that it is a folder
+        is_file = path.is_file()
         raise UsageError(
             f"no spec is called {name!r}",
             where=by or "--spec",
@@ -131,7 +134,7 @@ def _layer(text: str, where: str, chain: tuple[str, ...]) -> Layer:
         raise UsageError(
             "`extends` is not a name",
             where=f"{where}, line {place.line}",
-            got=place.text or type(base).__name__,
+            got=place.text or ("nothing" if base is None else type(base).__name__),
             expected="the name of a built-in spec, or the path of a .yaml file",
             next_step="name one: extends: m3di",
         )

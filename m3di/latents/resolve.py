@@ -84,7 +84,9 @@ def validated(
     known = {each.path for each in problems}
     problems += [each for each in more if each.path not in known]
     if spec is not None:
-        problems += spec_problems(spec, data, unsound, shapes=shapes)
+        # A template whose file could not be read is not looked for once more.
+        unread = {each.path for each in found or [] if each.path[:1] == ("views",)}
+        problems += spec_problems(spec, data, unsound | unread, shapes=shapes)
     if problems or spec is None:
         raise report(TITLE, _in_order(problems, origin), data, origin)
     return spec

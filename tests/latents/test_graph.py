@@ -167,7 +167,7 @@ def uses(draw: st.DrawFn, order: list[str], factors: dict[str, Any]) -> dict[str
     return found
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(small_specs())
 def test_what_a_random_spec_draws_is_what_its_data_obey(data: dict[str, Any]) -> None:
     try:

@@ -208,6 +208,8 @@ def test_what_is_no_yaml_is_told_in_plain_words(mistake: str, tmp_path: Path) ->
         (b"extends: m3dj\nname: a\n", r"no spec is called 'm3dj'(?s:.)*line 1(?s:.)*did you mean 'm3di'"),
         (b"extends: nope.yaml\nname: a\n", r"no such spec file(?s:.)*nope\.yaml(?s:.)*own\.yaml, line 1"),
         (b"extends: [m3di]\nname: a\n", r"`extends` is not a name(?s:.)*line 1"),
+        (b"extends:\nname: a\n", r"`extends` is not a name(?s:.)*got: +nothing"),
+        (b"extends: .\nname: a\n", r"this is no spec file(?s:.)*own\.yaml, line 1(?s:.)*a folder"),
         (b"name: a\nextends: own.yaml\n", r"the spec extends itself(?s:.)*line 2"),
         (b"name: no\nextends: m3di\n", r"name: .*truth value(?s:.)*quote it: 'no'"),
         (b"name: my graph\nextends: m3di\n", r"name: String should match pattern"),
@@ -226,6 +228,8 @@ def test_a_folder_and_a_missing_file(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").mkdir()
     with pytest.raises(UsageError, match=r"this is no spec file(?s:.)*own\.yaml(?s:.)*a folder"):
         load_spec(tmp_path / "own.yaml")
+    with pytest.raises(UsageError, match=r"this is no spec file(?s:.)*a folder"):
+        load_spec(tmp_path)
     (tmp_path / "mine.yaml").write_text("extends: m3di\nname: mine\n")
     with pytest.raises(UsageError, match=r"no such spec file(?s:.)*did you mean 'mine\.yaml'"):
         load_spec(tmp_path / "mime.yaml")

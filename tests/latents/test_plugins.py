@@ -186,3 +186,8 @@ def test_a_mistake_in_a_template_names_its_own_file_and_line(tmp_path: Path) -> 
     (tmp_path / "t.yaml").write_text("name: t\nphrasings: {a: b}\n")
     with pytest.raises(UsageError, match=r"reads: Field required(?s:.)*t\.yaml, line 1"):
         load_spec(tmp_path / "s.yaml")
+    (tmp_path / "t.yaml").write_text("a: [")
+    with pytest.raises(
+        UsageError, match=r"1 problem:(?s:.)*views\.text\.template: the caption template is not valid YAML"
+    ):
+        load_spec(tmp_path / "s.yaml")
