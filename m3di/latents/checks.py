@@ -39,7 +39,6 @@ class _Checks:
     def __init__(self, spec: Spec, data: dict[str, Any], unsound: frozenset[Path]) -> None:
         self.spec, self.data, self.unsound = spec, data, unsound
         self.declared = list(data.get("factors", {}))
-        self.is_whole = all(path[-1:] == ("template",) for path in unsound)
 
     def is_unsound(self, path: Path) -> bool:
         """Whether a place is in a part that is reported already."""
@@ -65,22 +64,40 @@ class _Checks:
                 yield Problem(
                     ("templates", name, *problem.path), problem.what, problem.got, problem.expected, problem.next_step
                 )
-        if self.is_whole and not cycles and self._names_are_known():
-            yield from self._sharing()
-            for name, view_ in spec.views.items():
-                is_read = ("views", name, "template") not in self.unsound
-                if view_.modality == "text" and is_read and self._has_template(str(view_.template)):
-                    yield from caption_problems(spec, name)
+        if not cycles:
+            yield from self._sharing(self._sound_part())
+        for name, view_ in spec.views.items():
+            if view_.modality == "text" and self._is_told(name):
+                yield from caption_problems(spec, name)
 
-    def _names_are_known(self) -> bool:
-        """Whether every factor that is named is declared: only then is there a graph to look at."""
+    def _sound_part(self) -> Spec:
+        """The spec without what is unsound or names what is: there, the graph can be looked at."""
         known = set(self.spec.factors)
-        uses = [each.mechanism for each in self.spec.factors.values()]
-        for view in self.spec.views.values():
-            if not known.issuperset(view.factors):
-                return False
-            uses += [use.mechanism for use in view.factors.values() if use.mechanism is not None]
-        return all(known.issuperset(use.parents) for use in uses)
+        free = MechanismUse(name="uniform")
+        factors = {
+            name: factor
+            if known.issuperset(factor.mechanism.parents)
+            else factor.model_copy(update={"mechanism": free})
+            for name, factor in self.spec.factors.items()
+        }
+        views = {}
+        for view, declared in self.spec.views.items():
+            uses = {
+                name: use
+                for name, use in declared.factors.items()
+                if name in known
+                and not self.is_unsound(("views", view, "factors", name))
+                and (use.mechanism is None or known.issuperset(use.mechanism.parents))
+            }
+            views[view] = declared.model_copy(update={"factors": uses})
+        return Spec.model_construct(**{**dict(self.spec), "factors": factors, "views": views})
+
+    def _is_told(self, view: str) -> bool:
+        """Whether a text view, all its factors and its template are there and sound."""
+        if ("views", view, "template") in self.unsound or not self._has_template(str(self.spec.views[view].template)):
+            return False
+        places = [("views", view, "factors", name) for name in self.spec.views[view].factors]
+        return not any(self.is_unsound(place) or place[-1] not in self.spec.factors for place in places)
 
     def _has_template(self, name: str) -> bool:
         return name in self.spec.templates or name in template_names() or FilePath(name).is_file()
@@ -210,9 +227,9 @@ class _Checks:
                 next_step="take `sequence` away",
             )
 
-    def _sharing(self) -> Iterator[Problem]:
+    @staticmethod
+    def _sharing(spec: Spec) -> Iterator[Problem]:
         """Content that is not shared, and content that does not follow what its view shows."""
-        spec = self.spec
         for view, declared in spec.views.items():
             for name, use in declared.factors.items():
                 path: Path = ("views", view, "factors", name)

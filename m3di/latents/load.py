@@ -56,12 +56,18 @@ def parse_spec(text: str, *, where: str) -> Spec:
 def _finished(layer: Layer, where: str) -> Spec:
     plugins = layer.data.get("plugins")
     problems = list(layer.problems)
+    registered: dict[str, str] = {}
     for name, text in plugins.items() if isinstance(plugins, dict) else ():
         if not isinstance(text, str):
             continue  # reported with the keys
         place = layer.marks.get(("plugins", name))
         try:
-            run_plugin(text, str(name) if place is None else place.file)
+            for mechanism in run_plugin(text, str(name) if place is None else place.file):
+                if registered.setdefault(mechanism, str(name)) != name:
+                    what = f"{mechanism!r} is registered by {registered[mechanism]!r} already"
+                    problems.append(
+                        Problem(("plugins", name), what, mechanism, "names that differ", "rename one of them")
+                    )
         except UsageError as error:
             details = error.details
             problems.append(

@@ -93,6 +93,10 @@ class Template(BaseModel):
         bins = entry.pop("bins", None)
         if bins is None and factor.type != "categorical":
             raise UsageError(f"template {self.name!r} has no `bins` to put the number {name!r} into words")
+        if bins is not None and not np.isfinite(factor.bounds).all():
+            raise UsageError(
+                f"template {self.name!r} puts {name!r} into words by bins of its range, and it has no `range`"
+            )
         values = tuple(bins) if bins is not None else factor.names
         missing = [f"{form} of {value!r}" for form, texts in entry.items() for value in values if value not in texts]
         if missing:

@@ -182,6 +182,22 @@ def test_bad_templates(text: str, message: str) -> None:
         parse_template(text, where="mine")
 
 
+def test_a_number_without_a_range_has_no_bins() -> None:
+    text = """
+extends: m3di
+name: t
+factors: {object_alpharot: {range: null, physical: null, mechanism: {name: linear_gaussian, weights: [], std: 1}}}
+views:
+  image: {factors: {object_alpharot: content}}
+  text: {template: t, factors: {object_alpharot: content}}
+templates:
+  t: {name: t, reads: {object_alpharot: angle}, lexicon: {object_alpharot: {bins: [low, high]}},
+      phrasings: {a: '{{ object_alpharot }}'}}
+"""
+    with pytest.raises(UsageError, match="'object_alpharot' into words by bins of its range, and it has no `range`"):
+        parse_spec(text, where="t.yaml")
+
+
 def test_a_template_that_is_no_yaml() -> None:
     with pytest.raises(UsageError, match=r"template is not valid YAML: the \[ in line 1(?s:.)*mine, line 1"):
         parse_template("a: [", where="mine")

@@ -295,6 +295,23 @@ def test_all_problems_of_all_stages_come_at_once(tmp_path: Path) -> None:
         assert what in str(error.value)
 
 
+def test_what_is_sound_is_looked_at_beside_what_is_not(tmp_path: Path) -> None:
+    """A wrong type in one factor hides neither content that is not shared nor a caption that cannot be said."""
+    path = tmp_path / "own.yaml"
+    path.write_text(
+        f"{OWN}factors:\n"
+        "  spotlight_pos: {range: [1, 0]}\n"
+        "  object_gammarot: {mechanism: {name: copy, parents: [nothing]}}\n"
+        "views:\n"
+        "  image: {factors: {object_shape: private, object_betarot: {role: contant}}}\n"
+        "  text: {factors: {text_color: null}}\n"
+    )
+    with pytest.raises(UsageError, match="has 5 problems") as error:
+        load_spec(path)
+    for what in ("least < greatest", "'nothing'", "object_shape is content of text", "contant", "reads 'text_color'"):
+        assert what in str(error.value)
+
+
 def test_a_mistake_in_what_is_extended_names_that_file(tmp_path: Path) -> None:
     (tmp_path / "base.yaml").write_text(f"{OWN}factors:\n  object_color: {{mechanism: {{strength: 2}}}}\n")
     (tmp_path / "own.yaml").write_text("extends: base.yaml\nname: mine\n")

@@ -153,6 +153,14 @@ def test_plugins_of_what_is_extended_come_along(tmp_path: Path) -> None:
         load_spec(own)
 
 
+def test_two_plugins_of_one_spec_register_different_names(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    (tmp_path / "other.py").write_text(SHIFTED + "\n# another file")
+    path.write_text(path.read_text().replace("[mine.py]", "[mine.py, other.py]"))
+    with pytest.raises(UsageError, match=r"'shifted' is registered by 'mine\.py' already(?s:.)*rename one of them"):
+        load_spec(path)
+
+
 def test_a_template_lies_beside_the_spec_that_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     base = tmp_path / "base"
     base.mkdir()
