@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 DEMO := data/demo
 
-.PHONY: demo test check bench bench-loader scenes clean
+.PHONY: demo test check bench bench-loader bench-gpu scenes clean
 
 demo: .venv/installed
 	$(BIN)/m3di render --n 64 --n-val 8 --n-test 8 --size 224 --out $(DEMO)
@@ -35,6 +35,10 @@ bench: .venv/installed
 # PICTURES is a folder of PNG files of 224 pixels, for example shared/reference/renders; without one, drawn scenes.
 bench-loader: .venv-bench/installed
 	OMP_NUM_THREADS=1 .venv-bench/bin/python benchmarks/loader.py $(if $(PICTURES),--pictures $(PICTURES))
+
+# All that a GPU can be measured by, in 25 minutes; one table in data/bench-gpu. Stopped, it goes on where it was.
+bench-gpu: .venv/installed
+	$(BIN)/python benchmarks/gpu.py
 
 # Writes blender_scenes/ anew from the modelling code.
 scenes: .venv/installed

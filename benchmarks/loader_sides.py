@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -54,17 +55,18 @@ def write_ours(root: Path, pictures: list[np.ndarray[Any, Any]], extension: str)
         text={"text": TextEntry(vocabulary=tokens.vocabulary, length=tokens.length)},
     )
     table = pa.table({"text.caption": texts, **columns})
-    contents = (
-        {
-            extension: encode(picture, extension),
-            "txt": texts[row].encode(),
-            "json": sample_json({name: values[row] for name, values in columns.items()}),
-        }
-        for row, picture in enumerate(pictures)
-    )
-    return assemble(
-        root, plan, {split: table.slice(0, plan.n_samples[split]) for split in plan.n_samples}, {"train": contents}
-    )
+    with ThreadPoolExecutor() as pool:
+        encoded = pool.map(lambda picture: encode(picture, extension), pictures)
+        contents = (
+            {
+                extension: raw,
+                "txt": texts[row].encode(),
+                "json": sample_json({name: values[row] for name, values in columns.items()}),
+            }
+            for row, raw in enumerate(encoded)
+        )
+        tables = {split: table.slice(0, plan.n_samples[split]) for split in plan.n_samples}
+        return assemble(root, plan, tables, {"train": contents})
 
 
 def ours(extension: str, cache: Any = None) -> Side:

@@ -35,7 +35,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
-from skimage.metrics import structural_similarity
 
 from m3di.generate import jobs
 from m3di.latents import load_spec, sample
@@ -219,6 +218,8 @@ def main() -> None:
 
 def table_of(results: dict[str, Result], expected: list[NDArray[np.uint8]]) -> Table:
     """One row a side; ratios where the published procedure was measured as well."""
+    from skimage.metrics import structural_similarity
+
     table = Table(
         *("side", "s/image", "CPU s/image", "PSNR mean (dB)", "PSNR worst (dB)", "SSIM", "times faster than published")
     )

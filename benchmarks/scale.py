@@ -119,7 +119,7 @@ def measure_files(n_receipts: int, n_entries: int) -> dict[str, float]:
         writer.finish()
         took = time.perf_counter() - begin
         table_bytes = (Path(temporary) / "train.parquet").stat().st_size
-        arrow_bytes = data.read_table(Path(temporary) / "train.parquet").nbytes
+        arrow_bytes = data.read_parquet(Path(temporary) / "train.parquet").nbytes
         plan = generate.make_plan(SPEC, generate.RenderOptions(out=Path("x"), n_train=1).resolved(SPEC))
         split = data.SplitEntry(n_samples=1, shards=(entry,) * n_entries, table=entry)
         begin = time.perf_counter()

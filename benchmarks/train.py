@@ -6,6 +6,14 @@ Ours: what `m3di train` does with a batch of uint8 images and token ids, normali
 
 Each side runs in its own process, once as the C library is and once with glibc keeping freed memory, which `m3di train`
 sets for itself. Pictures are synthetic; data loading is not part of the step.
+
+    python benchmarks/train.py                                     # the two side by side, on the CPU
+    python benchmarks/train.py --device cuda --json train.json     # figures of ours on a GPU, with the loader
+    python benchmarks/train.py --device cuda --data data/m3di      # the same on a dataset, else on drawn scenes
+
+With --device: milliseconds a step on a batch that is on the device already, eager and compiled, in bf16, TF32 and
+float32, what makes the host wait, floating-point operations and the share of a measured peak; then the loader alone,
+and training fed by it with each number of workers.
 """
 
 from __future__ import annotations
@@ -19,9 +27,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from on_device import add_options, settle
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
@@ -31,7 +41,8 @@ from m3di.latents import captions, load_spec, sample
 from m3di.learn import ResNet18, SymInfoNCE, TrainConfig, keep_freed_memory
 from m3di.learn.encoder_set import build_encoders
 from m3di.learn.inputs import ImageStatistics, ViewInput
-from m3di.learn.step import ContrastiveStep, make_optimizer, update
+from m3di.learn.step import ContrastiveStep, make_optimizer
+from m3di.learn.update import Updater
 
 D = 4
 Step = Callable[[], float]
@@ -57,15 +68,17 @@ def broadcast_loss(z1: Tensor, z2: Tensor) -> Tensor:
     k = len(z1)
     cross = F.cosine_similarity(z1[:, None], z2[None], dim=-1)
     own = [
-        F.cosine_similarity(z[:, None], z[None], dim=-1).masked_fill(torch.eye(k, dtype=bool), -torch.inf)
+        F.cosine_similarity(z[:, None], z[None], dim=-1).masked_fill(
+            torch.eye(k, dtype=torch.bool, device=z.device), -torch.inf
+        )
         for z in (z1, z2)
     ]
     logits = torch.cat([torch.cat([cross, own[0]], 1), torch.cat([own[1], cross.T], 1)])
-    return F.cross_entropy(logits, torch.arange(2 * k))
+    return F.cross_entropy(logits, torch.arange(2 * k, device=logits.device))
 
 
 def plain_step(images: Tensor, tokens: Tensor, vocabulary_size: int) -> Step:
-    image, text = ResNet18(D), OneHotTextConvNet(vocabulary_size)
+    image, text = (net.to(images.device) for net in (ResNet18(D), OneHotTextConvNet(vocabulary_size)))
     weights = [*image.parameters(), *text.parameters()]
     optimizer = torch.optim.Adam(weights, lr=1e-5)
     pixels = (images.contiguous().float() / 255 - 0.4) / 0.2
@@ -90,9 +103,9 @@ def our_step(images: Tensor, tokens: Tensor, vocabulary_size: int, precision: st
     encoders = build_encoders(inputs, config, statistics_of).train()
     module = ContrastiveStep(encoders, SymInfoNCE(negatives="all"), precision, compiled=compiled)
     optimizer = make_optimizer(module, config)
-    weights = list(module.parameters())
+    updater = Updater(optimizer, module.parameters(), 2.0, lambda: 1.0, late=False)
     batch = {"image": images, "text": tokens}
-    return lambda: update(module(batch)[0], optimizer, weights, 2.0, 1e-5)
+    return lambda: updater.make(1, module(batch)[0], 1e-5)[0].loss
 
 
 def measure(side: str, batch_size: int, size_px: int, n_steps: int) -> dict[str, object]:
@@ -129,14 +142,27 @@ def run_side(side: str, keeps: bool, arguments: argparse.Namespace) -> dict[str,
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--size", type=int, default=224)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_options(parser)
+    parser.add_argument("--data", type=Path, help="with --device: a dataset to load  [default: drawn scenes]")
+    parser.add_argument("--n", type=int, help="with --device: drawn scenes  [default: four batches]")
+    parser.add_argument("--workers", type=int, nargs="+", default=[0, 8], help="with --device: of the loader")
+    parser.add_argument("--no-compile", action="store_true", help="with --device: leave torch.compile out")
+    parser.add_argument("--batch-size", type=int, help="[default: 64; with --device cuda 256, with --quick 4]")
+    parser.add_argument("--size", type=int, help="pixels  [default: 224; with --quick 32]")
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--sides", nargs="+", default=["plain", "ours fp32", "ours bf16"])
     parser.add_argument("--child")
     parser.add_argument("--keep", action="store_true")
     arguments = parser.parse_args()
+    large = 256 if arguments.device == "cuda" else 64
+    arguments.batch_size = arguments.batch_size or (4 if arguments.quick else large)
+    arguments.size = arguments.size or (32 if arguments.quick else 224)
+    if arguments.device:
+        settle(arguments)
+        from train_figures import run
+
+        sys.exit(run(arguments, plain_step))
     if arguments.child:
         if arguments.keep and not keep_freed_memory():
             sys.exit("the C library is not glibc: it cannot be told to keep freed memory")

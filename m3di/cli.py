@@ -65,9 +65,16 @@ def gpu_numbers(context: click.Context, option: click.Parameter, value: str | No
 SCENE_OPTIONS = (
     *SPEC_OPTIONS,
     click.option("--size", "size_px", default=224, show_default=True, help="Side of the images in pixels."),
-    click.option("--workers", "n_workers", type=int, help="Worker processes.  [default: one a core, or one a GPU]"),
-    click.option("--gpu", is_flag=True, help="Render on every GPU of the best back end that Cycles finds."),
+    click.option(
+        "--workers", "n_workers", type=int, help="Worker processes.  [default: one a core; up to eight a GPU]"
+    ),
+    click.option("--gpu", is_flag=True, help="Render on every GPU of the best back end with one."),
     click.option("--gpu-devices", metavar="NUMBERS", callback=gpu_numbers, help="Only on these GPUs, such as 0,2."),
+    click.option(
+        "--gpu-backend",
+        type=click.Choice(["optix", "cuda", "hip", "oneapi", "metal"], case_sensitive=False),
+        help="How to reach the GPUs.  [default: the first of these that has one]",
+    ),
     click.option(
         "--worker-memory",
         "worker_memory_gb",
@@ -89,7 +96,7 @@ SCENE_OPTIONS = (
 
 def quality_option(default: str) -> Callable[..., Any]:
     """`--quality`, with the names of the presets."""
-    names = click.Choice(["draft", "standard", "paper"])
+    names = click.Choice(["draft", "fixed", "standard", "paper"])
     return click.option("--quality", type=names, default=default, show_default=True, help="How images are sampled.")
 
 
@@ -304,24 +311,34 @@ def bound_spec(spec: str, n: int) -> None:
     Console(width=120).print(table)
 
 
+PLACE = click.argument("root", metavar="FOLDER|URL")
+
+
 @cli.command()
-@click.argument("root", type=FOLDER)
+@PLACE
 @click.option("--quick", is_flag=True, help="Structure only: sizes, members, rows; no hashes, images or latents.")
 @click.option("--repair", is_flag=True, help="Render anew what is bad.")
 @click.option("--workers", "n_workers", type=int, help="Worker processes of --repair.  [default: one a core]")
-def verify(root: Path, quick: bool, repair: bool, n_workers: int | None) -> None:
+def verify(root: str, quick: bool, repair: bool, n_workers: int | None) -> None:
     """Check every file and every sample of a dataset."""
     from m3di.data import left_out
     from m3di.data import verify as verify_dataset
 
     if repair:
+        from m3di.data import is_url
         from m3di.repair import repair as repair_dataset
 
+        if is_url(root):
+            raise UsageError(
+                "a dataset at a URL cannot be repaired there",
+                where=root,
+                next_step="copy it to a folder of this machine, repair that, and put it there again",
+            )
         with progress_bar("repair") as progress:
-            bad = repair_dataset(root, n_workers, progress)
+            bad = repair_dataset(Path(root).expanduser(), n_workers, progress)
         click.echo(f"{root}: made anew: {', '.join(bad)}" if bad else f"{root}: nothing to repair")
         return
-    manifest = verify_dataset(root, quick=quick)
+    manifest = verify_dataset(root, quick=quick, on_note=lambda note: click.echo(f"note: {note}"))
     checked = "have the right structure" if quick else "are as they were made"
     click.echo(f"{root}: all {len(manifest.files)} files {checked}")
     skipped = {} if quick else left_out(manifest)
@@ -343,7 +360,7 @@ def export_dataset(root: Path, layout: str, out: Path) -> None:
     """Write a dataset in another layout: the published one, Hugging Face ImageFolder, or croissant.json."""
     from m3di.data import export
 
-    export(root, layout, out)
+    export(root, layout, out, on_note=lambda note: click.echo(f"note: {note}", err=True))
     click.echo(f"{out}: {root} as {layout}")
 
 
@@ -371,14 +388,16 @@ def merge_datasets(roots: tuple[Path, ...], out: Path) -> None:
 
 
 @cli.command("subset")
-@ROOT
+@PLACE
 @OUT
 @click.option("--split", "splits", multiple=True, help="Splits to keep. Repeatable.  [default: all]")
 @click.option("--n", type=int, help="At most that many samples of each split.")
-@click.option("--where", metavar="CONDITION", help="Such as 'image.object_shape == 3 and image.object_color < 0.5'.")
+@click.option(
+    "--where", metavar="CONDITION", help="Such as 'image.object_shape == \"cow\" and image.object_color < 0.5'."
+)
 @click.option("--images", metavar="FORMAT", help="png, webp or qoi.  [default: as they are]")
 def subset_dataset(
-    root: Path, out: Path, splits: tuple[str, ...], n: int | None, where: str | None, images: str | None
+    root: str, out: Path, splits: tuple[str, ...], n: int | None, where: str | None, images: str | None
 ) -> None:
     """Cut a dataset by split, count or condition."""
     from m3di.data import subset
@@ -387,8 +406,8 @@ def subset_dataset(
 
 
 @cli.command("info")
-@ROOT
-def show_info(root: Path) -> None:
+@PLACE
+def show_info(root: str) -> None:
     """Print what a dataset is."""
     from m3di.data import info
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from m3di.learn.evaluation import ProbeData
 
 PATH = click.Path(path_type=Path)
+DEVICES = ("auto", "cpu", "cuda")  # of m3di.learn, which is not imported before it is needed; a test compares the two
 
 
 @click.command()
@@ -28,7 +29,8 @@ PATH = click.Path(path_type=Path)
 @click.option("--probes", default="", metavar="NAMES", help="Some of them, such as linear,logistic.  [default: all]")
 @click.option("--factors", default="", metavar="NAMES", help="Only these factors.  [default: all]")
 @click.option("--n-bootstrap", default=1000, show_default=True, help="Resamples behind each interval.")
-@click.option("--device", default="cpu", show_default=True, help="cpu or cuda: where to encode.")
+@click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="Where to encode.")
+@click.option("--load-workers", type=int, help="Threads that load images.  [default: 8 for a GPU, none on the CPU]")
 @click.option("--workers", "n_workers", type=int, help="Worker processes that render.  [default: one a core]")
 @click.option("--again", is_flag=True, help="Score again what has been scored.")
 @click.option("--save-encodings", type=PATH, help="Also write the encodings of a single run to this .npz.")
@@ -48,6 +50,7 @@ def evaluate(paths: tuple[Path, ...], out: Path | None, **options: Any) -> None:
         protocol=Protocol(check_probes(_names(options["probes"])), options["n_bootstrap"]),
         factors=_names(options["factors"]),
         device=options["device"],
+        n_workers=options["load_workers"],
         again=options["again"],
         save_encodings=options["save_encodings"],
     )

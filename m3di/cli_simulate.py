@@ -36,8 +36,11 @@ FOLDER = click.Path(path_type=Path, file_okay=True)
 @click.option("--seeds", "n_seeds", type=int, help="Runs of each setting.  [default: 1, or of the scale]")
 @click.option("--eval-seed", type=int, help="Of the samples for the probes.  [default: from the seed]")
 @click.option("--n-eval", type=int, help="Samples for the probes.  [default: 4096, or of the scale]")
-@click.option("--precision", help="fp32 or bf16, of the encoders' products.  [default: fp32]")
+@click.option("--precision", help="fp32 (IEEE), tf32 or bf16, of the encoders' products.  [default: fp32]")
 @click.option("--device", help="auto, cpu or cuda.  [default: auto]")
+@click.option(
+    "--cuda-graph/--no-cuda-graph", default=None, help="Make a step by one launch on a GPU.  [default: where it can]"
+)
 @click.option("--checkpoint-every", type=int, help="Steps between checkpoints.  [default: 1000]")
 @click.option("--log-every", type=int, help="Steps between lines of metrics.csv.  [default: 1000]")
 def simulate(recipe: str | None, scale: str, out: Path, first_seed: int, n_seeds: int | None, **options: Any) -> None:

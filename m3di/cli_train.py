@@ -62,10 +62,11 @@ HYPERPARAMETERS = (
 )
 MACHINE = (
     click.option("--device", help="cpu, cuda or auto."),
-    click.option("--precision", help="fp32, bf16, or auto: bf16 where the device is fast at it."),
+    click.option("--precision", help="fp32 (IEEE), tf32, bf16, or auto: bf16 where the device is fast at it."),
     click.option("--compile/--no-compile", default=None, help="Use torch.compile."),
     click.option("--threads", "n_threads", type=int, help="Threads of torch on the CPU."),
-    click.option("--workers", "n_workers", type=int, help="Processes that load samples."),
+    click.option("--workers", "n_workers", type=int, help="Workers that load ahead.  [default: 8 for a GPU, else 0]"),
+    click.option("--worker-kind", help="threads, or processes: for a dataset that only one thread may read."),
     click.option("--cache", help="Keep decoded images: ram, disk or none."),
     click.option("--checkpoint-every", type=int, help="Steps between checkpoints."),
     click.option("--val-every", type=int, help="Steps between measurements of the validation loss."),

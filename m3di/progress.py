@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 PLAIN_INTERVAL_S = 30.0
 MAX_WORKERS_SHOWN = 16
+SHOWN_AT_ONCE = ("retry", "failed", "warm-up", "retire")
 Count = Callable[[int, int], None]
 
 
@@ -99,6 +100,8 @@ class RunState:
     def watch(self, event: PoolEvent) -> None:
         """Take note of what happened in a worker."""
         worker = self.workers.setdefault(event.worker, WorkerState())
+        if event.kind == "warm-up":
+            return
         if event.kind == "begin":
             worker.image, worker.began = event.image, self.clock()
             return
@@ -108,6 +111,9 @@ class RunState:
         elif event.kind == "restart":
             worker.n_restarts += 1
             worker.memory_bytes = 0
+        elif event.kind == "retire":
+            worker.memory_bytes = 0
+            worker.last_trouble = f"ended for good: {event.why.partition(chr(10))[0]}"
         else:
             self.n_tries_failed += 1
             self.n_failed += event.kind == "failed"
@@ -140,7 +146,7 @@ class TerminalDisplay:
     def watch(self, event: PoolEvent) -> None:
         """Update the worker's row; trouble stays on the screen."""
         self.state.watch(event)
-        if event.kind in ("retry", "failed"):
+        if event.kind in SHOWN_AT_ONCE:
             self._console.print(trouble(event), highlight=False, markup=False)
 
     def __rich__(self) -> RenderableType:
@@ -190,7 +196,7 @@ class PlainDisplay:
     def watch(self, event: PoolEvent) -> None:
         """Show trouble at once."""
         self.state.watch(event)
-        if event.kind in ("retry", "failed"):
+        if event.kind in SHOWN_AT_ONCE:
             self._write(f"{self._label}: {trouble(event)}")
 
     def _line(self) -> str:
@@ -205,7 +211,11 @@ class PlainDisplay:
 
 
 def trouble(event: PoolEvent) -> str:
-    """A try that failed, in one line."""
+    """What must be seen at once, in one line: a try that failed, a GPU that compiles, a worker that was given up."""
+    if event.kind == "warm-up":
+        return event.why
+    if event.kind == "retire":
+        return f"worker {event.worker} is ended for good; the others go on: {event.why.replace(chr(10), '; ')}"
     outlook = "is tried again" if event.kind == "retry" else "has failed for the last time"
     return f"{event.image} {outlook}: worker {event.worker}: {event.why.replace(chr(10), '; ')}"
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Container, Iterator
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from PIL import Image
 
 from m3di import __version__, data
 from m3di.errors import M3diError
@@ -11,20 +17,26 @@ from m3di.generate import (
     Progress,
     RenderOptions,
     check_failures,
-    finish,
-    render_missing,
+    receipt_of,
     render_settings,
+    render_shards,
+    shards_of,
     user_shapes_of,
 )
-from m3di.latents import Spec
+from m3di.latents import Spec, missing_mechanisms
 from m3di.render import ANNOTATIONS, PASSES, RenderPool
+
+PIXEL_TOLERANCE = 2
+"""Levels of 255 by which a value of a pixel may differ between two renders of an image on a GPU."""
+PART_TOLERANCE = 0.001
+"""Part of the values that may differ by more. On an H100, 0.003 % differed between runs, by one level (RESULTS.md)."""
 
 
 def repair(root: Path, n_workers: int | None = None, progress: Progress | None = None) -> list[str]:
-    """Render anew the images of a dataset that are bad, and write their shards, tables and documents anew.
+    """Render anew the images of a dataset that are bad, and write anew the files that are bad; sound files stay.
 
-    Good images of a damaged shard are kept. The spec with its interventions, the seed and the settings come from the
-    manifest. Interrupted, run it again.
+    Good images of a damaged shard are kept, and so is a card that somebody edited. The spec with its interventions, the
+    seed and the settings come from the manifest. Interrupted, run it again.
 
     Returns:
         Names of the files that were bad.
@@ -33,13 +45,11 @@ def repair(root: Path, n_workers: int | None = None, progress: Progress | None =
         M3diError: The manifest itself is damaged, or the dataset cannot be rendered here.
     """
     manifest = data.read_manifest(root)
-    problems = data.find_problems(root, manifest)
+    problems = [problem for problem in data.find_problems(root, manifest) if not problem.is_note]
     bad = sorted({problem.file for problem in problems})
     if not bad:
         return []
     check_repairable(root, manifest, problems)
-    spec = manifest.parsed_spec
-    plan = data.plan_of(manifest)
     known = {entry.file for entry in manifest.files}
     shards = [shard for split in manifest.splits.values() for shard in split.shards if shard.file in bad]
     with data.sole_run(root), data.disk_errors(root):
@@ -48,16 +58,96 @@ def repair(root: Path, n_workers: int | None = None, progress: Progress | None =
             if name not in known and not name.endswith(data.PARTIAL):
                 (root / name).unlink(missing_ok=True)
         if shards:
+            spec = manifest.parsed_spec
             _take_apart(root, manifest, bad)
             _render_missing(root, manifest, spec, n_workers, progress)
-            # What no checksum inside a shard has shown: then none of its images is to be trusted.
-            differing = [root / shard.file for shard in shards if data.sha256_of(root / shard.file) != shard.sha256]
-            for path in differing:
-                path.unlink()
-            if differing:
+            differing = [shard for shard in shards if data.sha256_of(root / shard.file) != shard.sha256]
+            if differing and manifest.render["device"] == "gpu":
+                _keep_what_agrees(root, manifest, spec, differing, n_workers, progress)
+            elif differing:
+                # What no checksum inside a shard has shown: then none of its images is to be trusted.
+                for shard in differing:
+                    (root / shard.file).unlink()
                 _render_missing(root, manifest, spec, n_workers, progress)
-        finish(root, spec, plan)
+        _finish(root, manifest, bad)
+        data.remove_leftovers(root)
     return bad
+
+
+def _keep_what_agrees(
+    root: Path,
+    manifest: data.Manifest,
+    spec: Spec,
+    shards: list[data.FileEntry],
+    n_workers: int | None,
+    progress: Progress | None,
+) -> None:
+    """Render shards again, and keep every image of theirs that shows the same; others take the place of the rest.
+
+    A GPU does not give the same bytes twice, so that a shard with one new image never has its old checksum.
+    """
+    with TemporaryDirectory(prefix="m3di-repair-") as folder:
+        again = Path(folder)
+        _render_missing(again, manifest, spec, n_workers, progress, {shard.file for shard in shards})
+        for shard in shards:
+            journal = data.ImageJournal(root / shard.file)
+            try:
+                fresh = {(image.key, image.view): image for image in _images(again, manifest, shard)}
+                for image in _images(root, manifest, shard):
+                    new = fresh.pop((image.key, image.view))
+                    journal.append(image if _agree(image, new) else new)
+                for new in fresh.values():
+                    journal.append(new)
+            finally:
+                journal.close()
+            (root / shard.file).unlink()
+    _render_missing(root, manifest, spec, n_workers, progress)  # nothing is missing: the shards are put together
+
+
+def _images(root: Path, manifest: data.Manifest, shard: data.FileEntry) -> Iterator[data.JournalEntry]:
+    return data.sound_images(root, manifest, shard, None, tuple(ANNOTATIONS))
+
+
+def _agree(one: data.JournalEntry, other: data.JournalEntry) -> bool:
+    """Whether two renders of an image show the same, up to the order of a GPU's sums."""
+    pngs = (io.BytesIO(each.files[data.JOURNAL_IMAGE]) for each in (one, other))
+    pixels = [np.asarray(Image.open(png)).astype(np.int16) for png in pngs]
+    return float(np.mean(np.abs(pixels[0] - pixels[1]) > PIXEL_TOLERANCE)) <= PART_TOLERANCE
+
+
+def _finish(root: Path, manifest: data.Manifest, bad: list[str]) -> None:
+    """Write tables, documents and manifest where they are bad, or name a shard that came out different; else not."""
+    splits = {name: _restored(root, manifest, name, bad) for name in manifest.splits}
+    restored = manifest.model_copy(update={"splits": splits})
+    keep = {entry.file for entry in manifest.documents if restored == manifest and entry.file not in bad}
+    card = [entry for entry in manifest.documents if entry.file == data.CARD and entry.file not in bad]
+    if any(data.sha256_of(root / entry.file) != entry.sha256 for entry in card):
+        keep.add(data.CARD)  # its owner edited it
+    if restored != manifest or len(keep) < len(manifest.documents):
+        restored = data.write_documents(root, restored, keep)
+    if restored != manifest:
+        data.write_manifest(root, restored.sealed())
+
+
+def _restored(root: Path, manifest: data.Manifest, name: str, bad: list[str]) -> data.SplitEntry:
+    """The shards and the table of a split as they are now; the table is written where it has to be."""
+    split = manifest.splits[name]
+    shards = tuple(
+        data.file_entry(root / shard.file, shard.n_samples) if shard.file in bad else shard for shard in split.shards
+    )
+    table = split.table
+    if table.file in bad or shards != split.shards:
+        plan, spec = data.plan_of(manifest), manifest.parsed_spec
+        writer = data.TableWriter(root / table.file)
+        try:
+            for shard in shards_of(plan):
+                if shard.split == name:
+                    writer.add(receipt_of(root, spec, plan, shard).rows)
+            writer.finish()
+        finally:
+            writer.close()
+        table = data.file_entry(root / table.file, split.n_samples)
+    return split.model_copy(update={"shards": shards, "table": table})
 
 
 def _take_apart(root: Path, manifest: data.Manifest, bad: list[str]) -> None:
@@ -78,8 +168,14 @@ def _take_apart(root: Path, manifest: data.Manifest, bad: list[str]) -> None:
 
 
 def _render_missing(
-    root: Path, manifest: data.Manifest, spec: Spec, n_workers: int | None, progress: Progress | None
+    root: Path,
+    manifest: data.Manifest,
+    spec: Spec,
+    n_workers: int | None,
+    progress: Progress | None,
+    only: Container[str] | None = None,
 ) -> None:
+    """Render into a folder what is not there yet of all shards, or of some."""
     plan = data.plan_of(manifest)
     quality, size_px = manifest.render["quality"], manifest.render["size_px"]
     gpu = manifest.render["device"] == "gpu"
@@ -87,9 +183,26 @@ def _render_missing(
     options = RenderOptions(
         root, size_px=size_px, quality=quality, gpu=gpu, n_workers=n_workers, passes=passes
     ).resolved(spec)
-    with RenderPool(render_settings(options, user_shapes_of(spec)), options.n_workers) as pool:
+    # A mesh that was imported since, under the name of a built-in one, is not that of the images.
+    shapes = tuple(shape for shape in user_shapes_of(spec) if shape.name in manifest.shapes)
+    with RenderPool(render_settings(options, shapes), options.n_workers) as pool:
+        _check(pool, root, gpu)
+        shards = [shard for shard in shards_of(plan) if only is None or shard.name in only]
+        check_failures(root, render_shards(spec, plan, shards, root, pool, progress))
+
+
+def _check(pool: RenderPool, root: Path, gpu: bool) -> None:
+    try:
         pool.check()
-        check_failures(root, render_missing(spec, plan, root, pool, progress))
+    except M3diError as error:
+        if not gpu:
+            raise
+        raise M3diError(
+            "this dataset was rendered on a GPU, and no GPU renders here",
+            where=str(root),
+            got=error.what,
+            next_step="repair it on a machine that has one: images of a CPU are not quite the same",
+        ) from error
 
 
 def check_repairable(root: Path, manifest: data.Manifest, problems: list[data.Problem]) -> None:
@@ -106,14 +219,29 @@ def check_repairable(root: Path, manifest: data.Manifest, problems: list[data.Pr
             got="; ".join(damaged),
             next_step=f"restore {data.MANIFEST} from a copy, or render the dataset anew",
         )
-    if manifest.source != "rendered":
+    made = {entry.file for split in manifest.splits.values() for entry in (*split.shards, split.table)}
+    bad = {problem.file for problem in problems} & made
+    if bad and manifest.source != "rendered":
         raise M3diError(
             f"a dataset that was {manifest.source} cannot be rendered anew",
             where=str(root),
             got="; ".join(map(str, problems)),
             next_step="make it again from the datasets or files that it came from",
         )
-    here = {"m3di": __version__, "bpy": version("bpy")}
+    lacking = (
+        {name for each in missing_mechanisms(manifest.parsed_spec).values() for name in each.values()} if bad else set()
+    )
+    if lacking:
+        raise M3diError(
+            f"what is bad cannot be made anew without its mechanism: {', '.join(sorted(lacking))}",
+            where=str(root),
+            got="; ".join(map(str, problems)),
+            expected="the mechanism installed, or the plugin run that the dataset came with",
+            next_step=f"m3di --plugin {root} verify {root} --repair  once you have read the plugin"
+            if manifest.parsed_spec.plugins
+            else "install the package that registers it",
+        )
+    here = {"m3di": __version__, "bpy": version("bpy")} if bad else {}
     other = {name: manifest.render[name] for name in here if manifest.render[name] != here[name]}
     if other:
         raise M3diError(
@@ -123,3 +251,19 @@ def check_repairable(root: Path, manifest: data.Manifest, problems: list[data.Pr
             expected=", ".join(f"{name} {each}" for name, each in other.items()),
             next_step="install those versions, or render the dataset anew",
         )
+    if bad & {shard.file for split in manifest.splits.values() for shard in split.shards}:
+        _check_shapes(root, manifest)
+
+
+def _check_shapes(root: Path, manifest: data.Manifest) -> None:
+    """Raise unless the meshes of this machine are those of the manifest."""
+    here = {shape.name: shape.sha256 for shape in user_shapes_of(manifest.parsed_spec)} if manifest.shapes else {}
+    for name, sha256 in manifest.shapes.items():
+        if here.get(name) != sha256:
+            raise M3diError(
+                f"the mesh {name!r} of this machine is not the one that the dataset shows",
+                where=str(root),
+                got=f"SHA-256 {here[name]}" if name in here else "no mesh of yours of this name",
+                expected=f"SHA-256 {sha256}",
+                next_step=f"m3di shapes import FILE --name {name} --replace, with the file that it was imported from",
+            )

@@ -12,11 +12,21 @@ import pytest
 
 from m3di import data, generate
 from m3di.latents import Spec, load_spec
-from m3di.render import Outcome, PoolEvent, RenderedImage, RenderJob, RenderSettings
+from m3di.render import Gpu, Outcome, PoolEvent, RenderedImage, RenderJob, RenderSettings
 from m3di.render.annotation import annotate
 from m3di.render.image import encode_png
 
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests that need a GPU run only where they are asked for."""
+    if "gpu" in (config.getoption("markexpr") or ""):
+        return
+    left_out = [item for item in items if item.get_closest_marker("gpu")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 class FakePool:
@@ -40,12 +50,14 @@ class FakeRenderPool(FakePool):
 
     made: ClassVar[list[FakeRenderPool]] = []
     bad: ClassVar[str] = "nothing"
+    gpus: ClassVar[list[Gpu]] = []
     n_started = 1
 
     def __init__(
         self, settings: RenderSettings, n_workers: int | None, limits: object = None, watch: Any = None
     ) -> None:
         super().__init__(settings.size_px)
+        self.settings = settings
         self.watch = watch or (lambda event: None)
         self.made.append(self)
 

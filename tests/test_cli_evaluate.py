@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
+from m3di import cli_evaluate
 from m3di.cli import cli
 from m3di.errors import UsageError
 
@@ -25,6 +26,18 @@ def brought(folder: Path) -> Path:
         **{"val_image.object_shape": shape[:40], "test_image.object_shape": shape[40:]},
     )
     return path
+
+
+@pytest.fixture(scope="module")
+def trained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of one step with a small encoder that every command finds."""
+    from m3di.learn import TrainConfig, train
+    from tests.conftest import write_fake_dataset
+
+    root = write_fake_dataset(tmp_path_factory.mktemp("data") / "m3di", n_train=8, n_val=24, n_test=12)
+    out = tmp_path_factory.mktemp("runs") / "run"
+    train(root, out, TrainConfig(n_steps=1, batch_size=4, precision="fp32", n_threads=1, tensorboard=False))
+    return out
 
 
 def run(*arguments: object) -> str:
@@ -65,3 +78,30 @@ def test_encodings_of_several_runs_are_not_saved(tmp_path: Path) -> None:
     path = brought(tmp_path)
     with pytest.raises(UsageError, match="encodings are those of one run"):
         run("evaluate", path, path, "--save-encodings", tmp_path / "out.npz")
+
+
+@pytest.mark.parametrize("device", ["cuda", "auto", "gpu"])
+def test_a_device_is_one_that_is_there(tmp_path: Path, trained_run: Path, device: str) -> None:
+    """Each is an answer or one message."""
+    command = ["evaluate", str(trained_run), "--device", device, "--probes", "linear", "--n-bootstrap", "5"]
+    result = CliRunner().invoke(cli, command)
+    if device == "auto":
+        assert result.exit_code == 0, result.output
+        assert "scores of 1 run" in result.output
+    elif device == "gpu":
+        assert result.exit_code == 2
+        assert "'gpu' is not one of 'auto', 'cpu', 'cuda'" in result.output
+    else:
+        assert isinstance(result.exception, UsageError)
+        assert "torch finds no CUDA device" in str(result.exception)
+
+
+def test_devices_are_those_of_training() -> None:
+    from m3di.learn import DEVICES
+
+    assert set(cli_evaluate.DEVICES) == set(DEVICES)
+
+
+def test_a_number_of_workers_below_zero(trained_run: Path) -> None:
+    with pytest.raises(UsageError, match="n_workers is too small"):
+        run("evaluate", trained_run, "--load-workers", -1)

@@ -13,7 +13,7 @@ from m3di.interventional import render_twin
 
 
 def columns(root: Path) -> dict[str, np.ndarray]:
-    table = data.read_table(root / "test.parquet")
+    table = data.read_parquet(root / "test.parquet")
     return {name: table[name].to_numpy() for name in table.column_names}
 
 

@@ -6,6 +6,8 @@ import random
 from collections.abc import Iterable, Iterator
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -13,11 +15,11 @@ from click.testing import CliRunner
 from m3di import Multimodal3DIdent, data, generate
 from m3di.cli import cli
 from m3di.errors import M3diError, UsageError
-from m3di.generate import Delivery, Part
-from m3di.generate.on_ray import check_node
+from m3di.generate import Delivery, Part, on_ray
+from m3di.generate.on_ray import check_node, default_workers
 from m3di.latents import load_spec
 from m3di.render import Outcome, RenderJob
-from tests.conftest import FakePool, fake_options
+from tests.conftest import FakePool, FakeRenderPool, fake_options
 
 SPEC = load_spec("m3di")
 NUMBERS = count()
@@ -85,7 +87,7 @@ def test_finalize_names_what_is_missing(kind: str, tmp_path: Path, request: pyte
 
 def test_finalize_where_nothing_is(tmp_path: Path) -> None:
     for root in (tmp_path, "memory://nothing-there"):
-        with pytest.raises(M3diError, match=r"no dataset to finish here(?s:.)*--shards 1/8"):
+        with pytest.raises(M3diError, match=r"no dataset to finish here(?s:.)*--shards I/N"):
             generate.finalize(data.open_folder(root))
 
 
@@ -241,6 +243,52 @@ def test_tables_are_written_by_row_groups(tmp_path: Path, monkeypatch: pytest.Mo
         tables.append(file.read(columns=["key", "text.caption", "image.object_color", "image.object_contrast"]))
         file.close()
     assert tables[0] == tables[1]
+
+
+def test_numbers_of_gpus_mean_nothing_to_ray(tmp_path: Path) -> None:
+    options = fake_options(tmp_path, gpu=True, gpu_devices=(1,))
+    with pytest.raises(UsageError, match=r"--gpu-devices means nothing on a Ray cluster(?s:.)*CUDA_VISIBLE_DEVICES"):
+        generate.render_anywhere(str(tmp_path / "out"), options, generate.Machines(ray="auto"))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("nodes", "n"),
+    [([(16, 1)], 8), ([(4, 1), (64, 8)], 2), ([(64, 0), (16, 4)], 2), ([(4, 0)], 1), ([], 1)],
+)
+def test_workers_of_a_ray_task_share_its_gpu(
+    nodes: list[tuple[int, int]], n: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray = pytest.importorskip("ray")
+    found = [{"Alive": True, "Resources": {"CPU": float(cores), "GPU": float(gpus)}} for cores, gpus in nodes]
+    dead = {"Alive": False, "Resources": {"CPU": 1.0, "GPU": 1.0}}
+    monkeypatch.setattr(ray, "nodes", lambda: [*found, dead])
+    assert default_workers(gpu=True) == n
+    assert default_workers(gpu=False) == 1
+
+
+def test_a_ray_task_heeds_the_limits_of_the_command(
+    tmp_path: Path, pools: type[FakeRenderPool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = fake_options(tmp_path, worker_memory_gb=2.5, image_timeout_s=7.0, n_workers=3)
+    plan = generate.make_plan(SPEC, options)
+    made: list[tuple[object, ...]] = []
+
+    class Noted(FakeRenderPool):
+        def __init__(self, *args: Any) -> None:
+            made.append(args)
+            super().__init__(*args)
+
+    monkeypatch.setattr(on_ray, "RenderPool", Noted)
+    shard = next(generate.shards_of(plan))
+    task = on_ray.ShardTask(str(tmp_path / "out"), plan, options, shard, tmp_path / "stage")
+    (tmp_path / "out").mkdir()
+    counter = SimpleNamespace(count=SimpleNamespace(remote=lambda *_: None))
+    on_ray.render_shard_task(task, counter)
+    ((_, n_workers, limits),) = made
+    assert n_workers == 3
+    assert (limits.memory_bytes, limits.image_timeout_s) == (2_500_000_000, 7.0)
+    assert (tmp_path / "out" / shard.name).exists()
 
 
 def test_without_ray(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

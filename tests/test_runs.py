@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import resource
 import subprocess
 from collections.abc import Iterator
@@ -13,7 +15,10 @@ import pytest
 
 from m3di import data, generate
 from m3di.errors import M3diError, UsageError
+from m3di.generate import estimate
 from m3di.latents import load_spec
+from m3di.render import Gpu
+from m3di.render import gpu as gpu_module
 from tests.conftest import FakeRenderPool, fake_options
 from tests.test_cli import failed, m3di
 from tests.test_generate import bytes_of
@@ -139,8 +144,7 @@ def test_dry_run(tmp_path: Path, pools: type[FakeRenderPool], fake_dataset: Path
     assert not out.exists()
     assert planned.n_samples == {"train": 20_000, "val": 0, "test": 4}
     assert (planned.n_shards, planned.n_done, planned.n_measured) == (21, 0, 4)
-    assert planned.images_per_s == 2.0
-    assert planned.hours == pytest.approx(20_004 / 2 / 3600)
+    assert planned.hours == pytest.approx(20_004 / planned.images_per_s / 3600)
     real = sum(path.stat().st_size for path in fake_dataset.glob("train-*.tar")) / 20
     assert planned.sample_bytes == pytest.approx(real, rel=0.25)  # archives end in zeros
     assert "train 20,000, val 0, test 4; 1 image each" in str(planned)
@@ -150,10 +154,44 @@ def test_dry_run(tmp_path: Path, pools: type[FakeRenderPool], fake_dataset: Path
     assert not out.exists()
 
 
+def test_the_speed_is_what_each_worker_makes_after_its_first_half() -> None:
+    slow_start = [10.0, 11.0, 11.5, 12.0]  # two images a second once it runs
+    assert estimate.rate([slow_start], 0.0) == 2.0
+    assert estimate.rate([slow_start, [4.0, 8.0]], 0.0) == 2.25
+    assert estimate.rate([[5.0]], 1.0) == 0.25
+    assert estimate.rate([], 0.0) == math.inf
+
+
+def test_a_gpu_is_in_the_manifest_and_in_the_log_and_is_no_part_of_what_the_data_are(
+    fake_dataset: Path, tmp_path: Path, pools: type[FakeRenderPool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu_module, "driver_version", lambda backend: "580.1")
+    options = fake_options(tmp_path / "it")
+    for name in ("Card", "Other"):  # stopped on one card, continued on another
+        monkeypatch.setattr(pools, "gpus", [Gpu("CUDA", "CUDA_0000:01:00", name)])
+        monkeypatch.setattr(pools, "bad", f"test {data.sample_key(3)}" if name == "Card" else "nothing")
+        with contextlib.nullcontext() if name == "Other" else pytest.raises(M3diError, match="could not be rendered"):
+            generate.render(options)
+    devices = ("Card (CUDA, driver 580.1)", "Other (CUDA, driver 580.1)")
+    manifest = data.read_manifest(options.out)
+    assert manifest.devices == devices
+    assert [line["gpus"] for line in log_of(options.out) if line["event"] == "start"] == [[each] for each in devices]
+    assert manifest.fingerprint == data.read_manifest(fake_dataset).fingerprint
+    assert not list(options.out.glob("*.partial"))
+    assert devices[1] in data.info(options.out)
+    assert "devices" not in json.loads((fake_dataset / data.MANIFEST).read_bytes())
+    joined = data.subset(options.out, tmp_path / "part", n=2)
+    assert joined.devices == devices
+    data.verify(options.out)
+
+
 def test_gpu_options(tmp_path: Path) -> None:
     failed(m3di("render", "--gpu-devices", "0,x", "--gpu", cwd=tmp_path), 2, "--gpu-devices takes numbers", "0,x")
-    with pytest.raises(UsageError, match=r"rendering is on the CPU(?s:.)*add --gpu"):
-        generate.render(fake_options(tmp_path / "x", gpu_devices=(0,)))
+    for name, value in {"gpu_devices": (0,), "gpu_backend": "cuda"}.items():
+        with pytest.raises(UsageError, match=r"rendering is on the CPU(?s:.)*add --gpu"):
+            generate.render(fake_options(tmp_path / "x", **{name: value}))
+    with pytest.raises(UsageError, match=r"unknown GPU back end(?s:.)*OPTIX, CUDA(?s:.)*did you mean 'CUDA'"):
+        generate.render(fake_options(tmp_path / "x", gpu=True, gpu_backend="cudda"))
 
 
 @pytest.mark.parametrize(("name", "value"), [("worker_memory_gb", 0.0), ("image_timeout_s", 0.5)])

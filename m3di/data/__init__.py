@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from m3di.data.assemble import nested_json
 from m3di.data.card import dataset_card
+from m3di.data.devices import DEVICES, note_devices, noted_devices
 from m3di.data.disk import disk_errors
 from m3di.data.export import LAYOUTS, export
 from m3di.data.folder import LOG, check_claim, check_folder, claim, make_folder, prepare_folder, remove_leftovers
@@ -31,12 +32,13 @@ from m3di.data.manifest import (
     write_plan,
 )
 from m3di.data.merge import merge, subset
+from m3di.data.parquet import read_parquet
 from m3di.data.receipts import Receipt, read_receipt, receipt_name
 from m3di.data.salvage import JOURNAL_IMAGE, sound_images
-from m3di.data.seal import file_entry, seal
+from m3di.data.seal import CARD, file_entry, seal, write_documents
 from m3di.data.shards import PARTIAL, ShardWriter, read_shard, sample_key, sha256_of, shard_name, write_atomically
 from m3di.data.storage import Folder, LocalFolder, is_url, open_folder
-from m3di.data.table import TableWriter, read_annotations, read_table, shard_rows, write_samples
+from m3di.data.table import TableWriter, read_annotations, shard_rows, write_samples
 from m3di.data.tokens import Tokenizer, build_tokenizer
 from m3di.data.upload import fetch, upload
 from m3di.data.verify import Problem, find_problems, verify
@@ -44,10 +46,13 @@ from m3di.data.verify_samples import left_out
 
 if TYPE_CHECKING:
     from m3di.data.batches import Batches, Normaliser
+    from m3di.data.collation import whole_batch
     from m3di.data.dataset import Multimodal3DIdent
-    from m3di.data.loader import BatchLoader
+    from m3di.data.loader import BatchLoader, read_ahead
 
 __all__ = [
+    "CARD",
+    "DEVICES",
     "JOURNAL_IMAGE",
     "LAYOUTS",
     "LOCK",
@@ -93,17 +98,20 @@ __all__ = [
     "make_folder",
     "merge",
     "nested_json",
+    "note_devices",
+    "noted_devices",
     "open_folder",
     "parse_manifest",
     "parse_plan",
     "plan_of",
     "prepare_folder",
+    "read_ahead",
     "read_annotations",
     "read_manifest",
+    "read_parquet",
     "read_plan",
     "read_receipt",
     "read_shard",
-    "read_table",
     "receipt_name",
     "remove_leftovers",
     "sample_key",
@@ -116,7 +124,9 @@ __all__ = [
     "subset",
     "upload",
     "verify",
+    "whole_batch",
     "write_atomically",
+    "write_documents",
     "write_manifest",
     "write_plan",
     "write_samples",
@@ -129,10 +139,14 @@ def __getattr__(name: str) -> Any:
         from m3di.data.dataset import Multimodal3DIdent
 
         return Multimodal3DIdent
-    if name == "BatchLoader":
-        from m3di.data.loader import BatchLoader
+    if name in ("BatchLoader", "read_ahead"):
+        from m3di.data import loader
 
-        return BatchLoader
+        return getattr(loader, name)
+    if name == "whole_batch":
+        from m3di.data.collation import whole_batch
+
+        return whole_batch
     if name in ("Batches", "Normaliser"):
         from m3di.data import batches
 

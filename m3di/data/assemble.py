@@ -21,7 +21,11 @@ Contents = Mapping[str, bytes]
 
 
 def assemble(
-    root: Path, plan: Plan, tables: Mapping[str, pa.Table], contents: Mapping[str, Iterable[Contents]]
+    root: Path,
+    plan: Plan,
+    tables: Mapping[str, pa.Table],
+    contents: Mapping[str, Iterable[Contents]],
+    devices: Iterable[str] = (),
 ) -> Manifest:
     """Write a dataset.
 
@@ -30,6 +34,7 @@ def assemble(
         plan: What it is.
         tables: For each split its rows; key, shard and offsets are written anew.
         contents: For each split the files of each row, by extension.
+        devices: GPUs that have rendered the images.
 
     Raises:
         M3diError: The folder is not empty or cannot be written.
@@ -46,7 +51,7 @@ def assemble(
         write_atomically(table, _placed(root, plan, tables[split], names))
         shards = tuple(file_entry(root / name, n_inside) for name, n_inside in names)
         splits[split] = SplitEntry(n_samples=n, shards=shards, table=file_entry(table, n))
-    return seal(root, plan, splits)
+    return seal(root, plan, splits, devices)
 
 
 def check_empty(root: Path) -> None:

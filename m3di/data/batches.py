@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Sized
+import sys
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,10 @@ from m3di.errors import M3diError, UsageError
 
 
 class Batches(Sampler[list[int]]):
-    """Lists of sample indices, one a batch, of one epoch after the other.
+    """Lists of sample indices, one a batch: `DataLoader(dataset, batch_sampler=Batches(dataset, 64))`.
+
+    Each `iter()` is a whole epoch, and the next one is the next epoch, also where a pass was left in the middle. Only
+    right after `load_state_dict` a pass is the rest of an epoch.
 
     The order is a function of (n, batch_size, shuffle, seed, epoch, rank, world_size) alone. All ranks get equally many
     batches; together they get every sample once, but for a few that `drop_last` leaves out or padding repeats.
@@ -23,10 +27,13 @@ class Batches(Sampler[list[int]]):
         dataset: What to take samples from; only its length counts.
         batch_size: Samples of a batch, on each rank.
         shuffle: A new order each epoch; else the order of the dataset.
-        seed: Seed of the order.
+        seed: Seed of the order, 0 or more.
         rank: Number of this process; torch.distributed knows it, where it runs.
-        world_size: Number of processes.
+        world_size: Number of processes; 1 where something else divides the batches, as Accelerate's `prepare` does.
         drop_last: Leave out an incomplete last batch.
+
+    Raises:
+        UsageError: A number is out of its range; or, from `iter()`, both this and Accelerate would divide the batches.
     """
 
     def __init__(
@@ -41,62 +48,122 @@ class Batches(Sampler[list[int]]):
         drop_last: bool = False,
     ) -> None:
         together = torch.distributed.is_available() and torch.distributed.is_initialized()
+        self._found_ranks = together and rank is None and world_size is None
         self.rank = (torch.distributed.get_rank() if together else 0) if rank is None else rank
         self.world_size = (torch.distributed.get_world_size() if together else 1) if world_size is None else world_size
-        if batch_size < 1:
-            raise UsageError("batch_size is too small", got=batch_size, expected="1 or more")
+        if rank is None and world_size == 1:
+            self.rank = 0  # nothing is divided here
+        for name, number, least in (("batch_size", batch_size, 1), ("seed", seed, 0)):
+            if not _is_count(number) or number < least:
+                expected = f"an integer, {least} or more"
+                raise UsageError(f"{name} is not in its range", got=repr(number), expected=expected)
         if not 0 <= self.rank < self.world_size:
             raise UsageError("rank is no rank of the world", got=self.rank, expected=f"0 to {self.world_size - 1}")
-        self.n, self.batch_size, self.shuffle, self.seed = len(dataset), batch_size, shuffle, seed
-        self.drop_last = drop_last
+        self.n, self.batch_size, self.shuffle, self.seed = len(dataset), int(batch_size), shuffle, int(seed)
+        # Not called `drop_last`: Lightning would take this for torch's BatchSampler and build another one in its place.
+        self._drop_last = drop_last
         self.epoch, self.position = 0, 0
+        self._pass = (0, 0)  # where the last pass began
+        self._taken: tuple[int, int] | None = None  # where it stood after its last batch
 
     def __len__(self) -> int:
-        if self.drop_last:
+        if self._drop_last:
             return self.n // self.world_size // self.batch_size
         return -(-self.n // (self.world_size * self.batch_size))
 
     def __iter__(self) -> Iterator[list[int]]:
-        """The rest of the epoch; the next call gives the next one."""
-        epoch = self.epoch
-        for number, indices in enumerate(self.rest(), self.position + 1):
-            self.position = number
+        """A whole epoch; after `load_state_dict` the rest of one."""
+        epoch, first = self.begin()
+        for number, indices in enumerate(self.rest(epoch, first), first + 1):
+            self.took(epoch, number)
             yield indices
-        if self.epoch == epoch:
-            self.epoch, self.position = epoch + 1, 0
 
-    def rest(self) -> Iterator[list[int]]:
-        """The rest of the epoch, to look ahead: where the order stands does not move."""
-        order = self._order()
-        starts = range(self.position * self.batch_size, len(self) * self.batch_size, self.batch_size)
+    def begin(self) -> tuple[int, int]:
+        """Epoch and first batch of a new pass."""
+        self._check_ranks()
+        if self.position and (self.epoch, self.position) == self._taken:  # the last pass was left in the middle
+            self.epoch, self.position = self.epoch + 1, 0
+        self._pass = (self.epoch, self.position)
+        self._taken = None
+        return self._pass
+
+    def took(self, epoch: int, n_batches: int) -> None:
+        """Note that training has the first `n_batches` of an epoch: after the last one the next epoch stands here."""
+        self.epoch, self.position = self._place(epoch, n_batches)
+        self._taken = (self.epoch, self.position)
+
+    def _place(self, epoch: int, n_batches: int) -> tuple[int, int]:
+        return (epoch, n_batches) if n_batches < len(self) else (epoch + 1, 0)
+
+    def rest(self, epoch: int, first: int) -> Iterator[list[int]]:
+        """The batches of an epoch from number `first` on; where the order stands does not move."""
+        order = self._order(epoch)
+        starts = range(first * self.batch_size, len(self) * self.batch_size, self.batch_size)
         return (order[start : start + self.batch_size].tolist() for start in starts)
 
-    def _order(self) -> Any:
+    def _order(self, epoch: int) -> Any:
         order = np.arange(self.n)
         if self.shuffle:
-            order = np.random.Generator(np.random.Philox([self.seed, self.epoch])).permutation(self.n)
-        if self.drop_last:
+            order = np.random.Generator(np.random.Philox([self.seed, epoch])).permutation(self.n)
+        if self._drop_last:
             order = order[: self.n // self.world_size * self.world_size]
         elif self.n:
             order = np.resize(order, -(-self.n // self.world_size) * self.world_size)
         return order[self.rank :: self.world_size]
 
+    def _check_ranks(self) -> None:
+        """Accelerate divides the batches of a loader that it prepares: what is divided already would lose most."""
+        if not self._found_ranks or self.world_size == 1:
+            return
+        accelerate = sys.modules.get("accelerate.state")
+        if accelerate is not None and accelerate.PartialState._shared_state:
+            raise UsageError(
+                "both `Batches` and Accelerate may divide the batches over the processes: say which",
+                got=f"a process group of {self.world_size} and an Accelerator",
+                expected="`world_size=1` for a loader that `accelerator.prepare` gets; else rank and world_size of "
+                "the accelerator",
+                next_step="Batches(dataset, batch_size, world_size=1), then accelerator.prepare(loader)",
+            )
+
+    @property
+    def sampler(self) -> Batches:
+        """Itself: where frameworks look for what counts the epochs of a batch sampler."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        """Go on to an epoch, as frameworks ask for when they resume; never back, which is for `load_state_dict`."""
+        stands = self.epoch + (self.position > 0 and (self.epoch, self.position) == self._taken)
+        if epoch > stands:
+            self.epoch, self.position = epoch, 0
+
     def state_dict(self, n_batches: int | None = None) -> dict[str, int]:
         """Where the order stands.
 
         Args:
-            n_batches: Batches of this epoch that training has used. A DataLoader with workers reads ahead, so the
+            n_batches: Batches of this pass that training has used. A DataLoader with workers reads ahead, so the
                 sampler does not know; with a `BatchLoader`, or without workers, None takes what was given out.
-        """
-        position = self.position if n_batches is None else n_batches
-        return {"epoch": self.epoch, "position": position, **self._identity()}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Continue where a state stands.
 
         Raises:
-            M3diError: It is that of another order.
+            UsageError: The pass has not that many.
         """
+        epoch, position = self.epoch, self.position
+        if n_batches is not None:
+            epoch, first = self._pass
+            if not 0 <= n_batches <= len(self) - first:
+                raise UsageError(
+                    "n_batches is not in its range", got=n_batches, expected=f"0 to {len(self) - first}, of this pass"
+                )
+            epoch, position = self._place(epoch, first + n_batches)
+        return {"epoch": epoch, "position": position, **self._identity()}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Continue where a state stands: the next pass is the rest of its epoch.
+
+        Raises:
+            M3diError: It is that of another order, or stands where none can.
+        """
+        if not isinstance(state, Mapping):
+            raise M3diError("this is no state of an order", got=type(state).__name__, expected="what `state_dict` gave")
         differing = [name for name, value in self._identity().items() if state.get(name) != value]
         if differing:
             raise M3diError(
@@ -104,11 +171,27 @@ class Batches(Sampler[list[int]]):
                 got=", ".join(f"{name} {state.get(name)}" for name in differing),
                 expected=", ".join(f"{name} {self._identity()[name]}" for name in differing),
             )
-        self.epoch, self.position = state["epoch"], state["position"]
+        for name, most, expected in (
+            ("epoch", None, "0 or more"),
+            ("position", len(self), f"0 to {len(self)}, batches of an epoch"),
+        ):
+            value: Any = state.get(name)
+            if not _is_count(value) or (most is not None and value > most):
+                raise M3diError(
+                    f"the state stands at {name} {value!r}, which cannot be",
+                    expected=expected,
+                    next_step="take the state from a sound checkpoint",
+                )
+        self.epoch, self.position = self._place(int(state["epoch"]), int(state["position"]))
+        self._pass, self._taken = (self.epoch, self.position), None
 
     def _identity(self) -> dict[str, int]:
-        names = ("n", "batch_size", "shuffle", "seed", "world_size", "drop_last")
-        return {name: int(getattr(self, name)) for name in names}
+        names = ("n", "batch_size", "shuffle", "seed", "world_size")
+        return {name: int(getattr(self, name)) for name in names} | {"drop_last": int(self._drop_last)}
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= 0)
 
 
 class Normaliser:

@@ -5,24 +5,28 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from m3di.data.chosen import check_known, check_one_of, names_of, positions, split_called
 from m3di.data.images import ImageError, decode
 from m3di.data.named_items import item_type
 from m3di.data.pixel_cache import PixelCache, cache_path
-from m3di.data.sources import open_source
-from m3di.data.storage import open_folder
+from m3di.data.sources import ShardSource, open_source
+from m3di.data.storage import open_to_read
 from m3di.data.tokens import Tokenizer
 from m3di.data.where import Filter, mask_of
-from m3di.errors import M3diError, UsageError, did_you_mean
+from m3di.errors import M3diError, UsageError
 
 try:
     import torch
     from torch.utils.data import Dataset, default_collate
+
+    from m3di.data.collation import Picked
 except ModuleNotFoundError as error:
     if error.name != "torch":
         raise
@@ -32,6 +36,10 @@ except ModuleNotFoundError as error:
     ) from error
 
 Transform = Callable[[Any], Any]
+
+
+class UnreadableSample(M3diError):
+    """An image of the dataset is missing or damaged; `on_error="skip"` passes over it, and over nothing else."""
 
 
 class Multimodal3DIdent(Dataset[Any]):
@@ -46,22 +54,22 @@ class Multimodal3DIdent(Dataset[Any]):
     - `z_image`, `z_text`: raw value of each factor that the view sees: an int for categorical factors, a float for
       continuous ones. `spec.factors[name]` tells names, units and physical values.
 
-    `dataset[index]` is an item; `dataset[[3, 1, 2]]` is a whole batch: images uint8 [B, 3, height, width] in
-    channels-last memory, decoded into one buffer. A DataLoader with `batch_size=None` and a sampler of index lists (see
-    `Batches`) uses that, the fastest way.
+    `dataset[index]` is an item; `dataset[[3, 1, 2]]`, a slice or a mask gives a whole batch: images uint8
+    [B, 3, height, width] in channels-last memory, decoded into one buffer. A `BatchLoader`, and a DataLoader with
+    `Batches` and `whole_batch`, use that, the fastest way. `dataset.table` has the rows, without any image.
 
     Args:
         root: Folder or URL (with fsspec) of a dataset, or a folder in the published layout.
-        split: `train`, `val` or `test`.
+        split: `train`, `val` (or `validation`) or `test`.
         transform: Applied to each image tensor.
         target_transform: Applied to each dict of factors.
-        views: Views to deliver; all if None.
-        factors: Factors to deliver in `z_VIEW`; all that a view sees (but seeds) if None.
+        views: Views to deliver, or one; all if None.
+        factors: Factors (or one) to deliver in `z_VIEW`; all that a view sees (but seeds) if None.
         tokenizer: In place of the dataset's own, for every text view.
         one_hot: Texts as one-hot vectors.
         cache: Keep decoded images: `ram` in memory shared by all workers, `disk` in a file for later runs too.
-        filter: Which samples: a condition on table columns (`"image.object_shape == 3"`, or an Arrow expression), or a
-            function from the table to a mask [n].
+        filter: Which samples: a condition on table columns (`'image.object_shape == "cow"'`, see `mask_of`; or an Arrow
+            expression), or a function from the table to a mask [n].
         on_error: `raise`, or `skip`: a sample whose image cannot be read is left out of its batch (a single index gives
             the next readable sample, a batch is never empty), counted in `n_skipped` and warned about.
         as_named_tuple: Items and batches as named tuples.
@@ -78,8 +86,8 @@ class Multimodal3DIdent(Dataset[Any]):
         transform: Transform | None = None,
         target_transform: Transform | None = None,
         *,
-        views: Sequence[str] | None = None,
-        factors: Sequence[str] | None = None,
+        views: str | Sequence[str] | None = None,
+        factors: str | Sequence[str] | None = None,
         tokenizer: Tokenizer | None = None,
         one_hot: bool = False,
         cache: Literal["ram", "disk"] | None = None,
@@ -87,19 +95,19 @@ class Multimodal3DIdent(Dataset[Any]):
         on_error: Literal["raise", "skip"] = "raise",
         as_named_tuple: bool = False,
     ) -> None:
-        self.root, self.split = root, split
+        self.root = root
         self.transform, self.target_transform = transform, target_transform
         self.one_hot, self.on_error, self.as_named_tuple = one_hot, on_error, as_named_tuple
         self._cache_kind = cache
-        _one_of("cache", cache, (None, "ram", "disk"))
-        _one_of("on_error", on_error, ("raise", "skip"))
-        self._source = open_source(open_folder(root))
+        check_one_of("cache", cache, (None, "ram", "disk"))
+        check_one_of("on_error", on_error, ("raise", "skip"))
+        self._source = open_source(open_to_read(root))
         self.spec = self._source.spec
-        _known("split", [split], self._source.n_samples, str(root))
-        _known("view", views or (), self.spec.observed, str(root))
-        _known("factor", factors or (), self.spec.factors, str(root))
-        self.views = tuple(self.spec.observed if views is None else views)
-        self._wanted = None if factors is None else tuple(factors)
+        self.split = split_called(split, self._source.n_samples, str(root))
+        self.views = tuple(self.spec.observed) if views is None else names_of(views)
+        self._wanted = None if factors is None else names_of(factors)
+        check_known("view", self.views, self.spec.observed, str(root))
+        check_known("factor", self._wanted or (), self.spec.factors, str(root))
         self.fingerprint = self._source.fingerprint
         self._tokenizers = {name: tokenizer or self._source.tokenizer(name) for name in self._of("text")}
         self._caches: dict[str, PixelCache] = {}
@@ -107,12 +115,17 @@ class Multimodal3DIdent(Dataset[Any]):
         if on_error == "skip":
             self._skipped.share_memory_()  # type: ignore[no-untyped-call]
         table = self._load()
-        self._rows = None if filter is None else np.flatnonzero(mask_of(filter, table))
+        self._rows = None if filter is None else np.flatnonzero(mask_of(filter, table, self.spec))
 
     @property
     def manifest(self) -> Any:
         """The manifest of the dataset; an AttributeError for the published layout, which has none."""
         return self._source.manifest  # type: ignore[attr-defined]
+
+    @property
+    def thread_safe(self) -> bool:
+        """Whether several threads may take batches at once and get what one would: not where your functions run."""
+        return self.transform is None and self.target_transform is None
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -155,14 +168,42 @@ class Multimodal3DIdent(Dataset[Any]):
     def __len__(self) -> int:
         return self._n if self._rows is None else len(self._rows)
 
-    def __getitem__(self, index: int | slice | Sequence[int] | NDArray[Any]) -> Any:
-        if isinstance(index, (int, np.integer)):
-            row, images = self._first_readable(self._rows_from(int(index)))
-            return self._shaped(self._item(row, {name: each[0] for name, each in images.items()}))
-        chosen = range(len(self))[index] if isinstance(index, slice) else index
-        return self._shaped(self._batch([self._row(int(each)) for each in chosen]))
+    def __repr__(self) -> str:
+        views = ", ".join(f"{name} ({modality})" for name, modality in self.modalities.items())
+        some = "" if self._rows is None else f" of {self._n:,}"
+        return f"Multimodal3DIdent({str(self.root)!r}, split={self.split!r}): {len(self):,}{some} samples of {views}"
 
-    def __getitems__(self, indices: Sequence[int]) -> list[Any]:
+    @cached_property
+    def table(self) -> pa.Table:
+        """One row a sample: key, captions, every latent, annotations, and where its files lie; no image is read."""
+        table = self._source.table(self.split)
+        return table if self._rows is None else table.take(pa.array(self._rows))
+
+    def to_pandas(self) -> Any:
+        """The table as a pandas DataFrame.
+
+        Raises:
+            M3diError: pandas is not installed.
+        """
+        try:
+            return self.table.to_pandas()
+        except ModuleNotFoundError as error:
+            raise M3diError(
+                "a DataFrame needs pandas, which is not installed", next_step="pip install pandas"
+            ) from error
+
+    def __getitem__(self, index: Any) -> Any:
+        chosen = positions(index, len(self))
+        if isinstance(chosen, int):
+            row, images = self._first_readable(self._rows_from(chosen))
+            return self._shaped(self._item(row, {name: each[0] for name, each in images.items()}))
+        return self._shaped(self._batch([self._row(each) for each in chosen]))
+
+    def __getitems__(self, indices: Sequence[int]) -> Picked:
+        chosen = [positions(index, len(self)) for index in indices]
+        return Picked(partial(self._items, chosen), partial(self.__getitem__, chosen))
+
+    def _items(self, indices: Sequence[Any]) -> list[Any]:
         rows, images = self._readable([self._row(index) for index in indices])
         return [
             self._shaped(self._item(row, {name: each[number] for name, each in images.items()}))
@@ -246,7 +287,7 @@ class Multimodal3DIdent(Dataset[Any]):
             images = self._images([row])
             if images is not None:
                 return row, images
-        raise M3diError("no image of the split can be read", where=str(self.root), next_step=f"m3di verify {self.root}")
+        raise M3diError("no image of the split can be read", where=str(self.root), next_step=self._look())
 
     def _images(self, rows: list[int]) -> dict[str, NDArray[np.uint8]] | None:
         """Pixels uint8 [n, height, width, 3] of each image view; None where one is skipped."""
@@ -254,7 +295,7 @@ class Multimodal3DIdent(Dataset[Any]):
         try:
             for name in self._of("image"):
                 found[name] = self._pixels(rows, name)
-        except M3diError as error:
+        except UnreadableSample as error:
             if self.on_error == "raise":
                 raise
             self._skipped += 1
@@ -264,8 +305,8 @@ class Multimodal3DIdent(Dataset[Any]):
 
     def _pixels(self, rows: list[int], view: str) -> NDArray[np.uint8]:
         store = self._caches.get(view)
-        if store is not None and store.there[rows].all():
-            return np.take(store.pixels, rows, axis=0)
+        if store is not None and (kept := store.get(rows)) is not None:
+            return kept
         pixels: NDArray[np.uint8] | None = None
         for number, row in enumerate(rows):
             image = self._decode(row, view)
@@ -278,8 +319,8 @@ class Multimodal3DIdent(Dataset[Any]):
 
     def _decode(self, row: int, view: str) -> NDArray[np.uint8]:
         store = self._caches.get(view)
-        if store is not None and store.there[row]:
-            return store.pixels[row]
+        if store is not None and (kept := store.get([row])) is not None:
+            return kept[0]
         extension = self._files.extension(view)
         try:
             image = decode(self._files.read(row, view), extension)
@@ -291,18 +332,23 @@ class Multimodal3DIdent(Dataset[Any]):
             store.put(row, image)
         return image
 
-    def _unreadable(self, row: int, view: str, got: object, expected: str) -> M3diError:
-        return M3diError(
+    def _unreadable(self, row: int, view: str, got: object, expected: str) -> UnreadableSample:
+        return UnreadableSample(
             f"sample {row} of split {self.split!r} cannot be read",
             where=f"{self._files.where(row, view)} (key {self._keys[row].as_py()}, view {view})",
             got=got,
             expected=expected,
-            next_step=f"m3di verify {self.root}",
+            next_step=self._look(),
         )
+
+    def _look(self) -> str:
+        if isinstance(self._source, ShardSource):
+            return f"m3di verify {self.root}  says what is damaged"
+        return "compare the file with where you got it from"
 
     def __getstate__(self) -> dict[str, Any]:
         # The table is read again where the pickle lands: a spawned worker gets a few kB.
-        left = ("_files", "_keys", "_captions", "_factors", "_rows", "spec")
+        left = ("_files", "_keys", "_captions", "_factors", "_rows", "spec", "table")
         state = {name: value for name, value in self.__dict__.items() if name not in left}
         if self._rows is not None:
             chosen = np.zeros(self._n, dtype=bool)
@@ -330,7 +376,9 @@ class Multimodal3DIdent(Dataset[Any]):
         if self._cache_kind is not None and self._n and not self._caches:
             for view in self._of("image"):
                 shape = self._shape(view)
-                path = cache_path(self.fingerprint, self.split, view) if self._cache_kind == "disk" else None
+                path = None
+                if self._cache_kind == "disk":
+                    path = cache_path(self._source.pictures(self.split), self.split, view, self._n, shape)
                 self._caches[view] = PixelCache(path, self._n, shape)
         return table
 
@@ -339,7 +387,7 @@ class Multimodal3DIdent(Dataset[Any]):
         for row in range(self._n):
             try:
                 height, width, _ = self._decode(row, view).shape
-            except M3diError:
+            except UnreadableSample:
                 if self.on_error == "raise" or row == self._n - 1:
                     raise
             else:
@@ -356,19 +404,3 @@ class Multimodal3DIdent(Dataset[Any]):
 def _one_array(column: pa.ChunkedArray) -> pa.Array:
     whole = column.combine_chunks()
     return pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
-
-
-def _one_of(option: str, value: object, known: Sequence[object]) -> None:
-    if value not in known:
-        raise UsageError(f"unknown value of `{option}`", got=repr(value), expected=", ".join(map(repr, known)))
-
-
-def _known(kind: str, names: Sequence[str], known: Any, where: str) -> None:
-    for name in names:
-        if name not in known:
-            raise UsageError(
-                f"the dataset has no {kind} {name!r}",
-                where=where,
-                expected=", ".join(known),
-                next_step=did_you_mean(name, known),
-            )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,16 @@ from m3di.data.assemble import check_empty, described
 from m3di.data.croissant import CROISSANT, croissant
 from m3di.data.images import decode, encode
 from m3di.data.manifest import Manifest, plan_of, read_manifest, to_json
+from m3di.data.parquet import read_parquet, read_parquet_schema
 from m3di.data.published import CAPTIONS, PLAN, TABLE, image_name, published_csv
+from m3di.data.published_words import unknown_words_note
 from m3di.data.shards import write_atomically
 from m3di.data.sources import ShardFiles
-from m3di.data.storage import LocalFolder
-from m3di.data.table import read_table
+from m3di.data.storage import LocalFolder, home
 from m3di.errors import M3diError, UsageError, did_you_mean
 
 
-def export(root: Path, to: str, out: Path) -> None:
+def export(root: Path, to: str, out: Path, on_note: Callable[[str], object] = warnings.warn) -> None:
     """Write a dataset in another layout.
 
     Args:
@@ -31,6 +33,8 @@ def export(root: Path, to: str, out: Path) -> None:
         to: `upstream`: the published layout of Multimodal3DIdent. `imagefolder`: Hugging Face ImageFolder with
             `metadata.jsonl`. `croissant`: `croissant.json` alone.
         out: A new or empty folder; for `croissant` the file.
+        on_note: Called where readers of the layout will stumble: for `upstream`, where val or test have words that
+            train does not have, with how many samples it takes.
 
     Raises:
         M3diError: There is no dataset, `out` holds something, or the layout has no place for this dataset.
@@ -43,10 +47,12 @@ def export(root: Path, to: str, out: Path) -> None:
             expected=", ".join(LAYOUTS),
             next_step=did_you_mean(to, LAYOUTS),
         )
-    LAYOUTS[to](root, read_manifest(root), out)
+    note = LAYOUTS[to](home(root), read_manifest(home(root)), home(out))
+    if note is not None:
+        on_note(note)
 
 
-def _upstream(root: Path, manifest: Manifest, out: Path) -> None:
+def _upstream(root: Path, manifest: Manifest, out: Path) -> str | None:
     spec = manifest.parsed_spec
     needed = {"image": published.IMAGE_COLUMNS, "text": ("text_color", "text_phrasing")}
     fits = set(spec.observed) == set(needed) and all(
@@ -61,16 +67,18 @@ def _upstream(root: Path, manifest: Manifest, out: Path) -> None:
             next_step="m3di export --to imagefolder takes any dataset",
         )
     check_empty(out)
+    texts: dict[str, list[str]] = {}
     for split, entry in manifest.splits.items():
         if not entry.n_samples:
             continue
         folder = out / split
         (folder / "images").mkdir(parents=True)
         (folder / "text").mkdir()
-        table = read_table(root / entry.table.file)
+        table = read_parquet(root / entry.table.file)
         for name, content in published_csv(spec, table).items():
             (folder / name).write_bytes(content)
-        (folder / CAPTIONS).write_bytes("\n".join(table["text.caption"].to_pylist()).encode())
+        texts[split] = table["text.caption"].to_pylist()
+        (folder / CAPTIONS).write_bytes("\n".join(texts[split]).encode())
         for row, raw in enumerate(_images(root, manifest, table, "image")):
             (folder / image_name(row, entry.n_samples)).write_bytes(raw)
         # Not part of the published layout: what the CSV files have no columns for.
@@ -78,6 +86,7 @@ def _upstream(root: Path, manifest: Manifest, out: Path) -> None:
         pq.write_table(described(table).add_column(0, "key", table["key"]), buffer, compression="zstd")
         (folder / TABLE).write_bytes(buffer.getvalue())
     write_atomically(out / PLAN, to_json(plan_of(manifest)))  # last: what has one is whole
+    return unknown_words_note(manifest, "text", texts)
 
 
 def _images(root: Path, manifest: Manifest, table: Any, view: str) -> Iterator[bytes]:
@@ -99,7 +108,7 @@ def _imagefolder(root: Path, manifest: Manifest, out: Path) -> None:
             continue
         folder = out / {"val": "validation"}.get(split, split)
         folder.mkdir(parents=True)
-        table = read_table(root / entry.table.file)
+        table = read_parquet(root / entry.table.file)
         rows = described(table).to_pylist()
         names = {view: "file_name" if len(views) == 1 else f"{view}_file_name" for view in views}
         for view, column in names.items():
@@ -114,13 +123,13 @@ def _imagefolder(root: Path, manifest: Manifest, out: Path) -> None:
 
 
 def _croissant(root: Path, manifest: Manifest, out: Path) -> None:
-    schemas = {name: pq.read_schema(root / entry.table.file) for name, entry in manifest.splits.items()}
+    schemas = {name: read_parquet_schema(root / entry.table.file) for name, entry in manifest.splits.items()}
     path = out / CROISSANT if out.is_dir() else out
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, croissant(manifest, schemas))
 
 
-LAYOUTS: dict[str, Callable[[Path, Manifest, Path], None]] = {
+LAYOUTS: dict[str, Callable[[Path, Manifest, Path], str | None]] = {
     "upstream": _upstream,
     "imagefolder": _imagefolder,
     "croissant": _croissant,

@@ -22,7 +22,7 @@ class ImageError(Exception):
 
 
 def decode(raw: bytes, extension: str) -> NDArray[np.uint8]:
-    """Pixels of an image file, uint8 [height, width, 3].
+    """Pixels of an image file, uint8 [height, width, 3]: of 16 bits the upper eight, grey three times, no alpha.
 
     Args:
         raw: The file.
@@ -35,6 +35,8 @@ def decode(raw: bytes, extension: str) -> NDArray[np.uint8]:
         check_png(raw)
     elif extension == "qoi" and raw[-8:] != QOI_END:
         raise ImageError("the end of the QOI is missing")
+    if extension == "png" and raw[24:26] != b"\x08\x02":  # of all but 8-bit RGB each library makes something else
+        return _with_pillow(raw)
     try:
         pixels = _decoder(extension)(raw)
     except Exception as error:  # each library has errors of its own
@@ -86,6 +88,10 @@ def _decoder(extension: str) -> Decode:
 
 def _with_pillow(raw: bytes) -> NDArray[np.uint8]:
     try:
-        return np.array(Image.open(io.BytesIO(raw)).convert("RGB"))
+        image = Image.open(io.BytesIO(raw))
+        if image.mode.startswith("I"):  # grey of 16 bits: the upper eight, as of colours; `convert` cuts off at 255
+            grey = (np.asarray(image).astype(np.int32) >> 8).astype(np.uint8)
+            return np.repeat(grey[..., None], 3, axis=2)
+        return np.array(image.convert("RGB"))
     except (OSError, SyntaxError, UnidentifiedImageError, ValueError) as error:
         raise ImageError(str(error)) from error

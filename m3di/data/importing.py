@@ -3,36 +3,33 @@
 from __future__ import annotations
 
 import re
-import shutil
-import tarfile
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pyarrow as pa
 
 from m3di import __version__
 from m3di.data import published
+from m3di.data.archives import unpack
 from m3di.data.assemble import Contents, assemble, check_empty, described, sample_json
 from m3di.data.images import ImageError, decode
 from m3di.data.manifest import Manifest, Plan, TextEntry
 from m3di.data.published import image_name
 from m3di.data.sources import PublishedSource
-from m3di.data.storage import LocalFolder
+from m3di.data.storage import LocalFolder, home
 from m3di.errors import M3diError
 from m3di.latents import plain_spec
 
-WANTED = re.compile(
-    r"(?:(?:train|val|test)/)?(?:images/[0-9]+\.png|text/text_raw\.txt|latents_(?:image|text)\.csv|m3di\.parquet)"
-    r"|m3di\.json"
-)
+_IMAGE = re.compile(r"[0-9]+\.png")
 
 
 def import_published(source: Path, root: Path, shard_size: int = 1000) -> Manifest:
     """Turn the published layout into a dataset of ours; images, captions and raw latents stay what they are.
 
     Args:
-        source: A folder with `train/`, `val/`, `test/` or the files of one split, or a .tar or .tar.gz of it.
+        source: A folder with `train/`, `val/` (or `validation/`), `test/` or the files of one split, or an archive of
+            it, see `unpack`.
         root: A new or empty folder.
         shard_size: Samples of a shard.
 
@@ -40,6 +37,7 @@ def import_published(source: Path, root: Path, shard_size: int = 1000) -> Manife
         M3diError: The source is not in the published layout, counts or ranges are wrong, or the archive holds a path
             or a kind of file that it should not.
     """
+    source, root = home(source), home(root)
     check_empty(root)
     if source.is_dir():
         return _import_folder(source, root, shard_size)
@@ -51,46 +49,13 @@ def import_published(source: Path, root: Path, shard_size: int = 1000) -> Manife
         return _import_folder(_top(Path(unpacked)), root, shard_size)
 
 
-def unpack(archive: Path, into: Path) -> None:
-    """Write the files of the published layout that an archive holds, read as a stream.
-
-    Raises:
-        M3diError: It is no archive, or a path is absolute or leads out of it, or a member is a link or a device.
-    """
-    try:
-        with tarfile.open(archive, "r|*") as tar:
-            for member in tar:
-                path = PurePosixPath(member.name)
-                if path.is_absolute() or ".." in path.parts or "\\" in member.name or ":" in member.name:
-                    raise _refused(archive, member.name, "a path that leads out of the archive")
-                if not (member.isfile() or member.isdir()):
-                    raise _refused(archive, member.name, "a link or a device")
-                stream = tar.extractfile(member)
-                if stream is None or not any(WANTED.fullmatch("/".join(path.parts[n:])) for n in (0, 1)):
-                    continue
-                target = into.joinpath(*path.parts)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with target.open("wb") as out:
-                    shutil.copyfileobj(stream, out)
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise M3diError("the archive cannot be read", where=str(archive), got=error) from error
-
-
-def _refused(archive: Path, name: str, what: str) -> M3diError:
-    return M3diError(
-        f"the archive holds {what}: it is refused",
-        where=str(archive),
-        got=repr(name),
-        expected="plain files of the published layout",
-        next_step="get the archive from where it was published",
-    )
-
-
 def _top(folder: Path) -> Path:
-    """The folder that holds the splits: the one given, or the only one in it."""
-    inside = list(folder.iterdir())
-    if len(inside) == 1 and inside[0].is_dir() and not published.split_folders(LocalFolder(folder)):
-        return inside[0]
+    """The folder that holds the splits: the one given, or the only one in it, and so on."""
+    while not published.split_folders(LocalFolder(folder)):
+        inside = list(folder.iterdir())
+        if len(inside) != 1 or not inside[0].is_dir():
+            break
+        folder = inside[0]
     return folder
 
 
@@ -106,13 +71,16 @@ def _import_folder(source: Path, root: Path, shard_size: int) -> Manifest:
     opened = PublishedSource(folder, splits)
     tables = {split: opened.table(split) for split in splits}
     for split, prefix in splits.items():
-        n_images = sum(1 for _ in (source / prefix / "images").glob("*.png"))
-        if n_images != tables[split].num_rows:
+        # Not counted: what file systems put beside them, such as `._0.png`.
+        images = source / prefix / "images"
+        n_images = sum(1 for path in images.iterdir() if _IMAGE.fullmatch(path.name)) if images.is_dir() else 0
+        n = tables[split].num_rows
+        if n_images != n:
             raise M3diError(
                 f"the number of images of split {split!r} is not that of its captions",
-                where=str(source / prefix / "images"),
+                where=str(images),
                 got=n_images,
-                expected=str(tables[split].num_rows),
+                expected=f"{n}, called {image_name(0, n)} to {image_name(n - 1, n)}",
             )
     plan = _plan(opened, tables, shard_size)
     empty = described(next(iter(tables.values()))).slice(0, 0)

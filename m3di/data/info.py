@@ -6,7 +6,7 @@ import os
 
 from m3di.data.manifest import Manifest
 from m3di.data.sources import ShardSource, open_source
-from m3di.data.storage import open_folder
+from m3di.data.storage import open_to_read
 from m3di.latents import Factor, told
 
 
@@ -16,7 +16,7 @@ def info(root: str | os.PathLike[str]) -> str:
     Raises:
         M3diError: There is none.
     """
-    source = open_source(open_folder(root))
+    source = open_source(open_to_read(root))
     spec = source.spec
     lines = [f"{spec.name}: {spec.description}".rstrip(": "), ""]
     counts = ", ".join(f"{split} {n:,}" for split, n in source.n_samples.items())
@@ -25,6 +25,7 @@ def info(root: str | os.PathLike[str]) -> str:
         manifest = source.manifest
         n_bytes = sum(entry.n_bytes for entry in manifest.files)
         made = ", ".join(f"{name} {value}" for name, value in manifest.render.items())
+        made += "".join(f"; {device}" for device in manifest.devices)
         lines += [
             f"made      {manifest.source}, {_seeds(manifest)}; {made}",
             f"files     {len(manifest.files)}, {n_bytes / 1e6:,.1f} MB; {', '.join(manifest.extensions.values())}",
@@ -33,6 +34,8 @@ def info(root: str | os.PathLike[str]) -> str:
         lines.append("made      the published layout of Multimodal3DIdent")
     if spec.interventions:
         lines.append(f"do        {'; '.join(told(spec.interventions))}")
+    if spec.plugins:
+        lines.append(f"plugins   {', '.join(spec.plugins)}: kept as text, run by nothing but m3di --plugin")
     lines.append(f"identity  {source.fingerprint}")
     for name, observed in spec.observed.items():
         lines += ["", f"{name} ({observed.view.modality})"]

@@ -7,9 +7,17 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, ValidationError, model_serializer
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+)
 
 from m3di.data.shards import PARTIAL, write_atomically
+from m3di.data.storage import Folder, LocalFolder
 from m3di.data.tokens import Tokenizer
 from m3di.errors import M3diError
 from m3di.latents import Spec, spec_from_dict
@@ -31,6 +39,14 @@ class FileEntry(Strict):
     n_bytes: int
     sha256: str
     n_samples: int = 0
+
+    @field_validator("file")
+    @classmethod
+    def _is_plain(cls, name: str) -> str:
+        """A name that leads out of the folder would be read, and by a repair removed."""
+        if not name or name in (".", "..") or set(name) & set("/\\\0"):
+            raise ValueError(f"{name!r} is no plain file name")
+        return name
 
 
 class SplitEntry(Strict):
@@ -86,12 +102,10 @@ class Plan(Strict):
     seeds: tuple[int, ...] = ()
 
     @model_serializer(mode="wrap")
-    def _without_no_seeds(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Datasets of one seed are written as they always were."""
-        plain: dict[str, Any] = handler(self)
-        if not self.seeds:
-            plain.pop("seeds", None)
-        return plain
+    def _without_what_is_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A dataset of one seed, or from the CPU, has no such key."""
+        dumped: dict[str, Any] = handler(self)
+        return {name: value for name, value in dumped.items() if name not in ("seeds", "devices") or value}
 
     @property
     def all_seeds(self) -> tuple[int, ...]:
@@ -109,11 +123,14 @@ class Manifest(Plan):
     Attributes:
         splits: Shards and table of each split.
         documents: Card, Croissant file and sample picture.
+        devices: GPUs that have rendered it, each with back end and driver; none for the CPU, or where nobody knows. No
+            part of what a dataset is: another card may continue it.
         checksum: SHA-256 of this manifest with an empty checksum.
     """
 
     splits: dict[str, SplitEntry]
     documents: tuple[FileEntry, ...] = ()
+    devices: tuple[str, ...] = ()
     checksum: str = ""
 
     @property
@@ -130,7 +147,9 @@ class Manifest(Plan):
     @property
     def fingerprint(self) -> str:
         """Identity of the data: equal for equal bytes in all shards and tables."""
-        return hashlib.sha256(to_json(self.model_copy(update={"documents": (), "checksum": ""}))).hexdigest()
+        return hashlib.sha256(
+            to_json(self.model_copy(update={"documents": (), "devices": (), "checksum": ""}))
+        ).hexdigest()
 
     def sealed(self) -> Manifest:
         """The manifest with its checksum filled in."""
@@ -172,14 +191,31 @@ def read_manifest(root: Path) -> Manifest:
     """
     path = root / MANIFEST
     if not path.is_file():
-        raise M3diError(
-            "there is no m3di dataset here",
-            where=str(root),
-            got="an unfinished run" if plan_path(root).exists() else f"no {MANIFEST}",
-            expected=f"a folder that `m3di render` has finished, with its {MANIFEST}",
-            next_step=f"m3di render --out {root}",
-        )
+        raise no_dataset(LocalFolder(root))
     return parse_manifest(path.read_bytes(), str(path))
+
+
+def no_dataset(folder: Folder) -> M3diError:
+    """The error where a folder holds no dataset; it says what is there, and where near it one is."""
+    got, next_step = f"no {MANIFEST}", "check the path"
+    root = folder.root if isinstance(folder, LocalFolder) else None
+    if folder.exists(PLAN):
+        got = "an unfinished run"
+        next_step = "run the command that began it once more: it continues; or render the parts that are missing"
+    elif root is not None and root.is_file():
+        got, next_step = "a file", f"give the folder that it lies in: {root.parent}"
+    elif root is not None and not root.exists():
+        got = "nothing" + (" (a link that leads nowhere)" if root.is_symlink() else "")
+    elif root is not None:
+        below = sorted(path.parent for path in root.glob(f"*/{MANIFEST}"))[:3]
+        next_step = f"did you mean {' or '.join(map(str, below))}?" if below else next_step
+    return M3diError(
+        "there is no m3di dataset here",
+        where=str(folder),
+        got=got,
+        expected=f"a folder with a {MANIFEST}, as finished datasets have; or one with SPLIT/latents_image.csv",
+        next_step=next_step,
+    )
 
 
 def parse_manifest(raw: bytes, where: str) -> Manifest:

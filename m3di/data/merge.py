@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -11,10 +12,11 @@ import numpy as np
 import pyarrow as pa
 
 from m3di.data.assemble import Contents, assemble, described
+from m3di.data.chosen import split_called
 from m3di.data.images import decode, encode
-from m3di.data.manifest import Manifest, Plan, TextEntry, plan_of, read_manifest
-from m3di.data.sources import ShardSource
-from m3di.data.storage import LocalFolder
+from m3di.data.manifest import Manifest, Plan, TextEntry, plan_of
+from m3di.data.sources import ShardSource, open_shards
+from m3di.data.storage import home
 from m3di.data.verify_samples import ORIGIN
 from m3di.data.where import mask_of
 from m3di.errors import M3diError, UsageError, did_you_mean
@@ -50,7 +52,7 @@ class _Part:
 
 
 def subset(
-    root: Path,
+    root: str | os.PathLike[str],
     out: Path,
     *,
     splits: Sequence[str] = (),
@@ -61,24 +63,20 @@ def subset(
     """Write some samples of a dataset as a dataset.
 
     Args:
-        root: The dataset.
+        root: Folder or URL of the dataset.
         out: A new or empty folder.
         splits: The splits to keep; all if empty.
         n: At most that many samples of each split, the first that fit.
-        where: Condition on the columns of the table, see `parse_where`.
+        where: Condition on the columns of the table, see `mask_of`.
         images: Format of the images, `png`, `webp` or `qoi`, all lossless; as they are if None.
 
     Raises:
         M3diError: There is no dataset, `out` is not empty, or nothing is left.
         UsageError: There is no such split, column or format.
     """
-    source = _opened(root)
+    source = open_shards(root)
     manifest = source.manifest
-    for split in splits:
-        if split not in manifest.splits:
-            raise UsageError(
-                f"the dataset has no split {split!r}", where="--split", expected=", ".join(manifest.splits)
-            )
+    splits = [split_called(split, manifest.splits, f"{root}, --split") for split in splits]
     if n is not None and n < 1:
         raise UsageError("--n is too small", where="--n", got=n, expected="1 or more")
     if images is not None and images not in FORMATS:
@@ -91,7 +89,7 @@ def subset(
     parts = {}
     for split in manifest.splits:
         table = _with_origin(source, split)
-        keep = mask_of(where, table) if where else np.ones(table.num_rows, dtype=bool)
+        keep = mask_of(where, table, source.spec) if where is not None else np.ones(table.num_rows, dtype=bool)
         rows = np.flatnonzero(keep)[: n if split in splits or not splits else 0]
         parts[split] = [_Part(source, table.take(pa.array(rows)))]
     if not any(part.table.num_rows for each in parts.values() for part in each):
@@ -103,7 +101,7 @@ def subset(
     return _joined(out, plan_of(manifest).model_copy(update={"extensions": extensions}), parts)
 
 
-def merge(roots: Sequence[Path], out: Path) -> Manifest:
+def merge(roots: Sequence[str | os.PathLike[str]], out: Path) -> Manifest:
     """Write the samples of several datasets of one spec as one dataset, split by split, in the order given.
 
     Raises:
@@ -112,7 +110,7 @@ def merge(roots: Sequence[Path], out: Path) -> Manifest:
     """
     if len(roots) < 2:
         raise UsageError("there is nothing to join", got=f"{len(roots)} datasets", expected="two or more")
-    sources = [_opened(root) for root in roots]
+    sources = [open_shards(root) for root in roots]
     plans = [_comparable(source.manifest) for source in sources]
     for root, plan in zip(roots[1:], plans[1:], strict=True):
         differences = plans[0].differences(plan)
@@ -133,10 +131,6 @@ def merge(roots: Sequence[Path], out: Path) -> Manifest:
     seeds = tuple(dict.fromkeys(seed for source in sources for seed in source.manifest.all_seeds))
     update = {"text": text, "seeds": seeds if len(seeds) > 1 else ()}
     return _joined(out, plan_of(sources[0].manifest).model_copy(update=update), parts)
-
-
-def _opened(root: Path) -> ShardSource:
-    return ShardSource(LocalFolder(root), read_manifest(root))
 
 
 def _with_origin(source: ShardSource, split: str) -> pa.Table:
@@ -194,4 +188,6 @@ def _joined(out: Path, plan: Plan, parts: dict[str, list[_Part]]) -> Manifest:
     contents = {split: chain(*(part.contents(plan.extensions) for part in each)) for split, each in parts.items()}
     n_samples = {split: table.num_rows for split, table in rows.items()}
     source = plan.source if plan.source == "imported" else "derived"
-    return assemble(out, plan.model_copy(update={"n_samples": n_samples, "source": source}), rows, contents)
+    devices = [device for each in parts.values() for part in each for device in part.source.manifest.devices]
+    plan = plan.model_copy(update={"n_samples": n_samples, "source": source})
+    return assemble(home(out), plan, rows, contents, devices)

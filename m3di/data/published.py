@@ -9,7 +9,6 @@ and in each split `m3di.parquet`, its table. The published loader does not look 
 from __future__ import annotations
 
 import hashlib
-import io
 import math
 from collections.abc import Sequence
 from functools import cache
@@ -17,11 +16,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv as pacsv
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from m3di.data.chosen import ALIASES
 from m3di.data.manifest import Plan, parse_plan
+from m3di.data.parquet import read_csv, read_parquet_in
 from m3di.data.storage import Folder
 from m3di.data.table import latent_columns
 from m3di.errors import M3diError
@@ -68,8 +67,21 @@ def color_ranks(spec: Spec) -> NDArray[np.int64]:
 
 
 def split_folders(folder: Folder) -> dict[str, str]:
-    """Where the splits of a published folder lie: by split the prefix of its files; empty where there are none."""
-    found = {split: f"{split}/" for split in SPLITS if folder.exists(f"{split}/{IMAGE_CSV}")}
+    """Where the splits of a published folder lie: by split the prefix of its files; empty where there are none.
+
+    Raises:
+        M3diError: A split is there under two names.
+    """
+    found: dict[str, str] = {}
+    for split in SPLITS:
+        names = [split, *(alias for alias, name in ALIASES.items() if name == split)]
+        there = [f"{name}/" for name in names if folder.exists(f"{name}/{IMAGE_CSV}")]
+        if len(there) > 1:
+            raise M3diError(
+                f"split {split!r} is there twice", where=str(folder), got=", ".join(there), next_step="keep one of them"
+            )
+        if there:
+            found[split] = there[0]
     return found or ({"train": ""} if folder.exists(IMAGE_CSV) else {})
 
 
@@ -79,8 +91,22 @@ def read_published_plan(folder: Folder) -> Plan | None:
 
 
 def read_captions(folder: Folder, prefix: str) -> list[str]:
-    """The captions of a split, one a line."""
-    text = _read(folder, prefix + CAPTIONS).decode()
+    """The captions of a split, one a line. The last line may end; lines may end as on Windows; a BOM may stand first.
+
+    Raises:
+        M3diError: The file cannot be read, or is not in UTF-8.
+    """
+    name = prefix + CAPTIONS
+    raw = _read(folder, name)
+    try:
+        text = raw.decode("utf-8-sig").replace("\r\n", "\n").removesuffix("\n")
+    except UnicodeDecodeError as error:
+        raise M3diError(
+            "the captions are not in UTF-8",
+            where=f"{folder.path(name)}, line {raw.count(10, 0, error.start) + 1}",
+            got=repr(raw[max(0, error.start - 20) : error.start + 10]),
+            next_step="convert the file, such as by  iconv -f latin1 -t utf-8",
+        ) from error
     return text.split("\n") if text else []
 
 
@@ -98,11 +124,15 @@ def published_table(folder: Folder, split: str, prefix: str, plan: Plan | None) 
     if len(set(counts.values())) > 1:
         raise M3diError("the files of a split differ in length", where=folder.path(prefix), got=counts)
     if plan is not None and folder.exists(prefix + TABLE):
-        table = pq.read_table(io.BytesIO(folder.read(prefix + TABLE)))
+        table = read_parquet_in(folder, prefix + TABLE)
         _check_same(folder.path(prefix), spec_from_dict(plan.spec, where=PLAN, stored=True), table, image, text, texts)
         return table
     spec = published_spec()
-    views = {"image": _image_factors(spec, image), "text": _text_factors(folder.path(prefix), spec, text)}
+    views = {
+        "image": _image_factors(folder.path(prefix), spec, image),
+        "text": _text_factors(folder.path(prefix), spec, text),
+    }
+    _check_agreement(folder.path(prefix), image, text)
     _check_ranges(folder.path(prefix), spec, views)
     samples = Samples(spec, split, 0, 0, n, views)
     keys = [image_name(index, n)[len("images/") : -len(".png")] for index in range(n)]
@@ -149,22 +179,70 @@ def _unreadable(folder: Folder, name: str, error: Exception) -> M3diError:
 
 def _read_csv(folder: Folder, name: str, columns: Sequence[str]) -> pa.Table:
     try:
-        table = pacsv.read_csv(io.BytesIO(_read(folder, name)))  # type: ignore[attr-defined]
-    except pa.ArrowInvalid as error:
+        table = read_csv(_read(folder, name))
+    except pa.ArrowException as error:
         raise _unreadable(folder, name, error) from error
-    missing = [column for column in columns if column not in table.column_names]
+    table = table.rename_columns([column.strip() for column in table.column_names])
+    missing = [column for column in columns if table.column_names.count(column) != 1]
     if missing:
         raise M3diError(
             "columns of the published layout are missing",
             where=folder.path(name),
             got=", ".join(table.column_names),
-            expected=", ".join(columns),
+            expected=", ".join(columns) + ": each once, with commas between them",
         )
     return table
 
 
-def _image_factors(spec: Spec, table: pa.Table) -> dict[str, NDArray[Any]]:
-    return {name: table[name].to_numpy().astype(spec.factors[name].dtype) for name in IMAGE_COLUMNS}
+def _image_factors(where: str, spec: Spec, table: pa.Table) -> dict[str, NDArray[Any]]:
+    return {name: _values(where + IMAGE_CSV, spec, table, name) for name in IMAGE_COLUMNS}
+
+
+def _values(where: str, spec: Spec, table: pa.Table, name: str) -> NDArray[Any]:
+    """The values of a factor, of its type.
+
+    Raises:
+        M3diError: One is missing, no number, or no integer where it counts something.
+    """
+    dtype = np.dtype(spec.factors[name].dtype)
+    try:
+        numbers = table[name].to_numpy().astype(np.float64)
+    except (ValueError, TypeError):
+        numbers = np.array([_number(value) for value in table[name].to_pylist()])
+    wrong = np.isnan(numbers)
+    if dtype.kind in "iu":
+        wrong |= numbers != np.floor(numbers)
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise M3diError(
+            f"a value of {name} is no {'integer' if dtype.kind in 'iu' else 'number'}",
+            where=f"{where}, row {row}",
+            got=repr(table[name][row].as_py()),
+            next_step="compare the file with where you got it from",
+        )
+    return numbers.astype(dtype)
+
+
+def _number(value: object) -> float:
+    try:
+        return float(str(value))
+    except ValueError:
+        return math.nan
+
+
+def _check_agreement(where: str, image: pa.Table, text: pa.Table) -> None:
+    """Raise unless both files say the same of what image and text share."""
+    for name in POSITION:
+        ours, theirs = image[name].to_pylist(), text[name].to_pylist()
+        for row, (one, other) in enumerate(zip(ours, theirs, strict=True)):
+            if one != other:
+                raise M3diError(
+                    f"{IMAGE_CSV} and {TEXT_CSV} contradict each other in {name}",
+                    where=f"{where}, row {row}",
+                    got=f"{one!r} and {other!r}",
+                    expected="equal values: image and text of a sample show the same object in the same place",
+                    next_step="compare the files with where you got them from; rows may be in another order",
+                )
 
 
 def _text_factors(where: str, spec: Spec, table: pa.Table) -> dict[str, NDArray[Any]]:
@@ -183,7 +261,7 @@ def _text_factors(where: str, spec: Spec, table: pa.Table) -> dict[str, NDArray[
     palettes = spec.factors["text_palette"].names
     prefixes = {"tab": "tableau", "xkcd": "xkcd"}
     palette = [palettes.index(prefixes.get(name.partition(":")[0], "css4")) for name in names]
-    found = {name: table[name].to_numpy().astype(spec.factors[name].dtype) for name in (*POSITION, "text_phrasing")}
+    found = {name: _values(where + TEXT_CSV, spec, table, name) for name in (*POSITION, "text_phrasing")}
     found |= {"text_color": color, "text_palette": np.array(palette, dtype=np.int64)}
     return {name: found[name] for name in spec.views["text"].factors}
 
@@ -204,7 +282,7 @@ def _check_ranges(where: str, spec: Spec, views: dict[str, dict[str, NDArray[Any
 
 def _check_same(where: str, spec: Spec, ours: pa.Table, image: pa.Table, text: pa.Table, texts: list[str]) -> None:
     """Raise unless the published files still say what our table beside them says."""
-    stated = {"image": _image_factors(spec, image), "text": {"text_phrasing": text["text_phrasing"].to_numpy()}}
+    stated = {"image": _image_factors(where, spec, image), "text": {"text_phrasing": text["text_phrasing"].to_numpy()}}
     differing = [CAPTIONS] if ours.num_rows != len(texts) or ours["text.caption"].to_pylist() != texts else []
     for view, columns in stated.items():
         for name, values in columns.items():

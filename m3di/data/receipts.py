@@ -6,6 +6,7 @@ Whoever finishes a dataset then reads receipts, some hundred bytes a sample, and
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from m3di.data.manifest import FileEntry
+from m3di.data.parquet import read_parquet_in
 from m3di.data.shards import PARTIAL
 from m3di.data.storage import Folder
 from m3di.errors import M3diError
 
 _ENTRY = b"m3di_shard"
 _PART = b"m3di_part"
+_DEVICES = b"m3di_devices"
 
 
 @dataclass(frozen=True)
@@ -29,15 +32,19 @@ class Receipt:
         entry: Its name, size, checksum and number of samples.
         rows: Its rows of the table of its split.
         part: Which part of how many it was rendered in, such as `2/8`; empty where it was no part.
+        devices: GPUs that have rendered it.
     """
 
     entry: FileEntry
     rows: pa.Table
     part: str = ""
+    devices: tuple[str, ...] = ()
 
     def to_bytes(self) -> bytes:
         """A Parquet file."""
         noted = {_ENTRY: self.entry.model_dump_json().encode(), _PART: self.part.encode()}
+        if self.devices:
+            noted[_DEVICES] = json.dumps(self.devices).encode()
         buffer = io.BytesIO()
         pq.write_table(self.rows.replace_schema_metadata(noted), buffer, compression="zstd")
         return buffer.getvalue()
@@ -56,14 +63,15 @@ def read_receipt(folder: Folder, shard: str) -> Receipt:
     """
     name = receipt_name(shard)
     try:
-        rows = pq.read_table(io.BytesIO(folder.read(name)))
+        rows = read_parquet_in(folder, name)
         noted: dict[bytes, Any] = rows.schema.metadata or {}
         entry = FileEntry.model_validate_json(noted[_ENTRY])
-    except (pa.ArrowInvalid, ValueError, KeyError) as error:
+        devices = tuple(json.loads(noted.get(_DEVICES, b"[]")))
+    except (pa.ArrowException, ValueError, KeyError) as error:
         raise M3diError(
             "the receipt of a shard is damaged",
             where=folder.path(name),
             got=error,
             next_step="delete it: the shard itself is then read instead",
         ) from error
-    return Receipt(entry, rows.replace_schema_metadata(None), noted[_PART].decode())
+    return Receipt(entry, rows.replace_schema_metadata(None), noted[_PART].decode(), devices)

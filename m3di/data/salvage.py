@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 from m3di.data.images import ImageError, check_png, decode
 from m3di.data.journal import JournalEntry
 from m3di.data.manifest import FileEntry, Manifest
+from m3di.data.parquet import read_parquet
 from m3di.data.shards import Member, read_shard
-from m3di.data.table import read_table
 from m3di.errors import M3diError
 from m3di.latents import LATENTS
 
@@ -82,7 +82,7 @@ def _files_of(manifest: Manifest, view: str) -> dict[str, str]:
 def _by_table(
     table: Path, manifest: Manifest, shard: str, views: Sequence[str], annotations: Sequence[str]
 ) -> Iterator[Place]:
-    rows = read_table(table)
+    rows = read_parquet(table)
     for row in rows.filter(pc.equal(rows["shard"], shard)).to_pylist():  # type: ignore[attr-defined]
         members = {
             extension: Member(row[f"{extension}_offset"], row[f"{extension}_size"])

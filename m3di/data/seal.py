@@ -4,36 +4,59 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
-import pyarrow.parquet as pq
 from PIL import Image
 
 from m3di.data.card import PICTURE, dataset_card
 from m3di.data.croissant import CROISSANT, croissant
+from m3di.data.images import decode
 from m3di.data.manifest import FileEntry, Manifest, Plan, SplitEntry, write_manifest
+from m3di.data.parquet import read_parquet_schema
 from m3di.data.shards import read_shard, sha256_of, write_atomically
 
 CARD = "README.md"
 N_PICTURED = 8
 
 
-def seal(root: Path, plan: Plan, splits: Mapping[str, SplitEntry]) -> Manifest:
-    """Write everything but shards and tables, which are there already; the manifest last of all."""
-    manifest = Manifest(**plan.model_dump(), splits=dict(splits))
-    schemas = {name: pq.read_schema(root / entry.table.file) for name, entry in splits.items()}
-    documents = {CARD: dataset_card(manifest).encode(), CROISSANT: croissant(manifest, schemas)}
-    picture = sample_picture(root, manifest)
-    if picture is not None:
-        documents[PICTURE] = picture
-    entries = []
-    for name, content in documents.items():
-        write_atomically(root / name, content)
-        entries.append(FileEntry(file=name, n_bytes=len(content), sha256=hashlib.sha256(content).hexdigest()))
-    sealed = manifest.model_copy(update={"documents": tuple(entries)}).sealed()
+def seal(root: Path, plan: Plan, splits: Mapping[str, SplitEntry], devices: Iterable[str] = ()) -> Manifest:
+    """Write everything but shards and tables, which are there already; the manifest last of all.
+
+    Args:
+        root: Folder of the dataset.
+        plan: What it is.
+        splits: Its shards and tables.
+        devices: GPUs that have rendered it.
+    """
+    manifest = Manifest(**plan.model_dump(), splits=dict(splits), devices=tuple(sorted(set(devices))))
+    sealed = write_documents(root, manifest).sealed()
     write_manifest(root, sealed)
     return sealed
+
+
+def write_documents(root: Path, manifest: Manifest, keep: Collection[str] = ()) -> Manifest:
+    """Write card, Croissant file and sample picture of a dataset whose shards and tables are there.
+
+    Args:
+        root: Folder of the dataset.
+        manifest: Its manifest.
+        keep: Documents that stay as they are, in the folder and in the manifest.
+
+    Returns:
+        The manifest with what was written; it is not written itself.
+    """
+    schemas = {name: read_parquet_schema(root / entry.table.file) for name, entry in manifest.splits.items()}
+    contents = {CARD: dataset_card(manifest).encode(), CROISSANT: croissant(manifest, schemas)}
+    picture = sample_picture(root, manifest)
+    if picture is not None:
+        contents[PICTURE] = picture
+    entries = {entry.file: entry for entry in manifest.documents if entry.file in keep}
+    for name, content in contents.items():
+        if name not in entries:
+            write_atomically(root / name, content)
+            entries[name] = FileEntry(file=name, n_bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+    return manifest.model_copy(update={"documents": tuple(entries[name] for name in contents)})
 
 
 def file_entry(path: Path, n_samples: int) -> FileEntry:
@@ -55,7 +78,8 @@ def sample_picture(root: Path, manifest: Manifest) -> bytes | None:
             row = []
             for sample in samples:
                 stream.seek(sample.members[view].offset)
-                row.append(Image.open(io.BytesIO(stream.read(sample.members[view].size))).convert("RGB"))
+                raw = stream.read(sample.members[view].size)
+                row.append(Image.fromarray(decode(raw, view.rpartition(".")[2])))
             rows.append(row)
     width, height = rows[0][0].size
     sheet = Image.new("RGB", (width * len(samples), height * len(rows)))

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import io
+import hashlib
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from m3di.data import published
-from m3di.data.manifest import MANIFEST, Manifest, parse_manifest
-from m3di.data.storage import Folder
+from m3di.data.manifest import MANIFEST, Manifest, no_dataset, parse_manifest
+from m3di.data.parquet import UNREADABLE, read_parquet_in
+from m3di.data.storage import Folder, open_to_read
 from m3di.data.tokens import Tokenizer, tokenizer_of
 from m3di.errors import M3diError
 from m3di.latents import Spec, spec_from_dict
@@ -38,6 +39,8 @@ class Source(Protocol):
     @property
     def fingerprint(self) -> str: ...
 
+    def pictures(self, split: str) -> str: ...
+
     @property
     def n_samples(self) -> dict[str, int]: ...
 
@@ -59,13 +62,26 @@ def open_source(folder: Folder) -> Source:
     splits = published.split_folders(folder)
     if splits:
         return PublishedSource(folder, splits)
-    raise M3diError(
-        "there is no m3di dataset here",
-        where=str(folder),
-        got=f"neither {MANIFEST} nor the published layout",
-        expected=f"a folder that `m3di render` has finished, with its {MANIFEST}; or one with SPLIT/latents_image.csv",
-        next_step=f"m3di render --out {folder}",
-    )
+    raise no_dataset(folder)
+
+
+def open_shards(root: str | os.PathLike[str]) -> ShardSource:
+    """The dataset of ours in a folder or at a URL.
+
+    Raises:
+        M3diError: There is none, or its manifest is damaged.
+    """
+    folder = open_to_read(root)
+    if not folder.exists(MANIFEST):
+        if published.split_folders(folder):
+            raise M3diError(
+                "the published layout has no manifest, and no shards",
+                where=str(folder),
+                expected=f"a folder with a {MANIFEST}",
+                next_step="m3di import makes such a dataset of it",
+            )
+        raise no_dataset(folder)
+    return ShardSource(folder, parse_manifest(folder.read(MANIFEST), folder.path(MANIFEST)))
 
 
 @dataclass
@@ -85,6 +101,10 @@ class ShardSource:
         """Identity of the data."""
         return self.manifest.fingerprint
 
+    def pictures(self, split: str) -> str:
+        """Equal for equal images of a split."""
+        return self.fingerprint
+
     @property
     def n_samples(self) -> dict[str, int]:
         """Samples of each split."""
@@ -94,8 +114,8 @@ class ShardSource:
         """The whole table of a split."""
         name = self.manifest.splits[split].table.file
         try:
-            return pq.read_table(io.BytesIO(self.folder.read(name)))
-        except (OSError, pa.ArrowInvalid) as error:
+            return read_parquet_in(self.folder, name)
+        except UNREADABLE as error:
             raise M3diError(
                 f"the table of split {split!r} cannot be read",
                 where=self.folder.path(name),
@@ -157,8 +177,13 @@ class PublishedSource:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Identity of the data."""
+        """Identity of captions and latents."""
         return published.fingerprint(self.folder, self.splits)
+
+    def pictures(self, split: str) -> str:
+        """Equal for equal images of a split: of each its name, and what the file system says of it."""
+        stamps = sorted(self.folder.stamps(f"{self.splits[split]}images").items())
+        return hashlib.sha256(f"{self.fingerprint} {stamps}".encode()).hexdigest()
 
     @cached_property
     def n_samples(self) -> dict[str, int]:

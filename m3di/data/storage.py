@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from m3di.data.shards import PARTIAL
-from m3di.data.storage_errors import no_fsspec, reporting, unknown_url
+from m3di.data.storage_errors import no_fsspec, no_ranges, plain_errors, reporting, unknown_url
 
 MAX_OPEN = 32
 BLOCK = 8 << 20
@@ -63,6 +63,14 @@ class LocalFolder:
                 return {}
             with os.scandir(self.root) as entries:
                 return {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}
+
+    def stamps(self, folder: str) -> dict[str, str]:
+        """Of every file in a folder below, what changes when it is written, moved or replaced."""
+        with reporting(CANNOT_READ, self.path(folder)), os.scandir(self.root / folder) as entries:
+            found = {entry.name: entry.stat() for entry in entries}
+        return {
+            name: f"{each.st_size} {each.st_mtime_ns} {each.st_ctime_ns} {each.st_ino}" for name, each in found.items()
+        }
 
     def read(self, name: str) -> bytes:
         """A whole file."""
@@ -133,7 +141,9 @@ class LocalFolder:
 
 
 class RemoteFolder:
-    """Files below a URL, through fsspec. All methods but `read_range` raise an `M3diError` where the storage fails."""
+    """Files below a URL, through fsspec, opened anew in each process. All methods but `read_range` raise an `M3diError`
+    where the storage fails.
+    """
 
     def __init__(self, url: str) -> None:
         try:
@@ -142,9 +152,10 @@ class RemoteFolder:
             raise no_fsspec(url) from error
         self.url = url.rstrip("/")
         try:
-            self._files, self._base = fsspec.core.url_to_fs(self.url)
+            self._opened, self._base = fsspec.core.url_to_fs(self.url)
         except (ValueError, ImportError) as error:
             raise unknown_url(url, error) from error
+        self._process = os.getpid()
         self.shows_growing_files = self.url.partition("://")[0] not in OBJECT_STORES
 
     def __str__(self) -> str:
@@ -154,6 +165,14 @@ class RemoteFolder:
         """Where a file lies."""
         return f"{self.url}/{name}"
 
+    @property
+    def _files(self) -> Any:
+        if self._process != os.getpid():  # connections and threads of fsspec do not survive a fork
+            import fsspec
+
+            self._opened, self._process = fsspec.core.url_to_fs(self.url)[0], os.getpid()
+        return self._opened
+
     def _at(self, name: str) -> str:
         return f"{self._base}/{name}"
 
@@ -162,7 +181,10 @@ class RemoteFolder:
         with reporting(CANNOT_READ, self.path(name)):
             try:
                 return bool(self._files.info(self._at(name))["type"] == "file")
-            except FileNotFoundError:
+            except FileNotFoundError as error:
+                # That of HTTP says so, too, where no server answers.
+                if isinstance(error.__cause__, OSError) and not isinstance(error.__cause__, FileNotFoundError):
+                    raise error.__cause__ from None
                 return False
 
     def size(self, name: str) -> int:
@@ -172,7 +194,9 @@ class RemoteFolder:
             return int(self._files.info(self._at(name))["size"])
 
     def sizes(self) -> dict[str, int]:
-        """Name and bytes of every file directly in the folder, as it is now; empty where there is none."""
+        """Name and bytes (0 where a listing does not say) of every file directly in the folder, as it is now; empty
+        where there is none.
+        """
         with reporting(CANNOT_READ, self.url):
             self._files.invalidate_cache()  # other machines write there
             try:
@@ -180,7 +204,14 @@ class RemoteFolder:
             except FileNotFoundError:
                 return {}
         files = [each for each in found if each["type"] == "file" and each["name"].rstrip("/") != self._base]
-        return {each["name"].rpartition("/")[2]: int(each["size"]) for each in files}
+        return {each["name"].rpartition("/")[2]: int(each["size"] or 0) for each in files}
+
+    def stamps(self, folder: str) -> dict[str, str]:
+        """Of every file in a folder below, what changes when it is written, moved or replaced."""
+        with reporting(CANNOT_READ, self.path(folder)):
+            self._files.invalidate_cache()
+            found = self._files.ls(self._at(folder), detail=True)
+        return {each["name"].rpartition("/")[2]: str(sorted(map(str, each.items()))) for each in found}
 
     def read(self, name: str) -> bytes:
         """A whole file."""
@@ -188,9 +219,19 @@ class RemoteFolder:
             return bytes(self._files.cat_file(self._at(name)))
 
     def read_range(self, name: str, offset: int, size: int) -> bytes:
-        """Bytes `offset` to `offset + size - 1` of a file, or fewer where it ends before."""
-        # What the storage raises stays as it is: a reader of samples says which sample it wanted.
-        return bytes(self._files.cat_file(self._at(name), start=offset, end=offset + size))
+        """Bytes `offset` to `offset + size - 1` of a file, or fewer where it ends before.
+
+        Raises:
+            OSError: The storage failed; a reader of samples says which sample it wanted.
+            M3diError: The server sends whole files only.
+        """
+        if size == 0:
+            return b""
+        with plain_errors():
+            found = bytes(self._files.cat_file(self._at(name), start=offset, end=offset + size))
+        if len(found) > size:
+            raise no_ranges(self.path(name), size, len(found))
+        return found
 
     def create(self, name: str, content: bytes) -> None:
         """Write a small file unless there is one of this name: of several writers the first wins.
@@ -249,7 +290,20 @@ def open_folder(root: str | os.PathLike[str]) -> Folder:
         UsageError: fsspec does not know this kind of URL, or lacks the package for it.
     """
     text = os.fspath(root)
-    return RemoteFolder(text) if is_url(text) else LocalFolder(Path(text.partition("://")[2] or text))
+    return RemoteFolder(text) if is_url(text) else LocalFolder(home(text.partition("://")[2] or text))
+
+
+def open_to_read(root: str | os.PathLike[str]) -> Folder:
+    """The folder at a path or URL as it is now: it stays the same where the process changes its folder, or where a link
+    on the way is led to another dataset; errors as of `open_folder`.
+    """
+    folder = open_folder(root)
+    return LocalFolder(folder.root.resolve()) if isinstance(folder, LocalFolder) else folder
+
+
+def home(path: str | os.PathLike[str]) -> Path:
+    """A path, with `~` at its start as the user's folder."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - that of pathlib raises where there is no such user
 
 
 def unique(name: str) -> str:

@@ -55,6 +55,30 @@ def reporting(what: str, where: str) -> Iterator[None]:
         raise M3diError(what, where=where, got=text, next_step=next_step) from error
 
 
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Turn what a storage's own client library raises inside the block into an OSError."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise OSError("there is no such file") from error
+    except OSError:
+        raise
+    except _raised() as error:
+        raise OSError(f"{type(error).__name__}: {error}") from error
+
+
+def no_ranges(where: str, asked: int, got: int) -> M3diError:
+    """The error where a server sends whole files only."""
+    return M3diError(
+        "the server sends whole files where a part was asked for: samples cannot be read from it one by one",
+        where=where,
+        got=f"{got:,} bytes",
+        expected=f"{asked:,} bytes, as servers send that understand HTTP range requests",
+        next_step="serve the folder with a server that does (nginx, Apache, an object store), or copy it here",
+    )
+
+
 def _raised() -> tuple[type[BaseException], ...]:
     found = [getattr(sys.modules[module], name, None) for module, name in _FOREIGN if module in sys.modules]
     return (OSError, *(kind for kind in found if isinstance(kind, type)))

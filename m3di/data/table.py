@@ -163,9 +163,3 @@ def _json_of(
                 member = sample.members[extension]
                 stream.seek(member.offset)
                 yield f"{root / shard}, {sample.key}.{extension}", json.loads(stream.read(member.size))
-
-
-def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """The table of a split, or some of its columns."""
-    # A folder called `name=value` on the way would else become a column.
-    return pq.read_table(path, columns=list(columns) if columns is not None else None, partitioning=None)

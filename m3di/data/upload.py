@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from m3di.data.manifest import FileEntry
-from m3di.data.storage import BLOCK, CANNOT_READ, Folder, digest, unique
+from m3di.data.storage import BLOCK, CANNOT_READ, Folder, LocalFolder, digest, unique
 from m3di.data.storage_errors import reporting
 from m3di.errors import M3diError
 
@@ -43,6 +46,21 @@ def upload(folder: Folder, path: Path, entry: FileEntry) -> None:
             )
     if name != entry.file:
         folder.rename(name, entry.file)
+
+
+@contextmanager
+def on_this_machine(folder: Folder, name: str) -> Iterator[Path]:
+    """A file of a folder as a file of this machine: itself, or a copy as long as the block lasts.
+
+    Raises:
+        M3diError: The storage failed.
+    """
+    if isinstance(folder, LocalFolder):
+        yield folder.root / name
+        return
+    with TemporaryDirectory(prefix="m3di-") as here:
+        fetch(folder, name, Path(here))
+        yield Path(here) / name
 
 
 def fetch(folder: Folder, name: str, here: Path) -> bool:

@@ -2,102 +2,150 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from m3di.data.manifest import MANIFEST, FileEntry, Manifest, read_manifest, to_json
+from m3di.data.manifest import MANIFEST, FileEntry, Manifest, to_json
+from m3di.data.parquet import UNREADABLE, read_parquet
+from m3di.data.seal import CARD
 from m3di.data.shards import PARTIAL, ShardSample, read_shard, sample_key, sha256_of
+from m3di.data.sources import ShardSource, open_shards
+from m3di.data.storage import Folder, LocalFolder
+from m3di.data.upload import on_this_machine
 from m3di.data.verify_samples import SampleChecks
 from m3di.errors import M3diError
+
+FEW = 1000
+"""Images that a hint may offer to render."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something wrong with a file of a dataset."""
+    """Something wrong with a file of a dataset; a note is something that its owner may have wanted."""
 
     file: str
     what: str
+    is_note: bool = False
 
     def __str__(self) -> str:
         return f"{self.file}: {self.what}"
 
 
-def verify(root: Path, *, quick: bool = False) -> Manifest:
+def verify(
+    root: str | os.PathLike[str], *, quick: bool = False, on_note: Callable[[Problem], object] = lambda note: None
+) -> Manifest:
     """Check a dataset, and return its manifest.
 
     Args:
-        root: Its folder.
+        root: Its folder, or its URL: then every file is fetched once.
         quick: Structure only: sizes, tar members, keys, rows; no hashes, no images, no latents.
+        on_note: Called with what differs but is no damage: a card that somebody edited.
 
     Raises:
         M3diError: Something is missing, damaged or too much; the message names every such file.
     """
-    manifest = read_manifest(root)
-    problems = find_problems(root, manifest, quick=quick)
+    source = open_shards(root)
+    found = find_problems(source.folder, source.manifest, quick=quick)
+    for note in found:
+        if note.is_note:
+            on_note(note)
+    problems = [problem for problem in found if not problem.is_note]
     if problems:
         listed = "".join(f"\n  - {problem}" for problem in problems)
         n_files = len({problem.file for problem in problems})
         raise M3diError(
             f"the dataset is damaged; {n_files} of its files are not what they should be:{listed}",
             where=str(root),
-            next_step=f"m3di verify {root} --repair  renders what is bad anew",
+            next_step=_next_step(str(root), source, problems),
         )
-    return manifest
+    return source.manifest
 
 
-def find_problems(root: Path, manifest: Manifest, *, quick: bool = False) -> list[Problem]:
-    """Everything that is wrong with a dataset."""
-    return list(_problems(root, manifest, quick))
+def _next_step(root: str, source: ShardSource, problems: list[Problem]) -> str:
+    """What to do about problems; never a command that renders for hours."""
+    manifest, bad = source.manifest, {problem.file for problem in problems}
+    repair = f"m3di verify {root} --repair"
+    if MANIFEST in bad:
+        return f"restore {MANIFEST} from a copy: it says what the dataset should be"
+    if not isinstance(source.folder, LocalFolder):
+        return "put the dataset there once more, from the copy that it was made from"
+    data = {entry.file for entry in manifest.files} - {entry.file for entry in manifest.documents}
+    if not bad & data:
+        return f"{repair}  puts that in order; nothing is rendered"
+    if manifest.source != "rendered":
+        return f"make it again from what it was {manifest.source} from"
+    shards = [shard for split in manifest.splits.values() for shard in split.shards if shard.file in bad]
+    n = sum(shard.n_samples for shard in shards) * len(manifest.parsed_spec.views_of("image"))
+    if n <= FEW:
+        return f"{repair}  renders up to {n} images anew" if n else f"{repair}  writes that anew; nothing is rendered"
+    return f"restore these files from a copy; to repair would be to render up to {n:,} images"
 
 
-def _problems(root: Path, manifest: Manifest, quick: bool) -> Iterator[Problem]:
-    if (root / MANIFEST).read_bytes() != to_json(manifest) or manifest.sealed() != manifest:
+def find_problems(root: Path | Folder, manifest: Manifest, *, quick: bool = False) -> list[Problem]:
+    """Everything that is wrong with a dataset, and notes."""
+    return list(_problems(LocalFolder(root) if isinstance(root, Path) else root, manifest, quick))
+
+
+def _problems(folder: Folder, manifest: Manifest, quick: bool) -> Iterator[Problem]:
+    if folder.read(MANIFEST) != to_json(manifest) or manifest.sealed() != manifest:
         yield Problem(MANIFEST, "not as it was written: its checksum or its layout is wrong")
+    sizes = folder.sizes()
     for split, entry in manifest.splits.items():
-        table = _table(root, entry.table, quick)
+        table = _table(folder, entry.table, quick)
         yield from [table] if isinstance(table, Problem) else []
         checks = None if quick or isinstance(table, Problem) else SampleChecks(manifest, split, table)
         if checks is not None:
             yield from (Problem(entry.table.file, what) for what in checks.table_problems())
         first = 0
         for shard in entry.shards:
-            problem = _file_problem(root, shard, quick)
-            yield from [problem] if problem else _shard_problems(root, manifest, shard, first, checks)
+            with _sound_file(folder, shard, quick) as path:
+                yield from (
+                    [path] if isinstance(path, Problem) else _shard_problems(path, manifest, shard, first, checks)
+                )
             first += shard.n_samples
         if not first == entry.n_samples == manifest.n_samples[split]:
             what = f"the shards of {split} hold {first} samples, expected {manifest.n_samples[split]}"
             yield Problem(MANIFEST, what)
-        extra = {path.name for path in root.glob(f"{split}-*.tar")} - {shard.file for shard in entry.shards}
+        extra = {name for name in sizes if fnmatch(name, f"{split}-*.tar")} - {shard.file for shard in entry.shards}
         yield from (Problem(name, "not part of the dataset") for name in sorted(extra))
     for document in manifest.documents:
-        problem = _file_problem(root, document, quick)
-        yield from [problem] if problem else []
-    yield from (Problem(path.name, "left by an interrupted run") for path in sorted(root.glob(f"*{PARTIAL}")))
+        with _sound_file(folder, document, quick) as found:
+            if isinstance(found, Problem):
+                edited = document.file == CARD and folder.exists(CARD) and folder.size(CARD) > 0
+                yield Problem(CARD, "edited since it was written; it is kept", is_note=True) if edited else found
+    leftovers = sorted(name for name in sizes if name.endswith(PARTIAL))
+    yield from (Problem(name, "left by an interrupted run") for name in leftovers)
 
 
-def _file_problem(root: Path, entry: FileEntry, quick: bool) -> Problem | None:
-    path = root / entry.file
-    if not path.is_file():
-        return Problem(entry.file, "missing")
-    n_bytes = path.stat().st_size
+@contextmanager
+def _sound_file(folder: Folder, entry: FileEntry, quick: bool) -> Iterator[Path | Problem]:
+    """A file on this machine, or what is wrong with it."""
+    if not folder.exists(entry.file):
+        yield Problem(entry.file, "missing")
+        return
+    n_bytes = folder.size(entry.file)
     if n_bytes != entry.n_bytes:
-        return Problem(entry.file, f"{n_bytes} bytes, expected {entry.n_bytes}")
-    digest = entry.sha256 if quick else sha256_of(path)
-    return None if digest == entry.sha256 else Problem(entry.file, f"sha256 {digest}, expected {entry.sha256}")
+        yield Problem(entry.file, f"{n_bytes} bytes, expected {entry.n_bytes}")
+        return
+    with on_this_machine(folder, entry.file) as path:
+        digest = entry.sha256 if quick else sha256_of(path)
+        yield path if digest == entry.sha256 else Problem(entry.file, f"sha256 {digest}, expected {entry.sha256}")
 
 
-def _table(root: Path, entry: FileEntry, quick: bool) -> pa.Table | Problem:
-    problem = _file_problem(root, entry, quick)
-    if problem is not None:
-        return problem
-    try:
-        table = pq.read_table(root / entry.file, columns=["key"] if quick else None)
-    except (OSError, pa.ArrowInvalid) as error:
-        return Problem(entry.file, f"no readable table: {error}")
+def _table(folder: Folder, entry: FileEntry, quick: bool) -> pa.Table | Problem:
+    with _sound_file(folder, entry, quick) as path:
+        if isinstance(path, Problem):
+            return path
+        try:
+            table = read_parquet(path, ["key"] if quick else None)
+        except UNREADABLE as error:
+            return Problem(entry.file, f"no readable table: {error}")
     if table.num_rows != entry.n_samples:
         return Problem(entry.file, f"{table.num_rows} rows, expected {entry.n_samples}")
     if table["key"].to_pylist() != [sample_key(index) for index in range(entry.n_samples)]:
@@ -106,10 +154,10 @@ def _table(root: Path, entry: FileEntry, quick: bool) -> pa.Table | Problem:
 
 
 def _shard_problems(
-    root: Path, manifest: Manifest, entry: FileEntry, first: int, checks: SampleChecks | None
+    path: Path, manifest: Manifest, entry: FileEntry, first: int, checks: SampleChecks | None
 ) -> list[Problem]:
     try:
-        found = list(read_shard(root / entry.file))
+        found = list(read_shard(path))
     except M3diError as error:
         return [Problem(entry.file, error.what)]
     keys = [sample.key for sample in found]
@@ -120,14 +168,14 @@ def _shard_problems(
     wrong = [sample.key for sample in found if set(sample.members) != expected]
     if wrong:
         return [Problem(entry.file, f"sample {wrong[0]} does not have exactly {sorted(expected)}")]
-    return _content_problems(root, entry, found, first, checks) if checks is not None else []
+    return _content_problems(path, entry, found, first, checks) if checks is not None else []
 
 
 def _content_problems(
-    root: Path, entry: FileEntry, found: list[ShardSample], first: int, checks: SampleChecks
+    path: Path, entry: FileEntry, found: list[ShardSample], first: int, checks: SampleChecks
 ) -> list[Problem]:
     """The first wrong sample of a shard: one is enough to render it anew."""
-    with (root / entry.file).open("rb") as stream:
+    with path.open("rb") as stream:
         for number, sample in enumerate(found):
             contents = {}
             for extension, member in sample.members.items():

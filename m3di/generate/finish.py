@@ -45,7 +45,7 @@ def finalize(folder: data.Folder) -> data.Manifest:
             "there is no dataset to finish here",
             where=str(folder),
             got=f"neither {data.PLAN} nor {data.MANIFEST}",
-            next_step=f"m3di render --out {folder} --shards 1/8  and so on, with the number of your machines for 8",
+            next_step="check the path; its parts come first: the dataset's `m3di render` command with --shards I/N",
         )
     return finish_folder(folder, spec_from_dict(plan.spec, where=str(folder), stored=True), plan)
 
@@ -72,8 +72,8 @@ def finish_folder(folder: data.Folder, spec: Spec, plan: data.Plan) -> data.Mani
 
 
 def leftovers(names: Mapping[str, int]) -> list[str]:
-    """What is of no use once a dataset is finished: its plan, and the receipts of its shards."""
-    return [name for name in names if name == data.PLAN or name.endswith(data.receipt_name(""))]
+    """What is of no use once a dataset is finished: its plan, its devices, and the receipts of its shards."""
+    return [name for name in names if name in (data.PLAN, data.DEVICES) or name.endswith(data.receipt_name(""))]
 
 
 def check_all_there(folder: data.Folder, plan: data.Plan, names: Mapping[str, int]) -> None:
@@ -130,12 +130,12 @@ def receipt_of(root: Path, spec: Spec, plan: data.Plan, shard: Shard, part: Part
     images = list(spec.views_of("image"))
     seen = data.read_annotations(root, [(shard.name, found)], plan.extensions[LATENTS], images, ANNOTATIONS)
     rows = data.shard_rows(samples, texts, shard.name, found, seen)
-    return data.Receipt(data.file_entry(path, shard.n), rows, str(part or ""))
+    return data.Receipt(data.file_entry(path, shard.n), rows, str(part or ""), data.noted_devices(root))
 
 
 def _seal(folder: data.Folder, here: Path, spec: Spec, plan: data.Plan, names: Mapping[str, int]) -> data.Manifest:
     """Tables, documents and manifest, in the folder `here` of this machine; no more than a row group is in memory."""
-    splits = {}
+    splits, devices = {}, set(data.noted_devices(here))
     for split, shards in groupby(shards_of(plan), key=lambda shard: shard.split):
         entries = []
         table = data.TableWriter(here / f"{split}.parquet")
@@ -143,6 +143,7 @@ def _seal(folder: data.Folder, here: Path, spec: Spec, plan: data.Plan, names: M
             for shard in shards:
                 receipt = _kept_receipt(folder, here, spec, plan, shard, names)
                 entries.append(receipt.entry)
+                devices |= {*receipt.devices}
                 table.add(receipt.rows)
             table.finish()
         finally:
@@ -154,7 +155,7 @@ def _seal(folder: data.Folder, here: Path, spec: Spec, plan: data.Plan, names: M
     first = next(shards_of(plan), None)
     if first is not None:
         data.fetch(folder, first.name, here)  # for the sample picture
-    return data.seal(here, plan, splits)
+    return data.seal(here, plan, splits, devices)
 
 
 def _kept_receipt(

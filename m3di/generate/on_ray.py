@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from m3di import __version__, data
-from m3di.errors import M3diError
+from m3di.errors import M3diError, UsageError
 from m3di.generate.finish import finish_folder
 from m3di.generate.options import RenderOptions, render_settings
 from m3di.generate.plan import Shard, make_plan, shards_of, user_shapes_of
@@ -21,7 +21,7 @@ from m3di.generate.run import check_failures
 from m3di.generate.shards import Failure, Progress
 from m3di.generate.staged import Delivery, default_staging, deliver_missing, finished
 from m3di.latents import Spec, run_plugin, spec_from_dict
-from m3di.render import RenderPool, check_blender
+from m3di.render import RenderPool, check_blender, default_workers_per_gpu
 
 N_RETRIES = 3
 POLL_S = 1.0
@@ -59,7 +59,8 @@ def render_on_ray(
     """Render a dataset on a Ray cluster, one task a shard, and finish it.
 
     A task that dies with its worker or its node, or fails, is repeated three times, wherever Ray finds room. Each uses
-    `n_workers` cores (one unless the options say otherwise), and with `gpu` one GPU. The folder must be one that all
+    `n_workers` cores, and with `gpu` one GPU that its workers share: one worker unless the options say otherwise, on a
+    GPU up to eight. The folder must be one that all
     nodes reach. Nodes need m3di, Blender and user shapes as this machine has them, and their own access to the folder.
 
     Args:
@@ -74,8 +75,15 @@ def render_on_ray(
             holds something else or cannot be written, or shards could not be rendered. What is finished is kept.
     """
     options.check()
+    if options.gpu_devices:
+        raise UsageError(
+            "--gpu-devices means nothing on a Ray cluster: Ray gives each task a GPU of its own",
+            where="--gpu-devices",
+            got=",".join(map(str, options.gpu_devices)),
+            next_step="leave it out; set CUDA_VISIBLE_DEVICES where a node's `ray start` runs to keep a card from Ray",
+        )
     spec = options.load_spec()
-    options = replace(options, n_workers=options.n_workers or 1).resolved(spec)
+    options = replace(options.resolved(spec), n_workers=options.n_workers)  # how many is for the cluster to say
     user_shapes_of(spec)
     check_blender()
     check_ray()
@@ -87,6 +95,7 @@ def render_on_ray(
     if manifest is not None:
         return manifest
     with connected(ray_options.address):
+        options = replace(options, n_workers=options.n_workers or default_workers(options.gpu))
         check_cluster(options, ray_options.address)
         data.claim(folder, plan)
         failures = _run_tasks(folder, plan, options, ray_options, progress or (lambda done, total: None))
@@ -128,6 +137,15 @@ def connected(address: str) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def default_workers(gpu: bool) -> int:
+    """Workers of a task unless one says how many: one, or as many as share a GPU well on every node that has one."""
+    import ray
+
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    shares = [default_workers_per_gpu(int(node.get("CPU", 1)), int(node["GPU"])) for node in nodes if node.get("GPU")]
+    return min(shares, default=1) if gpu else 1
 
 
 def check_cluster(options: RenderOptions, address: str) -> None:
@@ -238,7 +256,9 @@ def render_shard_task(task: ShardTask, counter: Any) -> None:
     delivery = Delivery(data.open_folder(task.root), (task.staging or default_staging()) / shard.name)
     # A core a worker: Ray hands out cores, and a worker with more threads would take those of other tasks.
     settings = replace(render_settings(task.options, user_shapes_of(spec)), n_threads=1)
-    with RenderPool(settings, task.options.n_workers or 1) as pool:
+    with RenderPool(settings, task.options.n_workers or 1, task.options.limits) as pool:
+        pool.check()
+        delivery = replace(delivery, devices=tuple(gpu.described() for gpu in pool.gpus))
         failures = deliver_missing(
             delivery, spec, plan, [shard], pool, lambda done, total: counter.count.remote(shard.name, done)
         )

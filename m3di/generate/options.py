@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from m3di.errors import UsageError, did_you_mean
+from m3di.errors import UsageError, check_word, did_you_mean
 from m3di.latents import Spec, intervene, load_spec
-from m3di.render import GB, PASSES, QUALITIES, RenderSettings, UserShape, WorkerLimits, default_n_workers
+from m3di.render import GB, GPU_BACKENDS, PASSES, QUALITIES, RenderSettings, UserShape, WorkerLimits, default_n_workers
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,14 @@ class RenderOptions:
         seed: Seed of all noise streams.
         size_px: Side of the square images.
         quality: Name of a quality preset.
-        n_workers: Worker processes; None takes one a core, or one a GPU with `gpu`.
+        n_workers: Worker processes; None takes one a core, or with `gpu` up to eight a GPU.
         shard_size: Samples of a shard.
         gpu: Render on the GPU; without one it is an error.
         interventions: Interventions on the spec, written FACTOR=VALUE.
         passes: Passes to write beside each image, out of `m3di.render.PASSES`.
-        gpu_devices: Numbers of the GPUs to use, with `gpu`; all of the best back end if empty.
+        gpu_devices: Numbers of the GPUs to use, with `gpu`; all of the back end if empty.
+        gpu_backend: Back end to render with, with `gpu`: optix, cuda, hip, oneapi or metal; None takes the first of
+            these that has a device.
         worker_memory_gb: A worker that holds more memory after an image is replaced.
         image_timeout_s: An image that takes longer has failed.
     """
@@ -47,6 +49,7 @@ class RenderOptions:
     interventions: tuple[str, ...] = ()
     passes: tuple[str, ...] = ()
     gpu_devices: tuple[int, ...] = ()
+    gpu_backend: str | None = None
     worker_memory_gb: float = 4.0
     image_timeout_s: float = 600.0
 
@@ -87,13 +90,17 @@ class RenderOptions:
             if value is not None and value < bound:
                 option = options.get(name, f"--{name.replace('_', '-')}")
                 raise UsageError(f"{option} is too small", where=option, got=value, expected=f"{bound} or more")
-        if self.gpu_devices and not self.gpu:
-            raise UsageError(
-                "--gpu-devices chooses among GPUs, and rendering is on the CPU",
-                where="--gpu-devices",
-                got=",".join(map(str, self.gpu_devices)),
-                next_step="add --gpu",
-            )
+        chosen = {"--gpu-devices": ",".join(map(str, self.gpu_devices)), "--gpu-backend": self.gpu_backend}
+        for option, value in chosen.items():
+            if value and not self.gpu:
+                raise UsageError(
+                    f"{option} chooses among GPUs, and rendering is on the CPU",
+                    where=option,
+                    got=value,
+                    next_step="add --gpu",
+                )
+        if self.gpu_backend:
+            check_word(self.gpu_backend.upper(), GPU_BACKENDS, what="GPU back end")
         for name in self.passes:
             if name not in PASSES:
                 raise UsageError(
@@ -125,4 +132,5 @@ def render_settings(options: RenderOptions, user_shapes: tuple[UserShape, ...] =
         user_shapes=user_shapes,
         passes=options.passes,
         gpu_devices=options.gpu_devices,
+        gpu_backend=options.gpu_backend.upper() if options.gpu_backend else None,
     )

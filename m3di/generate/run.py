@@ -62,14 +62,16 @@ def render(options: RenderOptions, progress: Progress | None = None, watch: Watc
         with data.disk_errors(options.out):
             log = LogFile(options.out / data.LOG)
             watchers.append(log.write_pool_event)
-            with _logged(log, plan, progress) as counted:
+            gpus = [gpu.described() for gpu in pool.gpus]
+            data.note_devices(options.out, gpus)
+            with _logged(log, plan, gpus, progress) as counted:
                 check_failures(options.out, render_missing(spec, plan, options.out, pool, counted, log.write_shard))
                 pool.close()
                 return finish(options.out, spec, plan)
 
 
 @contextlib.contextmanager
-def _logged(log: LogFile, plan: data.Plan, progress: Progress | None) -> Iterator[Progress]:
+def _logged(log: LogFile, plan: data.Plan, gpus: list[str], progress: Progress | None) -> Iterator[Progress]:
     """Note start and end of a run, whichever that is, and how many samples were there then."""
     began, state = time.monotonic(), {"n_done": 0}
 
@@ -78,7 +80,7 @@ def _logged(log: LogFile, plan: data.Plan, progress: Progress | None) -> Iterato
         if progress:
             progress(done, total)
 
-    log.write_start(n_samples=plan.n_samples, **plan.render)
+    log.write_start(n_samples=plan.n_samples, **plan.render, **({"gpus": gpus} if gpus else {}))
     try:
         yield count
     except BaseException as error:

@@ -8,7 +8,7 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from m3di import data
@@ -30,11 +30,13 @@ class Delivery:
         folder: The folder of the dataset.
         staging: Folder of this machine for shards that are not finished. One of each run is made in it.
         part: Which part this run is; None where it is all.
+        devices: GPUs that render it.
     """
 
     folder: data.Folder
     staging: Path
     part: Part | None = None
+    devices: tuple[str, ...] = ()
 
     def stage(self, plan: data.Plan, what: str = "") -> Path:
         """The folder of this run in `staging`: the same one when the run is repeated."""
@@ -77,6 +79,7 @@ def render_to(
         return manifest
     with RenderPool(render_settings(options, yours), options.n_workers, options.limits, watch) as pool:
         pool.check()
+        delivery = replace(delivery, devices=tuple(gpu.described() for gpu in pool.gpus))
         data.claim(folder, plan)
         check_failures(folder, deliver_missing(delivery, spec, plan, shards, pool, progress))
     return finish_folder(folder, spec, plan) if part is None else None
@@ -118,6 +121,7 @@ def deliver_missing(
         stack.enter_context(data.disk_errors(stage))
         stack.enter_context(_sole_part(delivery))
         data.prepare_folder(stage, plan)
+        data.note_devices(stage, delivery.devices)
         for shard in [each for each in missing.values() if (stage / each.name).exists()]:
             deliver(delivery, spec, plan, shard, stage)  # rendered before, when the folder could not be reached
             n_there += missing.pop(shard.name).n

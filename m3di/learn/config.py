@@ -10,15 +10,15 @@ from typing import Any, Literal, get_args
 
 from m3di.errors import UsageError, check_word
 from m3di.learn.device import DEVICES, Device
+from m3di.learn.loading import WORKER_KINDS, WorkerKind
 from m3di.learn.losses import NEGATIVES, Negatives, Similarity, check_similarity, check_temperature
+from m3di.learn.precision import PRECISIONS, Precision
 
-Precision = Literal["auto", "fp32", "bf16"]
 Schedule = Literal["constant", "cosine"]
-PRECISIONS: tuple[str, ...] = get_args(Precision)
 SCHEDULES: tuple[str, ...] = get_args(Schedule)
 CACHES: tuple[str, ...] = ("ram", "disk", "none")
 # What a run may be continued with that it was not started with: the weights do not depend on it.
-FREE_ON_RESUME = frozenset({"n_workers", "checkpoint_every", "cache", "tensorboard"})
+FREE_ON_RESUME = frozenset({"n_workers", "worker_kind", "checkpoint_every", "cache", "tensorboard"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +45,16 @@ class TrainConfig:
         similarity: See `SymInfoNCE`.
         negatives: See `SymInfoNCE`.
         seed: Of the initial weights and of the order of the samples; 0 or more.
-        precision: "fp32"; "bf16" computes convolutions and products in bfloat16 and keeps weights, loss and updates
-            in float32; "auto" is bf16 on a GPU that has it and on a CPU with instructions for it, else fp32.
+        precision: "fp32" is IEEE float32, in convolutions too; "tf32" (NVIDIA GPUs from Ampere on) rounds the factors
+            of convolutions and products to 10 bits; "bf16" computes these in bfloat16. Weights, loss and updates are
+            float32 always. "auto" is bf16 on a GPU that has it and on a CPU with instructions for it, else fp32.
         compile: Use `torch.compile`.
         device: "cpu", "cuda", or "auto" (cuda where there is one).
         n_threads: Threads of torch on the CPU; None leaves torch's own choice.
-        n_workers: Processes that load samples; 0 loads in this one.
+        n_workers: Workers that read batches ahead; with 0 each is read when its step begins. None is 0 on the CPU, and
+            for a GPU 8 or all cores but one, or 1 where the dataset does not say that it is `thread_safe`.
+        worker_kind: "threads" of this process, or "processes": for a dataset of your own that only one thread may read,
+            or whose Python code is slow.
         cache: Decoded images are kept in memory ("ram"), in a file ("disk"), or not ("none").
         checkpoint_every: Steps between checkpoints; each replaces the one before. The last step always saves, and so
             does every tenth minute.
@@ -84,7 +88,8 @@ class TrainConfig:
     compile: bool = False
     device: Device = "cpu"
     n_threads: int | None = None
-    n_workers: int = 0
+    n_workers: int | None = None
+    worker_kind: WorkerKind = "threads"
     cache: Literal["ram", "disk", "none"] = "none"
     checkpoint_every: int = 1000
     val_every: int = 1000
@@ -95,10 +100,11 @@ class TrainConfig:
         for name in ("n_steps", "encoding_size", "hidden_size", "checkpoint_every", "val_every", "diagnostics_every"):
             _check_at_least(name, getattr(self, name), 1)
         _check_at_least("batch_size", self.batch_size, 2, "one pair alone has no negatives to be told from")
-        for name in ("seed", "n_workers", "n_warmup_steps", "weight_decay"):
+        for name in ("seed", "n_warmup_steps", "weight_decay"):
             _check_at_least(name, getattr(self, name), 0)
-        if self.n_threads is not None:
-            _check_at_least("n_threads", self.n_threads, 1)
+        for name, least in (("n_threads", 1), ("n_workers", 0)):
+            if getattr(self, name) is not None:
+                _check_at_least(name, getattr(self, name), least)
         for name in ("lr", "clip_norm"):
             number = getattr(self, name)
             if not (math.isfinite(number) and number > 0):
@@ -110,6 +116,7 @@ class TrainConfig:
         check_word(self.schedule, SCHEDULES, what="schedule")
         check_word(self.device, DEVICES, what="device")
         check_word(self.cache, CACHES, what="cache")
+        check_word(self.worker_kind, WORKER_KINDS, what="kind of workers")
 
     def lr_at(self, step: int) -> float:
         """The learning rate of a step, counted from 1."""

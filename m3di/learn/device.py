@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal, get_args
 
 import torch
@@ -30,3 +32,14 @@ def resolve_device(device: str) -> str:
             next_step="use device 'auto' or 'cpu'",
         )
     return device
+
+
+@contextmanager
+def tuned_convolutions(device: str) -> Iterator[None]:
+    """Let cuDNN try its algorithms for each shape and keep the fastest, within: for batches that all have one shape."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = before or device == "cuda"
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import inspect
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -64,9 +65,15 @@ def joined_world(device: str) -> Iterator[World]:
     if device == "cuda":
         torch.cuda.set_device(world.local_rank)
     if not distributed.is_initialized():
-        distributed.init_process_group("nccl" if device == "cuda" else "gloo")
+        distributed.init_process_group("nccl" if device == "cuda" else "gloo", **_device_id(device, world))
         atexit.register(distributed.destroy_process_group)
     yield world
+
+
+def _device_id(device: str, world: World) -> dict[str, Any]:
+    """NCCL guesses which GPU is this process's, unless it is told; torch can be told from 2.3 on."""
+    can_be_told = "device_id" in inspect.signature(distributed.init_process_group).parameters
+    return {"device_id": torch.device("cuda", world.local_rank)} if device == "cuda" and can_be_told else {}
 
 
 def check_divides(batch_size: int, world: World) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Sampler
 
 from m3di.data import Batches
 from m3di.errors import M3diError, UsageError, did_you_mean
@@ -23,6 +24,9 @@ class PairedDataset(Protocol):
 
     `dataset[index]` is a sample: of each image view, uint8 [3, H, W]; of each text view, int64 [L], filled up to the
     same L. `dataset[[3, 1, 2]]` is those samples as a batch, uint8 [B, 3, H, W] and int64 [B, L].
+
+    Where several threads may take batches at once, it may say so by an attribute `thread_safe = True`; else it is read
+    by one thread at a time, unless a number of workers is asked for.
     """
 
     @property
@@ -121,9 +125,17 @@ class ImageStatistics:
 
     def normalise(self, image: Tensor) -> Tensor:
         """Pixels to zero mean and unit variance, on the device they are on: [B, 3, H, W] uint8 -> float32."""
-        scale = torch.tensor([1 / (255 * std) for std in self.std], device=image.device).view(3, 1, 1)
-        shift = torch.tensor([-mean / std for mean, std in zip(self.mean, self.std, strict=True)], device=image.device)
-        return torch.addcmul(shift.view(3, 1, 1), image.float(), scale)
+        shift, scale = _shift_and_scale(self.mean, self.std, image.device)
+        return torch.addcmul(shift, image.float(), scale)
+
+
+@lru_cache(maxsize=64)
+def _shift_and_scale(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    """[3, 1, 1] each, made once a device: to copy them there at each step would make a GPU's step wait."""
+    with torch.inference_mode(False):  # a tensor made in inference mode could not be used in training later
+        scale = torch.tensor([1 / (255 * each) for each in std], device=device)
+        shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=device)
+    return shift.view(3, 1, 1), scale.view(3, 1, 1)
 
 
 def measure_image_statistics(dataset: PairedDataset, view: str = "image", n_samples: int = 512) -> ImageStatistics:
@@ -203,30 +215,3 @@ class TrainingOrder(Sampler[list[int]]):
                 step += 1
                 if step == self.n_steps:
                     return
-
-
-class _Views(Dataset[Batch]):
-    """The chosen views of whole batches; captions and latents need not cross from loader to trainer."""
-
-    def __init__(self, dataset: PairedDataset, views: Sequence[str]) -> None:
-        self.dataset, self.views = dataset, views
-
-    def __getitem__(self, indices: Any) -> Batch:
-        batch = self.dataset[indices]
-        return {view: batch[view] for view in self.views}
-
-
-def batch_loader(
-    dataset: PairedDataset, views: Sequence[str], order: Sampler[list[int]], *, n_workers: int, pin: bool
-) -> DataLoader[Batch]:
-    """A loader of one batch a list of indices, in their order."""
-    return DataLoader(
-        _Views(dataset, views),
-        batch_size=None,
-        sampler=order,
-        num_workers=n_workers,
-        pin_memory=pin,
-        persistent_workers=n_workers > 0,
-        # Worker seeds come from here rather than from the process-wide generator.
-        generator=torch.Generator().manual_seed(0),
-    )

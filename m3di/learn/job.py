@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,12 @@ from m3di.learn.checkpoint import (
 from m3di.learn.config import TrainConfig
 from m3di.learn.distributed import World, parallel
 from m3di.learn.encoder_set import Encoders
-from m3di.learn.inputs import Batch, PairedDataset, TrainingOrder, batch_loader
+from m3di.learn.inputs import Batch, PairedDataset, TrainingOrder
+from m3di.learn.loading import batch_loader, resolve_workers, to_device
 from m3di.learn.losses import asymptotic_terms
 from m3di.learn.metrics import MetricsLog
-from m3di.learn.step import ContrastiveStep, make_loss, make_optimizer, update
+from m3di.learn.step import ContrastiveStep, make_loss, make_optimizer
+from m3di.learn.update import NotFiniteError, Updater
 
 OnStep = Callable[[int, float], None]
 _SECONDS_BETWEEN_CHECKPOINTS = 600.0
@@ -88,33 +90,47 @@ class Job:
         optimizer = make_optimizer(step_of, config)
         first_step, seconds_before = self._resume(step_of, optimizer)
         forward = parallel(step_of, self.world, self.device)
-        weights = list(step_of.parameters())
+        weights = step_of.parameters()
+        updater = Updater(optimizer, weights, config.clip_norm, lambda: step_of.loss.tau, late=self.tells_late)
         clock = _Clock(seconds_before)
         numbers: dict[str, float] = {}
         self.encoders.train()
-        with self._log(first_step) as log:
-            for step, batch in enumerate(self._batches(first_step), start=first_step + 1):
-                loss, z = forward(_to(batch, self.device))
+        with self._log(first_step) as log, closing(self._batches(first_step)) as batches:
+            for step, batch in enumerate(batches, start=first_step + 1):
+                loss, z = forward(to_device(batch, self.device))
+                saves = log is not None and self._saves(step, clock)
+                measured: dict[str, float] = {}
                 try:
-                    number = update(loss, optimizer, weights, config.clip_norm, config.lr_at(step))
-                    numbers = {"loss": number, "lr": config.lr_at(step), "temperature": step_of.temperature}
-                    numbers |= self._measured(step, step_of, z)
-                except FloatingPointError as error:
-                    raise self._diverged(error, step) from error
-                numbers["seconds"] = clock.seconds()
-                if log is not None:
-                    log.write(step, numbers)
-                    if step % config.checkpoint_every == 0 or step == config.n_steps or clock.is_time_to_save():
-                        state = training_state(step_of, optimizer)
-                        save_checkpoint(self.run, self.encoders, step, state, clock.seconds())
-                        clock.saved()
+                    known = updater.make(step, loss, config.lr_at(step))
+                    if saves or self._measures(step):
+                        known += updater.flush()
+                        measured = self._measured(step, step_of, z)
+                except NotFiniteError as error:
+                    raise self._diverged(error) from error
+                for made in known:
+                    numbers = made.metrics() | (measured if made.step == step else {}) | {"seconds": clock.seconds()}
+                    if log is not None:
+                        log.write(made.step, numbers)
+                if saves:
+                    save_checkpoint(self.run, self.encoders, step, training_state(step_of, optimizer), clock.seconds())
+                    clock.saved()
                 if on_step is not None:
-                    on_step(step, number)
-        summary = self._summary(numbers or self._last_numbers())
+                    for made in known:
+                        on_step(made.step, made.loss)
+        return self._finished(numbers or self._last_numbers())
+
+    def _finished(self, numbers: dict[str, float]) -> TrainResult:
+        """Write the summary of a run with the metrics of its last step."""
+        summary = self._summary(numbers)
         if self.world.rank == 0:
             run_folder.write_summary(self.run, summary)
         self.world.wait()
         return self._result(summary)
+
+    @property
+    def tells_late(self) -> bool:
+        """Whether the loss of a step is read with the next one, as suits a GPU."""
+        return self.device.type == "cuda"
 
     @property
     def device(self) -> torch.device:
@@ -131,7 +147,7 @@ class Job:
         step = load_weights(self.encoders, checkpoint)
         return step, restore_training(checkpoint, step_of, optimizer)
 
-    def _batches(self, first_step: int) -> Iterator[Batch]:
+    def _batches(self, first_step: int) -> Generator[Batch, None, None]:
         config, world = self.config, self.world
         order = TrainingOrder(
             len(self.dataset),
@@ -142,14 +158,27 @@ class Job:
             rank=world.rank,
             world_size=world.size,
         )
-        pin = self.device.type == "cuda"
-        return iter(batch_loader(self.dataset, self.encoders.views, order, n_workers=config.n_workers, pin=pin))
+        return self._load(self.dataset, order)
+
+    def _load(self, dataset: PairedDataset, order: Iterable[list[int]]) -> Generator[Batch, None, None]:
+        n_workers = resolve_workers(self.config.n_workers, self.device.type, dataset)
+        kind = self.config.worker_kind
+        return batch_loader(dataset, self.encoders.views, order, n_workers=n_workers, device=self.device, kind=kind)
 
     def _log(self, first_step: int) -> Any:
         if self.world.rank:
             return nullcontext()
         tensorboard = self.run / "tensorboard" if self.config.tensorboard else None
         return MetricsLog(self.run / run_folder.METRICS_NAME, tensorboard, first_step)
+
+    def _saves(self, step: int, clock: _Clock) -> bool:
+        """Whether a checkpoint follows this step."""
+        return step % self.config.checkpoint_every == 0 or step == self.config.n_steps or clock.is_time_to_save()
+
+    def _measures(self, step: int) -> bool:
+        """Whether more than the loss is measured at this step."""
+        config = self.config
+        return step % config.diagnostics_every == 0 or step % config.val_every == 0 or step == config.n_steps
 
     def _measured(self, step: int, step_of: ContrastiveStep, z: list[Tensor]) -> dict[str, float]:
         """What is measured now and then; process 0 alone does it."""
@@ -158,25 +187,24 @@ class Job:
         if self.world.rank == 0 and step % config.diagnostics_every == 0:
             found |= diagnostics(z, step_of.temperature, config.similarity)
         if self.world.rank == 0 and (step % config.val_every == 0 or step == config.n_steps):
-            val_loss = self._val_loss(step_of)
+            val_loss = self._val_loss(step, step_of)
             found |= {} if val_loss is None else {"val_loss": val_loss}
         return found
 
-    def _val_loss(self, step_of: ContrastiveStep) -> float | None:
+    def _val_loss(self, step: int, step_of: ContrastiveStep) -> float | None:
         """Mean loss of the val split in batches as in training, or in one smaller batch where it has no whole one."""
         if self.val is None or len(self.val) < 2:
             return None
         size = min(self.config.batch_size, len(self.val))
         order = [list(range(first, first + size)) for first in range(0, len(self.val) - size + 1, size)]
-        losses = []
         self.encoders.eval()
-        with torch.no_grad():
-            for batch in batch_loader(self.val, self.encoders.views, order, n_workers=0, pin=False):  # type: ignore[arg-type]
-                losses.append(step_of.loss(*step_of.encode(_to(batch, self.device))).item())
+        with torch.no_grad(), closing(self._load(self.val, order)) as batches:
+            losses = [step_of.loss(*step_of.encode(to_device(batch, self.device))) for batch in batches]
         self.encoders.train()
-        if not math.isfinite(sum(losses)):
-            raise FloatingPointError(f"validation loss {sum(losses)}")
-        return math.fsum(losses) / len(losses)
+        numbers: list[float] = torch.stack(losses).tolist()  # one wait for the device
+        if not math.isfinite(sum(numbers)):
+            raise NotFiniteError(step, f"validation loss {sum(numbers)}")
+        return math.fsum(numbers) / len(numbers)
 
     def _summary(self, numbers: dict[str, float]) -> dict[str, Any]:
         n_val = 0 if self.val is None else len(self.val)
@@ -210,7 +238,7 @@ class Job:
             self.encoders.eval(),
         )
 
-    def _diverged(self, error: FloatingPointError, step: int) -> M3diError:
+    def _diverged(self, error: NotFiniteError) -> M3diError:
         config = self.config
         try:
             kept = f"; the last good checkpoint is {latest_checkpoint(self.run)}"
@@ -219,7 +247,7 @@ class Job:
         metrics = self.run / run_folder.METRICS_NAME
         return M3diError(
             "training stopped: the loss is no longer finite",
-            where=f"step {step} of {config.n_steps}; the steps before it are in {metrics}{kept}",
+            where=f"step {error.step} of {config.n_steps}; the steps before it are in {metrics}{kept}",
             got=error,
             expected="a finite loss and gradient",
             next_step=f"in a new folder: lower lr (now {config.lr:g}) or raise temperature ({config.temperature:g})",
@@ -252,7 +280,3 @@ class _Clock:
 
     def is_time_to_save(self) -> bool:
         return time.perf_counter() - self._saved > _SECONDS_BETWEEN_CHECKPOINTS
-
-
-def _to(batch: Batch, device: torch.device) -> Batch:
-    return {view: each.to(device, non_blocking=True) for view, each in batch.items()}

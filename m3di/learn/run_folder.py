@@ -103,6 +103,8 @@ def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[st
         if name not in FREE_ON_RESUME and before.get(name) != after[name]:
             found[name] = (before.get(name), after[name])
     for name in ("precision", "device_type", "n_threads", "world_size"):
+        if name == "n_threads" and stored.get("device_type") == wanted.get("device_type") == "cuda":
+            continue  # nothing that the weights depend on is computed by them
         if stored.get(name) != wanted.get(name):
             found.setdefault(name, (stored.get(name), wanted.get(name)))
     before_data = stored.get("data", {}).get("fingerprint")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -22,7 +20,7 @@ class ContrastiveStep(nn.Module):
     Args:
         encoders: Of all views, on the device.
         loss: Of the encodings.
-        precision: "fp32" or "bf16".
+        precision: "fp32", "tf32" or "bf16".
         world: The processes that train together.
         compiled: Run the encoders through `torch.compile`.
     """
@@ -80,49 +78,6 @@ def make_optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.Optimi
     if config.weight_decay:
         return torch.optim.AdamW(module.parameters(), weight_decay=config.weight_decay, **options)
     return torch.optim.Adam(module.parameters(), **options)
-
-
-def update(
-    loss: Tensor, optimizer: torch.optim.Optimizer, weights: Iterable[nn.Parameter], clip_norm: float, lr: float
-) -> float:
-    """One optimiser step.
-
-    Returns:
-        The loss as a number.
-
-    Raises:
-        FloatingPointError: The loss or its gradient is not finite; the weights are as before.
-    """
-    optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
-    norm = nn.utils.clip_grad_norm_(weights, clip_norm)
-    number, length = torch.stack([loss.detach(), norm]).tolist()  # one wait for the device, not two
-    if not math.isfinite(number):
-        raise FloatingPointError(f"loss {number}")
-    if not math.isfinite(length):
-        raise FloatingPointError(f"loss {number:.4g} with a gradient of length {length}")
-    for group in optimizer.param_groups:
-        group["lr"] = lr
-    optimizer.step()
-    return float(number)
-
-
-def resolve_precision(precision: str, device: str) -> str:
-    """The precision that "auto" stands for: bf16 where the device computes in it faster than in float32."""
-    if precision != "auto":
-        return precision
-    if device == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    return "bf16" if _cpu_has_bf16() else "fp32"
-
-
-def _cpu_has_bf16() -> bool:
-    try:
-        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:  # noqa: PTH123 (not a file of ours)
-            flags = next((line for line in file if line.startswith("flags")), "")
-    except OSError:  # not Linux: unknown, so the precision that is right everywhere
-        return False
-    return bool({"avx512_bf16", "amx_bf16"} & set(flags.split()))
 
 
 def _has_fused_adam(module: nn.Module) -> bool:

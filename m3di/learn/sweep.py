@@ -189,10 +189,19 @@ def read_sweep(folder: Path) -> Sweep:
         ) from error
 
 
-def run_member(folder: Path, name: str, on_step: OnStep | None = None) -> TrainResult:
-    """Train a member, or the rest of it; a finished one is only looked at."""
+def run_member(folder: Path, name: str, on_step: OnStep | None = None, *, n_workers: int | None = None) -> TrainResult:
+    """Train a member, or the rest of it; a finished one is only looked at.
+
+    Args:
+        folder: Of the sweep.
+        name: Of the member.
+        on_step: See `train`.
+        n_workers: Workers that load here; None as the sweep has it.
+    """
     sweep = read_sweep(folder)
-    return train(sweep.data_root, folder / name, sweep.config_of(name), on_step)
+    config = sweep.config_of(name)
+    config = config if n_workers is None else replace(config, n_workers=n_workers)
+    return train(sweep.data_root, folder / name, config, on_step)
 
 
 def share_of(sweep: Sweep, share: str | None) -> list[str]:

@@ -14,13 +14,13 @@ from m3di.errors import UsageError
 from m3di.learn import run_folder
 from m3di.learn.config import TrainConfig
 from m3di.learn.describe import describe
-from m3di.learn.device import resolve_device
+from m3di.learn.device import resolve_device, tuned_convolutions
 from m3di.learn.distributed import World, check_divides, joined_world
 from m3di.learn.encoder_set import build_encoders
 from m3di.learn.files import held
 from m3di.learn.inputs import PairedDataset, measure_image_statistics, view_inputs
 from m3di.learn.job import Job, OnStep, TrainResult
-from m3di.learn.step import resolve_precision
+from m3di.learn.precision import float32_products, resolve_precision
 
 
 def train(
@@ -58,17 +58,16 @@ def train_on(
 
     On the CPU, equal data, configuration, torch and number of threads give equal weights, bit for bit, however often
     the run was stopped on the way. The process-wide random generator and thread count are as before when this returns.
-    A random transform in the dataset repeats as well if it draws from torch's generator.
+    A random transform in the dataset repeats as well if it draws from torch's generator and `n_workers` is 0.
     """
     device = resolve_device(config.device)
     inputs = view_inputs(dataset, config.views)
     _check_enough_samples(len(dataset), config.batch_size, dataset.root)
-    with joined_world(device) as world, _reproducible(config, device):
+    with joined_world(device) as world, _reproducible(config, device), _computing(config, device) as precision:
         check_divides(config.batch_size, world)
         statistics = {
             view: measure_image_statistics(dataset, view) for view, each in inputs.items() if each.modality == "image"
         }
-        precision = resolve_precision(config.precision, device)
         encoders = build_encoders(inputs, config, statistics).to(device)
         description = describe(dataset, config, inputs, statistics, device=device, precision=precision, world=world)
         if run is None:
@@ -108,6 +107,14 @@ def _reproducible(config: TrainConfig, device: str) -> Iterator[None]:
             yield
         finally:
             torch.set_num_threads(n_threads_before)
+
+
+@contextmanager
+def _computing(config: TrainConfig, device: str) -> Iterator[str]:
+    """Have the device compute as the run asks, and as before afterwards; the precision that it computes in."""
+    precision = resolve_precision(config.precision, device)
+    with tuned_convolutions(device), float32_products(precision, device):
+        yield precision
 
 
 def _check_enough_samples(n_samples: int, batch_size: int, root: object) -> None:

@@ -3,6 +3,7 @@
 from m3di.latents import ANNOTATIONS, builtin_shapes
 from m3di.render.annotation import PASSES
 from m3di.render.camera import DATASET_CAMERA, Camera
+from m3di.render.gpu import GPU_BACKENDS, Gpu, default_workers_per_gpu
 from m3di.render.importing import ImportOptions, import_shape
 from m3di.render.job import (
     GB,
@@ -14,7 +15,8 @@ from m3di.render.job import (
     Watch,
     WorkerLimits,
 )
-from m3di.render.pool import RenderPool, check_blender, default_n_workers
+from m3di.render.machine import check_blender, default_n_workers
+from m3di.render.pool import RenderPool
 from m3di.render.quality import QUALITIES, Quality
 from m3di.render.scene import SceneValues, scene_values
 from m3di.render.turntable import Turntable, turntables
@@ -24,9 +26,11 @@ __all__ = [
     "ANNOTATIONS",
     "DATASET_CAMERA",
     "GB",
+    "GPU_BACKENDS",
     "PASSES",
     "QUALITIES",
     "Camera",
+    "Gpu",
     "ImportOptions",
     "Outcome",
     "PoolEvent",
@@ -43,6 +47,7 @@ __all__ = [
     "builtin_shapes",
     "check_blender",
     "default_n_workers",
+    "default_workers_per_gpu",
     "find_shapes",
     "import_shape",
     "remove_user_shape",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -20,13 +22,14 @@ from m3di.render.blender_mesh import builtin_mesh, user_mesh
 from m3di.render.blender_session import cycles_preferences, quiet
 from m3di.render.camera import DATASET_CAMERA, SENSOR_MM, Camera
 from m3di.render.footprint import LIGHTS, Rectangle, footprint, outline
-from m3di.render.gpu import Gpu, use_gpu
+from m3di.render.gpu import Gpu, is_out_of_memory, use_gpu
 from m3di.render.lone_ground import GROUNDS, LoneGround, set_color
-from m3di.render.passes import Passes, render_passes
+from m3di.render.passes import Passes, call_render, keep_passes_on, out_of_gpu_memory, render_passes
 from m3di.render.quality import Quality
 from m3di.render.scene import SceneValues
 from m3di.render.user_shapes import UserShape
 
+WARM_UP_PX = 8
 GROUND_STEPS_PER_M = 10_000
 """The ground lies at a multiple of 0.1 mm: shapes as long as each other, but for rounding, share one height of it."""
 
@@ -67,6 +70,8 @@ class BlenderScene:
             with quiet():  # back ends that are not there complain
                 use_gpu(cycles_preferences(), gpu)
             self.scene.cycles.device = "GPU"
+            # The passes are not denoised, the image may be: without this, OptiX builds its pipeline twice an image.
+            bpy.context.view_layer.cycles.denoising_store_passes = quality.denoise
         # A worker's temporary files are on a memory file system where there is one, see `RenderPool`.
         self._folder = tempfile.TemporaryDirectory(prefix="m3di-")
         self._lone_ground = LoneGround(self.scene, self._render, self._passes)
@@ -84,6 +89,7 @@ class BlenderScene:
         cycles.adaptive_threshold = quality.noise_threshold
         cycles.adaptive_min_samples = quality.min_samples
         cycles.use_denoising = quality.denoise
+        keep_passes_on(bpy.context.view_layer)
         if quality.denoise:
             cycles.denoiser = "OPENIMAGEDENOISE"
             cycles.denoising_input_passes = "RGB_ALBEDO_NORMAL"
@@ -129,6 +135,8 @@ class BlenderScene:
         """Scene-linear radiance, float32 [height, width, 3], and what is where."""
         with quiet() as printed:
             hull_m = self._set(values)
+            # Light is no part of the passes: with those of the next call on, that call finds the scene unchanged.
+            show_lights(values.lights[:1] if self.quality.light_passes else values.lights)
             # Before the image: Cycles rounds differently once it has rendered such passes, so it always has.
             passes = self._passes_of(hull_m)
         _check(printed, 1.0 / passes.depth_m)  # infinite where nothing is
@@ -139,6 +147,20 @@ class BlenderScene:
         with quiet() as printed:
             hull_m = self._set(values)
         return self._radiance(values, hull_m, printed)
+
+    def warm_up(self) -> None:
+        """Render a corner of the scene as it is in the file, passes and all: the first render of a process loads its
+        kernels, and compiles them where the driver has none for this GPU.
+
+        Raises:
+            OutOfGpuMemory: The GPU has no room for this process.
+            M3diError: The GPU does not render.
+        """
+        corner = Rectangle(0, 0, WARM_UP_PX, WARM_UP_PX)
+        with quiet() as printed:
+            passes = self._passes(corner)
+            image = self._render(LIGHTS, corner)
+        _check([*printed], np.concatenate([image.ravel(), 1.0 / passes.depth_m.ravel()]))
 
     def _set(self, values: SceneValues) -> NDArray[np.float64]:
         """Apply the values; corners of the object's convex hull in the world, [n, 3]."""
@@ -179,12 +201,11 @@ class BlenderScene:
 
     def _render(self, lights: tuple[str, ...], part: Rectangle | None = None) -> NDArray[np.float32]:
         """Render the scene, or a part of the image: float32 [height, width, 3]."""
-        for name in LIGHTS:
-            bpy.data.objects[name].hide_render = name not in lights
+        show_lights(lights)
         path = Path(self._folder.name) / "pass.exr"
         self.scene.render.filepath = str(path)
         self._crop(part)
-        bpy.ops.render.render(write_still=True)
+        call_render()
         with OpenEXR.File(str(path)) as exr:
             pixels: NDArray[np.float32] = np.array(exr.channels()["RGB"].pixels, dtype=np.float32)
         path.unlink()
@@ -202,9 +223,11 @@ class BlenderScene:
             render.border_max_y = (size_px - part.top + inside) / size_px
 
 
-def _check(printed: list[str], image: NDArray[np.float32]) -> None:
+def _check(printed: list[str], image: NDArray[np.floating[Any]]) -> None:
     # Blender can report an error and return normally.
-    errors = [line for line in printed if "Error" in line]
+    errors = [line for line in printed if re.search(r"\berror\b", line, re.IGNORECASE)]
+    if is_out_of_memory(errors):
+        raise out_of_gpu_memory(errors)
     if errors or not np.isfinite(image).all() or not image.any():
         raise M3diError(
             "Blender did not render the image",
@@ -212,6 +235,14 @@ def _check(printed: list[str], image: NDArray[np.float32]) -> None:
             expected="finite radiance with some light in it",
             next_step="run the same command again; finished shards are kept",
         )
+
+
+def show_lights(names: Sequence[str]) -> None:
+    """Have these lights shine and no others. Setting what is set already would tag the scene as changed."""
+    for name in LIGHTS:
+        node = bpy.data.objects[name]
+        if node.hide_render != (name not in names):
+            node.hide_render = name not in names
 
 
 def place_camera(node: Any, camera: Camera) -> None:

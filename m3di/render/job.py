@@ -27,7 +27,8 @@ class RenderSettings:
         camera: Where the images are taken from.
         user_shapes: Meshes of the user that the images may show.
         passes: Names of the passes that are kept, out of `PASSES`.
-        gpu_devices: Numbers of the GPUs to use; all of the best back end if empty.
+        gpu_devices: Numbers of the GPUs to use; all of the back end if empty.
+        gpu_backend: Back end to render with, out of `GPU_BACKENDS`; the best one that has a device if None.
         device: The GPU of one worker; filled in by the pool.
     """
 
@@ -39,6 +40,7 @@ class RenderSettings:
     user_shapes: tuple[UserShape, ...] = ()
     passes: tuple[str, ...] = ()
     gpu_devices: tuple[int, ...] = ()
+    gpu_backend: str | None = None
     device: Gpu | None = None
 
 
@@ -48,15 +50,21 @@ class WorkerLimits:
 
     Attributes:
         n_images: After that many images: Blender leaks slowly.
+        age_s: But not before it is this old: a start costs seconds, and where images are quick the memory tells.
         memory_bytes: After an image, where it holds more memory than this.
         image_timeout_s: Where an image takes longer; it has failed then.
         n_tries: How often an image is tried.
+        kernel_timeout_s: What the first render of a process may take besides, on a GPU: the driver may compile.
+        list_timeout_s: Where a driver takes longer to tell its GPUs.
     """
 
     n_images: int = 500
+    age_s: float = 900.0
     memory_bytes: int = 4 * GB
     image_timeout_s: float = 600.0
     n_tries: int = 3
+    kernel_timeout_s: float = 1800.0
+    list_timeout_s: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -98,7 +106,7 @@ class PoolEvent:
     Attributes:
         kind: `begin` and `image`: a worker has begun an image, has finished it. `retry`: an image failed and is tried
             again. `failed`: it failed for the last time. `restart`: a worker process was ended and another one takes
-            its place.
+            its place. `warm-up`: a GPU is about to render for the first time. `retire`: a worker was ended for good.
         worker: Number of the worker, from 0.
         pid: Its process; 0 where that is not known yet.
         image: Name of the image.
@@ -107,7 +115,7 @@ class PoolEvent:
         why: What failed, or why the worker was ended.
     """
 
-    kind: Literal["begin", "image", "retry", "failed", "restart"]
+    kind: Literal["begin", "image", "retry", "failed", "restart", "warm-up", "retire"]
     worker: int
     pid: int = 0
     image: str = ""

@@ -13,6 +13,8 @@ import numpy as np
 import OpenEXR
 from numpy.typing import NDArray
 
+from m3di.render.gpu import OutOfGpuMemory, is_out_of_memory
+
 OBJECT_INDEX = 1
 NOTHING_M = 1e9  # Blender writes 1e10
 
@@ -40,18 +42,26 @@ class Passes:
         return Passes(mask, depth_m, normal, self.center_m)
 
 
+def keep_passes_on(layer: Any) -> None:
+    """Have every render of a view layer prepare the passes: turning them on and off would have Cycles sync the scene
+    twice an image. What is rendered besides stays the same.
+    """
+    layer.use_pass_z = layer.use_pass_normal = layer.use_pass_object_index = True
+    layer.pass_alpha_threshold = 0.0  # crystal is transparent, and yet the object
+    bpy.data.objects["object"].pass_index = OBJECT_INDEX
+
+
 def render_passes(scene: Any, path: Path) -> Passes:
-    """Render the passes of a scene in its present state and crop, without light, and leave its settings as they were.
+    """Render the passes of a scene in its present state and crop, and leave its settings as they were.
 
     Args:
-        scene: A Blender scene whose object is called `object`.
+        scene: A Blender scene whose object is called `object`, see `keep_passes_on`.
         path: A file that may be written and is removed.
     """
     thing = bpy.data.objects["object"]
-    thing.pass_index = OBJECT_INDEX
     with _settings(scene):
         scene.render.filepath = str(path)
-        bpy.ops.render.render(write_still=True)
+        call_render()
     channels: dict[str, NDArray[Any]] = {}
     with OpenEXR.File(str(path), separate_channels=True) as exr:
         for part in exr.parts:  # Blender 5 writes one a pass, 4.5 one in all
@@ -67,9 +77,34 @@ def render_passes(scene: Any, path: Path) -> Passes:
     )
 
 
+def call_render() -> None:
+    """Render the scene into the file that its settings name.
+
+    Raises:
+        OutOfGpuMemory: The GPU has no room for it.
+        RuntimeError: Blender says that it failed.
+    """
+    try:
+        bpy.ops.render.render(write_still=True)
+    except RuntimeError as error:
+        if is_out_of_memory([str(error)]):
+            raise out_of_gpu_memory([str(error)]) from error
+        raise
+
+
+def out_of_gpu_memory(said: list[str]) -> OutOfGpuMemory:
+    """What Cycles has said, as an error of ours."""
+    return OutOfGpuMemory(
+        "the GPU has no memory left for this worker",
+        got="; ".join(line.strip() for line in said),
+        expected="room for the path states of every worker on the card",
+        next_step="fewer --workers, or end what else runs on the card (`nvidia-smi` lists it)",
+    )
+
+
 @contextlib.contextmanager
 def _settings(scene: Any) -> Iterator[None]:
-    layer, cycles, image = bpy.context.view_layer, scene.cycles, scene.render.image_settings
+    cycles, image = scene.cycles, scene.render.image_settings
     wanted: list[tuple[Any, str, Any]] = [
         (cycles, "samples", 1),
         (cycles, "use_adaptive_sampling", False),
@@ -77,12 +112,6 @@ def _settings(scene: Any) -> Iterator[None]:
         # One sample, and that through the centre of the pixel.
         (cycles, "pixel_filter_type", "BOX"),
         (cycles, "filter_width", 0.01),
-        (layer, "use_pass_z", True),
-        (layer, "use_pass_normal", True),
-        (layer, "use_pass_object_index", True),
-        # Crystal is transparent, and yet the object.
-        (layer, "pass_alpha_threshold", 0.0),
-        *((node, "hide_render", True) for node in bpy.data.objects if node.type == "LIGHT"),
     ]
     saved = [(owner, name, getattr(owner, name)) for owner, name, _ in wanted]
     file_format = image.file_format

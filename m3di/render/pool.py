@@ -2,49 +2,28 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import sys
 import tempfile
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from m3di.errors import M3diError
-from m3di.render.gpu import choose_gpus, deal
+from m3di.render.gpu import Gpu, OutOfGpuMemory, choose_gpus, deal
+from m3di.render.gpu_environment import gpu_environment
 from m3di.render.job import Outcome, PoolEvent, RenderedImage, RenderJob, RenderSettings, Watch, WorkerLimits
-from m3di.render.worker import Report, list_gpus, open_scene, render_image
+from m3di.render.machine import default_n_workers
+from m3di.render.mps import MPS_BACKENDS, start_mps, stop_mps
+from m3di.render.starting import answer, find_gpus, opening, reason
+from m3di.render.worker import Report, render_image
 from m3di.render.worker_process import WorkerProcess
 
 TICK_S = 1.0
 START_TIMEOUT_S = 120.0
-
-
-def check_blender() -> None:
-    """Raise unless all that rendering needs is installed; imports none of it.
-
-    Raises:
-        M3diError: A package of the extra `render` is missing.
-    """
-    missing = [name for name in ("bpy", "OpenEXR", "pebble", "psutil") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise M3diError(
-            f"rendering needs Blender's Python module, and {', '.join(missing)} is not installed",
-            got=f"Python {sys.version_info.major}.{sys.version_info.minor} without {', '.join(missing)}",
-            expected="Python 3.11 (bpy exists for no other version) with the extra `render`",
-            next_step="with Python 3.11: pip install 'm3di[render]'",
-        )
-
-
-def default_n_workers() -> int:
-    """One worker a core that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass
@@ -55,6 +34,7 @@ class _Attempt:
     number: int
     worker: WorkerProcess
     began: float
+    limit_s: float
 
 
 class RenderPool:
@@ -65,7 +45,7 @@ class RenderPool:
 
     Args:
         settings: What all images share.
-        n_workers: Number of processes; None takes one a core, or one a GPU.
+        n_workers: Number of processes; None takes one a core, or on GPUs see `deal`.
         limits: When a worker is replaced.
         watch: Called with everything that happens.
     """
@@ -91,6 +71,19 @@ class RenderPool:
         self._workers: list[WorkerProcess] = []
         self._settings: list[RenderSettings] = []
         self._abandoned: set[WorkerProcess] = set()
+        self._retired: set[WorkerProcess] = set()
+        self._environment = gpu_environment() if settings.gpu else {}
+        self._mps: dict[str, str] = {}
+
+    @property
+    def gpus(self) -> list[Gpu]:
+        """The GPUs that render, each once; none on the CPU, or before the first call of `check`."""
+        return list(dict.fromkeys(each.device for each in self._settings if each.device is not None))
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether workers render on one card at the same time, see `m3di.render.mps`."""
+        return bool(self._mps)
 
     @property
     def n_started(self) -> int:
@@ -105,23 +98,50 @@ class RenderPool:
 
     def close(self) -> None:
         """End all workers at once, whatever they do."""
-        for worker in self._workers:
-            worker.stop()
-        for worker in self._workers:
-            worker.join()
-        self._workers = []
+        self._end_workers()
         self._scratch.cleanup()
 
+    def _end_workers(self) -> None:
+        for worker in self._workers:
+            if worker not in self._retired:
+                worker.stop()
+        for worker in self._workers:
+            worker.join()
+        stop_mps(self._mps)
+        self._workers, self._retired, self._mps = [], set(), {}
+
     def check(self) -> None:
-        """Open the scene in a worker, on each GPU, so that what is wrong shows before anything is written.
+        """Open the scene in a worker, so that what is wrong shows before anything is written.
+
+        On GPUs, all workers render a corner of it: one a GPU first, which compiles kernels where the driver has none
+        for the card and leaves them in its cache; then the others, which find them there.
 
         Raises:
-            M3diError: Blender does not start, or there is no GPU where one was asked for.
+            M3diError: Blender does not start, or there is no GPU where one was asked for, or it does not render.
             UsageError: There is no such GPU.
         """
         self._start()
-        for worker in self._workers if self.settings.gpu else self._workers[:1]:
-            self._call(worker, open_scene, self._settings[worker.number])
+        if not self.settings.gpu:
+            self._open(self._workers[:1])
+            return
+        try:
+            self._warm_up()
+        except M3diError as error:
+            if not self._mps or isinstance(error, OutOfGpuMemory):
+                raise
+            self._end_workers()  # not every card, driver and container can share so
+            self._workers = [self._make_worker(number) for number in range(len(self._settings))]
+            self._warm_up()
+
+    def _warm_up(self) -> None:
+        first = {each.device: worker for each, worker in zip(self._settings[::-1], self._workers[::-1], strict=True)}
+        for worker in first.values():
+            gpu = self._settings[worker.number].device
+            why = f"{gpu} loads its kernels; the first time on a machine this can take minutes"
+            self._watch(PoolEvent("warm-up", worker.number, why=why))
+        self._open(list(first.values()))
+        others = [worker for worker in self._workers if worker not in {*first.values(), *self._retired}]
+        self._open(others)
 
     def render(self, jobs: Iterable[RenderJob]) -> Iterator[RenderedImage]:
         """The image of each job, in order.
@@ -183,63 +203,64 @@ class RenderPool:
         if self._workers:
             return
         if self.settings.gpu:
-            devices = deal(choose_gpus(self._find_gpus(), self.settings.gpu_devices), self.n_workers)
-            each = [replace(self.settings, device=device) for device in devices]
+            found = choose_gpus(self._find_gpus(), self.settings.gpu_devices, self.settings.gpu_backend)
+            each = [replace(self.settings, device=gpu) for gpu in deal(found, self.n_workers, default_n_workers())]
         else:
             each = [self.settings] * (self.n_workers or default_n_workers())
         n_threads = self.settings.n_threads or max(1, default_n_workers() // len(each))
         self._settings = [replace(settings, n_threads=n_threads) for settings in each]
-        self._workers = [WorkerProcess(number, Path(self._scratch.name)) for number in range(len(each))]
+        if len(each) > len(self.gpus) and any(gpu.backend in MPS_BACKENDS for gpu in self.gpus):
+            self._mps = start_mps(Path(self._scratch.name))
+        self._workers = [self._make_worker(number) for number in range(len(each))]
 
-    def _find_gpus(self) -> Any:
-        worker = WorkerProcess(0, Path(self._scratch.name))
+    def _make_worker(self, number: int) -> WorkerProcess:
+        return WorkerProcess(number, Path(self._scratch.name), self._environment | self._mps)
+
+    def _find_gpus(self) -> list[Gpu]:
+        worker = self._make_worker(0)
         try:
-            return self._call(worker, list_gpus)
+            return find_gpus(worker, self.settings.gpu_backend, self.limits)
         finally:
             worker.stop()
             worker.join()
 
-    def _call(self, worker: WorkerProcess, function: Any, *arguments: Any) -> Any:
-        """Call a function in a worker; one that dies of it is tried again."""
-        for number in range(1, self.limits.n_tries + 1):
-            future = worker.submit(self.limits.image_timeout_s, function, *arguments)
-            error = future.exception()
-            if error is None:
-                return future.result().result
-            if isinstance(error, M3diError):
-                raise error
-            if number == self.limits.n_tries:
-                raise M3diError(
-                    f"the render worker failed {number} times",
-                    where="the base scene",
-                    got=self._reason(error),
-                    next_step="try `python -c 'import bpy'`; it must work with this Python",
-                ) from error
-            worker.restart()
-        raise AssertionError("unreachable")
+    def _open(self, workers: list[WorkerProcess]) -> None:
+        """Open the scene in some workers, all at the same time."""
+        calls = [opening(self._settings[worker.number], self.limits) for worker in workers]
+        futures = [call.submit(worker) for call, worker in zip(calls, workers, strict=True)]
+        for worker, future, call in zip(workers, futures, calls, strict=True):
+            try:
+                answer(worker, future, call, self.limits.n_tries)
+            except OutOfGpuMemory as error:
+                if not self._retire(worker, str(error)):
+                    raise
 
     def _idle(self, attempts: Iterable[_Attempt]) -> list[WorkerProcess]:
         busy = {attempt.worker for attempt in attempts}
         for worker in self._abandoned:  # it still renders what a caller who has left had asked for
             worker.restart()
         self._abandoned = set()
-        return [worker for worker in self._workers if worker not in busy]
+        return [worker for worker in self._workers if worker not in busy and worker not in self._retired]
 
     def _begin(self, worker: WorkerProcess, job: RenderJob, number: int) -> tuple[Future[Report], _Attempt]:
-        arguments = (self.limits.image_timeout_s, render_image, self._settings[worker.number], job.values)
+        # The first render of a process on a GPU loads its kernels.
+        starts = self.settings.gpu and worker.n_images == 0
+        limit_s = self.limits.image_timeout_s + (self.limits.kernel_timeout_s if starts else 0.0)
+        arguments = (limit_s, render_image, self._settings[worker.number], job.values)
         try:
             future = worker.submit(*arguments)
         except RuntimeError:  # the threads that serve the process are gone
             worker.restart()
             future = worker.submit(*arguments)
         self._watch(PoolEvent("begin", worker.number, worker.pid, job.name))
-        return future, _Attempt(job, number, worker, time.monotonic())
+        return future, _Attempt(job, number, worker, time.monotonic(), limit_s)
 
     def _wait_for_some(self, busy: dict[Future[Report], _Attempt]) -> set[Future[Report]]:
         """Those that are done; one that not even its time limit ends is done as well."""
         done, _ = wait(busy, timeout=TICK_S, return_when=FIRST_COMPLETED)
-        late = time.monotonic() - self.limits.image_timeout_s - START_TIMEOUT_S
-        for future in [future for future, attempt in busy.items() if attempt.began < late and future not in done]:
+        now = time.monotonic() - START_TIMEOUT_S
+        late = [future for future, attempt in busy.items() if attempt.began + attempt.limit_s < now]
+        for future in [future for future in late if future not in done]:
             future.cancel()
             done.add(future)
         return done
@@ -256,14 +277,28 @@ class RenderPool:
             self._watch(event)
             self._recycle(worker, report.memory_bytes)
             return Outcome(job, report.result)
-        why = self._reason(error)
-        is_last = attempt.number == self.limits.n_tries
+        why = reason(error, attempt.limit_s)
+        if isinstance(error, OutOfGpuMemory) and self._retire(worker, why):
+            return None  # to be tried where there is room
+        is_last = attempt.number == self.limits.n_tries or isinstance(error, OutOfGpuMemory)
         self._watch(PoolEvent("failed" if is_last else "retry", worker.number, worker.pid, job.name, why=why))
         self._replace(worker, why)
         return Outcome(job, None, why) if is_last else None
 
+    def _retire(self, worker: WorkerProcess, why: str) -> bool:
+        """End a worker for good where others render on its GPU: fewer have more room. Whether there are others."""
+        gpu = self._settings[worker.number].device
+        others = [each for each in self._workers if each not in {worker, *self._retired}]
+        if not any(self._settings[each.number].device == gpu for each in others):
+            return False
+        self._watch(PoolEvent("retire", worker.number, worker.pid, why=why))
+        self._retired.add(worker)
+        worker.stop()
+        return True
+
     def _recycle(self, worker: WorkerProcess, memory_bytes: int) -> None:
-        if worker.n_images >= self.limits.n_images:
+        is_old = time.monotonic() - worker.started >= self.limits.age_s
+        if worker.n_images >= self.limits.n_images and is_old:
             self._replace(worker, f"{worker.n_images} images rendered")
         elif memory_bytes > self.limits.memory_bytes:
             limit = self.limits.memory_bytes
@@ -272,22 +307,3 @@ class RenderPool:
     def _replace(self, worker: WorkerProcess, why: str) -> None:
         self._watch(PoolEvent("restart", worker.number, worker.pid, why=why))
         worker.restart()
-
-    def _reason(self, error: BaseException) -> str:
-        from pebble import ProcessExpired
-
-        if isinstance(error, ProcessExpired):
-            return f"the worker died: {_ending(error.exitcode)}"
-        if isinstance(error, BrokenProcessPool):
-            return "the worker died before it began"
-        if isinstance(error, FutureTimeoutError):
-            return f"no image after {self.limits.image_timeout_s:g} s"
-        return str(error) if isinstance(error, M3diError) else f"{type(error).__name__}: {error}"
-
-
-def _ending(exit_code: int) -> str:
-    """How a process ended, in words."""
-    if exit_code >= 0:
-        return f"exit code {exit_code}"
-    names = {9: "SIGKILL; was the memory used up?", 11: "SIGSEGV", 6: "SIGABRT", 15: "SIGTERM"}
-    return f"signal {-exit_code} ({names[-exit_code]})" if -exit_code in names else f"signal {-exit_code}"

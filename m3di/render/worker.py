@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from multiprocessing.connection import Connection
@@ -20,6 +20,7 @@ from m3di.render.annotation import annotate, encode_pass
 from m3di.render.gpu import Gpu
 from m3di.render.image import check_image, encode_png, linear_to_srgb
 from m3di.render.job import RenderedImage, RenderSettings
+from m3di.render.mps import stop_mps
 from m3di.render.scene import SceneValues
 
 if TYPE_CHECKING:
@@ -36,19 +37,21 @@ class Report:
     memory_bytes: int
 
 
-def start_worker(lifeline: Connection, scratch: Path) -> None:
+def start_worker(lifeline: Connection, scratch: Path, environment: Mapping[str, str]) -> None:
     """The first thing that a worker process does.
 
     Args:
         lifeline: A pipe whose other end only the parent has: it closes when the parent closes it, or is gone.
         scratch: Folder for the worker's temporary files.
+        environment: Environment variables to set before Blender is imported.
     """
+    os.environ.update(environment)
     scratch.mkdir(exist_ok=True)
     tempfile.tempdir = str(scratch)
-    threading.Thread(target=_end_with_parent, args=(lifeline, scratch), daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(lifeline, scratch, environment), daemon=True).start()
 
 
-def _end_with_parent(lifeline: Connection, scratch: Path) -> None:
+def _end_with_parent(lifeline: Connection, scratch: Path, environment: Mapping[str, str]) -> None:
     with contextlib.suppress(OSError):  # how Windows says that the other end is closed
         lifeline.poll(None)  # nothing is ever sent: this is the end of the file
     parent = multiprocessing.parent_process()
@@ -56,6 +59,8 @@ def _end_with_parent(lifeline: Connection, scratch: Path) -> None:
         parent.join(0.1)
     # Of a parent that was killed nobody else clears up.
     is_orphan = parent is not None and not parent.is_alive()
+    if is_orphan:
+        stop_mps(environment)
     shutil.rmtree(scratch.parent if is_orphan else scratch, ignore_errors=True)
     os._exit(0)  # whatever Blender is doing
 
@@ -70,18 +75,29 @@ def report(function: Callable[..., Any], *arguments: Any) -> Report:
     return Report(result, seconds, os.getpid(), psutil.Process().memory_info().rss)
 
 
-def list_gpus() -> list[Gpu]:
-    """Every GPU of the best back end."""
+def import_blender() -> None:
+    """Import Blender, so that nothing after it pays for a cold disk."""
+    import bpy  # noqa: F401
+
+
+def list_gpus(backend: str) -> list[Gpu]:
+    """Every GPU of a back end."""
     from m3di.render.blender_session import cycles_preferences, quiet
     from m3di.render.gpu import find_gpus
 
-    with quiet():  # back ends that are not there complain
-        return find_gpus(cycles_preferences())
+    with quiet():  # a back end that is not there complains
+        return find_gpus(cycles_preferences(), backend)
 
 
 def open_scene(settings: RenderSettings) -> None:
-    """Open the scene, so that what is wrong with it shows."""
-    _scene(settings)
+    """Open the scene, so that what is wrong with it shows; on a GPU, render a corner of it as well.
+
+    Raises:
+        M3diError: The GPU does not render.
+    """
+    scene = _scene(settings)
+    if settings.device is not None:
+        scene.warm_up()
 
 
 def render_image(settings: RenderSettings, values: SceneValues) -> RenderedImage:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import shutil
 import threading
+import time
+from collections.abc import Mapping
 from concurrent.futures import Future
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -26,13 +28,21 @@ class WorkerProcess:
     Args:
         number: Of the worker, from 0.
         scratch: Folder in which it may make one for its temporary files.
+        environment: Environment variables that it sets before it imports Blender.
+
+    Attributes:
+        number: As given.
+        pid: Its process; 0 where that is not known yet.
+        n_images: Images that this process has rendered.
+        started: When it was started, by `time.monotonic`.
     """
 
-    def __init__(self, number: int, scratch: Path) -> None:
+    def __init__(self, number: int, scratch: Path, environment: Mapping[str, str] | None = None) -> None:
         self.number = number
         self.pid = 0
         self.n_images = 0
         self._scratch = scratch
+        self._environment = dict(environment or {})
         self._n_starts = 0
         self._retired: list[threading.Thread] = []
         self._start()
@@ -41,10 +51,14 @@ class WorkerProcess:
         import pebble
 
         self._n_starts += 1
+        self.started = time.monotonic()
         self._own_scratch = self._scratch / f"worker-{self.number}-{self._n_starts}"
         self._reader, self._lifeline = _spawn.Pipe(duplex=False)
         self._pool = pebble.ProcessPool(
-            max_workers=1, context=_spawn, initializer=start_worker, initargs=(self._reader, self._own_scratch)
+            max_workers=1,
+            context=_spawn,
+            initializer=start_worker,
+            initargs=(self._reader, self._own_scratch, self._environment),
         )
 
     def submit(self, timeout_s: float, function: Any, *arguments: Any) -> Future[Report]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from itertools import chain
+from itertools import chain, islice
+from typing import Any
 
 import pytest
 import torch
@@ -62,9 +63,101 @@ def test_a_loader_that_reads_ahead_says_what_it_used() -> None:
     assert next(iter(again)) == ahead[2]
 
 
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("drop_last", [True, False])
+@pytest.mark.parametrize(("rank", "world_size"), [(0, 1), (1, 3)])
+def test_every_pass_is_whole_however_the_last_one_ended(
+    shuffle: bool, drop_last: bool, rank: int, world_size: int
+) -> None:
+    sampler = Batches(range(60), 7, shuffle=shuffle, drop_last=drop_last, rank=rank, world_size=world_size)
+    n = len(sampler)
+    expected = [list(sampler.rest(epoch, 0)) for epoch in range(9)]
+    assert len(expected[0]) == n > 1
+    assert list(islice(sampler, n)) == expected[0]  # as Lightning's fetcher takes it: exactly that many
+    assert [batch for _, batch in zip(range(n), sampler, strict=False)] == expected[1]
+    assert list(islice(sampler, 1)) == expected[2][:1]  # left in the middle, as in a sanity check
+    assert list(sampler) == expected[3]
+    for epoch in (4, 5):  # all but the last batch, as `limit_train_batches` does: other samples in each pass
+        assert list(islice(sampler, n - 1)) == expected[epoch][: n - 1]
+    outer = iter(sampler)
+    first = next(outer)
+    assert list(sampler) == expected[7]  # a pass within a pass
+    assert [first, *outer] == expected[6]
+
+
+def test_an_iterator_that_nobody_uses_takes_nothing() -> None:
+    sampler = Batches(range(23), 4)
+    sampler.load_state_dict({**sampler.state_dict(), "epoch": 2, "position": 3})
+    iter(sampler)
+    assert list(sampler) == list(sampler.rest(2, 3))
+    assert list(sampler) == list(sampler.rest(3, 0))
+
+
+def test_what_a_pass_with_readers_ahead_has_used() -> None:
+    sampler = Batches(range(23), 4)
+    sampler.load_state_dict({**sampler.state_dict(), "epoch": 5, "position": 2})
+    list(sampler)  # the reader is at the end of the pass; training has used some of it
+    for n_used, (epoch, position) in {0: (5, 2), 3: (5, 5), 4: (6, 0)}.items():
+        state = sampler.state_dict(n_batches=n_used)
+        assert (state["epoch"], state["position"]) == (epoch, position)
+    for n_wrong in (-1, 5):
+        with pytest.raises(UsageError, match=r"n_batches is not in its range(?s:.)*0 to 4"):
+            sampler.state_dict(n_batches=n_wrong)
+
+
+def test_frameworks_that_resume_move_the_order_ahead_but_never_back() -> None:
+    sampler = Batches(range(23), 4)
+    sampler.set_epoch(2)
+    assert list(sampler) == list(sampler.rest(2, 0))
+    sampler.set_epoch(0)
+    next(iter(sampler))
+    sampler.set_epoch(3)  # that pass was left in the middle
+    assert list(sampler) == list(sampler.rest(4, 0))
+    sampler.load_state_dict({**sampler.state_dict(), "epoch": 5, "position": 2})
+    sampler.set_epoch(5)
+    sampler.set_epoch(1)
+    assert list(sampler) == list(sampler.rest(5, 2))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"position": -1}, "stands at position -1, which cannot be"),
+        ({"position": 7}, r"stands at position 7, which cannot be(?s:.)*0 to 6, batches of an epoch"),
+        ({"position": 1.0}, r"stands at position 1\.0"),
+        ({"position": True}, "stands at position True"),
+        ({"epoch": -1}, "stands at epoch -1"),
+        ({"epoch": "2"}, "stands at epoch '2'"),
+        ({"epoch": None}, "stands at epoch None"),
+        ({"seed": 1}, r"that of another order(?s:.)*seed 1(?s:.)*seed 0"),
+        ({"n": 22, "world_size": 2}, r"that of another order(?s:.)*n 22, world_size 2"),
+    ],
+)
+def test_states_that_cannot_be(change: dict[str, Any], message: str) -> None:
+    sampler = Batches(range(23), 4)
+    list(islice(sampler, 2))
+    with pytest.raises(M3diError, match=message):
+        sampler.load_state_dict({**sampler.state_dict(), **change})
+    assert (sampler.epoch, sampler.position) == (0, 2)  # nothing has changed
+
+
+@pytest.mark.parametrize("state", [None, 3, [1, 2]])
+def test_what_is_no_state(state: Any) -> None:
+    with pytest.raises(M3diError, match="this is no state of an order"):
+        Batches(range(23), 4).load_state_dict(state)
+
+
+def test_a_state_at_the_end_of_an_epoch_is_the_start_of_the_next() -> None:
+    sampler = Batches(range(23), 4)
+    sampler.load_state_dict({**sampler.state_dict(), "position": 6})
+    assert list(sampler) == list(sampler.rest(1, 0))
+
+
 def test_errors() -> None:
-    with pytest.raises(UsageError, match="batch_size is too small"):
-        Batches(range(4), 0)
+    wrong: list[tuple[Any, dict[str, Any]]] = [(0, {}), (2.0, {}), (True, {}), (2, {"seed": -1}), (2, {"seed": "0"})]
+    for batch_size, options in wrong:
+        with pytest.raises(UsageError, match=r"(batch_size|seed) is not in its range(?s:.)*an integer, [01] or more"):
+            Batches(range(4), batch_size, **options)
     with pytest.raises(UsageError, match="rank is no rank of the world"):
         Batches(range(4), 1, rank=2, world_size=2)
     with pytest.raises(M3diError, match=r"state is that of another order(?s:.)*seed 1(?s:.)*seed 0"):

@@ -103,7 +103,7 @@ def test_webdataset_reads_the_same(fake_dataset: Path) -> None:
 
 
 def test_no_dataset(tmp_path: Path) -> None:
-    with pytest.raises(M3diError, match=r"no m3di dataset here(?s:.)*m3di render"):
+    with pytest.raises(M3diError, match=r"no m3di dataset here(?s:.)*got:      no dataset\.json(?s:.)*check the path"):
         Multimodal3DIdent(tmp_path)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from m3di.data import info, merge, read_manifest, read_table
+from m3di.data import info, merge, read_manifest, read_parquet
 from m3di.errors import M3diError
 from m3di.latents import load_spec, sample
 from tests.conftest import write_fake_dataset
@@ -68,6 +68,7 @@ def test_opening_loading_and_verifying_run_nothing_that_came_with_it(flipped: tu
     done = elsewhere("-c", code, root)
     assert done.returncode == 0, done.stderr
     assert " 8 flip" in done.stdout
+    assert "plugins   flip.py: kept as text" in done.stdout
     done = elsewhere("-c", "from m3di.cli import main; main()", "verify", root)
     assert done.returncode == 0, done.stderr
     assert "are as they were made" in done.stdout
@@ -94,7 +95,7 @@ def test_what_needs_no_mechanism_is_still_verified(flipped: tuple[Path, Path], t
 
     root, _ = flipped
     shutil.copytree(root, tmp_path / "data")
-    table = read_table(tmp_path / "data" / "train.parquet")
+    table = read_parquet(tmp_path / "data" / "train.parquet")
     place = table.column_names.index("image.object_alpharot")
     wrong = table.set_column(place, "image.object_alpharot", pa.array(np.zeros(table.num_rows)))
     pq.write_table(wrong, tmp_path / "data" / "train.parquet")
@@ -102,6 +103,23 @@ def test_what_needs_no_mechanism_is_still_verified(flipped: tuple[Path, Path], t
     assert done.returncode == 1
     assert "train.parquet" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_repair_without_the_mechanism_is_refused_and_loses_nothing(
+    flipped: tuple[Path, Path], tmp_path: Path
+) -> None:
+    root, marker = flipped
+    shutil.copytree(root, tmp_path / "data")
+    with (tmp_path / "data" / "train-00000.tar").open("r+b") as shard:
+        shard.seek(700)
+        shard.write(b"damage")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "data").iterdir()}
+    done = elsewhere("-c", "from m3di.cli import main; main()", "verify", tmp_path / "data", "--repair")
+    assert done.returncode == 1
+    assert "cannot be made anew without its mechanism: flipped" in done.stderr
+    assert f"m3di --plugin {tmp_path / 'data'} verify" in done.stderr
+    assert {path.name: path.read_bytes() for path in (tmp_path / "data").iterdir() if path.name in before} == before
+    assert not marker.exists()
 
 
 def test_the_dataset_keeps_the_texts(flipped: tuple[Path, Path]) -> None:
@@ -163,7 +181,7 @@ def test_a_recorded_factor_is_in_the_table_and_in_no_picture(tmp_path: Path) -> 
         "views: {image: {factors: {hit: {role: content, recorded: true}}}}\n"
     )
     root = write_fake_dataset(tmp_path / "data", spec=str(path), n_train=6)
-    own, plain = read_table(root / "train.parquet"), sample(load_spec("m3di"), "train", 6).columns()["image"]
+    own, plain = read_parquet(root / "train.parquet"), sample(load_spec("m3di"), "train", 6).columns()["image"]
     assert set(own["image.hit_name"].to_pylist()) <= {"kept", "set"}
     assert own["image.object_color"].to_pylist() == plain["object_color"].tolist()
     assert "recorded only, not drawn" in (root / "README.md").read_text()

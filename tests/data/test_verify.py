@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from m3di.data import ShardWriter, file_entry, plan_of, read_manifest, read_shard, seal, verify
+from m3di.data import Problem, ShardWriter, file_entry, plan_of, read_manifest, read_shard, seal, subset, verify
 from m3di.data.images import encode
 from m3di.errors import M3diError
 
@@ -32,6 +33,44 @@ def test_a_flipped_byte_is_found_and_its_file_named(copy: Path, name: str) -> No
     (copy / name).write_bytes(raw)
     with pytest.raises(M3diError, match=rf"1 of its files(?s:.)*{name}: sha256"):
         verify(copy)
+
+
+def test_a_card_that_was_edited_is_a_note(copy: Path) -> None:
+    (copy / "README.md").write_text((copy / "README.md").read_text() + "\n## Citation\n")
+    for quick in (False, True):
+        notes: list[Problem] = []
+        verify(copy, quick=quick, on_note=notes.append)
+        assert [str(note) for note in notes] == ["README.md: edited since it was written; it is kept"]
+    for damage in ((copy / "README.md").write_bytes, lambda _: (copy / "README.md").unlink()):
+        damage(b"")
+        with pytest.raises(M3diError, match=r"README\.md: (0 bytes|missing)(?s:.)*--repair  puts that in order"):
+            verify(copy)
+
+
+@pytest.mark.parametrize(
+    ("names", "hint"),
+    [
+        (["croissant.json"], r"--repair  puts that in order; nothing is rendered"),
+        (["val.parquet"], r"--repair  writes that anew; nothing is rendered"),
+        (["val-00000.tar", "train-00002.tar"], r"--repair  renders up to 8 images anew"),
+        (["train-00001.tar", "train-00000.tar"], r"restore these files from a copy; (?s:.)* up to 16 images"),
+    ],
+)
+def test_what_to_do_next_is_nothing_big(
+    copy: Path, names: list[str], hint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["m3di.data.verify"], "FEW", 10)
+    for name in names:
+        (copy / name).unlink()
+    with pytest.raises(M3diError, match=hint):
+        verify(copy)
+
+
+def test_what_was_not_rendered_is_made_again(copy: Path, tmp_path: Path) -> None:
+    subset(copy, tmp_path / "some", n=3)
+    (tmp_path / "some" / "train-00000.tar").unlink()
+    with pytest.raises(M3diError, match="make it again from what it was derived from"):
+        verify(tmp_path / "some")
 
 
 def test_missing_short_and_foreign_files_in_one_report(copy: Path) -> None:
@@ -221,7 +260,12 @@ def test_every_flipped_byte_is_found(copy: Path) -> None:
         flipped = bytearray(raw)
         flipped[random.randrange(len(raw))] ^= random.randrange(1, 256)
         path.write_bytes(flipped)
-        with pytest.raises(M3diError, match=path.name.replace(".", r"\.")):
-            verify(copy)
+        if path.name == "README.md":  # its owner's to edit: a note
+            notes: list[Problem] = []
+            verify(copy, on_note=notes.append)
+            assert [note.file for note in notes] == ["README.md"]
+        else:
+            with pytest.raises(M3diError, match=path.name.replace(".", r"\.")):
+                verify(copy)
         path.write_bytes(raw)
     verify(copy)

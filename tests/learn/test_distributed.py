@@ -101,6 +101,26 @@ def test_alone_nothing_is_gathered():
         world.wait()
 
 
+def test_each_process_says_which_gpu_is_its_own(monkeypatch):
+    """NCCL alone would guess it."""
+    said = {}
+
+    def init_process_group(backend, device_id=None):
+        said.update(backend=backend, device_id=device_id)
+
+    for name, value in {"WORLD_SIZE": "4", "RANK": "3", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: False)
+    monkeypatch.setattr(torch.distributed, "init_process_group", init_process_group)
+    monkeypatch.setattr("atexit.register", lambda _end: None)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda number: said.update(number=number))
+    with joined_world("cuda") as world:
+        assert world == World(3, 4, 1)
+    assert said == {"backend": "nccl", "device_id": torch.device("cuda", 1), "number": 1}
+    with joined_world("cpu"):
+        assert (said["backend"], said["device_id"]) == ("gloo", None)
+
+
 def test_a_batch_that_cannot_be_shared_out():
     check_divides(8, World(0, 4))
     with pytest.raises(UsageError, match=r"shared out evenly(?s:.)*10 for 4 processes(?s:.)*multiple of 4"):

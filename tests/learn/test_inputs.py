@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from m3di.errors import M3diError
-from m3di.learn.inputs import ImageStatistics, TrainingOrder, batch_loader, measure_image_statistics
+from m3di.learn.inputs import ImageStatistics, TrainingOrder, measure_image_statistics
 
 
 def test_statistics_equal_torchs(make_pairs):
@@ -98,12 +98,13 @@ def test_processes_share_out_each_batch():
     assert [sorted(a + b) for a, b in zip(*parts, strict=True)] == [sorted(batch) for batch in whole]
 
 
-def test_loader_gives_batches_in_the_order_asked_for(make_pairs):
-    pairs = make_pairs()
-    order = TrainingOrder(len(pairs), 4, 5, seed=2)
-    loaded = list(batch_loader(pairs, ("text", "image"), order, n_workers=0, pin=False))
-    assert len(loaded) == 5
-    for batch, indices in zip(loaded, order, strict=True):
-        assert list(batch) == ["text", "image"]
-        assert torch.equal(batch["image"], pairs.images[indices])
-        assert torch.equal(batch["text"], pairs.texts[indices])
+def test_scale_and_shift_are_made_once_for_a_device(monkeypatch):
+    statistics = ImageStatistics((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 2)
+    image = torch.full((2, 3, 4, 4), 9, dtype=torch.uint8)
+    with torch.inference_mode():
+        first = statistics.normalise(image)
+    monkeypatch.setattr(torch, "tensor", None)  # would fail if one were made
+    assert torch.equal(statistics.normalise(image), first)
+    weight = torch.ones(3, 1, 1, requires_grad=True)
+    (statistics.normalise(image) * weight).sum().backward()  # what inference mode made serves training too
+    assert weight.grad is not None

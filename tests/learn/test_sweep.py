@@ -10,6 +10,7 @@ import pytest
 
 from m3di.errors import M3diError, UsageError
 from m3di.learn import TrainConfig
+from m3di.learn.loading import n_cores
 from m3di.learn.run_folder import read_config
 from m3di.learn.sweep import (
     make_sweep,
@@ -20,6 +21,7 @@ from m3di.learn.sweep import (
     sweep_folder,
     write_sweep,
 )
+from m3di.learn.sweep_workers import _asked_of_ray, run_on_each_device
 
 TINY = TrainConfig(
     n_steps=2,
@@ -143,3 +145,55 @@ def test_folders_of_something_else(tmp_path):
     (tmp_path / "a" / "sweep.json").write_text("{}")
     with pytest.raises(M3diError, match="not that of a sweep"):
         read_sweep(tmp_path / "a")
+
+
+def test_processes_of_a_sweep_share_the_cores(tmp_path, monkeypatch):
+    folder, started = tmp_path / "sweep", []
+
+    class Process:
+        def __init__(self, command, env):
+            started.append((command[-1], env))
+
+        def wait(self):
+            for name in read_sweep(folder).members:
+                (folder / name).mkdir(exist_ok=True)
+                (folder / name / "summary.json").write_text("{}")
+
+        def terminate(self):
+            pass
+
+    write_sweep(folder, make_sweep(tmp_path, TINY, [], n_seeds=4))
+    monkeypatch.setattr("os.sched_getaffinity", lambda _pid: set(range(16)), raising=False)
+    monkeypatch.setattr("subprocess.Popen", Process)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7,9")
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    run_on_each_device(folder, 3)
+    assert [share for share, _ in started] == ["0/3", "1/3", "2/3"]
+    assert [env["CUDA_VISIBLE_DEVICES"] for _, env in started] == ["5", "7", "9"]
+    assert {(env["OMP_NUM_THREADS"], env["LOCAL_WORLD_SIZE"]) for _, env in started} == {("5", "3")}
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")  # in such a process
+    assert n_cores() == 5
+    monkeypatch.delenv("LOCAL_WORLD_SIZE")
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    run_on_each_device(folder, 3)
+    assert started[-1][1]["OMP_NUM_THREADS"] == "2"
+
+
+@pytest.mark.parametrize(
+    ("changes", "nodes", "expected"),
+    [
+        ({}, [{"CPU": 16.0}], (0, 1, None)),  # on the CPU one core a member, which loads by itself
+        ({"n_workers": 3}, [{"CPU": 16.0}], (0, 4, 3)),
+        ({"device": "auto"}, [{"CPU": 16.0}], (0, 1, None)),
+        ({"device": "auto"}, [{"CPU": 16.0, "GPU": 1.0}], (1, 9, 8)),
+        ({"device": "cuda"}, [{"CPU": 4.0}, {"CPU": 16.0, "GPU": 4.0}], (1, 4, 3)),  # a fair share of a node
+        ({"device": "cuda"}, [{"CPU": 1.0, "GPU": 1.0}], (1, 1, 1)),
+        ({"device": "cuda", "n_workers": 2}, [{"CPU": 16.0, "GPU": 1.0}], (1, 3, 2)),
+        ({"device": "cuda", "n_workers": 0}, [{"CPU": 16.0, "GPU": 1.0}], (1, 1, 0)),
+        ({"device": "cuda", "n_workers": 40}, [{"CPU": 8.0, "GPU": 1.0}], (1, 8, 40)),  # or it would wait for ever
+    ],
+)
+def test_what_a_member_asks_of_a_cluster(changes, nodes, expected):
+    asked = _asked_of_ray(replace(TINY, **changes), nodes)
+    assert (asked.n_gpus, asked.n_cpus, asked.n_workers) == expected

@@ -14,7 +14,6 @@ import torch
 from m3di.errors import M3diError
 from m3di.learn import TrainConfig, load_encoders, metrics, train_on
 from m3di.learn.job import diagnostics
-from m3di.learn.step import resolve_precision
 
 TINY = TrainConfig(
     n_steps=2,
@@ -106,13 +105,6 @@ def test_aligned_encodings_have_the_least_alignment():
     assert same["alignment"] == pytest.approx(-2.0, rel=1e-5)  # -1 / tau
     gathered = diagnostics([z, z[:1].expand(64, 3)], 0.5, "cosine")
     assert gathered["entropy"] < same["entropy"]
-
-
-def test_precision_is_what_the_device_is_fast_at(monkeypatch):
-    assert resolve_precision("bf16", "cpu") == "bf16"
-    for has_it, expected in ((True, "bf16"), (False, "fp32")):
-        monkeypatch.setattr("m3di.learn.step._cpu_has_bf16", lambda has_it=has_it: has_it)
-        assert resolve_precision("auto", "cpu") == expected
 
 
 def test_bf16_has_the_loss_curve_of_fp32(make_pairs, tiny_encoder, tmp_path):

@@ -55,7 +55,11 @@ def test_every_job_gets_an_image_or_a_reason(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("limits", "why", "n_processes"),
-    [(WorkerLimits(n_images=2), "2 images rendered", 2), (WorkerLimits(memory_bytes=1), "GB of memory, more than", 3)],
+    [
+        (WorkerLimits(n_images=2, age_s=0.0), "2 images rendered", 2),
+        (WorkerLimits(n_images=2), "a worker is not replaced while it is young", 1),
+        (WorkerLimits(memory_bytes=1), "GB of memory, more than", 3),
+    ],
 )
 def test_workers_are_replaced(
     limits: WorkerLimits, why: str, n_processes: int, monkeypatch: pytest.MonkeyPatch
@@ -71,7 +75,7 @@ def test_workers_are_replaced(
 @pytest.mark.slow
 def test_a_new_worker_for_each_image_changes_no_byte() -> None:
     todo = [RenderJob(f"{seed}", replace(VALUES, seed=seed, shape="cow")) for seed in range(2)]
-    with RenderPool(SMALL, 1) as one, RenderPool(SMALL, 1, WorkerLimits(n_images=1)) as always_new:
+    with RenderPool(SMALL, 1) as one, RenderPool(SMALL, 1, WorkerLimits(n_images=1, age_s=0.0)) as always_new:
         assert list(one.render(todo)) == list(always_new.render(todo[::-1]))[::-1]
 
 

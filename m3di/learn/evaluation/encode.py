@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,17 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from m3di.data import Multimodal3DIdent
-from m3di.errors import M3diError
+from m3di.errors import M3diError, UsageError
+from m3di.learn.device import resolve_device
 from m3di.learn.encoder_set import Encoders
 from m3di.learn.evaluation.encoded import Encoded
 from m3di.learn.evaluation.probe_data import ProbeData
 from m3di.learn.inputs import vocabulary_sha256
+from m3di.learn.loading import batch_loader, resolve_workers, to_device
+from m3di.learn.precision import float32_products
 from m3di.learn.run_folder import CONFIG_NAME, load_encoders, read_config
 
 BATCH_SIZE = 256
@@ -24,7 +29,13 @@ Progress = Callable[[int, int], None]
 
 
 def encode_run(
-    run: Path, data: ProbeData, *, name: str | None = None, device: str = "cpu", progress: Progress | None = None
+    run: Path,
+    data: ProbeData,
+    *,
+    name: str | None = None,
+    device: str = "auto",
+    n_workers: int | None = None,
+    progress: Progress | None = None,
 ) -> Encoded:
     """Encode what probes are fitted and scored on.
 
@@ -34,20 +45,26 @@ def encode_run(
         run: A folder that `train` wrote.
         data: The samples.
         name: What to call the run in results; its path if None.
-        device: Where to encode ("cpu", "cuda").
+        device: Where to encode: "cpu", "cuda", or "auto" (cuda where there is one).
+        n_workers: Threads that load images ahead; None as many as suit the device, 0 none.
         progress: Called with samples done and samples in all.
 
     Raises:
         M3diError: The run has no encoder for any view, or was trained on another vocabulary.
+        UsageError: The device is not there, or `n_workers` is negative.
     """
+    if n_workers is not None and n_workers < 0:
+        raise UsageError("n_workers is too small", where="n_workers", got=n_workers, expected="0 or more")
+    device = resolve_device(device)
     encoders, config = load_encoders(run, device), read_config(run)
     readers = _readers(encoders, data, run)
     _check_vocabularies(encoders, readers, data)
     total = len(data.fit) + len(data.test)
-    parts = (
-        _encode(encoders, readers, data.fit, device, _Told(progress, 0, total)),
-        _encode(encoders, readers, data.test, device, _Told(progress, len(data.fit), total)),
-    )
+    with float32_products("fp32", device):
+        parts = (
+            _encode(encoders, readers, data.fit, n_workers, _Told(progress, 0, total)),
+            _encode(encoders, readers, data.test, n_workers, _Told(progress, len(data.fit), total)),
+        )
     encodings = {view: (parts[0][view], parts[1][view]) for view in readers}
     stored = config["config"]
     return Encoded(
@@ -108,19 +125,24 @@ def _encode(
     encoders: Encoders,
     readers: Mapping[str, str],
     dataset: Multimodal3DIdent,
-    device: str,
+    n_workers: int | None,
     tell: Callable[[int], None],
 ) -> dict[str, NDArray[Any]]:
     """[N, D] float64 of each view."""
-    found: dict[str, list[NDArray[np.float64]]] = {view: [] for view in readers}
-    with torch.inference_mode():
-        for start in range(0, len(dataset), BATCH_SIZE):
-            batch = dataset[list(range(start, min(start + BATCH_SIZE, len(dataset))))]
+    n, device = len(dataset), next(encoders.parameters()).device
+    found: dict[str, list[Tensor]] = {view: [] for view in readers}
+    order = [list(range(start, min(start + BATCH_SIZE, n))) for start in range(0, n, BATCH_SIZE)]
+    n_workers = resolve_workers(n_workers, device.type, dataset)
+    with (
+        torch.inference_mode(),
+        closing(batch_loader(dataset, tuple(readers), order, n_workers=n_workers, device=device)) as batches,
+    ):
+        for indices, batch in zip(order, batches, strict=True):
+            there = to_device(batch, device)
             for view, reader in readers.items():
-                encoding = encoders.encode(reader, batch[view].to(device))
-                found[view].append(encoding.double().cpu().numpy())
-            tell(min(start + BATCH_SIZE, len(dataset)))
-    return {view: np.concatenate(each) if each else np.empty((0, 1)) for view, each in found.items()}
+                found[view].append(encoders.encode(reader, there[view]).double())  # stays on the device until the end
+            tell(indices[-1] + 1)
+        return {view: torch.cat(each).cpu().numpy() if each else np.empty((0, 1)) for view, each in found.items()}
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,8 @@ class Request:
         data: The samples; None takes the dataset that each run was trained on.
         protocol: What to measure.
         factors: Only these factors; all if empty.
-        device: Where to encode.
+        device: Where to encode: "cpu", "cuda", or "auto" (cuda where there is one).
+        n_workers: Threads that load images; None as many as suit the device.
         again: Score again what has been scored.
         save_encodings: An .npz to write the encodings of a single run to.
     """
@@ -60,7 +61,8 @@ class Request:
     data: ProbeData | None = None
     protocol: Protocol = field(default_factory=Protocol)
     factors: tuple[str, ...] = ()
-    device: str = "cpu"
+    device: str = "auto"
+    n_workers: int | None = None
     again: bool = False
     save_encodings: Path | None = None
 
@@ -120,7 +122,7 @@ def evaluate(member: Member, request: Request | None = None, opened: dict[str, P
     kept = member.path / file_name(data.name)
     if is_made_by(kept, made_by) and not request.again and request.save_encodings is None:
         return with_columns(read_results(kept), member.values)
-    encoded = encode_run(member.path, data, name=member.name, device=request.device)
+    encoded = encode_run(member.path, data, name=member.name, device=request.device, n_workers=request.n_workers)
     if request.save_encodings is not None:
         write_npz(request.save_encodings, encoded, data.fingerprint)
     encoded = _only(encoded, request)

@@ -77,8 +77,15 @@ class SymInfoNCE(nn.Module):
     @property
     def temperature(self) -> float:
         """The temperature as it is now."""
-        tau = self._tau()
+        tau = self.tau
         return tau.item() if isinstance(tau, Tensor) else tau
+
+    @property
+    def tau(self) -> float | Tensor:
+        """The temperature as it is now; a learned one as a tensor [], which no GPU is waited for to give."""
+        if self.log_temperature is None:
+            return self._fixed_temperature
+        return self.log_temperature.exp().clamp_min(LEAST_TEMPERATURE)
 
     def forward(self, z1: Tensor, z2: Tensor, *more: Tensor) -> Tensor:
         """Loss of a batch of pairs, or of tuples of three or more views: then the sum over all pairs of views.
@@ -117,7 +124,7 @@ class SymInfoNCE(nn.Module):
             [] float, in nats.
         """  # noqa: E501 (a formula)
         _check_views((z1, z2))
-        tau = self._tau()
+        tau = self.tau
         positives = self._positives(z1, z2, tau)  # [K]
         total = positives.new_zeros(())
         for anchors, negatives in ((z1, fresh1), (z2, fresh2)):
@@ -128,7 +135,7 @@ class SymInfoNCE(nn.Module):
     def _of_pair(self, z1: Tensor, z2: Tensor) -> Tensor:
         # With L_i the log-sum-exp of the negatives and p_i the positive, -log(e^p / (e^p + e^L)) = softplus(L - p):
         # never negative, and exact where it is tiny.
-        tau = self._tau()
+        tau = self.tau
         positives = self._positives(z1, z2, tau)  # [K]
         if self.negatives == "all":
             both = torch.cat([z1, z2])  # [2K, D]
@@ -141,11 +148,6 @@ class SymInfoNCE(nn.Module):
         )  # [K], [K]
         there, back = (F.softplus(sums - positives, threshold=LINEAR_ABOVE) for sums in (rows, columns))
         return (there.mean() + back.mean()) / 2
-
-    def _tau(self) -> float | Tensor:
-        if self.log_temperature is None:
-            return self._fixed_temperature
-        return self.log_temperature.exp().clamp_min(LEAST_TEMPERATURE)
 
     def _positives(self, z1: Tensor, z2: Tensor, tau: float | Tensor) -> Tensor:
         with torch.autocast(z1.device.type, enabled=False):

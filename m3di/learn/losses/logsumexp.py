@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from m3di.learn.precision import exact_products
+
 # Entries of a block. On the CPU a block should stay in the last-level cache; on a GPU it should be few launches.
 BLOCK_ENTRIES = {"cpu": 2**20, "cuda": 2**27}
 LOG2_E, LOG_2 = math.log2(math.e), math.log(2)
@@ -70,7 +72,7 @@ class _LogSumExp(torch.autograd.Function):
         spare = torch.empty_like(block) if columns else None
         scaled = a * LOG2_E
         b_columns = b.T.contiguous()  # [E, N]: thin products are fastest along the rows of the block
-        with torch.autocast(a.device.type, enabled=False):
+        with torch.autocast(a.device.type, enabled=False), exact_products(a.device.type):
             for start in range(0, n_rows, block_rows):
                 part = scaled[start : start + block_rows]
                 logits = torch.mm(part, b_columns, out=block[: len(part)])  # [m, N]
@@ -98,7 +100,7 @@ class _LogSumExp(torch.autograd.Function):
         grad_a, grad_b = torch.zeros_like(a_columns), torch.zeros_like(b_columns)
         block = a.new_empty(ctx.block_rows, len(b))
         spare = torch.empty_like(block) if ctx.columns else None
-        with torch.autocast(a.device.type, enabled=False):
+        with torch.autocast(a.device.type, enabled=False), exact_products(a.device.type):
             for start in range(0, len(a), ctx.block_rows):
                 cut = slice(start, start + ctx.block_rows)
                 # As in the forward pass, to the bit: so softmaxes sum to 1 however large the logits are.

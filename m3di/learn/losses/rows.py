@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from m3di.learn.losses.logsumexp import LOG2_E, LOG_2, default_block_rows, exclude, power_of_two_
+from m3di.learn.precision import exact_products
 
 LINEAR_ABOVE = 40.0  # where softplus(x) is x to the last bit of a float64, and far below where exp(x) is infinite
 
@@ -52,7 +53,7 @@ class _MeanInfoNCE(torch.autograd.Function):
         grad_a, grad_b = torch.zeros_like(a_columns), torch.zeros_like(b_columns)  # [E, M], [E, N]
         scaled = a * LOG2_E  # logits are in units of log 2
         block = a.new_empty(block_rows, len(b))
-        with torch.autocast(a.device.type, enabled=False):
+        with torch.autocast(a.device.type, enabled=False), exact_products(a.device.type):
             for start in range(0, len(a), block_rows):
                 cut = slice(start, start + block_rows)
                 logits = torch.mm(scaled[cut], b_columns, out=block[: len(a[cut])])  # [m, N]

@@ -22,20 +22,21 @@ CHECKPOINT_NAME = "checkpoint.safetensors"
 RESULTS_NAME = "results.json"
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # of Adam
 # What may differ when a run goes on: how often it is looked at, and how it is judged.
-_MAY_DIFFER = {"log_every", "checkpoint_every", "eval_seed", "n_eval", "device"}
+_MAY_DIFFER = {"log_every", "checkpoint_every", "eval_seed", "n_eval", "device", "cuda_graph"}
 
 
 def open_run(run: Path, description: dict[str, Any]) -> None:
-    """Write RUN/config.json, or check that the one there is of the same simulation.
+    """Write RUN/config.json, or check that the one there is of the same simulation; until the first checkpoint it says
+    where the run is now, which may be another device.
 
     Raises:
         M3diError: The folder holds another run.
     """
     path = run / CONFIG_NAME
-    if not path.exists():
+    if path.exists():
+        check_same(run, description["config"])
+    if not (run / CHECKPOINT_NAME).exists():
         write_json(path, description)
-        return
-    check_same(run, description["config"])
 
 
 def check_same(run: Path, config: dict[str, Any]) -> None:
@@ -62,7 +63,7 @@ def save(simulation: Simulation, run: Path) -> None:
     tensors["generator"] = simulation.generator.get_state()
     unshared = {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}
     partial = run / (CHECKPOINT_NAME + ".partial")
-    save_file(unshared, partial, metadata={"step": str(simulation.n_done)})
+    save_file(unshared, partial, metadata={"step": str(simulation.n_done), "device": simulation.device})
     replace_through(partial, run / CHECKPOINT_NAME)
 
 
@@ -70,7 +71,7 @@ def restore(simulation: Simulation, run: Path) -> None:
     """Put the simulation where its checkpoint was; does nothing where there is none.
 
     Raises:
-        M3diError: The checkpoint is damaged, or of other encoders.
+        M3diError: The checkpoint is damaged, of other encoders, or was made on another kind of device.
     """
     path = run / CHECKPOINT_NAME
     if not path.exists():
@@ -78,7 +79,9 @@ def restore(simulation: Simulation, run: Path) -> None:
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            step = int((file.metadata() or {})["step"])
+            metadata = file.metadata() or {}
+            step = int(metadata["step"])
+        _check_device(simulation, path, metadata.get("device"), tensors["generator"])
         moments = [
             {name: tensors.pop(f"adam.{number}.{name}") for name in _MOMENTS}
             for number in range(len(simulation.weights))
@@ -97,6 +100,25 @@ def restore(simulation: Simulation, run: Path) -> None:
         simulation.optimizer.state[weight] = {name: value.to(weight.device) for name, value in state.items()}
     simulation.generator.set_state(generator.to(torch.uint8))
     simulation.n_done = step
+
+
+def _check_device(simulation: Simulation, path: Path, device: str | None, state: Tensor) -> None:
+    """Raise M3diError unless the checkpoint was made on the kind of device that the simulation is on.
+
+    A generator's state on a GPU has 16 bytes, on the CPU thousands, and the samples that follow are others.
+    """
+    here = simulation.device
+    if device is None:  # a checkpoint from before devices were noted
+        same_size = len(state) == len(simulation.generator.get_state())
+        device = here if same_size else ("cpu" if here == "cuda" else "cuda")
+    if device != here:
+        raise M3diError(
+            "the run was made on another kind of device, and its samples cannot go on here",
+            where=str(path),
+            got=f"a checkpoint made on {device}, a run on {here}",
+            expected=f"a run on {device}",
+            next_step=f"go on with --device {device} where there is one, or begin in another folder",
+        )
 
 
 def _modules(simulation: Simulation) -> nn.ModuleDict:

@@ -14,7 +14,7 @@ Block = Literal["content", "style", "modality"]
 BLOCKS: tuple[str, ...] = get_args(Block)
 Negatives = Literal["cross", "all", "fresh"]
 NEGATIVES: tuple[str, ...] = get_args(Negatives)
-PRECISIONS: tuple[str, ...] = ("fp32", "bf16")
+PRECISIONS: tuple[str, ...] = ("fp32", "tf32", "bf16")
 EVAL_SEED_OFFSET = 1_000_003
 
 
@@ -45,8 +45,11 @@ class SimulationConfig:
         seed: Of the process, the mixings, the initial weights and the samples; 0 or more.
         eval_seed: Of the samples that encoders are judged by; None derives one from `seed`.
         n_eval: Samples that probes are fitted on, and as many that they are scored on.
-        precision: "fp32", or "bf16" for the encoders' matrix products.
+        precision: Of the encoders' matrix products: "fp32" is IEEE float32, "tf32" rounds their factors to 10 bits
+            (NVIDIA GPUs from Ampere on), "bf16" computes in bfloat16.
         device: "cpu", "cuda", or "auto" (cuda where there is one).
+        cuda_graph: Make each step by a single launch on the GPU; the same kernels on the same numbers. None does so
+            where it can: on a GPU, with torch 2.4 or newer.
         log_every: Steps between lines of metrics.csv; finiteness of the loss is looked at then, too.
         checkpoint_every: Steps between checkpoints.
 
@@ -77,6 +80,7 @@ class SimulationConfig:
     n_eval: int = 4096
     precision: str = "fp32"
     device: str = "auto"
+    cuda_graph: bool | None = None
     log_every: int = 1000
     checkpoint_every: int = 1000
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from m3di.learn.allocator import keep_freed_memory
 from m3di.learn.files import read_json, write_json
+from m3di.learn.precision import float32_products
 from m3di.learn.simulation import checkpoint
 from m3di.learn.simulation.config import SimulationConfig
 from m3di.learn.simulation.evaluation import evaluate
@@ -68,8 +69,9 @@ def simulate(config: SimulationConfig, run: Path, on_step: OnStep | None = None)
         return read_json(run / checkpoint.RESULTS_NAME)
     keep_freed_memory()
     simulation = Simulation(config)
-    train(simulation, run, on_step)
-    results = evaluate(simulation)
+    with float32_products(config.precision, simulation.device):
+        train(simulation, run, on_step)
+        results = evaluate(simulation)
     write_json(run / checkpoint.RESULTS_NAME, results)
     return results
 

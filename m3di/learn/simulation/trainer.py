@@ -25,9 +25,11 @@ from m3di import __version__
 from m3di.errors import M3diError
 from m3di.learn.device import resolve_device
 from m3di.learn.losses import SymInfoNCE
+from m3di.learn.precision import resolve_precision
 from m3di.learn.simulation import checkpoint
 from m3di.learn.simulation.config import SimulationConfig
 from m3di.learn.simulation.encoder import MLPEncoder
+from m3di.learn.simulation.graph import GraphedStep, can_graph
 from m3di.learn.simulation.mixing import draw_mixing
 from m3di.learn.simulation.process import LatentProcess, Latents
 
@@ -44,12 +46,13 @@ class Simulation:
         config: What to simulate. Equal ones on the same machine give equal numbers, bit for bit, on the CPU.
 
     Raises:
-        UsageError: The device is not there.
+        UsageError: The device is not there, or has not what is asked of it.
     """
 
     def __init__(self, config: SimulationConfig) -> None:
         self.config = config
         self.device = resolve_device(config.device)
+        resolve_precision(config.precision, self.device)  # raises where there is no tf32
         self.process = LatentProcess(config, self.device)
         self.mixing1 = draw_mixing(config.size, config.seed, 1).to(self.device)
         self.mixing2 = self.mixing1
@@ -68,18 +71,25 @@ class Simulation:
         self.optimizer = torch.optim.Adam(self.weights, lr=config.lr, fused=fused)
         self.generator = torch.Generator(self.device).manual_seed(config.seed)
         self.n_done = 0
+        self._make_step: Callable[[], Tensor] = self._update
+        if config.cuda_graph or (config.cuda_graph is None and can_graph(self.device)):
+            self._make_step = GraphedStep(self._update, self.optimizer, self.generator)
         self._loss_of = SymInfoNCE(
             config.temperature, config.similarity, negatives="all" if config.negatives == "all" else "cross"
         )
 
     def step(self) -> Tensor:
-        """One optimiser step on a new batch; its loss before the update, [] on the device."""
+        """One optimiser step on a new batch; its loss before the update, [] on the device, good until the next step."""
+        loss = self._make_step()
+        self.n_done += 1
+        return loss
+
+    def _update(self) -> Tensor:
         loss = self.loss(self.generator)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.weights, self.config.clip_norm)
         self.optimizer.step()
-        self.n_done += 1
         return loss.detach()
 
     def loss(self, generator: torch.Generator) -> Tensor:

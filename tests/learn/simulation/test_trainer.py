@@ -6,11 +6,14 @@ import json
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import nn
 
 from m3di.errors import M3diError, UsageError
 from m3di.learn import SymInfoNCE
 from m3di.learn.simulation import LatentProcess, Simulation, SimulationConfig, draw_mixing, simulate, train
+from m3di.learn.simulation.graph import GraphedStep
 
 TINY = {"n_content": 1, "n_style": 1, "n_modality": 1, "batch_size": 16, "n_steps": 12, "n_eval": 30, "device": "cpu"}
 
@@ -98,6 +101,63 @@ def test_a_loss_that_is_not_finite_stops_with_the_last_good_checkpoint(tmp_path)
     with pytest.raises(M3diError, match="the loss is no longer finite"):
         train(simulation, tmp_path, spoil)
     assert (tmp_path / "checkpoint.safetensors").exists()
+
+
+def test_the_checkpoint_of_another_device_is_refused(tmp_path):
+    """A GPU's generator has a state of 16 bytes; torch alone would say so in words of its own."""
+    config = SimulationConfig(**TINY, checkpoint_every=4)
+    train(Simulation(config), tmp_path)
+    path = tmp_path / "checkpoint.safetensors"
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        assert file.metadata() == {"step": "12", "device": "cpu"}
+    tensors["generator"] = torch.zeros(16, dtype=torch.uint8)
+    for metadata in ({"step": "12", "device": "cuda"}, {"step": "12"}):  # the latter as they were before
+        save_file(tensors, path, metadata=metadata)
+        before = path.read_bytes()
+        with pytest.raises(
+            M3diError, match=r"another kind of device(?s:.)*made on cuda, a run on cpu(?s:.)*--device cuda"
+        ):
+            train(Simulation(config), tmp_path)
+        assert path.read_bytes() == before
+
+
+def test_config_json_names_the_device_that_the_checkpoint_is_of(tmp_path):
+    train(Simulation(SimulationConfig(**TINY)), tmp_path)
+    path = tmp_path / "config.json"
+    kept = json.loads(path.read_text())
+    path.write_text(json.dumps({**kept, "device": "NVIDIA X"}))
+    train(Simulation(SimulationConfig(**TINY)), tmp_path)
+    assert json.loads(path.read_text())["device"] == "NVIDIA X"  # goes on there: left as it was
+    (tmp_path / "checkpoint.safetensors").unlink()
+    train(Simulation(SimulationConfig(**TINY)), tmp_path)
+    assert json.loads(path.read_text()) == kept
+
+
+def test_a_checkpoint_that_names_no_device_goes_on_where_its_state_fits(tmp_path):
+    config = SimulationConfig(**TINY, checkpoint_every=4)
+    train(Simulation(config), tmp_path)
+    path = tmp_path / "checkpoint.safetensors"
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    save_file(tensors, path, metadata={"step": "12"})
+    simulation = Simulation(config)
+    train(simulation, tmp_path)
+    assert simulation.n_done == 12
+
+
+def test_what_a_gpu_alone_has(monkeypatch):
+    with pytest.raises(UsageError, match="tf32 is a precision of NVIDIA GPUs"):
+        Simulation(SimulationConfig(**TINY, precision="tf32"))
+    with pytest.raises(UsageError, match="a CUDA graph needs an NVIDIA GPU"):
+        Simulation(SimulationConfig(**TINY, cuda_graph=True))
+    monkeypatch.delattr("torch.cuda.CUDAGraph.register_generator_state", raising=False)
+    with pytest.raises(UsageError, match=r"cannot draw random numbers in a CUDA graph(?s:.)*leave --cuda-graph out"):
+        GraphedStep(lambda: torch.zeros(()), torch.optim.Adam([nn.Parameter(torch.zeros(1))]), FakeGenerator())
+
+
+class FakeGenerator:
+    device = torch.device("cuda")
 
 
 def test_cuda_that_is_not_there(monkeypatch):

@@ -1,0 +1,39 @@
+"""Samples to a batch, in a DataLoader that asks for many samples at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+from torch.utils.data import default_collate
+
+
+def whole_batch(samples: Sequence[Any]) -> Any:
+    """`collate_fn` of a DataLoader: the batch as `dataset[indices]` gives it, decoded into one buffer.
+
+    Samples that come from elsewhere are collated as torch does.
+    """
+    return samples.batch() if isinstance(samples, Picked) else default_collate(list(samples))
+
+
+class Picked(Sequence[Any]):
+    """Some samples of a dataset, read when they are asked for: one by one, or all at once as a batch.
+
+    Args:
+        items: Gives them one by one.
+        batch: Gives them as a batch.
+    """
+
+    def __init__(self, items: Callable[[], list[Any]], batch: Callable[[], Any]) -> None:
+        self._read, self.batch = items, batch
+
+    @cached_property
+    def _items(self) -> list[Any]:
+        return self._read()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._items[index]
