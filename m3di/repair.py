@@ -23,7 +23,7 @@ from m3di.generate import (
     shards_of,
     user_shapes_of,
 )
-from m3di.latents import Spec, spec_from_dict
+from m3di.latents import Spec, missing_mechanisms
 from m3di.render import ANNOTATIONS, PASSES, RenderPool
 
 PIXEL_TOLERANCE = 2
@@ -58,7 +58,7 @@ def repair(root: Path, n_workers: int | None = None, progress: Progress | None =
             if name not in known and not name.endswith(data.PARTIAL):
                 (root / name).unlink(missing_ok=True)
         if shards:
-            spec = spec_from_dict(manifest.spec, where=str(root))
+            spec = manifest.parsed_spec
             _take_apart(root, manifest, bad)
             _render_missing(root, manifest, spec, n_workers, progress)
             differing = [shard for shard in shards if data.sha256_of(root / shard.file) != shard.sha256]
@@ -227,6 +227,19 @@ def check_repairable(root: Path, manifest: data.Manifest, problems: list[data.Pr
             where=str(root),
             got="; ".join(map(str, problems)),
             next_step="make it again from the datasets or files that it came from",
+        )
+    lacking = (
+        {name for each in missing_mechanisms(manifest.parsed_spec).values() for name in each.values()} if bad else set()
+    )
+    if lacking:
+        raise M3diError(
+            f"what is bad cannot be made anew without its mechanism: {', '.join(sorted(lacking))}",
+            where=str(root),
+            got="; ".join(map(str, problems)),
+            expected="the mechanism installed, or the plugin run that the dataset came with",
+            next_step=f"m3di --plugin {root} verify {root} --repair  once you have read the plugin"
+            if manifest.parsed_spec.plugins
+            else "install the package that registers it",
         )
     here = {"m3di": __version__, "bpy": version("bpy")} if bad else {}
     other = {name: manifest.render[name] for name in here if manifest.render[name] != here[name]}

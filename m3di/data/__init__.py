@@ -42,6 +42,7 @@ from m3di.data.table import TableWriter, read_annotations, shard_rows, write_sam
 from m3di.data.tokens import Tokenizer, build_tokenizer
 from m3di.data.upload import fetch, upload
 from m3di.data.verify import Problem, find_problems, verify
+from m3di.data.verify_samples import left_out
 
 if TYPE_CHECKING:
     from m3di.data.batches import Batches, Normaliser
@@ -93,6 +94,7 @@ __all__ = [
     "info",
     "is_complete",
     "is_url",
+    "left_out",
     "locked",
     "make_folder",
     "merge",
