@@ -317,7 +317,7 @@ PLACE = click.argument("root", metavar="FOLDER|URL")
 @cli.command()
 @PLACE
 @click.option("--quick", is_flag=True, help="Structure only: sizes, members, rows; no hashes, images or latents.")
-@click.option("--repair", is_flag=True, help="Render anew what is bad.")
+@click.option("--repair", is_flag=True, help="Render anew what is bad, and remove what does not belong there.")
 @click.option("--workers", "n_workers", type=int, help="Worker processes of --repair.  [default: one a core]")
 def verify(root: str, quick: bool, repair: bool, n_workers: int | None) -> None:
     """Check every file and every sample of a dataset."""
@@ -337,7 +337,9 @@ def verify(root: str, quick: bool, repair: bool, n_workers: int | None) -> None:
             )
         with progress_bar("repair") as progress:
             bad = repair_dataset(folder.root, n_workers, progress)
-        click.echo(f"{root}: made anew: {', '.join(bad)}" if bad else f"{root}: nothing to repair")
+        made, removed = ([name for name in bad if (folder.root / name).exists() is there] for there in (True, False))
+        done = [f"{what}: {', '.join(names)}" for what, names in (("made anew", made), ("removed", removed)) if names]
+        click.echo(f"{root}: {'; '.join(done) or 'nothing to repair'}")
         return
     notes: list[Problem] = []
     manifest = verify_dataset(root, quick=quick, on_note=notes.append)
@@ -353,15 +355,15 @@ def verify(root: str, quick: bool, repair: bool, n_workers: int | None) -> None:
         click.echo(f"left out, not derived anew:{listed}{step if manifest.parsed_spec.plugins else ''}")
 
 
-ROOT = click.argument("root", type=FOLDER)
-OUT = click.option("--out", type=FOLDER, required=True, help="A new or empty folder.")
+ROOT = click.argument("root", metavar="FOLDER")
+OUT = click.option("--out", metavar="FOLDER", required=True, help="A new or empty folder.")
 
 
 @cli.command("export")
 @ROOT
 @click.option("--to", "layout", required=True, metavar="LAYOUT", help="upstream, imagefolder or croissant.")
-@click.option("--out", type=FOLDER, required=True, help="A new or empty folder; for croissant the file.")
-def export_dataset(root: Path, layout: str, out: Path) -> None:
+@click.option("--out", metavar="FOLDER", required=True, help="A new or empty folder; for croissant the file.")
+def export_dataset(root: str, layout: str, out: str) -> None:
     """Write a dataset in another layout: the published one, Hugging Face ImageFolder, or croissant.json."""
     from m3di.data import export
 
@@ -370,12 +372,12 @@ def export_dataset(root: Path, layout: str, out: Path) -> None:
 
 
 @cli.command("import")
-@click.argument("source", type=FOLDER)
+@click.argument("source")
 @ROOT
 @click.option(
     "--shard-size", default=1000, show_default=True, help="Samples of a shard; an export of ours keeps its own."
 )
-def import_dataset(source: Path, root: Path, shard_size: int) -> None:
+def import_dataset(source: str, root: str, shard_size: int) -> None:
     """Turn the published layout (SOURCE, a folder, .tar.gz or .zip) into a dataset."""
     from m3di.data import import_published
 
@@ -383,9 +385,9 @@ def import_dataset(source: Path, root: Path, shard_size: int) -> None:
 
 
 @cli.command("merge")
-@click.argument("roots", type=FOLDER, nargs=-1, required=True)
+@click.argument("roots", metavar="FOLDER|URL...", nargs=-1, required=True)
 @OUT
-def merge_datasets(roots: tuple[Path, ...], out: Path) -> None:
+def merge_datasets(roots: tuple[str, ...], out: str) -> None:
     """Join datasets of one spec."""
     from m3di.data import merge
 
@@ -402,7 +404,7 @@ def merge_datasets(roots: tuple[Path, ...], out: Path) -> None:
 )
 @click.option("--images", metavar="FORMAT", help="png, webp or qoi.  [default: as they are]")
 def subset_dataset(
-    root: str, out: Path, splits: tuple[str, ...], n: int | None, where: str | None, images: str | None
+    root: str, out: str, splits: tuple[str, ...], n: int | None, where: str | None, images: str | None
 ) -> None:
     """Cut a dataset by split, count or condition."""
     from m3di.data import subset
@@ -419,7 +421,7 @@ def show_info(root: str) -> None:
     click.echo(info(root))
 
 
-def _wrote(root: Path, n_samples: dict[str, int]) -> None:
+def _wrote(root: str, n_samples: dict[str, int]) -> None:
     click.echo(f"{root}: {', '.join(f'{name} {n}' for name, n in n_samples.items())} samples")
 
 

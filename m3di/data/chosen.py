@@ -55,7 +55,7 @@ def _integers(index: Any, n: int) -> list[int]:
         if bool in kinds and kinds != {bool}:
             raise _no_index(index)
     array: NDArray[Any] = np.asarray(index)
-    if array.size == 0:
+    if array.size == 0 and array.dtype.kind != "b":
         return []
     if array.ndim != 1 or array.dtype.kind not in "biu":
         raise _no_index(index)

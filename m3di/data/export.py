@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,11 +22,16 @@ from m3di.data.published import CAPTIONS, PLAN, TABLE, image_name, published_csv
 from m3di.data.published_words import unknown_words_note
 from m3di.data.shards import write_atomically
 from m3di.data.sources import ShardFiles
-from m3di.data.storage import LocalFolder, home
+from m3di.data.storage import LocalFolder, local_path
 from m3di.errors import M3diError, UsageError, did_you_mean
 
 
-def export(root: Path, to: str, out: Path, on_note: Callable[[str], object] = warnings.warn) -> None:
+def export(
+    root: str | os.PathLike[str],
+    to: str,
+    out: str | os.PathLike[str],
+    on_note: Callable[[str], object] = warnings.warn,
+) -> None:
     """Write a dataset in another layout.
 
     Args:
@@ -38,7 +44,7 @@ def export(root: Path, to: str, out: Path, on_note: Callable[[str], object] = wa
 
     Raises:
         M3diError: There is no dataset, `out` holds something, or the layout has no place for this dataset.
-        UsageError: There is no such layout.
+        UsageError: There is no such layout, or a place is a URL.
     """
     if to not in LAYOUTS:
         raise UsageError(
@@ -47,7 +53,8 @@ def export(root: Path, to: str, out: Path, on_note: Callable[[str], object] = wa
             expected=", ".join(LAYOUTS),
             next_step=did_you_mean(to, LAYOUTS),
         )
-    note = LAYOUTS[to](home(root), read_manifest(home(root)), home(out))
+    source, target = local_path(root), local_path(out)
+    note = LAYOUTS[to](source, read_manifest(source), target)
     if note is not None:
         on_note(note)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
 from collections.abc import Iterator
@@ -17,14 +18,14 @@ from m3di.data.images import ImageError, decode
 from m3di.data.manifest import Manifest, Plan, TextEntry
 from m3di.data.published import image_name
 from m3di.data.sources import PublishedSource
-from m3di.data.storage import LocalFolder, home
+from m3di.data.storage import LocalFolder, local_path
 from m3di.errors import M3diError
 from m3di.latents import plain_spec
 
 _IMAGE = re.compile(r"[0-9]+\.png")
 
 
-def import_published(source: Path, root: Path, shard_size: int = 1000) -> Manifest:
+def import_published(source: str | os.PathLike[str], root: str | os.PathLike[str], shard_size: int = 1000) -> Manifest:
     """Turn the published layout into a dataset of ours; images, captions and raw latents stay what they are.
 
     Args:
@@ -36,8 +37,9 @@ def import_published(source: Path, root: Path, shard_size: int = 1000) -> Manife
     Raises:
         M3diError: The source is not in the published layout, counts or ranges are wrong, or the archive holds a path
             or a kind of file that it should not.
+        UsageError: A place is a URL.
     """
-    source, root = home(source), home(root)
+    source, root = local_path(source), local_path(root)
     check_empty(root)
     if source.is_dir():
         return _import_folder(source, root, shard_size)

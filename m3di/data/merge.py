@@ -16,7 +16,7 @@ from m3di.data.chosen import split_called
 from m3di.data.images import decode, encode
 from m3di.data.manifest import Manifest, Plan, TextEntry, plan_of
 from m3di.data.sources import ShardSource, open_shards
-from m3di.data.storage import home
+from m3di.data.storage import local_path
 from m3di.data.verify_samples import ORIGIN
 from m3di.data.where import mask_of
 from m3di.errors import M3diError, UsageError, did_you_mean
@@ -53,7 +53,7 @@ class _Part:
 
 def subset(
     root: str | os.PathLike[str],
-    out: Path,
+    out: str | os.PathLike[str],
     *,
     splits: Sequence[str] = (),
     n: int | None = None,
@@ -72,8 +72,9 @@ def subset(
 
     Raises:
         M3diError: There is no dataset, `out` is not empty, or nothing is left.
-        UsageError: There is no such split, column or format.
+        UsageError: There is no such split, column or format, or `out` is a URL.
     """
+    folder = local_path(out)
     source = open_shards(root)
     manifest = source.manifest
     splits = [split_called(split, manifest.splits, f"{root}, --split") for split in splits]
@@ -98,18 +99,19 @@ def subset(
     for view in source.spec.views_of("image"):
         before, dot, format_ = extensions[view].rpartition(".")
         extensions[view] = f"{before}{dot}{images or format_}"
-    return _joined(out, plan_of(manifest).model_copy(update={"extensions": extensions}), parts)
+    return _joined(folder, plan_of(manifest).model_copy(update={"extensions": extensions}), parts)
 
 
-def merge(roots: Sequence[str | os.PathLike[str]], out: Path) -> Manifest:
+def merge(roots: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) -> Manifest:
     """Write the samples of several datasets of one spec as one dataset, split by split, in the order given.
 
     Raises:
         M3diError: They differ in spec or settings, hold a sample twice, or `out` is not empty.
-        UsageError: Fewer than two are given.
+        UsageError: Fewer than two are given, or `out` is a URL.
     """
     if len(roots) < 2:
         raise UsageError("there is nothing to join", got=f"{len(roots)} datasets", expected="two or more")
+    folder = local_path(out)
     sources = [open_shards(root) for root in roots]
     plans = [_comparable(source.manifest) for source in sources]
     for root, plan in zip(roots[1:], plans[1:], strict=True):
@@ -130,7 +132,7 @@ def merge(roots: Sequence[str | os.PathLike[str]], out: Path) -> Manifest:
     text = {view: _joined_text([source.manifest.text[view] for source in sources]) for view in sources[0].manifest.text}
     seeds = tuple(dict.fromkeys(seed for source in sources for seed in source.manifest.all_seeds))
     update = {"text": text, "seeds": seeds if len(seeds) > 1 else ()}
-    return _joined(out, plan_of(sources[0].manifest).model_copy(update=update), parts)
+    return _joined(folder, plan_of(sources[0].manifest).model_copy(update=update), parts)
 
 
 def _with_origin(source: ShardSource, split: str) -> pa.Table:
@@ -190,4 +192,4 @@ def _joined(out: Path, plan: Plan, parts: dict[str, list[_Part]]) -> Manifest:
     source = plan.source if plan.source == "imported" else "derived"
     devices = [device for each in parts.values() for part in each for device in part.source.manifest.devices]
     plan = plan.model_copy(update={"n_samples": n_samples, "source": source})
-    return assemble(home(out), plan, rows, contents, devices)
+    return assemble(out, plan, rows, contents, devices)

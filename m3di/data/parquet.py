@@ -30,7 +30,8 @@ def read_parquet(source: Path | bytes, columns: Sequence[str] | None = None) -> 
         OSError, pyarrow.ArrowException: It cannot be read, see `UNREADABLE`.
     """
     # Without a word on partitioning, a folder called `name=value` on the way would become a column.
-    return pq.read_table(_readable(source), columns=None if columns is None else list(columns), partitioning=None)
+    wanted = None if columns is None else list(columns)
+    return pq.read_table(_readable(source), columns=wanted, partitioning=None)
 
 
 def read_parquet_in(folder: Folder, name: str) -> pa.Table:
@@ -40,7 +41,7 @@ def read_parquet_in(folder: Folder, name: str) -> pa.Table:
 
 def read_parquet_schema(path: Path) -> pa.Schema:
     """Names and types of the columns of a file, and its metadata."""
-    return pq.read_schema(path)
+    return pq.read_schema(path.absolute())
 
 
 def read_csv(content: bytes) -> pa.Table:
@@ -50,7 +51,7 @@ def read_csv(content: bytes) -> pa.Table:
 
 def _readable(source: Path | bytes) -> Path | pa.BufferReader:
     if isinstance(source, Path):
-        return source
+        return source.absolute()  # one that begins with a folder called `NAME:` would be a URL to Arrow
     stream = pa.BufferOutputStream()  # a copy in memory of Arrow's own
     stream.write(source)
     return pa.BufferReader(stream.getvalue())

@@ -130,8 +130,8 @@ def published_table(folder: Folder, split: str, prefix: str, plan: Plan | None) 
         return table
     spec = published_spec()
     views = {
-        "image": _image_factors(folder.path(prefix), spec, image),
-        "text": _text_factors(folder.path(prefix), spec, text),
+        "image": _image_factors(folder.path(prefix + IMAGE_CSV), spec, image),
+        "text": _text_factors(folder.path(prefix + TEXT_CSV), spec, text),
     }
     _check_agreement(folder.path(prefix), image, text)
     _check_ranges(folder.path(prefix), spec, views)
@@ -196,7 +196,7 @@ def _read_csv(folder: Folder, name: str, columns: Sequence[str]) -> pa.Table:
 
 
 def _image_factors(where: str, spec: Spec, table: pa.Table) -> dict[str, NDArray[Any]]:
-    return {name: _values(where + IMAGE_CSV, spec, table, name) for name in IMAGE_COLUMNS}
+    return {name: _values(where, spec, table, name) for name in IMAGE_COLUMNS}
 
 
 def _values(where: str, spec: Spec, table: pa.Table, name: str) -> NDArray[Any]:
@@ -252,17 +252,17 @@ def _text_factors(where: str, spec: Spec, table: pa.Table) -> dict[str, NDArray[
     names = table["object_color_name"].to_pylist()
     unknown = sorted({name for name in names if name not in index_of})
     if unknown:
-        raise M3diError("unknown colour names", where=where + TEXT_CSV, got=", ".join(unknown[:5]))
+        raise M3diError("unknown colour names", where=where, got=", ".join(unknown[:5]))
     color = np.array([index_of[name] for name in names], dtype=np.int64)
     wrong = np.flatnonzero(color_ranks(spec)[color] != table["object_color_index"].to_numpy())
     if len(wrong):
         raise M3diError(
-            "a colour's index is not that of its name", where=f"{where}{TEXT_CSV}, row {wrong[0]}", got=names[wrong[0]]
+            "a colour's index is not that of its name", where=f"{where}, row {wrong[0]}", got=names[wrong[0]]
         )
     palettes = spec.factors["text_palette"].names
     prefixes = {"tab": "tableau", "xkcd": "xkcd"}
     palette = [palettes.index(prefixes.get(name.partition(":")[0], "css4")) for name in names]
-    found = {name: _values(where + TEXT_CSV, spec, table, name) for name in (*POSITION, "text_phrasing")}
+    found = {name: _values(where, spec, table, name) for name in (*POSITION, "text_phrasing")}
     found |= {"text_color": color, "text_palette": np.array(palette, dtype=np.int64)}
     return {name: found[name] for name in spec.views["text"].factors}
 

@@ -8,13 +8,13 @@ import os
 import shutil
 import uuid
 import weakref
-from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from m3di.data.shards import PARTIAL
 from m3di.data.storage_errors import no_fsspec, no_ranges, plain_errors, reporting, unknown_url
+from m3di.errors import UsageError
 
 MAX_OPEN = 32
 BLOCK = 8 << 20
@@ -39,7 +39,7 @@ class LocalFolder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._open: OrderedDict[str, OpenFile] = OrderedDict()
+        self._open: dict[str, OpenFile] = {}  # the last one used is at the end
 
     def __str__(self) -> str:
         return str(self.root)
@@ -78,11 +78,13 @@ class LocalFolder:
 
     def read_range(self, name: str, offset: int, size: int) -> bytes:
         """Bytes `offset` to `offset + size - 1` of a file, or fewer where it ends before."""
-        # Out and in again: the last one used is at the end, and no thread sees a file that another one closes.
+        # Out and in again, so that no thread sees a file that another one closes. Each is one step of a plain dict;
+        # `popitem` of an OrderedDict is not: it raised a KeyError among threads.
         file = self._open.pop(name, None) or OpenFile(self.root / name)
         self._open[name] = file
         if len(self._open) > MAX_OPEN:
-            self._open.popitem(last=False)
+            for oldest in list(self._open)[:-MAX_OPEN]:
+                self._open.pop(oldest, None)
         return os.pread(file.descriptor, size, offset)
 
     def create(self, name: str, content: bytes) -> None:
@@ -289,8 +291,7 @@ def open_folder(root: str | os.PathLike[str]) -> Folder:
         M3diError: It is a URL and fsspec is not installed.
         UsageError: fsspec does not know this kind of URL, or lacks the package for it.
     """
-    text = os.fspath(root)
-    return RemoteFolder(text) if is_url(text) else LocalFolder(home(text.partition("://")[2] or text))
+    return RemoteFolder(os.fspath(root)) if is_url(root) else LocalFolder(local_path(root))
 
 
 def open_to_read(root: str | os.PathLike[str]) -> Folder:
@@ -304,6 +305,22 @@ def open_to_read(root: str | os.PathLike[str]) -> Folder:
 def home(path: str | os.PathLike[str]) -> Path:
     """A path, with `~` at its start as the user's folder."""
     return Path(os.path.expanduser(path))  # noqa: PTH111 - that of pathlib raises where there is no such user
+
+
+def local_path(place: str | os.PathLike[str]) -> Path:
+    """A file or folder of this machine: `~` at its start is the user's folder, `file:///PATH` is PATH.
+
+    Raises:
+        UsageError: It is the URL of another place.
+    """
+    if is_url(place):
+        raise UsageError(
+            "this works on folders of this machine, not on a URL",
+            where=os.fspath(place),
+            next_step="copy from there before, or to there afterwards",
+        )
+    text = os.fspath(place)
+    return home(text.partition("://")[2] or text)
 
 
 def unique(name: str) -> str:

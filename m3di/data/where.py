@@ -118,7 +118,7 @@ class _Condition:
     def mask(self) -> NDArray[np.bool_]:
         try:
             tree = ast.parse(self.text.strip(), mode="eval")
-            with np.errstate(all="ignore"):  # what divides by zero fulfils no condition
+            with np.errstate(all="ignore"):  # a division by zero gives inf or nan, as in NumPy
                 chosen = self._chosen(tree.body)
         except SyntaxError as error:
             raise self._invalid(error.msg, hint="`==` compares" if _ASSIGNMENT.search(self.text) else None) from None
@@ -210,13 +210,23 @@ class _Condition:
                 f"the table has no column {name!r}",
                 where=self.text,
                 expected=", ".join(columns),
-                next_step=did_you_mean(name, columns),
+                next_step=self._meant(name, columns),
             )
         factor = name.partition(".")[2]
         known = self.spec.factors if self.spec else {}
         factor = factor if factor in known else factor.removesuffix("_name")
         is_category = factor in known and known[factor].type == "categorical"
         return _Side(name, self.table[name].to_numpy(), tuple(known[factor].names) if is_category else ())
+
+    def _meant(self, name: str, columns: Sequence[str]) -> str | None:
+        """What may have been meant by a name that is no column."""
+        whole = [column for column in columns if column.partition(".")[2] == name]
+        if whole:
+            return f"write {' or '.join(whole)}"
+        factors = self.spec.factors.values() if self.spec else ()
+        if any(factor.type == "categorical" and name in factor.names for factor in factors):
+            return f'write "{name}", in quotes: it is the name of a category'
+        return did_you_mean(name, columns)
 
     def _constant(self, node: ast.expr) -> Any:
         try:

@@ -93,9 +93,10 @@ def test_a_name_is_explained(dataset: Multimodal3DIdent) -> None:
         dataset["image"]  # type: ignore[index]
 
 
-@pytest.mark.parametrize("n", [19, 21])
+@pytest.mark.parametrize("n", [0, 19, 21])
 def test_a_mask_of_another_length(dataset: Multimodal3DIdent, n: int) -> None:
-    for mask in ([True] * n, np.ones(n, bool), torch.ones(n, dtype=torch.bool)):
+    lists = [[True] * n] if n else []  # no index at all is an empty list, too
+    for mask in (*lists, np.ones(n, bool), torch.ones(n, dtype=torch.bool)):
         with pytest.raises(IndexError, match=f"a mask of {n} samples; the dataset has 20"):
             dataset[mask]
 

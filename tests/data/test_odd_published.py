@@ -123,13 +123,19 @@ WRONG: list[tuple[Callable[[Path], object], str]] = [
         r"not in UTF-8(?s:.)*text_raw\.txt, line \d+(?s:.)*xe4(?s:.)*iconv -f latin1",
     ),
     (lambda to: rewrite(to / TEXT, lambda raw: raw + b"\n\n"), r"differ in length(?s:.)*21"),
-    (lambda to: cell(to / IMAGE_CSV, 2, "object_shape", "3.7"), r"object_shape is no integer(?s:.)*image\.csv, row 2"),
+    (
+        lambda to: cell(to / IMAGE_CSV, 2, "object_shape", "3.7"),
+        r"object_shape is no integer(?s:.)*/latents_image\.csv, row 2",
+    ),
     (lambda to: cell(to / IMAGE_CSV, 4, "object_shape", "teapot"), r"object_shape is no integer(?s:.)*'teapot'"),
     (lambda to: cell(to / IMAGE_CSV, 4, "object_shape", ""), r"object_shape is no integer(?s:.)*row 4(?s:.)*None"),
     (lambda to: cell(to / IMAGE_CSV, 5, "spotlight_pos", ""), r"spotlight_pos is no number(?s:.)*row 5"),
     (lambda to: cell(to / IMAGE_CSV, 5, "spotlight_pos", "nan"), r"spotlight_pos is no number(?s:.)*row 5"),
     (lambda to: cell(to / IMAGE_CSV, 5, "spotlight_pos", "0,5"), "cannot be read"),
-    (lambda to: cell(to / TEXT_CSV, 1, "text_phrasing", "0.5"), r"text_phrasing is no integer(?s:.)*text\.csv, row 1"),
+    (
+        lambda to: cell(to / TEXT_CSV, 1, "text_phrasing", "0.5"),
+        r"text_phrasing is no integer(?s:.)*/latents_text\.csv, row 1",
+    ),
     (lambda to: cell(to / TEXT_CSV, 3, "object_shape", "9"), r"contradict each other in object_shape(?s:.)*row 3"),
     (lambda to: cell(to / TEXT_CSV, 0, "object_ypos", "1e9"), r"contradict each other in object_ypos(?s:.)*row 0"),
     (

@@ -89,6 +89,38 @@ def test_home(fake_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         Multimodal3DIdent("~nobody-of-this-name/data")
 
 
+def test_a_url_where_a_folder_of_this_machine_is_wanted(
+    fake_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    root, url = str(fake_dataset), "memory://elsewhere/new"
+    for arguments in (
+        ["subset", root, "--out", url],
+        ["merge", root, root, "--out", url],
+        ["export", root, "--to", "upstream", "--out", url],
+        ["export", url, "--to", "upstream", "--out", "new"],
+        ["import", root, url],
+        ["import", url, "new"],
+    ):
+        with pytest.raises(UsageError, match=r"folders of this machine, not on a URL(?s:.)*memory://elsewhere/new"):
+            CliRunner().invoke(cli, arguments, catch_exceptions=False)
+    assert not list(tmp_path.iterdir())
+    for name, condition in (("some", "image.object_shape < 3"), ("others", "image.object_shape >= 3")):
+        subset(f"file://{root}", f"file://{tmp_path}/{name}", where=condition)
+    CliRunner().invoke(cli, ["merge", f"file://{tmp_path}/some", "others", "--out", "all"], catch_exceptions=False)
+    CliRunner().invoke(cli, ["export", f"file://{tmp_path}/all", "--to", "imagefolder", "--out", "folder"])
+    assert verify("all").n_samples == verify(fake_dataset).n_samples
+    assert (tmp_path / "folder" / "train" / "metadata.jsonl").is_file()
+
+
+def test_a_folder_whose_name_looks_like_a_url_to_arrow(
+    fake_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    subset(fake_dataset, "memory:/some", n=3)
+    assert verify(tmp_path / "memory:" / "some").n_samples["train"] == 3
+
+
 def test_another_folder_meanwhile(fake_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(fake_dataset, tmp_path / "data")
     (tmp_path / "elsewhere").mkdir()
