@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 PLAIN_INTERVAL_S = 30.0
 MAX_WORKERS_SHOWN = 16
-SHOWN_AT_ONCE = ("retry", "failed", "warm-up", "retire")
+ABOUT_GPUS = ("warm-up", "unshared")
+SHOWN_AT_ONCE = ("retry", "failed", "retire", *ABOUT_GPUS)
 Count = Callable[[int, int], None]
 
 
@@ -100,7 +101,7 @@ class RunState:
     def watch(self, event: PoolEvent) -> None:
         """Take note of what happened in a worker."""
         worker = self.workers.setdefault(event.worker, WorkerState())
-        if event.kind == "warm-up":
+        if event.kind in ABOUT_GPUS:
             return
         if event.kind == "begin":
             worker.image, worker.began = event.image, self.clock()
@@ -212,8 +213,8 @@ class PlainDisplay:
 
 def trouble(event: PoolEvent) -> str:
     """What must be seen at once, in one line: a try that failed, a GPU that compiles, a worker that was given up."""
-    if event.kind == "warm-up":
-        return event.why
+    if event.kind in ABOUT_GPUS:
+        return event.why.replace(chr(10), "; ")
     if event.kind == "retire":
         return f"worker {event.worker} is ended for good; the others go on: {event.why.replace(chr(10), '; ')}"
     outlook = "is tried again" if event.kind == "retry" else "has failed for the last time"
