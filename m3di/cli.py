@@ -19,7 +19,7 @@ from m3di.cli_simulate import simulate
 from m3di.cli_train import train
 from m3di.errors import M3diError, UsageError
 from m3di.interruption import exit_code_of, sigterm_interrupts
-from m3di.progress import progress_bar, run_display
+from m3di.progress import run_display, watched_bar
 
 FOLDER = click.Path(path_type=Path, file_okay=True)
 
@@ -115,14 +115,16 @@ def cli() -> None:
 @click.option("--dry-run", "is_dry", is_flag=True, help="Render a few images, write nothing, say what it will take.")
 def render(out: str | None, spec: str, passes: str, is_dry: bool, **options: Any) -> None:
     """Render a dataset; run it again to continue an interrupted run."""
-    from m3di.generate import Machines, RenderOptions, dry_run, render_anywhere
+    from m3di.generate import Machines, RenderOptions, dry_run_anywhere, render_anywhere
 
     root = out or str(Path("data") / Path(spec).stem)
     names = tuple(dict.fromkeys(name.strip() for name in passes.split(",") if name.strip()))
     machines = Machines(**{name: options.pop(name) for name in ("shards", "ray", "staging")})
     wanted = RenderOptions(out=Path(root), spec=spec, passes=names, **options)
     if is_dry:
-        click.echo(dry_run(wanted))
+        with watched_bar("dry run") as (_, watch):
+            planned = dry_run_anywhere(root, wanted, machines, watch)
+        click.echo(planned)
         return
     with run_display("render") as (count, watch):
         manifest = render_anywhere(root, wanted, machines, count, watch)
@@ -145,8 +147,8 @@ def preview(out: Path, n: int, n_columns: int, **options: Any) -> None:
     from m3di.generate import preview as render_preview
     from m3di.report import save_contact_sheet
 
-    with progress_bar("preview") as progress:
-        shown = render_preview(RenderOptions(out=out, **options), n, progress)
+    with watched_bar("preview") as (count, watch):
+        shown = render_preview(RenderOptions(out=out, **options), n, count, watch)
     save_contact_sheet(out, shown.samples, shown.images, shown.captions, n_columns=n_columns)
     click.echo(f"look at  {out}")
 
@@ -238,7 +240,7 @@ PLACE = click.argument("root", metavar="FOLDER|URL")
 @PLACE
 @click.option("--quick", is_flag=True, help="Structure only: sizes, members, rows; no hashes, images or latents.")
 @click.option("--repair", is_flag=True, help="Render anew what is bad.")
-@click.option("--workers", "n_workers", type=int, help="Worker processes of --repair.  [default: one a core]")
+@click.option("--workers", "n_workers", type=int, help="Worker processes of --repair.  [default: as `m3di render`]")
 def verify(root: str, quick: bool, repair: bool, n_workers: int | None) -> None:
     """Check every file and every sample of a dataset."""
     from m3di.data import verify as verify_dataset
@@ -253,8 +255,8 @@ def verify(root: str, quick: bool, repair: bool, n_workers: int | None) -> None:
                 where=root,
                 next_step="copy it to a folder of this machine, repair that, and put it there again",
             )
-        with progress_bar("repair") as progress:
-            bad = repair_dataset(Path(root).expanduser(), n_workers, progress)
+        with watched_bar("repair") as (count, watch):
+            bad = repair_dataset(Path(root).expanduser(), n_workers, count, watch)
         click.echo(f"{root}: made anew: {', '.join(bad)}" if bad else f"{root}: nothing to repair")
         return
     n_files = len(verify_dataset(root, quick=quick, on_note=lambda note: click.echo(f"note: {note}")).files)

@@ -41,10 +41,22 @@ def bar_columns(label: str) -> tuple[ProgressColumn, ...]:
 @contextmanager
 def progress_bar(label: str) -> Iterator[Count]:
     """A bar with images done, images/s and time left; nothing at all where the output is no terminal."""
+    with watched_bar(label) as (count, _):
+        yield count
+
+
+@contextmanager
+def watched_bar(label: str) -> Iterator[tuple[Count, Watch]]:
+    """The same, and a line for whatever must be seen at once of the workers, also where the output is no terminal."""
     console = Console(stderr=True)
+
+    def watch(event: PoolEvent) -> None:
+        if event.kind in SHOWN_AT_ONCE:
+            console.print(f"{label}: {trouble(event)}", highlight=False, markup=False, soft_wrap=True)
+
     with Progress(*bar_columns(label), console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(label, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        yield (lambda done, total: bar.update(task, completed=done, total=total)), watch
 
 
 @contextmanager

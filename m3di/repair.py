@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Container, Iterator
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
-from PIL import Image
-
 from m3di import __version__, data
-from m3di.errors import M3diError
+from m3di.errors import M3diError, UsageError
 from m3di.generate import (
     Progress,
     RenderOptions,
@@ -24,19 +21,32 @@ from m3di.generate import (
     user_shapes_of,
 )
 from m3di.latents import Spec, spec_from_dict
-from m3di.render import ANNOTATIONS, PASSES, RenderPool
-
-PIXEL_TOLERANCE = 2
-"""Levels of 255 by which a value of a pixel may differ between two renders of an image on a GPU."""
-PART_TOLERANCE = 0.001
-"""Part of the values that may differ by more. On an H100, 0.003 % differed between runs, by one level (RESULTS.md)."""
+from m3di.render import ANNOTATIONS, PASSES, RenderedImage, RenderPool, Watch, agree
 
 
-def repair(root: Path, n_workers: int | None = None, progress: Progress | None = None) -> list[str]:
+@dataclass
+class _Rendering:
+    """How images are rendered for one repair, and which GPUs have done so."""
+
+    n_workers: int | None
+    progress: Progress | None
+    watch: Watch | None
+    gpus: set[str] = field(default_factory=set)
+
+
+def repair(
+    root: Path, n_workers: int | None = None, progress: Progress | None = None, watch: Watch | None = None
+) -> list[str]:
     """Render anew the images of a dataset that are bad, and write anew the files that are bad; sound files stay.
 
     Good images of a damaged shard are kept, and so is a card that somebody edited. The spec with its interventions, the
     seed and the settings come from the manifest. Interrupted, run it again.
+
+    Args:
+        root: Folder of the dataset.
+        n_workers: Worker processes; None takes as many as `m3di render` does.
+        progress: Called with samples done and samples in all.
+        watch: Called with everything that happens in the workers.
 
     Returns:
         Names of the files that were bad.
@@ -52,6 +62,7 @@ def repair(root: Path, n_workers: int | None = None, progress: Progress | None =
     check_repairable(root, manifest, problems)
     known = {entry.file for entry in manifest.files}
     shards = [shard for split in manifest.splits.values() for shard in split.shards if shard.file in bad]
+    how = _Rendering(n_workers, progress, watch)
     with data.sole_run(root), data.disk_errors(root):
         for name in bad:
             # What interrupted runs left is kept until the end: it holds finished images.
@@ -60,16 +71,16 @@ def repair(root: Path, n_workers: int | None = None, progress: Progress | None =
         if shards:
             spec = spec_from_dict(manifest.spec, where=str(root))
             _take_apart(root, manifest, bad)
-            _render_missing(root, manifest, spec, n_workers, progress)
+            _render_missing(root, manifest, spec, how)
             differing = [shard for shard in shards if data.sha256_of(root / shard.file) != shard.sha256]
             if differing and manifest.render["device"] == "gpu":
-                _keep_what_agrees(root, manifest, spec, differing, n_workers, progress)
+                _keep_what_agrees(root, manifest, spec, differing, how)
             elif differing:
                 # What no checksum inside a shard has shown: then none of its images is to be trusted.
                 for shard in differing:
                     (root / shard.file).unlink()
-                _render_missing(root, manifest, spec, n_workers, progress)
-        _finish(root, manifest, bad)
+                _render_missing(root, manifest, spec, how)
+        _finish(root, manifest, bad, how.gpus)
         data.remove_leftovers(root)
     return bad
 
@@ -79,8 +90,7 @@ def _keep_what_agrees(
     manifest: data.Manifest,
     spec: Spec,
     shards: list[data.FileEntry],
-    n_workers: int | None,
-    progress: Progress | None,
+    how: _Rendering,
 ) -> None:
     """Render shards again, and keep every image of theirs that shows the same; others take the place of the rest.
 
@@ -88,7 +98,7 @@ def _keep_what_agrees(
     """
     with TemporaryDirectory(prefix="m3di-repair-") as folder:
         again = Path(folder)
-        _render_missing(again, manifest, spec, n_workers, progress, {shard.file for shard in shards})
+        _render_missing(again, manifest, spec, how, {shard.file for shard in shards})
         for shard in shards:
             journal = data.ImageJournal(root / shard.file)
             try:
@@ -101,7 +111,7 @@ def _keep_what_agrees(
             finally:
                 journal.close()
             (root / shard.file).unlink()
-    _render_missing(root, manifest, spec, n_workers, progress)  # nothing is missing: the shards are put together
+    _render_missing(root, manifest, spec, how)  # nothing is missing: the shards are put together
 
 
 def _images(root: Path, manifest: data.Manifest, shard: data.FileEntry) -> Iterator[data.JournalEntry]:
@@ -109,16 +119,20 @@ def _images(root: Path, manifest: data.Manifest, shard: data.FileEntry) -> Itera
 
 
 def _agree(one: data.JournalEntry, other: data.JournalEntry) -> bool:
-    """Whether two renders of an image show the same, up to the order of a GPU's sums."""
-    pngs = (io.BytesIO(each.files[data.JOURNAL_IMAGE]) for each in (one, other))
-    pixels = [np.asarray(Image.open(png)).astype(np.int16) for png in pngs]
-    return float(np.mean(np.abs(pixels[0] - pixels[1]) > PIXEL_TOLERANCE)) <= PART_TOLERANCE
+    return agree(*(_rendered(each) for each in (one, other)))
 
 
-def _finish(root: Path, manifest: data.Manifest, bad: list[str]) -> None:
+def _rendered(entry: data.JournalEntry) -> RenderedImage:
+    passes = {name: raw for name, raw in entry.files.items() if name != data.JOURNAL_IMAGE}
+    return RenderedImage(entry.files[data.JOURNAL_IMAGE], entry.annotation, passes)
+
+
+def _finish(root: Path, manifest: data.Manifest, bad: list[str], gpus: set[str]) -> None:
     """Write tables, documents and manifest where they are bad, or name a shard that came out different; else not."""
     splits = {name: _restored(root, manifest, name, bad) for name in manifest.splits}
-    restored = manifest.model_copy(update={"splits": splits})
+    # Where no shard came out different, nothing of these GPUs is in the dataset.
+    devices = manifest.devices if splits == manifest.splits else tuple(sorted({*manifest.devices, *gpus}))
+    restored = manifest.model_copy(update={"splits": splits, "devices": devices})
     keep = {entry.file for entry in manifest.documents if restored == manifest and entry.file not in bad}
     card = [entry for entry in manifest.documents if entry.file == data.CARD and entry.file not in bad]
     if any(data.sha256_of(root / entry.file) != entry.sha256 for entry in card):
@@ -171,8 +185,7 @@ def _render_missing(
     root: Path,
     manifest: data.Manifest,
     spec: Spec,
-    n_workers: int | None,
-    progress: Progress | None,
+    how: _Rendering,
     only: Container[str] | None = None,
 ) -> None:
     """Render into a folder what is not there yet of all shards, or of some."""
@@ -181,26 +194,27 @@ def _render_missing(
     gpu = manifest.render["device"] == "gpu"
     passes = tuple(name for name in PASSES if any(part.endswith(f".{name}") for part in plan.extensions))
     options = RenderOptions(
-        root, size_px=size_px, quality=quality, gpu=gpu, n_workers=n_workers, passes=passes
+        root, size_px=size_px, quality=quality, gpu=gpu, n_workers=how.n_workers, passes=passes
     ).resolved(spec)
     # A mesh that was imported since, under the name of a built-in one, is not that of the images.
     shapes = tuple(shape for shape in user_shapes_of(spec) if shape.name in manifest.shapes)
-    with RenderPool(render_settings(options, shapes), options.n_workers) as pool:
+    with RenderPool(render_settings(options, shapes), options.n_workers, options.limits, how.watch) as pool:
         _check(pool, root, gpu)
+        how.gpus |= {each.described() for each in pool.gpus}
         shards = [shard for shard in shards_of(plan) if only is None or shard.name in only]
-        check_failures(root, render_shards(spec, plan, shards, root, pool, progress))
+        check_failures(root, render_shards(spec, plan, shards, root, pool, how.progress))
 
 
 def _check(pool: RenderPool, root: Path, gpu: bool) -> None:
     try:
         pool.check()
     except M3diError as error:
-        if not gpu:
+        if not gpu or isinstance(error, UsageError):  # such as too few workers
             raise
         raise M3diError(
             "this dataset was rendered on a GPU, and no GPU renders here",
             where=str(root),
-            got=error.what,
+            got=": ".join(each for each in (error.what, error.details.get("got")) if each),
             next_step="repair it on a machine that has one: images of a CPU are not quite the same",
         ) from error
 

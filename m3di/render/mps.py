@@ -39,8 +39,8 @@ class Mps:
 
     def stop(self) -> None:
         """End it."""
-        assert self.guard.stdin is not None
-        self.guard.stdin.close()
+        if self.guard.stdin is not None:
+            self.guard.stdin.close()
         with contextlib.suppress(subprocess.TimeoutExpired):  # it goes on waiting for the service by itself
             self.guard.wait(TIMEOUT_S)
 
