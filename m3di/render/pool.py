@@ -131,7 +131,8 @@ class RenderPool:
             if self._mps is None or isinstance(error, OutOfGpuMemory):
                 raise
             self._end_workers()  # not every card, driver and container can share so
-            self._tell_unshared(f"the first render through it failed: {error}")
+            got = error.details.get("got", "").partition("\n")[0]
+            self._tell_unshared(f"the first render through it failed: {got or error.what}")
             self._workers = [self._make_worker(number) for number in range(len(self._settings))]
             self._warm_up()
 
