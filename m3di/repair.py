@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Container, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,16 +23,6 @@ from m3di.generate import (
 )
 from m3di.latents import Spec, spec_from_dict
 from m3di.render import ANNOTATIONS, PASSES, RenderedImage, RenderPool, Watch, agree
-
-
-@dataclass
-class _Rendering:
-    """How images are rendered for one repair, and which GPUs have done so."""
-
-    n_workers: int | None
-    progress: Progress | None
-    watch: Watch | None
-    gpus: set[str] = field(default_factory=set)
 
 
 def repair(
@@ -62,48 +53,45 @@ def repair(
     check_repairable(root, manifest, problems)
     known = {entry.file for entry in manifest.files}
     shards = [shard for split in manifest.splits.values() for shard in split.shards if shard.file in bad]
-    how = _Rendering(n_workers, progress, watch)
-    with data.sole_run(root), data.disk_errors(root):
+    with data.sole_run(root), data.disk_errors(root), contextlib.ExitStack() as stack:
+        spec = spec_from_dict(manifest.spec, where=str(root)) if shards else None
+        pool = None
+        if spec is not None:  # before anything is touched: what cannot be rendered here stays as it is
+            pool = stack.enter_context(_open_pool(root, manifest, spec, n_workers, watch))
         for name in bad:
             # What interrupted runs left is kept until the end: it holds finished images.
             if name not in known and not name.endswith(data.PARTIAL):
                 (root / name).unlink(missing_ok=True)
-        if shards:
-            spec = spec_from_dict(manifest.spec, where=str(root))
+        if spec is not None and pool is not None:
+            how = _Rendering(manifest, spec, pool, progress)
             _take_apart(root, manifest, bad)
-            _render_missing(root, manifest, spec, how)
+            how.render_missing(root)
             differing = [shard for shard in shards if data.sha256_of(root / shard.file) != shard.sha256]
             if differing and manifest.render["device"] == "gpu":
-                _keep_what_agrees(root, manifest, spec, differing, how)
+                _keep_what_agrees(root, how, differing)
             elif differing:
                 # What no checksum inside a shard has shown: then none of its images is to be trusted.
                 for shard in differing:
                     (root / shard.file).unlink()
-                _render_missing(root, manifest, spec, how)
-        _finish(root, manifest, bad, how.gpus)
+                how.render_missing(root)
+        _finish(root, manifest, bad, {each.described() for each in pool.gpus} if pool else set())
         data.remove_leftovers(root)
     return bad
 
 
-def _keep_what_agrees(
-    root: Path,
-    manifest: data.Manifest,
-    spec: Spec,
-    shards: list[data.FileEntry],
-    how: _Rendering,
-) -> None:
+def _keep_what_agrees(root: Path, how: _Rendering, shards: list[data.FileEntry]) -> None:
     """Render shards again, and keep every image of theirs that shows the same; others take the place of the rest.
 
     A GPU does not give the same bytes twice, so that a shard with one new image never has its old checksum.
     """
     with TemporaryDirectory(prefix="m3di-repair-") as folder:
         again = Path(folder)
-        _render_missing(again, manifest, spec, how, {shard.file for shard in shards})
+        how.render_missing(again, {shard.file for shard in shards})
         for shard in shards:
             journal = data.ImageJournal(root / shard.file)
             try:
-                fresh = {(image.key, image.view): image for image in _images(again, manifest, shard)}
-                for image in _images(root, manifest, shard):
+                fresh = {(image.key, image.view): image for image in _images(again, how.manifest, shard)}
+                for image in _images(root, how.manifest, shard):
                     new = fresh.pop((image.key, image.view))
                     journal.append(image if _agree(image, new) else new)
                 for new in fresh.values():
@@ -111,7 +99,7 @@ def _keep_what_agrees(
             finally:
                 journal.close()
             (root / shard.file).unlink()
-    _render_missing(root, manifest, spec, how)  # nothing is missing: the shards are put together
+    how.render_missing(root)  # nothing is missing: the shards are put together
 
 
 def _images(root: Path, manifest: data.Manifest, shard: data.FileEntry) -> Iterator[data.JournalEntry]:
@@ -181,28 +169,44 @@ def _take_apart(root: Path, manifest: data.Manifest, bad: list[str]) -> None:
             (root / shard.file).unlink(missing_ok=True)
 
 
-def _render_missing(
-    root: Path,
-    manifest: data.Manifest,
-    spec: Spec,
-    how: _Rendering,
-    only: Container[str] | None = None,
-) -> None:
-    """Render into a folder what is not there yet of all shards, or of some."""
+@dataclass(frozen=True)
+class _Rendering:
+    """What one repair renders, and with what."""
+
+    manifest: data.Manifest
+    spec: Spec
+    pool: RenderPool
+    progress: Progress | None
+
+    def render_missing(self, root: Path, only: Container[str] | None = None) -> None:
+        """Render into a folder what is not there yet of all shards, or of some."""
+        plan = data.plan_of(self.manifest)
+        shards = [shard for shard in shards_of(plan) if only is None or shard.name in only]
+        check_failures(root, render_shards(self.spec, plan, shards, root, self.pool, self.progress))
+
+
+@contextlib.contextmanager
+def _open_pool(
+    root: Path, manifest: data.Manifest, spec: Spec, n_workers: int | None, watch: Watch | None
+) -> Iterator[RenderPool]:
+    """What renders as the manifest says.
+
+    Raises:
+        UsageError: The number of workers is out of range.
+        M3diError: Blender or a GPU is missing.
+    """
     plan = data.plan_of(manifest)
     quality, size_px = manifest.render["quality"], manifest.render["size_px"]
     gpu = manifest.render["device"] == "gpu"
     passes = tuple(name for name in PASSES if any(part.endswith(f".{name}") for part in plan.extensions))
-    options = RenderOptions(
-        root, size_px=size_px, quality=quality, gpu=gpu, n_workers=how.n_workers, passes=passes
-    ).resolved(spec)
+    options = RenderOptions(root, size_px=size_px, quality=quality, gpu=gpu, n_workers=n_workers, passes=passes)
+    options.check()
+    options = options.resolved(spec)
     # A mesh that was imported since, under the name of a built-in one, is not that of the images.
     shapes = tuple(shape for shape in user_shapes_of(spec) if shape.name in manifest.shapes)
-    with RenderPool(render_settings(options, shapes), options.n_workers, options.limits, how.watch) as pool:
+    with RenderPool(render_settings(options, shapes), options.n_workers, options.limits, watch) as pool:
         _check(pool, root, gpu)
-        how.gpus |= {each.described() for each in pool.gpus}
-        shards = [shard for shard in shards_of(plan) if only is None or shard.name in only]
-        check_failures(root, render_shards(spec, plan, shards, root, pool, how.progress))
+        yield pool
 
 
 def _check(pool: RenderPool, root: Path, gpu: bool) -> None:

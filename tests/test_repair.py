@@ -183,7 +183,10 @@ def test_a_dataset_of_a_gpu_is_repaired_where_there_is_one(
     tmp_path: Path, pools: type[FakeRenderPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = write_fake_dataset(tmp_path / "it", gpu=True)
-    (root / "train-00001.tar").unlink()
+    raw = bytearray((root / "train-00001.tar").read_bytes())
+    raw[place(root, "000000010", "png")[0] + 200] ^= 4
+    (root / "train-00001.tar").write_bytes(raw)
+    before = bytes_of(root)
 
     def check(pool: FakeRenderPool) -> None:
         raise M3diError("Cycles finds no GPU on this machine", got="no device for CUDA", next_step="leave --gpu out")
@@ -197,6 +200,9 @@ def test_a_dataset_of_a_gpu_is_repaired_where_there_is_one(
     monkeypatch.setattr(pools, "check", too_few)
     with pytest.raises(UsageError, match="a GPU needs a worker of its own"):
         repair(root)
+    with pytest.raises(UsageError, match="--workers is too small"):
+        repair(root, n_workers=0)
+    assert bytes_of(root) == before  # nothing was taken apart
 
 
 def padded(png: bytes, size: int) -> bytes:
@@ -216,7 +222,7 @@ def test_a_repair_that_was_interrupted(
         raw[place(root, key, "png")[0] + 200] ^= 4
     (root / "train-00001.tar").write_bytes(raw)
     with monkeypatch.context() as patch:
-        patch.setattr(FakeRenderPool, "check", lambda self: 1 / 0)
+        patch.setattr(FakeRenderPool, "outcomes", lambda self, jobs: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             repair(root)
     assert not (root / "train-00001.tar").exists()
