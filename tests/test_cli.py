@@ -99,7 +99,7 @@ def test_the_installed_command(tmp_path: Path) -> None:
 
 
 def test_unknown_quality(tmp_path: Path) -> None:
-    failed(m3di("render", "--quality", "best", cwd=tmp_path), 2, "'draft', 'standard', 'paper'")
+    failed(m3di("render", "--quality", "best", cwd=tmp_path), 2, "'draft', 'fixed', 'standard', 'paper'")
 
 
 def test_out_holds_a_different_dataset(tmp_path: Path) -> None:
