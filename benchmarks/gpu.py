@@ -36,10 +36,12 @@ class Part:
 def parts(arguments: argparse.Namespace) -> list[Part]:
     """All scripts, in the order in which they run."""
     learn = ["--device", "cuda", "--seconds", "3", "--seconds-in-all"]
-    cpu = ["--cpu", str(arguments.cpu)] if arguments.cpu else []
+    cpu = arguments.cpu or arguments.out / "cpu"
+    made = [str(HERE / "render_gpu.py"), "--make-cpu", str(cpu), "--n", "7"]
     presets = ["--qualities", "standard", "fixed", "draft", "--budget", "540", "--seconds", "5"]
     return [
-        Part("render", arguments.render_python, [str(HERE / "render_gpu.py"), *cpu, *presets], 660),
+        Part("cpu", arguments.render_python, made, 600),
+        Part("render", arguments.render_python, [*made[:1], "--cpu", str(cpu), "--n", "7", *presets], 660),
         Part("train", arguments.learn_python, [str(HERE / "train.py"), *learn, "150"], 300),
         Part("simulation", arguments.learn_python, [str(HERE / "simulation.py"), *learn, "60"], 120),
     ]
@@ -157,9 +159,9 @@ def markdown(found: dict[str, dict[str, Any]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("data/bench-gpu"), help="folder of figures and logs")
-    parser.add_argument("--cpu", type=Path, help="folder of render_gpu.py --make-cpu, to compare images with")
+    parser.add_argument("--cpu", type=Path, help="images to compare with  [default: made, in OUT/cpu]")
     parser.add_argument("--minutes", type=float, default=25.0, help="for all of it")
-    parser.add_argument("--only", nargs="+", choices=["render", "train", "simulation", "table1b"])
+    parser.add_argument("--only", nargs="+", choices=["cpu", "render", "train", "simulation", "table1b"])
     parser.add_argument("--render-python", default=sys.executable)
     parser.add_argument("--learn-python", default=sys.executable)
     parser.add_argument("--row-precision", default="bf16", help="of the full-size row of table 1b")

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from m3di.generate import jobs
 from m3di.latents import load_spec, sample
-from m3di.render import QUALITIES, PoolEvent, RenderPool, RenderSettings, WorkerLimits, default_n_workers
+from m3di.render import GPU_BACKENDS, QUALITIES, PoolEvent, RenderPool, RenderSettings, WorkerLimits, default_n_workers
 
 
 def peak_mb(pid: int) -> float:
@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=16, help="side in pixels")
     parser.add_argument("--workers", type=int, default=default_n_workers())
     parser.add_argument("--per-worker", type=int, default=WorkerLimits().n_images, help="images until it is replaced")
+    parser.add_argument("--gpu", choices=GPU_BACKENDS, help="render on the GPUs of this back end")
     parser.add_argument("--points", type=int, default=10, help="rows of the table")
     arguments = parser.parse_args()
     memory: dict[int, list[float]] = defaultdict(list)
@@ -50,8 +51,10 @@ def main() -> None:
         restarts[event.worker] += event.kind == "restart"
 
     samples = sample(load_spec("m3di"), "train", arguments.n, seed=0)
-    limits = WorkerLimits(n_images=arguments.per_worker or sys.maxsize)
-    settings = RenderSettings(arguments.size, QUALITIES["draft"])
+    limits = WorkerLimits(n_images=arguments.per_worker or sys.maxsize, age_s=0.0)
+    settings = RenderSettings(
+        arguments.size, QUALITIES["draft"], gpu=arguments.gpu is not None, gpu_backend=arguments.gpu
+    )
     start = time.perf_counter()
     with RenderPool(settings, arguments.workers, limits, watch) as pool:
         n = sum(

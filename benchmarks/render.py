@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 import pebble
 import psutil
+from gpu_machine import machine
 from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
@@ -38,7 +39,16 @@ from rich.table import Table
 
 from m3di.generate import jobs
 from m3di.latents import load_spec, sample
-from m3di.render import QUALITIES, Quality, RenderJob, RenderPool, RenderSettings, SceneValues, default_n_workers
+from m3di.render import (
+    GPU_BACKENDS,
+    QUALITIES,
+    Quality,
+    RenderJob,
+    RenderPool,
+    RenderSettings,
+    SceneValues,
+    default_n_workers,
+)
 from m3di.render.image import encode_png, linear_to_srgb
 
 # Converged, and independent of what presets do to be fast: whole images, no picture of the ground, no denoiser. Light
@@ -68,7 +78,7 @@ def chosen_jobs(n: int, seed: int) -> list[RenderJob]:
     return [job for job in turns if job is not None][:n]
 
 
-def publish(size_px: int, n_threads: int, values: SceneValues) -> bytes:
+def publish(size_px: int, n_threads: int, backend: str | None, values: SceneValues) -> bytes:
     """In a worker: one image by the published procedure, in our scene.
 
     For each image the scene is opened, materials and shape are appended, things are put where they belong, and 512
@@ -78,8 +88,10 @@ def publish(size_px: int, n_threads: int, values: SceneValues) -> bytes:
 
     from m3di.render.blender import BlenderScene
     from m3di.render.blender_session import quiet
+    from m3di.render.worker import list_gpus
 
-    scene = BlenderScene(size_px, QUALITIES["paper"], n_threads)  # opens the scene file
+    gpu = list_gpus(backend)[0] if backend else None
+    scene = BlenderScene(size_px, QUALITIES["paper"], n_threads, gpu=gpu)  # opens the scene file
     scene.scene.render.use_persistent_data = False
     materials = ["rubber", "metal", "crystal"]
     for name in materials:
@@ -107,17 +119,18 @@ def process() -> Iterator[Callable[..., Any]]:
 
 
 @contextmanager
-def preset(quality: Quality, size_px: int, n_threads: int) -> Iterator[Render]:
+def preset(quality: Quality, size_px: int, n_threads: int, backend: str | None) -> Iterator[Render]:
     """One worker that renders with a preset, as `m3di render` does."""
-    with RenderPool(RenderSettings(size_px, quality, n_threads), 1) as pool:
+    settings = RenderSettings(size_px, quality, n_threads, gpu=backend is not None, gpu_backend=backend)
+    with RenderPool(settings, 1) as pool:
         yield lambda job: [image.png for image in pool.render([job])][0]  # noqa: RUF015 (all of it, so that it ends)
 
 
 @contextmanager
-def published(size_px: int, n_threads: int) -> Iterator[Render]:
+def published(size_px: int, n_threads: int, backend: str | None) -> Iterator[Render]:
     """One worker that follows the published procedure."""
     with process() as call:
-        yield lambda job: call(publish, size_px, n_threads, job.values)
+        yield lambda job: call(publish, size_px, n_threads, backend, job.values)
 
 
 def measure(side: Callable[[], Any], n_workers: int, todo: list[RenderJob]) -> Result:
@@ -193,6 +206,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=[PUBLISHED, *QUALITIES], help="sides; all by default")
     parser.add_argument("--reference-samples", type=int, default=4096, help="most paths a pixel and light of it")
     parser.add_argument("--reference-only", action="store_true", help="fill the cache, and no more")
+    parser.add_argument("--gpu", choices=GPU_BACKENDS, help="render all sides on the first GPU of this back end")
     parser.add_argument("--cache", type=Path, default=Path("data/bench"), help="folder of the references")
     arguments = parser.parse_args()
     todo = chosen_jobs(arguments.n, arguments.seed)
@@ -201,8 +215,8 @@ def main() -> None:
     if arguments.reference_only:
         return
     n_threads = max(1, default_n_workers() // arguments.workers)
-    sides: dict[str, Callable[[], Any]] = {PUBLISHED: partial(published, arguments.size, n_threads)}
-    sides |= {name: partial(preset, each, arguments.size, n_threads) for name, each in QUALITIES.items()}
+    sides: dict[str, Callable[[], Any]] = {PUBLISHED: partial(published, arguments.size, n_threads, arguments.gpu)}
+    sides |= {name: partial(preset, each, arguments.size, n_threads, arguments.gpu) for name, each in QUALITIES.items()}
     results = {}
     for name in arguments.only or sides:
         print(f"{name}: {len(todo)} images", file=sys.stderr, flush=True)
@@ -212,7 +226,8 @@ def main() -> None:
     console.print(
         f"n {arguments.n}, {arguments.size} px, seed {arguments.seed}; {arguments.workers} workers of {n_threads} "
         f"threads; reference up to {quality.max_samples} samples a light; {platform.machine()}, "
-        f"{default_n_workers()} cores; Python {platform.python_version()}, bpy {version('bpy')}"
+        f"{default_n_workers()} cores; Python {platform.python_version()}, bpy {version('bpy')}; "
+        f"{arguments.gpu or 'CPU'} {', '.join(machine()['gpus'])}"
     )
 
 

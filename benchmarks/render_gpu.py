@@ -200,6 +200,8 @@ def make_cpu(arguments: argparse.Namespace) -> None:
             for (number, _), image in zip(missing, pool.render([job for _, job in missing]), strict=True):
                 (arguments.make_cpu / f"{name}-{number}.png").write_bytes(image.png)
                 print(f"{name} {number}", file=sys.stderr, flush=True)
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"machine": machine(), "n_images": len(todo)}))
 
 
 def table_of(rows: list[dict[str, Any]]) -> Table:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -20,6 +21,9 @@ from m3di.cli_train import train
 from m3di.errors import M3diError, UsageError
 from m3di.interruption import exit_code_of, sigterm_interrupts
 from m3di.progress import run_display, watched_bar
+
+if TYPE_CHECKING:
+    from m3di.latents import Spec
 
 FOLDER = click.Path(path_type=Path, file_okay=True)
 
@@ -42,7 +46,7 @@ SPEC_OPTIONS = (
         "interventions",
         multiple=True,
         metavar="FACTOR=VALUE",
-        help="Intervene: a value, or a mechanism such as uniform. Repeatable.",
+        help="Intervene: a value, a mechanism such as uniform, or a mapping such as '{strength: 0.5}'. Repeatable.",
     ),
     click.option("--seed", default=0, show_default=True, help="Seed of all noise streams."),
 )
@@ -98,8 +102,47 @@ def quality_option(default: str) -> Callable[..., Any]:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="m3di")
-def cli() -> None:
+@click.option(
+    "--plugin",
+    "plugins",
+    multiple=True,
+    metavar="FILE|DATASET",
+    help="Run a Python file that registers mechanisms, or those that a dataset came with. Repeatable.",
+)
+def cli(plugins: tuple[str, ...]) -> None:
     """Multimodal datasets whose every generative factor is known."""
+    for name in plugins:
+        run_plugins_of(name)
+
+
+def run_plugins_of(name: str) -> None:
+    """Run a plugin file, or the plugins that came with a dataset: the user has asked for it.
+
+    Raises:
+        UsageError: It is neither, or fails.
+    """
+    from m3di.data import MANIFEST, read_manifest
+    from m3di.latents import read_plugin, run_plugin
+
+    if not (Path(name) / MANIFEST).is_file():
+        read_plugin(Path(name))
+        return
+    plugins = read_manifest(Path(name)).parsed_spec.plugins
+    if not plugins:
+        raise UsageError(
+            "the dataset came with no plugin", where=f"--plugin {name}", got="a spec without `plugins`",
+            expected="a dataset with plugins, or a .py file", next_step="leave --plugin out",
+        )  # fmt: skip
+    for file, text in plugins.items():
+        run_plugin(text, file)
+
+
+def tell_notes(spec: Spec) -> None:
+    """Print what is sound in a spec and may yet be no intention."""
+    from m3di.latents import notes
+
+    for note in notes(spec):
+        click.echo(f"note: {note}", err=True)
 
 
 @cli.command()
@@ -121,6 +164,7 @@ def render(out: str | None, spec: str, passes: str, is_dry: bool, **options: Any
     names = tuple(dict.fromkeys(name.strip() for name in passes.split(",") if name.strip()))
     machines = Machines(**{name: options.pop(name) for name in ("shards", "ray", "staging")})
     wanted = RenderOptions(out=Path(root), spec=spec, passes=names, **options)
+    tell_notes(wanted.load_spec())
     if is_dry:
         with watched_bar("dry run") as (_, watch):
             planned = dry_run_anywhere(root, wanted, machines, watch)
@@ -147,8 +191,10 @@ def preview(out: Path, n: int, n_columns: int, **options: Any) -> None:
     from m3di.generate import preview as render_preview
     from m3di.report import save_contact_sheet
 
+    wanted = RenderOptions(out=out, **options)
+    tell_notes(wanted.load_spec())
     with watched_bar("preview") as (count, watch):
-        shown = render_preview(RenderOptions(out=out, **options), n, count, watch)
+        shown = render_preview(wanted, n, count, watch)
     save_contact_sheet(out, shown.samples, shown.images, shown.captions, n_columns=n_columns)
     click.echo(f"look at  {out}")
 
@@ -202,6 +248,7 @@ def check_spec(spec: str) -> None:
 
     loaded = load_spec(spec)
     click.echo(f"{spec}: sound; {len(loaded.factors)} factors, views {', '.join(loaded.observed)}")
+    tell_notes(loaded)
 
 
 @specs.command("graph")
@@ -216,6 +263,39 @@ def graph_spec(spec: str, out: Path | None) -> None:
     path = out or Path(f"{loaded.name}-graph.png")
     save_causal_graph(path, loaded)
     click.echo(f"look at  {path}")
+
+
+@specs.command("schema")
+@click.option("--out", type=FOLDER, help="The file to write.  [default: print it]")
+def schema_of_specs(out: Path | None) -> None:
+    """JSON Schema of spec files, for completion and checks in an editor."""
+    from m3di.latents import spec_schema
+
+    _printed(json.dumps(spec_schema(), indent=1, ensure_ascii=False) + "\n", out)
+
+
+@specs.command("reference")
+@click.option("--out", type=FOLDER, help="The file to write.  [default: print it]")
+def reference_of_specs(out: Path | None) -> None:
+    """Every key, mechanism and factor of spec files, as Markdown."""
+    from m3di.latents import reference_page
+
+    _printed(reference_page(), out)
+
+
+def _printed(text: str, out: Path | None) -> None:
+    if out is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise M3diError(
+            "the file cannot be written", where=str(out), got=error.strerror or error,
+            expected="a file in a folder where you may create files", next_step="choose another --out",
+        ) from None  # fmt: skip
+    click.echo(f"{out}: written")
 
 
 @specs.command("bounds")
@@ -243,25 +323,36 @@ PLACE = click.argument("root", metavar="FOLDER|URL")
 @click.option("--workers", "n_workers", type=int, help="Worker processes of --repair.  [default: as `m3di render`]")
 def verify(root: str, quick: bool, repair: bool, n_workers: int | None) -> None:
     """Check every file and every sample of a dataset."""
+    from m3di.data import Problem, left_out
     from m3di.data import verify as verify_dataset
 
     if repair:
-        from m3di.data import is_url
+        from m3di.data import LocalFolder, open_folder
         from m3di.repair import repair as repair_dataset
 
-        if is_url(root):
+        folder = open_folder(root)
+        if not isinstance(folder, LocalFolder):
             raise UsageError(
                 "a dataset at a URL cannot be repaired there",
                 where=root,
                 next_step="copy it to a folder of this machine, repair that, and put it there again",
             )
         with watched_bar("repair") as (count, watch):
-            bad = repair_dataset(Path(root).expanduser(), n_workers, count, watch)
+            bad = repair_dataset(folder.root, n_workers, count, watch)
         click.echo(f"{root}: made anew: {', '.join(bad)}" if bad else f"{root}: nothing to repair")
         return
-    n_files = len(verify_dataset(root, quick=quick, on_note=lambda note: click.echo(f"note: {note}")).files)
+    notes: list[Problem] = []
+    manifest = verify_dataset(root, quick=quick, on_note=notes.append)
+    for note in notes:
+        click.echo(f"note: {note}")
     checked = "have the right structure" if quick else "are as they were made"
-    click.echo(f"{root}: all {n_files} files {checked}")
+    n_files = len(manifest.files) - len(notes)
+    click.echo(f"{root}: all {n_files} {'other ' * bool(notes)}files {checked}")
+    skipped = {} if quick else left_out(manifest)
+    if skipped:
+        listed = "".join(f"\n  {place}: {why}" for place, why in skipped.items())
+        step = f"\nto check these too, once you have read its plugin:  m3di --plugin {root} verify {root}"
+        click.echo(f"left out, not derived anew:{listed}{step if manifest.parsed_spec.plugins else ''}")
 
 
 ROOT = click.argument("root", type=FOLDER)
@@ -287,7 +378,7 @@ def export_dataset(root: Path, layout: str, out: Path) -> None:
     "--shard-size", default=1000, show_default=True, help="Samples of a shard; an export of ours keeps its own."
 )
 def import_dataset(source: Path, root: Path, shard_size: int) -> None:
-    """Turn the published layout (SOURCE, a folder or .tar.gz) into a dataset."""
+    """Turn the published layout (SOURCE, a folder, .tar.gz or .zip) into a dataset."""
     from m3di.data import import_published
 
     _wrote(root, import_published(source, root, shard_size).n_samples)

@@ -21,7 +21,7 @@ from m3di.generate import (
     shards_of,
     user_shapes_of,
 )
-from m3di.latents import Spec, spec_from_dict
+from m3di.latents import Spec, missing_mechanisms
 from m3di.render import ANNOTATIONS, PASSES, RenderedImage, RenderPool, Watch, agree
 
 
@@ -54,7 +54,7 @@ def repair(
     known = {entry.file for entry in manifest.files}
     shards = [shard for split in manifest.splits.values() for shard in split.shards if shard.file in bad]
     with data.sole_run(root), data.disk_errors(root), contextlib.ExitStack() as stack:
-        spec = spec_from_dict(manifest.spec, where=str(root)) if shards else None
+        spec = manifest.parsed_spec if shards else None
         pool = None
         if spec is not None:  # before anything is touched: what cannot be rendered here stays as it is
             pool = stack.enter_context(_open_pool(root, manifest, spec, n_workers, watch))
@@ -245,6 +245,19 @@ def check_repairable(root: Path, manifest: data.Manifest, problems: list[data.Pr
             where=str(root),
             got="; ".join(map(str, problems)),
             next_step="make it again from the datasets or files that it came from",
+        )
+    lacking = (
+        {name for each in missing_mechanisms(manifest.parsed_spec).values() for name in each.values()} if bad else set()
+    )
+    if lacking:
+        raise M3diError(
+            f"what is bad cannot be made anew without its mechanism: {', '.join(sorted(lacking))}",
+            where=str(root),
+            got="; ".join(map(str, problems)),
+            expected="the mechanism installed, or the plugin run that the dataset came with",
+            next_step=f"m3di --plugin {root} verify {root} --repair  once you have read the plugin"
+            if manifest.parsed_spec.plugins
+            else "install the package that registers it",
         )
     here = {"m3di": __version__, "bpy": version("bpy")} if bad else {}
     other = {name: manifest.render[name] for name in here if manifest.render[name] != here[name]}

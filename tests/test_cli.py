@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import re
 import subprocess
@@ -19,7 +20,7 @@ import yaml
 from PIL import Image
 
 from m3di.cli import main
-from m3di.latents import captions, do, load_spec, sample
+from m3di.latents import MECHANISMS, captions, do, load_spec, sample
 from tests.conftest import write_fake_dataset
 
 
@@ -158,8 +159,54 @@ def test_specs(tmp_path: Path) -> None:
     assert re.search(r"image +object_color +style +r2 +0\.889 +0\.000 +exact", table)
 
 
+def test_the_reference_and_the_schema_of_specs(tmp_path: Path) -> None:
+    assert m3di("specs", "reference").stdout.startswith("# Every key of a spec")
+    done = m3di("specs", "schema", "--out", "a/spec.schema.json", cwd=tmp_path)
+    assert done.stdout == "a/spec.schema.json: written\n"
+    assert json.loads((tmp_path / "a" / "spec.schema.json").read_text())["title"] == "m3di spec"
+    (tmp_path / "file").touch()
+    failed(
+        m3di("specs", "schema", "--out", "file/x.json", cwd=tmp_path), 1, "the file cannot be written", "file/x.json"
+    )
+
+
+PLUGIN = """
+from m3di.latents import register
+
+@register("square", n_parents=0, types=["continuous"])
+def square(u, parents, factor):
+    return factor.from_unit(u**2)
+"""
+
+
+def test_a_plugin_of_the_users_is_run_for_any_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("m3di.latents.mechanisms.MECHANISMS", dict(MECHANISMS))
+    (tmp_path / "mine.py").write_text(PLUGIN)
+    arguments = ("sample", "--n", 200, "--do", "object_color=square", "--out", "s.csv")
+    failed(m3di(*arguments, cwd=tmp_path), 2, "'square' is neither a value of the factor nor a mechanism")
+    for _ in range(2):  # the same file again is the same mechanism
+        done = m3di("--plugin", "mine.py", *arguments, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert pd.read_csv(tmp_path / "s.csv")["image.object_color"].mean() == pytest.approx(1 / 3, abs=0.08)
+
+
+def test_what_is_no_plugin(fake_dataset: Path, tmp_path: Path) -> None:
+    failed(m3di("--plugin", "mine.py", "specs", "list", cwd=tmp_path), 2, "there is no such plugin", "mine.py")
+    failed(m3di("--plugin", fake_dataset, "specs", "list"), 2, "the dataset came with no plugin", str(fake_dataset))
+    failed(m3di("--plugin", tmp_path, "specs", "list"), 2, "this is no plugin", "a folder")
+
+
+def test_notes_are_told_beside_the_answer(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text("{extends: m3di, name: own, views: {image: {factors: {object_color: private}}}}")
+    done = m3di("specs", "check", "own.yaml", cwd=tmp_path)
+    assert done.stdout == "own.yaml: sound; 15 factors, views image, text\n"
+    assert done.stderr.startswith("note: image has a value of object_color of its own (private); text_color of text")
+
+
 def test_a_bad_spec_file_has_all_its_problems_in_one_report(tmp_path: Path) -> None:
-    (tmp_path / "bad.yaml").write_text("{extends: m3di, splits: {train: -1}, factors: {object_shape: {kindd: label}}}")
+    (tmp_path / "bad.yaml").write_text(
+        "{extends: m3di, name: bad, splits: {train: -1}, factors: {object_shape: {kindd: label}}}"
+    )
     done = m3di("specs", "check", "bad.yaml", cwd=tmp_path)
     failed(done, 2, "2 problems", "factors.object_shape.kindd: unknown key; did you mean 'kind'?", "splits.train")
 

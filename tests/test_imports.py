@@ -23,7 +23,7 @@ MAY_IMPORT = {
 BESIDE = {"errors", "interruption", "templates", "blender_scenes", "__version__"}
 STDLIB = set(sys.stdlib_module_names)
 THIRD_PARTY = {
-    "latents": {"numpy", "scipy", "pydantic", "yaml", "jinja2", "matplotlib"},
+    "latents": {"numpy", "scipy", "pydantic", "pydantic_core", "yaml", "jinja2", "matplotlib", "platformdirs"},
     "render": {
         *("numpy", "scipy", "PIL", "bpy", "mathutils", "OpenEXR", "pebble", "skimage"),
         *("platformdirs", "pooch", "psutil", "requests", "trimesh"),

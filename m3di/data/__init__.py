@@ -32,7 +32,7 @@ from m3di.data.manifest import (
     write_plan,
 )
 from m3di.data.merge import merge, subset
-from m3di.data.parquet import read_parquet
+from m3di.data.parquet import UNREADABLE, read_parquet, read_parquet_schema
 from m3di.data.receipts import Receipt, read_receipt, receipt_name
 from m3di.data.salvage import JOURNAL_IMAGE, sound_images
 from m3di.data.seal import CARD, file_entry, seal, write_documents
@@ -42,6 +42,7 @@ from m3di.data.table import TableWriter, read_annotations, shard_rows, write_sam
 from m3di.data.tokens import Tokenizer, build_tokenizer
 from m3di.data.upload import fetch, upload
 from m3di.data.verify import Problem, find_problems, verify
+from m3di.data.verify_samples import left_out
 
 if TYPE_CHECKING:
     from m3di.data.batches import Batches, Normaliser
@@ -59,6 +60,7 @@ __all__ = [
     "MANIFEST",
     "PARTIAL",
     "PLAN",
+    "UNREADABLE",
     "BatchLoader",
     "Batches",
     "FileEntry",
@@ -92,6 +94,7 @@ __all__ = [
     "info",
     "is_complete",
     "is_url",
+    "left_out",
     "locked",
     "make_folder",
     "merge",
@@ -107,6 +110,7 @@ __all__ = [
     "read_annotations",
     "read_manifest",
     "read_parquet",
+    "read_parquet_schema",
     "read_plan",
     "read_receipt",
     "read_shard",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence, Sized
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -195,7 +196,7 @@ def _is_count(value: Any) -> bool:
 
 
 class Normaliser:
-    """Pixels to floats of zero mean and unit variance, in one buffer that each call writes anew.
+    """Pixels to floats of zero mean and unit variance, in one buffer that each call writes anew, or in new memory.
 
     Args:
         mean: Of red, green, blue, of values in [0, 1].
@@ -203,8 +204,7 @@ class Normaliser:
     """
 
     def __init__(self, mean: Sequence[float] = (0.5, 0.5, 0.5), std: Sequence[float] = (0.5, 0.5, 0.5)) -> None:
-        self.scale = 1 / (255 * torch.tensor(std, dtype=torch.float64))
-        self.shift = -torch.tensor(mean, dtype=torch.float64) / torch.tensor(std, dtype=torch.float64)
+        self.mean, self.std = tuple(mean), tuple(std)
         self._buffer = torch.empty(0)
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -218,8 +218,22 @@ class Normaliser:
         if self._buffer.shape != flat.shape or self._buffer.device != flat.device:
             self._buffer = torch.empty(flat.shape, device=flat.device)
         # A row of pixels holds red, green, blue in turn: so do scale and shift, and the inner loop is W * 3 long.
-        scale, shift = (each.float().to(flat.device).repeat(width) for each in (self.scale, self.shift))
+        shift, scale = (each.flatten().repeat(width) for each in shift_and_scale(self.mean, self.std, flat.device))
         # Image by image, so that what was just written is still in the processor's cache when it is scaled.
         for pixels, floats in zip(flat, self._buffer, strict=True):
             torch.addcmul(shift, floats.copy_(pixels), scale, out=floats)
         return self._buffer.view(*flat.shape[:2], width, 3).permute(0, 3, 1, 2)
+
+    def fresh(self, images: Tensor) -> Tensor:
+        """The same values in memory of their own, laid out as the images are: for gradients, which need them later."""
+        shift, scale = shift_and_scale(self.mean, self.std, images.device)
+        return torch.addcmul(shift, images.float(), scale)
+
+
+@lru_cache(maxsize=64)
+def shift_and_scale(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    """[3, 1, 1] each, made once a device: to copy them there at each step would make a GPU's step wait."""
+    with torch.inference_mode(False):  # a tensor made in inference mode could not be used in training later
+        scale = torch.tensor([1 / (255 * each) for each in std], device=device)
+        shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=device)
+    return shift.view(3, 1, 1), scale.view(3, 1, 1)

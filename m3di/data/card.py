@@ -5,7 +5,7 @@ from __future__ import annotations
 import yaml
 
 from m3di.data.manifest import MANIFEST, Manifest
-from m3di.latents import Factor, FactorUse, Spec, to_yaml
+from m3di.latents import Factor, FactorUse, Spec, to_yaml, told
 
 PICTURE = "samples.png"
 _SIZES = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")]
@@ -40,9 +40,9 @@ def dataset_card(manifest: Manifest) -> str:
 
 # {spec.name}
 
-{spec.description}
+{spec.description}{_interventions(spec)}
 {picture}
-{counts} samples; images of {size} x {size} pixels. Seed {manifest.seed}. Every generative factor of
+{counts} samples; images of {size} x {size} pixels. {_seeds(manifest)} Every generative factor of
 every sample is known.
 
 ## Load it
@@ -85,6 +85,18 @@ The resolved spec, the seed, all settings and the SHA-256 of every file are in `
 
 {_LICENCES["imported" if imported else "own"]}
 {_foreign_meshes(manifest)}"""
+
+
+def _seeds(manifest: Manifest) -> str:
+    seeds = ", ".join(map(str, manifest.all_seeds))
+    return f"Seeds {seeds}." if len(manifest.all_seeds) > 1 else f"Seed {seeds}."
+
+
+def _interventions(spec: Spec) -> str:
+    if not spec.interventions:
+        return ""
+    listed = ", ".join(f"`{each}`" for each in told(spec.interventions))
+    return f"\n\n**Under interventions**: {listed}. These mechanisms are replaced; all noise is that of `{spec.name}`."
 
 
 def _foreign_meshes(manifest: Manifest) -> str:
@@ -149,7 +161,8 @@ def _physical(factor: Factor) -> str:
 
 def _mechanism(factor: Factor, use: FactorUse) -> str:
     if use.value is not None:
-        return f"always {use.value:g}"
+        return f"always {use.value:g}{'; recorded only, not drawn' if use.recorded else ''}"
     mechanism = use.mechanism or factor.mechanism
     called = f"{mechanism.name}({', '.join(mechanism.parents)})" if mechanism.parents else mechanism.name
-    return f"{called}, then {use.change.name}" if use.change else called
+    called = f"{called}, then {use.change.name}" if use.change else called
+    return f"{called}; recorded only, not drawn" if use.recorded else called

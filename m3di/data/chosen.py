@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -79,14 +79,22 @@ def split_called(split: str, known: Collection[str], where: str) -> str:
     Raises:
         UsageError: There is no such split.
     """
-    name = split if split in known else ALIASES.get(split, split)
+    name = split if not isinstance(split, str) or split in known else ALIASES.get(split, split)
     check_known("split", [name], known, where)
     return name
 
 
-def names_of(chosen: str | Sequence[str]) -> tuple[str, ...]:
-    """Names that were chosen; a single string is one name."""
-    return (chosen,) if isinstance(chosen, str) else tuple(chosen)
+def names_of(option: str, chosen: str | Sequence[str]) -> tuple[str, ...]:
+    """Names that were chosen; a single string is one name.
+
+    Raises:
+        UsageError: They are no names.
+    """
+    names = (chosen,) if isinstance(chosen, str) or not isinstance(chosen, Iterable) else tuple(chosen)
+    for name in names:
+        if not isinstance(name, str):
+            raise UsageError(f"`{option}` takes names", got=repr(name), expected="a name, or a list of names")
+    return names
 
 
 def check_known(kind: str, names: Sequence[str], known: Collection[str], where: str) -> None:
@@ -96,7 +104,7 @@ def check_known(kind: str, names: Sequence[str], known: Collection[str], where: 
         UsageError: It names the first that is not there, and the nearest that is.
     """
     for name in names:
-        if name not in known:
+        if not isinstance(name, str) or name not in known:
             near = did_you_mean(str(name), known) or did_you_mean(str(name).lower(), known)
             raise UsageError(
                 f"the dataset has no {kind} {name!r}", where=where, expected=", ".join(known), next_step=near

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from m3di.data.manifest import FileEntry, Manifest, SplitEntry
+from m3di.latents import Spec, told
 
 CROISSANT = "croissant.json"
 CC0 = "https://creativecommons.org/publicdomain/zero/1.0/"
@@ -65,7 +66,7 @@ def croissant(manifest: Manifest, schemas: Mapping[str, pa.Schema]) -> bytes:
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "name": spec.name,
-        "description": spec.description or spec.name,
+        "description": _description(spec),
         "license": CC0 if manifest.source != "imported" else "see the source of the imported files",
         "version": "1.0.0",
         "distribution": [
@@ -77,6 +78,11 @@ def croissant(manifest: Manifest, schemas: Mapping[str, pa.Schema]) -> bytes:
         "recordSet": [_table(name, entry, schemas[name]) for name, entry in splits.items()],
     }
     return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _description(spec: Spec) -> str:
+    under = f" Under interventions: {'; '.join(told(spec.interventions))}." if spec.interventions else ""
+    return (spec.description or spec.name) + under
 
 
 def _file(entry: FileEntry, encoding: str) -> dict[str, Any]:

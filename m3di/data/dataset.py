@@ -104,8 +104,8 @@ class Multimodal3DIdent(Dataset[Any]):
         self._source = open_source(open_to_read(root))
         self.spec = self._source.spec
         self.split = split_called(split, self._source.n_samples, str(root))
-        self.views = tuple(self.spec.observed) if views is None else names_of(views)
-        self._wanted = None if factors is None else names_of(factors)
+        self.views = tuple(self.spec.observed) if views is None else names_of("views", views)
+        self._wanted = None if factors is None else names_of("factors", factors)
         check_known("view", self.views, self.spec.observed, str(root))
         check_known("factor", self._wanted or (), self.spec.factors, str(root))
         self.fingerprint = self._source.fingerprint

@@ -46,7 +46,10 @@ def import_published(source: Path, root: Path, shard_size: int = 1000) -> Manife
     root.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{root.name}-", dir=root.parent) as unpacked:
         unpack(source, Path(unpacked))
-        return _import_folder(_top(Path(unpacked)), root, shard_size)
+        inside = _top(Path(unpacked))
+        if not published.split_folders(LocalFolder(inside)):
+            raise _no_layout(source)
+        return _import_folder(inside, root, shard_size)
 
 
 def _top(folder: Path) -> Path:
@@ -63,11 +66,7 @@ def _import_folder(source: Path, root: Path, shard_size: int) -> Manifest:
     folder = LocalFolder(source)
     splits = published.split_folders(folder)
     if not splits:
-        raise M3diError(
-            "this is not the published layout",
-            where=str(source),
-            expected="train/latents_image.csv, train/latents_text.csv, train/images/, train/text/text_raw.txt",
-        )
+        raise _no_layout(source)
     opened = PublishedSource(folder, splits)
     tables = {split: opened.table(split) for split in splits}
     for split, prefix in splits.items():
@@ -87,6 +86,14 @@ def _import_folder(source: Path, root: Path, shard_size: int) -> Manifest:
     contents = {split: _contents(opened, split, table, plan) for split, table in tables.items()}
     stated = {split: tables.get(split, empty) for split in plan.n_samples}
     return assemble(root, plan, stated, contents)
+
+
+def _no_layout(source: Path) -> M3diError:
+    return M3diError(
+        "this is not the published layout",
+        where=str(source),
+        expected="train/latents_image.csv, train/latents_text.csv, train/images/, train/text/text_raw.txt",
+    )
 
 
 def _plan(source: PublishedSource, tables: dict[str, pa.Table], shard_size: int) -> Plan:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 
+from m3di.data.manifest import Manifest
 from m3di.data.sources import ShardSource, open_source
 from m3di.data.storage import open_to_read
-from m3di.latents import Factor
+from m3di.latents import Factor, told
 
 
 def info(root: str | os.PathLike[str]) -> str:
@@ -26,11 +27,15 @@ def info(root: str | os.PathLike[str]) -> str:
         made = ", ".join(f"{name} {value}" for name, value in manifest.render.items())
         made += "".join(f"; {device}" for device in manifest.devices)
         lines += [
-            f"made      {manifest.source}, seed {manifest.seed}; {made}",
+            f"made      {manifest.source}, {_seeds(manifest)}; {made}",
             f"files     {len(manifest.files)}, {n_bytes / 1e6:,.1f} MB; {', '.join(manifest.extensions.values())}",
         ]
     else:
         lines.append("made      the published layout of Multimodal3DIdent")
+    if spec.interventions:
+        lines.append(f"do        {'; '.join(told(spec.interventions))}")
+    if spec.plugins:
+        lines.append(f"plugins   {', '.join(spec.plugins)}: kept as text, run by nothing but m3di --plugin")
     lines.append(f"identity  {source.fingerprint}")
     for name, observed in spec.observed.items():
         lines += ["", f"{name} ({observed.view.modality})"]
@@ -38,6 +43,11 @@ def info(root: str | os.PathLike[str]) -> str:
         for factor, use in observed.view.factors.items():
             lines.append(f"  {factor:{width}}  {use.role:8}  {_support(spec.factors[factor])}")
     return "\n".join(lines)
+
+
+def _seeds(manifest: Manifest) -> str:
+    seeds = ", ".join(map(str, manifest.all_seeds))
+    return f"seeds {seeds}" if len(manifest.all_seeds) > 1 else f"seed {seeds}"
 
 
 def _support(factor: Factor) -> str:

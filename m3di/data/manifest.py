@@ -76,7 +76,7 @@ class Plan(Strict):
     Attributes:
         format: Name and version of the layout on disk.
         spec: The resolved spec.
-        seed: Seed of all noise streams.
+        seed: Seed of all noise streams; of a joined dataset, that of the first one.
         n_samples: Samples of each split.
         shard_size: Samples of each shard but the last.
         extensions: Files of each sample, by extension: one a view, and the latents.
@@ -86,6 +86,7 @@ class Plan(Strict):
         source: Where the samples come from. `rendered`: sample i of a split is (spec, seed, split, i). `derived`: cut
             or joined from such datasets; the table says which sample each row was (`origin_*`). `imported`: read from
             the published layout; latents and captions are what its files say.
+        seeds: The seeds of datasets that were joined, where they differ; else empty, and not written.
     """
 
     format: Literal["m3di-1"] = "m3di-1"
@@ -98,6 +99,18 @@ class Plan(Strict):
     text: dict[str, TextEntry]
     shapes: dict[str, str] = {}
     source: Literal["rendered", "derived", "imported"] = "rendered"
+    seeds: tuple[int, ...] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A dataset of one seed, or from the CPU, has no such key."""
+        dumped: dict[str, Any] = handler(self)
+        return {name: value for name, value in dumped.items() if name not in ("seeds", "devices") or value}
+
+    @property
+    def all_seeds(self) -> tuple[int, ...]:
+        """Every seed that its samples come from."""
+        return self.seeds or (self.seed,)
 
     def differences(self, other: Plan) -> list[str]:
         """Where two plans differ: `place: this | other`, one line a place."""
@@ -119,12 +132,6 @@ class Manifest(Plan):
     documents: tuple[FileEntry, ...] = ()
     devices: tuple[str, ...] = ()
     checksum: str = ""
-
-    @model_serializer(mode="wrap")
-    def _without_empty_devices(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A dataset from the CPU has no such key."""
-        dumped: dict[str, Any] = handler(self)
-        return {name: value for name, value in dumped.items() if name != "devices" or value}
 
     @property
     def files(self) -> list[FileEntry]:

@@ -128,7 +128,9 @@ def merge(roots: Sequence[str | os.PathLike[str]], out: Path) -> Manifest:
     for split, each in parts.items():
         _check_distinct(split, each)
     text = {view: _joined_text([source.manifest.text[view] for source in sources]) for view in sources[0].manifest.text}
-    return _joined(out, plan_of(sources[0].manifest).model_copy(update={"text": text}), parts)
+    seeds = tuple(dict.fromkeys(seed for source in sources for seed in source.manifest.all_seeds))
+    update = {"text": text, "seeds": seeds if len(seeds) > 1 else ()}
+    return _joined(out, plan_of(sources[0].manifest).model_copy(update=update), parts)
 
 
 def _with_origin(source: ShardSource, split: str) -> pa.Table:
@@ -151,7 +153,7 @@ def _comparable(manifest: Manifest) -> Plan:
     """The plan without what may differ between datasets that are joined."""
     source = "imported" if manifest.source == "imported" else "derived"
     return plan_of(manifest).model_copy(
-        update={"seed": 0, "n_samples": {}, "shard_size": 0, "text": {}, "source": source}
+        update={"seed": 0, "seeds": (), "n_samples": {}, "shard_size": 0, "text": {}, "source": source}
     )
 
 

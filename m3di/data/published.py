@@ -125,6 +125,7 @@ def published_table(folder: Folder, split: str, prefix: str, plan: Plan | None) 
         raise M3diError("the files of a split differ in length", where=folder.path(prefix), got=counts)
     if plan is not None and folder.exists(prefix + TABLE):
         table = read_parquet_in(folder, prefix + TABLE)
+        _check_agreement(folder.path(prefix), image, text)
         _check_same(folder.path(prefix), spec_from_dict(plan.spec, where=PLAN, stored=True), table, image, text, texts)
         return table
     spec = published_spec()
@@ -288,6 +289,12 @@ def _check_same(where: str, spec: Spec, ours: pa.Table, image: pa.Table, text: p
         for name, values in columns.items():
             if not differing and not np.array_equal(ours[f"{view}.{name}"].to_numpy(), values):
                 differing.append(f"{view}.{name}")
+    color = ours["text.text_color"].to_numpy()
+    names = [spec.factors["text_color"].names[index] for index in color]
+    if not differing and text["object_color_name"].to_pylist() != names:
+        differing.append("object_color_name")
+    if not differing and text["object_color_index"].to_pylist() != color_ranks(spec)[color].tolist():
+        differing.append("object_color_index")
     if differing:
         raise M3diError(
             f"{TABLE} and the published files differ",

@@ -17,8 +17,8 @@ from m3di.data.journal import JournalEntry
 from m3di.data.manifest import FileEntry, Manifest
 from m3di.data.parquet import read_parquet
 from m3di.data.shards import Member, read_shard
-from m3di.data.verify_samples import LATENTS
 from m3di.errors import M3diError
+from m3di.latents import LATENTS
 
 JOURNAL_IMAGE = "png"  # the image itself among the files of a journal entry; the others are its passes
 

@@ -15,9 +15,8 @@ from m3di.data.images import ImageError, decode
 from m3di.data.manifest import Manifest
 from m3di.data.shards import ShardSample
 from m3di.errors import UsageError
-from m3di.latents import Samples, Spec, captions, load_template, sample
+from m3di.latents import LATENTS, Samples, Spec, captions, missing_mechanisms, sample, template_of
 
-LATENTS = "latents"
 ORIGIN = ("origin_seed", "origin_split", "origin_index")
 
 
@@ -119,14 +118,14 @@ class SampleChecks:
         """Rows of the table, and a run of samples that holds them all."""
         n = self.table.num_rows
         if self.manifest.source == "rendered":
-            yield np.arange(n), sample(self.spec, self.split, n, seed=self.manifest.seed)
+            yield np.arange(n), sample(self.spec, self.split, n, seed=self.manifest.seed, partly=True)
             return
         seeds, splits = np.asarray(self.columns["origin_seed"]), np.asarray(self.columns["origin_split"])
         for seed, split in sorted(set(zip(seeds.tolist(), splits.tolist(), strict=True))):
             rows = np.flatnonzero((seeds == seed) & (splits == split))
             index = self._index[rows]
             start = int(index.min())
-            yield rows, sample(self.spec, split, int(index.max()) + 1 - start, seed=seed, start=start)
+            yield rows, sample(self.spec, split, int(index.max()) + 1 - start, seed=seed, start=start, partly=True)
 
     def _picked(self, samples: Samples, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         return self._index[rows] - samples.start
@@ -139,13 +138,30 @@ class SampleChecks:
 
     @cached_property
     def _captioned(self) -> list[str]:
-        """Text views whose template is installed here."""
-        return [name for name in self.texts if _is_installed(self.spec, name)]
+        """Text views whose template is installed here, and all factors with it."""
+        return [name for name in self.texts if name not in left_out(self.manifest)]
+
+
+def left_out(manifest: Manifest) -> dict[str, str]:
+    """What cannot be derived anew here, with the reason: `VIEW.FACTOR`, and VIEW for the captions of a text view."""
+    if manifest.source == "imported":
+        return {}
+    spec = manifest.parsed_spec
+    found: dict[str, str] = {}
+    missing = missing_mechanisms(spec)
+    for name, observed in spec.observed.items():
+        lacking = missing[observed.declared]
+        found |= {f"{name}.{factor}": f"the mechanism {each!r} is not installed" for factor, each in lacking.items()}
+        if name in manifest.text and lacking:
+            found[name] = f"{next(iter(lacking))} is not derived"
+        elif name in manifest.text and not _is_installed(spec, name):
+            found[name] = f"the template {observed.view.template!r} is not here"
+    return found
 
 
 def _is_installed(spec: Spec, view: str) -> bool:
     try:
-        load_template(str(spec.observed[view].view.template))
+        template_of(spec, view)
     except UsageError:
         return False
     return True

@@ -10,9 +10,8 @@ from tempfile import TemporaryDirectory
 from m3di import data
 from m3di.errors import M3diError
 from m3di.generate.parts import Part, missing_parts
-from m3di.generate.plan import LATENTS, Shard, shards_of
-from m3di.latents import Spec, captions, sample, spec_from_dict
-from m3di.render import ANNOTATIONS
+from m3di.generate.plan import Shard, shards_of
+from m3di.latents import ANNOTATIONS, LATENTS, Spec, captions, sample, spec_from_dict
 
 MAX_SHOWN = 20
 
@@ -48,7 +47,7 @@ def finalize(folder: data.Folder) -> data.Manifest:
             got=f"neither {data.PLAN} nor {data.MANIFEST}",
             next_step="check the path; its parts come first: the dataset's `m3di render` command with --shards I/N",
         )
-    return finish_folder(folder, spec_from_dict(plan.spec, where=str(folder)), plan)
+    return finish_folder(folder, spec_from_dict(plan.spec, where=str(folder), stored=True), plan)
 
 
 def finish_folder(folder: data.Folder, spec: Spec, plan: data.Plan) -> data.Manifest:

@@ -20,7 +20,7 @@ from m3di.generate.plan import Shard, make_plan, shards_of, user_shapes_of
 from m3di.generate.run import check_failures
 from m3di.generate.shards import Failure, Progress
 from m3di.generate.staged import Delivery, default_staging, deliver_missing, finished
-from m3di.latents import Spec, spec_from_dict
+from m3di.latents import Spec, run_plugin, spec_from_dict
 from m3di.render import RenderPool, check_blender, default_workers_per_gpu
 
 N_RETRIES = 3
@@ -249,6 +249,8 @@ def render_shard_task(task: ShardTask, counter: Any) -> None:
         M3diError: The node does not have what the plan asks for, images failed, or the folder cannot be written.
     """
     plan, shard = task.plan, task.shard
+    for name, text in plan.spec.get("plugins", {}).items():
+        run_plugin(text, name)  # whoever started the job ran it too, and sent it
     spec = spec_from_dict(plan.spec, where=task.root)
     check_node(spec, plan)
     delivery = Delivery(data.open_folder(task.root), (task.staging or default_staging()) / shard.name)

@@ -9,10 +9,8 @@ from typing import Any, NamedTuple
 
 from m3di import __version__, data
 from m3di.generate.options import RenderOptions
-from m3di.latents import SPLITS, Spec, plain_spec
+from m3di.latents import LATENTS, SPLITS, Spec, plain_spec, shapes_shown
 from m3di.render import PASSES, UserShape, check_blender, find_shapes
-
-LATENTS = "latents"
 
 
 class Prepared(NamedTuple):
@@ -77,11 +75,12 @@ def user_shapes_of(spec: Spec) -> tuple[UserShape, ...]:
     Raises:
         UsageError: The spec names a shape that there is not.
     """
-    views = {name: view.shape for name, view in spec.views.items() if view.shape}
-    fixed = [found for name, shape in views.items() for found in find_shapes((shape,), where=f"views.{name}.shape")]
-    names = spec.factors["object_shape"].names if "object_shape" in spec.factors else ()
-    drawn = find_shapes(names, where="factors.object_shape.values of the spec")
-    return tuple(dict.fromkeys((*drawn, *fixed)))
+    found = [
+        shape
+        for name, place in shapes_shown(spec).items()
+        for shape in find_shapes((name,), where=f"{'.'.join(map(str, place))} of the spec")
+    ]
+    return tuple(sorted(found, key=lambda shape: shape.name))
 
 
 @dataclass(frozen=True)

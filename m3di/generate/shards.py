@@ -10,8 +10,8 @@ from typing import Protocol
 
 from m3di import data
 from m3di.errors import M3diError
-from m3di.generate.plan import LATENTS, Shard, shards_of
-from m3di.latents import Samples, Spec, captions, sample
+from m3di.generate.plan import Shard, shards_of
+from m3di.latents import LATENTS, Samples, Spec, captions, sample
 from m3di.render import Outcome, RenderedImage, RenderJob, scene_values
 
 MAX_FAILURES_IN_A_ROW = 10

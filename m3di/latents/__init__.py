@@ -1,21 +1,33 @@
 """Spec, noise streams, causal mechanisms, colours and captions: numbers and words, no images."""
 
+from m3di.latents import builtin_mechanisms  # noqa: F401 - registers them
 from m3di.latents.bounds import Bound, bounds
 from m3di.latents.caption_parser import CaptionParser
-from m3di.latents.captions import captions, sentences
+from m3di.latents.captions import captions, sentences, template_of
 from m3di.latents.colors import PALETTES, hsv_to_rgb, palette
 from m3di.latents.factor import Factor, MechanismUse
-from m3di.latents.interventions import counterfactual, do, intervene, parse_do, permute_content
-from m3di.latents.load import load_spec, parse_spec, plain_spec, spec_from_dict, spec_names, to_yaml
-from m3di.latents.mechanisms import MECHANISMS, Parent, register
+from m3di.latents.graph import arrows, notes
+from m3di.latents.interventions import counterfactual, do, intervene, parse_do, permute_content, told
+from m3di.latents.load import load_spec, parse_spec, spec_names
+from m3di.latents.mechanisms import MECHANISMS, Parent, read_plugin, register, run_plugin
+from m3di.latents.names import LATENTS
 from m3di.latents.noise import uniforms
-from m3di.latents.sample import Samples, sample
+from m3di.latents.reference import reference_page, spec_schema
+from m3di.latents.resolve import plain_spec, spec_from_dict, to_yaml
+from m3di.latents.sample import Samples, missing_mechanisms, sample
+from m3di.latents.scene_checks import shapes_shown
+from m3di.latents.scene_factors import ANNOTATIONS, SCENE_FACTORS, SceneFactor
+from m3di.latents.shapes import DATA_HOME, builtin_shapes, shape_folder, shape_names, user_shape_names
 from m3di.latents.spec import SPLITS, FactorUse, Observed, Spec, View
 from m3di.latents.templates import load_template, parse_template, template_names
 
 __all__ = [
+    "ANNOTATIONS",
+    "DATA_HOME",
+    "LATENTS",
     "MECHANISMS",
     "PALETTES",
+    "SCENE_FACTORS",
     "SPLITS",
     "Bound",
     "CaptionParser",
@@ -25,9 +37,12 @@ __all__ = [
     "Observed",
     "Parent",
     "Samples",
+    "SceneFactor",
     "Spec",
     "View",
+    "arrows",
     "bounds",
+    "builtin_shapes",
     "captions",
     "counterfactual",
     "do",
@@ -35,18 +50,30 @@ __all__ = [
     "intervene",
     "load_spec",
     "load_template",
+    "missing_mechanisms",
+    "notes",
     "palette",
     "parse_do",
     "parse_spec",
     "parse_template",
     "permute_content",
     "plain_spec",
+    "read_plugin",
+    "reference_page",
     "register",
+    "run_plugin",
     "sample",
     "sentences",
+    "shape_folder",
+    "shape_names",
+    "shapes_shown",
     "spec_from_dict",
     "spec_names",
+    "spec_schema",
     "template_names",
+    "template_of",
     "to_yaml",
+    "told",
     "uniforms",
+    "user_shape_names",
 ]

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from m3di.latents.factor import Factor, MechanismUse
-from m3di.latents.mechanisms import Parent, find_mechanism
+from m3di.latents.graph import apart
+from m3di.latents.mechanisms import Parent
 from m3di.latents.sample import Samples, sample
 from m3di.latents.spec import Spec
 
@@ -104,9 +105,11 @@ def _bound(spec: Spec, content: frozenset[str], predictor: _Predictor, drawn: Sa
 def _exact(spec: Spec, content: frozenset[str], view: str, name: str) -> tuple[float, float] | None:
     """Score and chance, where every parent is categorical content without parents of its own; else None."""
     factor, use = spec.factors[name], spec.factors[name].mechanism
-    mechanism = find_mechanism(use.name)
+    mechanism = spec.mechanism(use.name)
     if mechanism is None or mechanism.temporal or not use.parents or not content.issuperset(use.parents):
         return None
+    if apart(spec, spec.observed[view].declared).intersection(use.parents):
+        return None  # in this view, a parent is not the content that is predicted from
     parents = [spec.factors[parent] for parent in use.parents]
     if any(parent.type != "categorical" or parent.mechanism.parents for parent in parents):
         return None
@@ -115,7 +118,7 @@ def _exact(spec: Spec, content: frozenset[str], view: str, name: str) -> tuple[f
     for values in itertools.product(*(range(parent.n) for parent in parents)):
         known = [Parent(parent, np.full(GRID, value)) for parent, value in zip(parents, values, strict=True)]
         distributions.append(mechanism.function(noise, known, factor, **use.parameters))
-        shares.append(np.prod([_share(parent, value) for parent, value in zip(parents, values, strict=True)]))
+        shares.append(np.prod([_share(spec, parent, value) for parent, value in zip(parents, values, strict=True)]))
     weights = np.array(shares) / np.sum(shares)
     if factor.type == "categorical":
         tables = np.stack([np.bincount(each, minlength=factor.n) / GRID for each in distributions])
@@ -131,10 +134,10 @@ def _step(values: NDArray[np.float64]) -> float:
     return float(np.mean(np.square(np.gradient(values))))
 
 
-def _share(factor: Factor, value: int) -> float:
+def _share(spec: Spec, factor: Factor, value: int) -> float:
     """Probability of a value of a categorical factor without parents."""
     use: MechanismUse = factor.mechanism
-    mechanism = find_mechanism(use.name)
+    mechanism = spec.mechanism(use.name)
     if mechanism is None:
         return 1.0 / factor.n
     noise = (np.arange(GRID * factor.n) + 0.5) / (GRID * factor.n)
@@ -152,7 +155,11 @@ class _Predictor:
     def __init__(self, spec: Spec, content: frozenset[str], drawn: Samples) -> None:
         columns, cells, n_cells = [], np.zeros(drawn.n, dtype=np.int64), 1
         for name in sorted(content):
-            view = next(each for each, observed in spec.observed.items() if name in observed.view.factors)
+            view = next(
+                each
+                for each, observed in spec.observed.items()
+                if name in observed.view.factors and observed.view.factors[name].role == "content"
+            )
             factor, raw = spec.factors[name], drawn.views[view][name]
             if factor.type == "categorical":
                 cells = cells * factor.n + raw

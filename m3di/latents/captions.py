@@ -6,6 +6,7 @@ fill their places; the tokenizer takes its vocabulary from them, and the parser 
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import re
 from collections.abc import Iterator
@@ -16,11 +17,13 @@ import jinja2
 import numpy as np
 
 from m3di.errors import UsageError
+from m3di.latents.problems import Problem, hint, listed
 from m3di.latents.sample import Samples
-from m3di.latents.spec import Spec, hint
+from m3di.latents.spec import Spec
 from m3di.latents.templates import Template, Word, load_template, word_index
 
 YES_NO = ("out", "in")
+MISSPELT = 0.85  # similarity of two names of which one is a slip; of object_xpos and object_alpharot it is 0.69
 OPEN, CLOSE = "\ue000", "\ue001"  # private use: no template or value holds them
 
 
@@ -39,70 +42,124 @@ def clause_factor(view: str, clause: str) -> str:
     return f"{view}_clause_{clause}"
 
 
-def choice_factors(name: str, view: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def template_of(spec: Spec, view: str) -> Template:
+    """The template of a text view: one of the spec's own, or a built-in one.
+
+    Raises:
+        UsageError: There is no such template.
+    """
+    name = str(spec.observed[view].view.template)
+    return spec.templates.get(name) or load_template(name)
+
+
+def choice_factors(name: str, view: dict[str, Any], template: Template) -> dict[str, dict[str, Any]]:
     """The factors that a text view's template draws, as a spec file would declare them.
 
     Args:
         name: Name of the view.
         view: Its declaration, not validated yet.
-
-    Raises:
-        UsageError: There is no such template.
+        template: Its template.
     """
-    template = load_template(str(view.get("template")))
     seen = frozenset(view.get("factors") or {})
     factors: dict[str, dict[str, Any]] = {
         phrasing_factor(name): {"values": list(template.usable(seen)) or list(template.phrasings)},
         **{word_factor(name, word): {"values": list(each)} for word, each in template.words.items()},
     }
+    mentions = view.get("mentions") or {}
     for clause in template.clauses:
-        probability = float((view.get("mentions") or {}).get(clause, 0.5))
+        given = mentions.get(clause, 0.5) if isinstance(mentions, dict) else 0.5
+        # What is no probability is reported where the view is checked.
+        probability = float(given) if isinstance(given, (int, float)) and 0.0 <= given <= 1.0 else 0.5
         weights = {"name": "categorical", "weights": [1.0 - probability, probability]}
         factors[clause_factor(name, clause)] = {"values": list(YES_NO), "mechanism": weights}
     return {factor: {"type": "categorical", "kind": "label", **each} for factor, each in factors.items()}
 
 
-def check_template(spec: Spec, name: str) -> Iterator[str]:
-    """What is wrong with a text view's template: unknown, reading unseen factors, of other choices."""
-    view = spec.views[name]
-    try:
-        template = load_template(str(view.template))
-    except UsageError as error:
-        yield f"template: {error}"
-        return
-    unknown = set(view.mentions) - set(template.clauses)
-    problems = [f"mentions: no clause is called {each!r}{hint(each, template.clauses)}" for each in sorted(unknown)]
+def caption_problems(spec: Spec, name: str) -> Iterator[Problem]:
+    """What is wrong with a text view and its template: unseen factors that it reads, choices that it does not have."""
+    view, template = spec.views[name], template_of(spec, name)
+    problems = [
+        Problem(
+            ("views", name, "mentions", each),
+            f"no clause is called {each!r}{hint(each, template.clauses)}",
+            expected=", ".join(template.clauses) or f"no clause: template {template.name!r} has none",
+            next_step="correct the name, or take it away",
+        )
+        for each in sorted(set(view.mentions) - set(template.clauses))
+    ]
     choices = {phrasing_factor(name): tuple(template.phrasings)}
     choices |= {word_factor(name, word): each for word, each in template.words.items()}
     choices |= {clause_factor(name, clause): YES_NO for clause in template.clauses}
     for factor, expected in choices.items():
+        if factor not in spec.factors:
+            continue  # a problem of its own
         foreign = [value for value in spec.factors[factor].names if value not in expected]
         if foreign:
             known = ", ".join(expected)
-            problems.append(f"factors.{factor}: template {template.name!r} has {known}, not {', '.join(foreign)}")
+            what = f"template {template.name!r} has {known}, not {', '.join(foreign)}"
+            problems.append(Problem(("factors", factor), what, expected=known, next_step="take the others away"))
     if not problems:
         problems = list(_reading_problems(spec, name, template))
     if not problems:
         try:
             sentences(spec, name)
         except (UsageError, jinja2.TemplateError) as error:
-            problems = [f"template {template.name!r}: {error}"]
+            details = error.details if isinstance(error, UsageError) else {}
+            what = error.what if isinstance(error, UsageError) else str(error)
+            problems = [
+                Problem(
+                    ("views", name, "template"),
+                    f"template {template.name!r}: {what}",
+                    expected=details.get("expected"),
+                    next_step=details.get("next", "correct the template"),
+                )
+            ]
     yield from problems
 
 
-def _reading_problems(spec: Spec, name: str, template: Template) -> Iterator[str]:
+def _reading_problems(spec: Spec, name: str, template: Template) -> Iterator[Problem]:
+    seen = spec.views[name].factors
     phrasings = spec.factors[phrasing_factor(name)].names
+    every = {read for phrasing in template.phrasings for read in template.reads_of(phrasing)}
     for read in sorted({read for phrasing in phrasings for read in template.reads_of(phrasing)}):
         reads = f"template {template.name!r} reads {read!r}"
-        if read not in spec.views[name].factors:
-            yield f"{reads}, which the view does not see"
+        if read not in seen:
+            near = hint(read, set(seen) - every)
+            yield Problem(
+                ("views", name, "factors"),
+                f"{reads}, which the view does not see{near}",
+                listed(seen),
+                "every factor that the template reads",
+                f"add `{read}: content`",
+            )
         elif spec.factors[read].kind != template.reads[read]:
-            yield f"{reads} as {template.reads[read]}, it is {spec.factors[read].kind}"
+            kind = spec.factors[read].kind
+            yield Problem(
+                ("factors", read, "kind"),
+                f"views.{name}: {reads} as {template.reads[read]}, it is {kind}",
+                expected=template.reads[read],
+                next_step="change the kind, or `reads` of the template",
+            )
         else:
             try:
                 template.vocabulary(read, spec.factors[read])
             except UsageError as error:
-                yield error.what
+                yield Problem(
+                    ("views", name, "template"),
+                    error.what,
+                    expected="words for all values",
+                    next_step="add them to the `lexicon` of the template",
+                )
+    unread = [read for read in every if read not in seen]
+    for factor, use in seen.items():
+        close = difflib.get_close_matches(factor, unread, n=1, cutoff=MISSPELT)
+        if close and factor not in every and not use.recorded:
+            yield Problem(
+                ("views", name, "factors", factor),
+                f"template {template.name!r} reads no {factor!r}; did you mean {close[0]!r}?",
+                expected=", ".join(sorted(every)),
+                next_step="correct the name, or say `recorded: true` if no caption is to tell it",
+            )
 
 
 @dataclass(frozen=True)
@@ -134,7 +191,7 @@ def sentences(spec: Spec, view_name: str) -> list[Sentence]:
     """
     observed = spec.observed[view_name]
     view, declared = observed.view, observed.declared
-    template = load_template(str(view.template))
+    template = template_of(spec, view_name)
     words = {read: template.vocabulary(read, spec.factors[read]) for read in template.reads if read in view.factors}
     for word in template.words:
         factor = word_factor(declared, word)

@@ -55,16 +55,21 @@ class Palette:
     hex: tuple[str, ...]
 
     def nearest(self, rgb: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Index of the nearest colour (Euclidean distance in RGB) of each row; of equals, the first."""
+        """Index of the nearest colour (Euclidean distance in RGB) of each row.
+
+        Of colours at one distance, the first; of the two names of one colour (aqua and cyan), the later in the list,
+        as in the captions of the published dataset.
+        """
         from scipy.spatial import cKDTree
 
-        # Aliases (aqua and cyan) share one RGB: search among distinct colours, answer with the first name.
-        distinct, first = np.unique(self.rgb, axis=0, return_index=True)
+        distinct, first, which = np.unique(self.rgb, axis=0, return_index=True, return_inverse=True)
+        last = np.zeros_like(first)
+        np.maximum.at(last, which.ravel(), np.arange(len(self.rgb)))
         order = np.argsort(first)
-        distinct, first = distinct[order], first[order]
+        distinct, last = distinct[order], last[order]
         distance, index = cKDTree(distinct).query(rgb, k=2)
         tied = distance[:, 0] == distance[:, 1]
-        return np.asarray(first[np.where(tied, index.min(axis=1), index[:, 0])], dtype=np.int64)
+        return np.asarray(last[np.where(tied, index.min(axis=1), index[:, 0])], dtype=np.int64)
 
 
 @cache

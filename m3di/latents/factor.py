@@ -4,28 +4,49 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 
 from m3di.latents.colors import palette
+from m3di.latents.problems import custom_error
+
+MAX_WHOLE = 2**53  # whole numbers up to here are exact in float64, by which ranges are computed
+
+
+STORED = "stored"  # validation context: the spec of a dataset, which is read whatever today's rules say of it
+
+
+def is_stored(info: ValidationInfo) -> bool:
+    """Whether what is validated comes from a dataset."""
+    return bool(info.context and info.context.get(STORED))
 
 
 class Strict(BaseModel):
-    """Unknown keys are refused."""
+    """Unknown keys are refused, and numbers that are none."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _as_tuple(value: Any) -> Any:
+    """YAML and JSON know lists only."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 class MechanismUse(BaseModel):
-    """A mechanism by name, its parents, and its parameters beside them."""
+    """A mechanism by name, its parents, and its parameters beside them.
+
+    Attributes:
+        name: Its name; the others below have what parameters each takes.
+        parents: The factors it depends on.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
     name: str
-    parents: tuple[str, ...] = ()
+    parents: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -61,23 +82,101 @@ class Factor(Strict):
     mechanism: MechanismUse = MechanismUse(name="uniform")
 
     @model_validator(mode="after")
-    def _consistent(self) -> Factor:
+    def _consistent(self, info: ValidationInfo) -> Factor:
+        if is_stored(info):
+            return self
+        self._check_support()
+        self._check_physical()
+        for key in ("saturation", "wheel"):
+            if key in self.model_fields_set and self.kind != "hue":
+                raise custom_error(
+                    f"`{key}` belongs to the kind `hue`, and only to it",
+                    key=key,
+                    expected="a factor with `kind: hue`",
+                    next_step=f"leave `{key}` out",
+                )
+        return self
+
+    def _check_support(self) -> None:
         if self.type == "categorical":
             if bool(self.values) == bool(self.palettes):
-                raise ValueError("a categorical factor needs either `values` or `palettes`")
-            if self.values and len(set(self.values)) < len(self.values):
-                raise ValueError("`values` names a value twice")
-        elif self.range is None and self.type == "integer":
-            raise ValueError("an integer factor needs `range`")
-        elif self.range is not None and not (all(map(math.isfinite, self.range)) and self.range[0] < self.range[1]):
-            raise ValueError(f"`range` must be [least, greatest] with least < greatest, got {list(self.range)}")
+                raise custom_error(
+                    "a categorical factor needs either `values` or `palettes`",
+                    expected="one of the two",
+                    next_step="add `values: [...]`",
+                )
+            for key, each in (("values", self.values or ()), ("palettes", self.palettes)):
+                if len(set(each)) < len(each):
+                    raise custom_error(
+                        f"`{key}` names a value twice",
+                        key=key,
+                        expected="every name once",
+                        next_step="take one of them away",
+                    )
+            if self.range is not None:
+                raise custom_error(
+                    "`range` is for numbers, this factor is categorical",
+                    key="range",
+                    expected="`values`",
+                    next_step="leave `range` out",
+                )
+            return
+        for key in ("values", "palettes"):
+            if getattr(self, key):
+                raise custom_error(
+                    f"`{key}` is for `type: categorical`, this factor is {self.type}",
+                    key=key,
+                    expected="`range`",
+                    next_step=f"leave `{key}` out, or change `type`",
+                )
+        if self.range is None:
+            if self.type == "integer":
+                raise custom_error(
+                    "an integer factor needs `range`", expected="range: [least, greatest]", next_step="add `range`"
+                )
+            return
+        low, high = self.range
+        if not (low < high and math.isfinite(high - low)):
+            raise custom_error(
+                f"`range` must be [least, greatest] with least < greatest, got {list(self.range)}",
+                key="range",
+                expected="two numbers, the smaller one first",
+                next_step=f"write [{high:g}, {low:g}]" if low > high else "change one of them",
+            )
+        if self.type == "integer" and not all(each.is_integer() and abs(each) <= MAX_WHOLE for each in self.range):
+            raise custom_error(
+                f"the `range` of an integer factor holds whole numbers from -2**53 to 2**53 (beyond it, "
+                f"they are not exact), got {list(self.range)}",
+                key="range",
+                expected=f"whole numbers, at most {MAX_WHOLE}",
+                next_step="take a smaller range, or `type: continuous`",
+            )
+
+    def _check_physical(self) -> None:
+        if self.physical_values is None:
+            return
         n_physical = self.n if self.type == "categorical" else 2
-        if self.physical_values is not None:
-            if self.type != "categorical" and self.range is None:
-                raise ValueError("`physical` needs `range`")
-            if len(self.physical_values) != n_physical:
-                raise ValueError(f"`physical` needs {n_physical} numbers, got {len(self.physical_values)}")
-        return self
+        if self.type != "categorical" and self.range is None:
+            raise custom_error(
+                "`physical` needs `range`",
+                key="physical",
+                expected="range: [least, greatest], whose ends `physical` maps",
+                next_step="add `range`",
+            )
+        if len(self.physical_values) != n_physical:
+            raise custom_error(
+                f"`physical` needs {n_physical} numbers, got {len(self.physical_values)}",
+                key="physical",
+                expected=f"{n_physical} numbers",
+                next_step="one number for each value, or for each end of `range`",
+            )
+        if n_physical > 1 and len(set(self.physical_values)) == 1:
+            raise custom_error(
+                "`physical` is the same for all values: the factor would change nothing",
+                key="physical",
+                expected="different numbers",
+                next_step="change one of them",
+            )
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -105,6 +204,17 @@ class Factor(Strict):
     def dtype(self) -> np.dtype[Any]:
         """Type of the raw values."""
         return np.dtype(np.float64 if self.type == "continuous" else np.int64)
+
+    def columns(self, name: str) -> tuple[str, ...]:
+        """Columns of this factor in a table, if it is called `name`: raw value, `_name`, `_hex`, physical value."""
+        columns = [name]
+        if self.type == "categorical":
+            columns.append(f"{name}_name")
+        if self.palettes:
+            columns.append(f"{name}_hex")
+        if self.physical_values is not None:
+            columns.append(f"{name}_{self.unit or 'physical'}")
+        return tuple(columns)
 
     def value_name(self, raw: float) -> str:
         """Name of a raw value of a categorical factor."""

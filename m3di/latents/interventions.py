@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from m3di.errors import UsageError
 from m3di.latents.factor import Factor
-from m3di.latents.load import plain_spec, spec_from_dict
-from m3di.latents.mechanisms import find_mechanism
+from m3di.latents.graph import shared_ancestors, unlike
+from m3di.latents.mechanisms import mechanism_names
+from m3di.latents.problems import hint, listed
+from m3di.latents.resolve import plain_spec, spec_from_dict
 from m3di.latents.sample import Samples, sample
-from m3di.latents.spec import Spec, hint
+from m3di.latents.spec import Spec
+from m3di.latents.yaml_text import read_yaml
 
 Intervention = float | str | Mapping[str, Any]
 
@@ -23,36 +27,81 @@ def do(spec: Spec, interventions: Mapping[str, Intervention] | None = None, **by
         spec: The spec.
         interventions: By factor, or by `VIEW.FACTOR` to intervene in one view only:
 
-            - a raw value or the name of a value: a hard intervention, `do(spec, object_xpos="right")`;
+            - a raw value or the name of a value: a hard intervention, `do(spec, object_xpos="right")`; the factor has
+              that value in every view, also in one that changes it (`change`);
             - the name of a mechanism, or a mapping with `name`: a soft one, `do(spec, object_color="uniform")`;
             - a mapping without `name`: a shift of the factor's own mechanism,
               `do(spec, object_color={"strength": 0.5})`.
         **by_name: More of them, as keywords.
 
     Returns:
-        The spec with those mechanisms replaced. Factors keep their noise: sampled with the same seed, all that does
-        not descend from the factors stays the same, bit for bit.
+        The spec with those mechanisms replaced, and `interventions` that say which. Factors keep their noise: sampled
+        with the same seed, all that does not descend from the factors stays the same, bit for bit. In one view only,
+        content that descends from the factor is style there: it follows what the view has, and is not shared.
 
     Raises:
         UsageError: Unknown factor, view, value or mechanism, or a value out of range.
     """
     plain = plain_spec(spec)
-    for target, intervention in {**(interventions or {}), **by_name}.items():
+    wanted = {**(interventions or {}), **by_name}
+    for target, intervention in wanted.items():
         view, _, name = target.rpartition(".")
-        if name not in spec.factors:
-            raise UsageError(f"no factor is called {name!r}{hint(name, spec.factors)}", where=f"do({target})")
-        if view and (view not in spec.views or name not in spec.views[view].factors):
-            views = ", ".join(each for each, declared in spec.views.items() if name in declared.factors)
-            raise UsageError(f"no view {view!r} sees {name!r}", where=f"do({target})", expected=f"one of {views}")
-        replacement = _mechanism(spec.factors[name], intervention, target)
+        _check_target(spec, target, view, name)
+        replacement = _mechanism(spec, name, intervention, target)
         own = plain["factors"][name].get("mechanism", {"name": "uniform"})
-        uses = [plain["views"][view]["factors"]] if view else [each["factors"] for each in plain["views"].values()]
-        for factors in uses:
-            if name in factors:
-                _intervene(factors, name, own, replacement, only_here=bool(view))
-        if not view:
+        for each in [view] if view else plain["views"]:
+            uses = plain["views"][each]["factors"]
+            if name in uses:
+                shared = bool(view) and bool(unlike(spec, view, name))
+                _intervene(uses, name, own, replacement, only_here=bool(view), shared=shared)
+        if view:
+            _release_content(spec, plain["views"][view]["factors"], name)
+        else:
             plain["factors"][name]["mechanism"] = _replaced(own, replacement)
-    return spec_from_dict(plain, where=f"do({', '.join({**(interventions or {}), **by_name})})")
+        plain["interventions"] = {**plain.get("interventions", {}), target: replacement.record}
+    where = f"do({', '.join(wanted)})"
+    _drop_idle_marks(plain, where)
+    return spec_from_dict(plain, where=where)
+
+
+def _drop_idle_marks(plain: dict[str, Any], where: str) -> None:
+    """Take `unshared` away where several interventions have left nothing to differ from."""
+    changed = spec_from_dict(plain, where=where, stored=True)
+    for view, declared in plain["views"].items():
+        for name, use in declared["factors"].items():
+            if isinstance(use, dict) and use.get("unshared") and not unlike(changed, view, name):
+                del use["unshared"]
+
+
+def _check_target(spec: Spec, target: str, view: str, name: str) -> None:
+    if name not in spec.factors:
+        raise UsageError(
+            f"no factor is called {name!r}{hint(name, spec.factors)}",
+            where=f"do({target})",
+            got=repr(name),
+            expected=listed(spec.factors),
+            next_step="correct the name",
+        )
+    if view and (view not in spec.views or name not in spec.views[view].factors):
+        views = ", ".join(each for each, declared in spec.views.items() if name in declared.factors)
+        raise UsageError(
+            f"no view {view!r} sees {name!r}",
+            where=f"do({target})",
+            got=repr(view),
+            expected=f"one of {views}" if views else f"{name} alone: no view sees it",
+            next_step=f"m3di ... --do {views.split(', ')[0] + '.' if views else ''}{name}=VALUE",
+        )
+
+
+def _role(use: Any) -> str:
+    return str(use.get("role")) if isinstance(use, dict) else str(use)
+
+
+def _release_content(spec: Spec, uses: dict[str, Any], name: str) -> None:
+    """Content of a view that descends from a factor which is another one there: it follows, so it is style there."""
+    for each, use in uses.items():
+        if each != name and _role(use) == "content" and name in shared_ancestors(spec, each):
+            uses[each] = {**(use if isinstance(use, dict) else {}), "role": "style"}
 
 
 def counterfactual(
@@ -79,61 +128,129 @@ def permute_content(spec: Spec) -> Spec:
 
 
 def parse_do(text: str) -> tuple[str, Intervention]:
-    """An intervention as written on the command line: `object_xpos=right`, `object_color=0.2`, `hue=uniform`.
+    """An intervention as written on the command line.
+
+    `object_xpos=right`, `object_color=0.2`, `hue=uniform`, and as a YAML mapping `object_color={strength: 0.5}`.
 
     Raises:
-        UsageError: It has no `=`.
+        UsageError: It has no `=`, or the mapping is none.
     """
     target, equals, value = text.partition("=")
-    if not (equals and target.strip() and value.strip()):
+    target, value = target.strip(), value.strip()
+    if not (equals and target and value):
         raise UsageError(
             "an intervention is written FACTOR=VALUE",
             where="--do",
             got=repr(text),
-            expected="for example object_xpos=right, object_color=0.2 or object_color=uniform",
+            expected="for example object_xpos=right, object_color=0.2, object_color=uniform or "
+            "'object_color={strength: 0.5}'",
+            next_step="quote it for the shell if it has spaces or brackets",
         )
+    if value.startswith("{"):
+        document = read_yaml(value, f"--do {target}", "intervention")
+        for fault in document.faults:
+            raise UsageError(
+                fault.what, where=f"--do {target}", got=value, expected=fault.expected, next_step=fault.next_step
+            )
+        return target, dict(document.data)
     try:
-        return target.strip(), float(value)
+        return target, float(value)
     except ValueError:
-        return target.strip(), value.strip()
+        return target, value
 
 
 def intervene(spec: Spec, interventions: Iterable[str]) -> Spec:
-    """A spec under interventions written as on the command line, see `parse_do`."""
-    parsed = dict(parse_do(text) for text in interventions)
+    """A spec under interventions written as on the command line, see `parse_do`.
+
+    Raises:
+        UsageError: One cannot be read, does not fit the spec, or is given twice.
+    """
+    parsed: dict[str, Intervention] = {}
+    for text in interventions:
+        target, intervention = parse_do(text)
+        if target in parsed:
+            raise UsageError(
+                f"two interventions on {target!r}",
+                where="--do",
+                got=f"{target}={parsed[target]} and {text}",
+                expected="one for each factor",
+                next_step="leave one of them out",
+            )
+        parsed[target] = intervention
     return do(spec, parsed) if parsed else spec
+
+
+def told(interventions: Mapping[str, Any]) -> list[str]:
+    """Interventions in words: `object_xpos = right`, `object_color = uniform`, `object_color: strength 0.5`."""
+    lines = []
+    for target, record in interventions.items():
+        if isinstance(record, Mapping):
+            given = [f"{key} {value}" for key, value in record.items() if key != "name"]
+            name = [str(record["name"])] if "name" in record else []
+            lines.append(f"{target}: {', '.join([*name, *given])}")
+        else:
+            lines.append(f"{target} = {f'{record:g}' if isinstance(record, float) else record}")
+    return lines
 
 
 @dataclass(frozen=True)
 class _Replacement:
-    """What a mechanism becomes: `whole` replaces it, else its parameters are laid over."""
+    """What a mechanism becomes: `whole` replaces it, else its parameters are laid over. `record` is what was asked."""
 
     data: dict[str, Any]
     whole: bool
+    record: float | str | dict[str, Any]
 
 
-def _mechanism(factor: Factor, intervention: Intervention, target: str) -> _Replacement:
+def _mechanism(spec: Spec, name: str, intervention: Intervention, target: str) -> _Replacement:
+    factor = spec.factors[name]
     if isinstance(intervention, Mapping):
-        return _Replacement(dict(intervention), whole="name" in intervention)
+        given = dict(intervention)
+        if not given:
+            raise UsageError(
+                "the mapping of an intervention is empty",
+                where=f"do({target})",
+                got="{}",
+                expected="{name: MECHANISM, ...} or parameters of the factor's own one",
+                next_step="name what is to change, such as {strength: 0.5}",
+            )
+        return _Replacement(given, "name" in given, given)
     if isinstance(intervention, str):
         if factor.type == "categorical" and intervention in factor.names:
-            return _Replacement({"name": "constant", "value": factor.names.index(intervention)}, whole=True)
-        if find_mechanism(intervention) is not None:
-            return _Replacement({"name": intervention}, whole=True)
+            return _constant(factor, factor.names.index(intervention))
+        if spec.mechanism(intervention) is not None:
+            return _Replacement({"name": intervention}, True, {"name": intervention})
         known = factor.names if factor.type == "categorical" and factor.values else ()
         raise UsageError(
-            f"{intervention!r} is neither a value of the factor nor a mechanism{hint(intervention, known)}",
+            f"{intervention!r} is neither a value of the factor nor a mechanism"
+            f"{hint(intervention, (*known, *mechanism_names(spec.plugins)))}",
             where=f"do({target})",
-            expected=", ".join((*known, "a mechanism such as uniform")),
+            got=repr(intervention),
+            expected=", ".join((*known, _numbers(factor), "a mechanism such as uniform")),
+            next_step="correct the value",
         )
     low, high = factor.bounds
-    if not low <= intervention <= high or (factor.type != "continuous" and intervention != int(intervention)):
-        kind = "a number" if factor.type == "continuous" else "a whole number"
+    is_number = not isinstance(intervention, bool) and math.isfinite(intervention) and low <= intervention <= high
+    if not is_number or (factor.type != "continuous" and intervention != int(intervention)):
         raise UsageError(
-            "the value is not one of the factor's", where=f"do({target})", got=f"{intervention:g}",
-            expected=f"{kind} from {low:g} to {high:g}",
-        )  # fmt: skip
-    return _Replacement({"name": "constant", "value": float(intervention)}, whole=True)
+            "the value is not one of the factor's",
+            where=f"do({target})",
+            got=f"{intervention:g}",
+            expected=_numbers(factor),
+            next_step="take another value",
+        )
+    return _constant(factor, intervention)
+
+
+def _numbers(factor: Factor) -> str:
+    low, high = factor.bounds
+    kind = "a number" if factor.type == "continuous" else "a whole number"
+    return f"{kind} from {low:g} to {high:g}" if math.isfinite(low) else "a finite number"
+
+
+def _constant(factor: Factor, value: float) -> _Replacement:
+    record = factor.value_name(value) if factor.type == "categorical" else float(value)
+    return _Replacement({"name": "constant", "value": float(value)}, True, record)
 
 
 def _replaced(mechanism: dict[str, Any], replacement: _Replacement) -> dict[str, Any]:
@@ -141,19 +258,21 @@ def _replaced(mechanism: dict[str, Any], replacement: _Replacement) -> dict[str,
 
 
 def _intervene(
-    factors: dict[str, Any], name: str, own: dict[str, Any], replacement: _Replacement, *, only_here: bool
+    uses: dict[str, Any], name: str, own: dict[str, Any], replacement: _Replacement, *, only_here: bool, shared: bool
 ) -> None:
     """Change how a view uses a factor, where the factor's own mechanism does not decide."""
-    use = factors[name] if isinstance(factors[name], dict) else {"role": factors[name]}
+    use = uses[name] if isinstance(uses[name], dict) else {"role": uses[name]}
+    kept = {key: use[key] for key in ("recorded", "unshared") if key in use}
+    constant = {"role": "constant", "value": replacement.data.get("value")}
+    is_constant = replacement.data.get("name") == "constant"
     if only_here:
-        if replacement.data.get("name") == "constant":
-            factors[name] = {"role": "constant", "value": replacement.data["value"]}
-        else:
-            factors[name] = {"role": "private", "mechanism": _replaced(use.get("mechanism", own), replacement)}
+        kept |= {"unshared": True} if shared else {}
+        private = {"role": "private", "mechanism": _replaced(use.get("mechanism", own), replacement)}
+        uses[name] = {**(constant if is_constant else private), **kept}
     elif use["role"] == "constant":
-        if replacement.data.get("name") == "constant":
-            factors[name] = {"role": "constant", "value": replacement.data["value"]}
-        else:
-            factors[name] = {"role": "private"}
+        uses[name] = {**(constant if is_constant else {"role": "private"}), **kept}
     elif "mechanism" in use:
-        factors[name] = {**use, "mechanism": _replaced(use["mechanism"], replacement)}
+        uses[name] = {**use, "mechanism": _replaced(use["mechanism"], replacement)}
+    elif "change" in use and is_constant:
+        # What is set is set in every view: a disturbed copy would be another value than the one asked for.
+        uses[name] = {key: each for key, each in use.items() if key != "change"}

@@ -2,6 +2,7 @@
 
 A spec may say `extends: NAME|FILE`: it is then that spec with its own keys laid over it, mapping by mapping. A key
 set to null is taken away; a mechanism with a `name`, and the use of a factor with a `role`, replace the other whole.
+Name and description are not inherited. Files that a spec names (`extends`, `template`, `plugins`) lie beside it.
 """
 
 from __future__ import annotations
@@ -9,17 +10,20 @@ from __future__ import annotations
 import os
 import re
 from importlib.resources import files
-from pathlib import Path
+from pathlib import Path as FilePath
 from typing import Any
 
-import yaml
-from pydantic import ValidationError
-
 from m3di.errors import UsageError, did_you_mean
-from m3di.latents.captions import check_template, choice_factors
-from m3di.latents.spec import STORED, Spec, hint
+from m3di.latents.difference import described_change
+from m3di.latents.interventions import do
+from m3di.latents.layer import Layer, take_in_files
+from m3di.latents.mechanisms import run_plugin
+from m3di.latents.problems import UNSET, Origin, Problem, fault_problems, hint, listed, report
+from m3di.latents.resolve import TITLE, validated
+from m3di.latents.spec import SPEC_NAME, Spec
+from m3di.latents.yaml_text import Marks, Path, Place, is_yaml_name, read_text, read_yaml
 
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+BESIDE = ("plugins", "templates")  # files as text, by name: replaced whole, never laid over
 
 
 def spec_names() -> list[str]:
@@ -31,173 +35,226 @@ def spec_names() -> list[str]:
 def load_spec(name: str | os.PathLike[str]) -> Spec:
     """The spec with a built-in name, or in a file whose name ends in `.yaml` or `.yml`.
 
+    The plugins of a spec file are run: they are the user's own.
+
     Raises:
         UsageError: There is no such spec, or the file is no valid spec.
     """
     text = os.fspath(name)
-    return _validated(_read(text), where=text)
+    return _finished(_read(text, (), None), text)
 
 
 def parse_spec(text: str, *, where: str) -> Spec:
-    """Validate the text of a spec file.
+    """Validate the text of a spec file, and run its plugins.
 
     Raises:
         UsageError: It is not YAML, or no valid spec; the message holds every problem with its place.
     """
-    return _validated(_extended(_mapping(text, where), where), where=where)
+    return _finished(_layer(text, where, (where,)), where)
 
 
-def spec_from_dict(data: dict[str, Any], *, where: str, stored: bool = False) -> Spec:
-    """Validate a resolved spec given as plain data, see `plain_spec`.
+def _finished(layer: Layer, where: str) -> Spec:
+    plugins = layer.data.get("plugins")
+    problems = list(layer.problems)
+    registered: dict[str, str] = {}
+    for name, text in plugins.items() if isinstance(plugins, dict) else ():
+        if not isinstance(text, str):
+            continue  # reported with the keys
+        place = layer.marks.get(("plugins", name))
+        try:
+            for mechanism in run_plugin(text, str(name) if place is None else place.file):
+                if registered.setdefault(mechanism, str(name)) != name:
+                    what = f"{mechanism!r} is registered by {registered[mechanism]!r} already"
+                    problems.append(
+                        Problem(("plugins", name), what, mechanism, "names that differ", "rename one of them")
+                    )
+        except UsageError as error:
+            details = error.details
+            problems.append(
+                Problem(
+                    ("plugins", name),
+                    f"{error.what}: {details.get('where')}",
+                    details.get("got"),
+                    details.get("expected"),
+                    details.get("next"),
+                )
+            )
+    origin = Origin(where, layer.marks)
+    spec = validated(layer.data, origin, problems, shapes=True)
+    if not spec.interventions:
+        return spec
+    for target, intervention in spec.interventions.items():
+        try:
+            do(spec, {target: intervention})
+        except UsageError as error:
+            details = error.details
+            path: Path = ("interventions", target)
+            problems.append(
+                Problem(path, error.what, details.get("got", UNSET), details.get("expected"), details.get("next"))
+            )
+    if problems:
+        raise report(TITLE, problems, layer.data, origin)
+    return do(spec, spec.interventions)
+
+
+def _read(name: str, chain: tuple[str, ...], asked_by: Place | None) -> Layer:
+    """The data of a spec by name or path, with what it extends.
 
     Args:
-        data: The spec.
-        where: Where it comes from, for messages.
-        stored: It comes from a dataset: its mechanisms, templates and parents are not asked for, since reading a
-            dataset needs none of them.
-
-    Raises:
-        UsageError: It is no valid spec.
+        name: Built-in name or path.
+        chain: The files that extend it, the first one first.
+        asked_by: Where it is named.
     """
-    return _validated(data, where=where, stored=stored)
-
-
-def plain_spec(spec: Spec) -> dict[str, Any]:
-    """A spec as plain data: JSON, YAML and `spec_from_dict` take it."""
-    plain: dict[str, Any] = spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True)
-    return plain
-
-
-def to_yaml(spec: Spec) -> str:
-    """A resolved spec as the text of a spec file."""
-    text: str = yaml.safe_dump(plain_spec(spec), sort_keys=False, allow_unicode=True, width=110)
-    return text
-
-
-def _read(name: str) -> dict[str, Any]:
-    """The data of a spec by name or path, with what it extends."""
-    if name.endswith((".yaml", ".yml")):
-        path = Path(name)
-        if not path.is_file():
-            raise UsageError("there is no such spec file", where=name, next_step="check the path given to --spec")
-        return _extended(_mapping(path.read_text(encoding="utf-8"), name), name)
+    by = f"{asked_by.file}, line {asked_by.line}" if asked_by else None
+    if is_yaml_name(name):
+        step = "check the path in `extends`: it is relative to the spec" if by else "check the path given to --spec"
+        text = read_text(FilePath(name), "spec file", asked_by=f"extended by {by}" if by else None, next_step=step)
+        return _layer(text, name, (*chain, name))
     if name not in spec_names():
+        path = FilePath(asked_by.file).parent / name if asked_by else FilePath(name)
+        if name and path.is_dir():
+            read_text(path, "spec file", asked_by=f"extended by {by}" if by else None)  # says that it is a folder
+        is_file = path.is_file()
         raise UsageError(
             f"no spec is called {name!r}",
-            where="--spec",
+            where=by or "--spec",
+            got=repr(name),
             expected="a name that `m3di specs list` shows, or the path of a .yaml file",
-            next_step=did_you_mean(name, spec_names(), otherwise="m3di specs list"),
+            next_step=f"rename the file: {name}.yaml"
+            if is_file
+            else did_you_mean(name, spec_names(), otherwise="m3di specs list"),
         )
     text = (files("m3di.latents.specs") / f"{name}.yaml").read_text(encoding="utf-8")
-    return _extended(_mapping(text, name), name)
+    return _layer(text, name, (*chain, name))
 
 
-def _mapping(text: str, where: str) -> dict[str, Any]:
-    try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UsageError("the spec is not valid YAML", where=where, got=error) from None
-    if not isinstance(data, dict):
-        raise UsageError("the spec is not a mapping", where=where, got=type(data).__name__, expected="key: value lines")
-    return data
+def _layer(text: str, where: str, chain: tuple[str, ...]) -> Layer:
+    document = read_yaml(text, where)
+    own = Layer(document.data, document.marks, fault_problems(document))
+    take_in_files(own, FilePath(where).parent)
+    if "extends" not in own.data:
+        return own
+    base = own.data.pop("extends")
+    place = own.marks.get(("extends",), Place(where, 1))
+    if not isinstance(base, str):
+        raise UsageError(
+            "`extends` is not a name",
+            where=f"{where}, line {place.line}",
+            got=place.text or ("nothing" if base is None else type(base).__name__),
+            expected="the name of a built-in spec, or the path of a .yaml file",
+            next_step="name one: extends: m3di",
+        )
+    name = str(FilePath(where).parent / base) if is_yaml_name(base) else base
+    if any(_is_same(name, each) for each in chain):
+        circle = " -> ".join((*chain, name))
+        raise UsageError(
+            f"the spec extends itself{', in a circle' if len(chain) > 1 else ''}",
+            where=f"{where}, line {place.line}",
+            got=circle,
+            expected="specs that go back to one that extends no other",
+            next_step="take one `extends` away",
+        )
+    return _extended(_read(name, chain, place), own, where, base)
 
 
-def _extended(data: dict[str, Any], where: str) -> dict[str, Any]:
-    if "extends" not in data:
-        return data
-    base = str(data["extends"])
-    if base.endswith((".yaml", ".yml")):
-        base = str(Path(where).parent / base)
-    if Path(base) == Path(where):
-        raise UsageError("the spec extends itself", where=where)
-    own = {key: value for key, value in data.items() if key != "extends"}
-    merged: dict[str, Any] = _laid_over(_read(base), own)
-    return merged
+def _is_same(name: str, other: str) -> bool:
+    if is_yaml_name(name) and is_yaml_name(other):
+        return FilePath(name).resolve() == FilePath(other).resolve()
+    return name == other
 
 
-def _laid_over(below: Any, above: Any, key: str = "") -> Any:
-    if not (isinstance(below, dict) and isinstance(above, dict)):
-        return above
-    if "role" in above or ("name" in above and key in ("mechanism", "change")):
-        return above
+def _extended(base: Layer, own: Layer, where: str, base_name: str) -> Layer:
+    """A spec laid over the one that it extends."""
+    marks = dict(base.marks)
+    problems = [*base.problems, *own.problems]
+    below = {key: value for key, value in base.data.items() if key not in ("name", "description")}
+    for key in ("name", "description"):
+        marks.pop((key,), None)
+    data = _laid_over(below, own.data, (), own, marks, problems)
+    if "name" not in data and not any(problem.path == ("name",) for problem in problems):
+        stem = FilePath(where).stem
+        problems.append(
+            Problem(
+                ("name",),
+                "the spec has no name",
+                "nothing: the name of what it extends is not inherited",
+                "name: NAME",
+                f"add `name: {stem if re.fullmatch(SPEC_NAME, stem) else 'my-spec'}`",
+                Place(where, 1),
+            )
+        )
+    if not data.get("description"):
+        data["description"] = described_change(base_name, base.data, data)
+    return Layer(data, marks, problems)
+
+
+def _laid_over(below: Any, above: Any, path: Path, own: Layer, marks: Marks, problems: list[Problem]) -> Any:
+    """Own data over those below; `marks` become those of the result."""
+    is_whole = isinstance(above, dict) and (
+        "role" in above
+        or ("name" in above and path[-1:] in (("mechanism",), ("change",)))
+        or (len(path) == 2 and path[0] in BESIDE)
+    )
+    if is_whole or not (isinstance(below, dict) and isinstance(above, dict)):
+        if len(path) == 2 and path[0] in BESIDE and below is not None and below != above:
+            problems.append(
+                Problem(
+                    path,
+                    f"two different files are called {path[1]!r}, one of them in what it extends",
+                    repr(path[1]),
+                    "names that differ",
+                    "rename one of them",
+                    own.marks.get(path),
+                )
+            )
+        for each in [each for each in marks if each[: len(path)] == path]:
+            del marks[each]
+        marks.update({each: place for each, place in own.marks.items() if each[: len(path)] == path})
+        return above if not isinstance(above, dict) else _without_null(above)
     merged = {**below}
-    for each, value in above.items():
+    for key, value in above.items():
+        place = (*path, key)
         if value is None:
-            merged.pop(each, None)
-        else:
-            merged[each] = _laid_over(below.get(each), value, each)
+            _take_away(merged, place, own, marks, problems)
+            continue
+        merged[key] = _laid_over(below.get(key), value, place, own, marks, problems)
+        if place in own.marks:
+            marks[place] = own.marks[place]
     return merged
 
 
-def _validated(data: dict[str, Any], *, where: str, stored: bool = False) -> Spec:
-    problems = [*_name_problems(data), *([] if stored else _add_choices(data := _copied(data)))]
-    try:
-        spec = Spec.model_validate(data, context={STORED: stored})
-    except ValidationError as error:
-        raise _invalid([*problems, *_lines(error)], where) from None
-    if not stored and not problems:
-        for name, view in spec.views.items():
-            if view.modality == "text":
-                problems += [f"views.{name}: {problem}" for problem in check_template(spec, name)]
-    if problems:
-        raise _invalid(problems, where)
-    return spec
+def _without_null(above: dict[str, Any]) -> dict[str, Any]:
+    """What replaces something whole: there, null stands for a key that is left out."""
+    return {key: value for key, value in above.items() if value is not None}
 
 
-def _copied(data: dict[str, Any]) -> dict[str, Any]:
-    return {key: _copied(value) if isinstance(value, dict) else value for key, value in data.items()}
-
-
-def _name_problems(data: dict[str, Any]) -> list[str]:
-    """Names become columns, file extensions and words of a template."""
-    problems = []
-    for section in ("factors", "views"):
-        for name in data.get(section) or {}:
-            if not NAME.fullmatch(str(name)):
-                problems.append(f"{section}.{name}: a name is letters, digits and _, the first one a letter")
-    return problems
-
-
-def _add_choices(data: dict[str, Any]) -> list[str]:
-    """Declare the factors that text views draw (phrasing, synonyms, clauses), where the spec does not do it itself."""
-    factors, views = data.get("factors"), data.get("views")
-    if not isinstance(factors, dict) or not isinstance(views, dict):
-        return []
-    problems = []
-    for name, view in views.items():
-        if not isinstance(view, dict) or view.get("modality") != "text" or not isinstance(view.get("factors"), dict):
-            continue
-        try:
-            choices = choice_factors(str(name), view)
-        except (UsageError, TypeError, ValueError) as error:
-            problems.append(f"views.{name}.template: {error}")
-            continue
-        for factor, declared in choices.items():
-            factors.setdefault(factor, declared)
-            view["factors"].setdefault(factor, "private")
-    return problems
-
-
-def _lines(error: ValidationError) -> list[str]:
-    """One line a problem: its place in the file, what is wrong, and the near match of an unknown key."""
-    lines = []
-    for problem in error.errors():
-        place = ".".join(str(part) for part in problem["loc"])
-        message = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "extra_forbidden":
-            message = f"unknown key{hint(str(problem['loc'][-1]), _KEYS)}"
-        lines += [f"{place}: {line}" if place else line for line in message.splitlines()]
-    return lines
-
-
-_KEYS = (
-    *("name", "description", "factors", "views", "pairs", "sequence", "splits", "extends"),
-    *("type", "values", "palettes", "range", "kind", "unit", "physical", "saturation", "wheel", "mechanism"),
-    *("modality", "shape", "material", "lights", "raised", "template", "mentions"),
-    *("role", "value", "change", "counterfactual", "length", "parents"),
-)
-
-
-def _invalid(problems: list[str], where: str) -> UsageError:
-    listed = "".join(f"\n  - {problem}" for problem in problems)
-    return UsageError(f"the spec has {len(problems)} problem{'s'[: len(problems) > 1]}:{listed}", where=where)
+def _take_away(merged: dict[str, Any], path: Path, own: Layer, marks: Marks, problems: list[Problem]) -> None:
+    """Take a key away that is null. One that is not there was to be another; a whole section is a slip."""
+    is_name = (len(path) == 2 and path[0] in ("factors", "views")) or (len(path) == 4 and path[2] == "factors")
+    if path in (("factors",), ("views",), ("splits",), ("name",)) or (len(path) == 3 and path[2] == "factors"):
+        problems.append(
+            Problem(
+                path,
+                "the key is empty",
+                "nothing",
+                "entries below it, indented",
+                "write its entries, or leave the key out",
+                own.marks.get(path),
+            )
+        )
+    elif is_name and path[-1] not in merged:
+        known = [str(key) for key in merged]
+        kind = "view" if path[0] == "views" and len(path) == 2 else "factor"
+        problems.append(
+            Problem(
+                path,
+                f"there is no {kind} {path[-1]!r} to take away{hint(str(path[-1]), known)}",
+                "null",
+                listed(known),
+                "correct the name",
+                own.marks.get(path),
+            )
+        )
+    else:
+        merged.pop(str(path[-1]), None)
+        marks[path] = own.marks[path]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -10,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from m3di.errors import M3diError, UsageError
-from m3di.latents.factor import MechanismUse
-from m3di.latents.mechanisms import Parent, find_mechanism
+from m3di.latents.factor import Factor, MechanismUse
+from m3di.latents.graph import apart, takes_own_value
+from m3di.latents.mechanisms import Parent
 from m3di.latents.noise import uniforms
 from m3di.latents.spec import SPLITS, Observed, Spec
 
@@ -53,14 +55,14 @@ class Samples:
 
 def _columns(spec: Spec, name: str, raw: NDArray[Any]) -> list[tuple[str, NDArray[Any]]]:
     factor = spec.factors[name]
-    columns = [(name, raw)]
+    values = [raw]
     if factor.type == "categorical":
-        columns.append((f"{name}_name", np.asarray(factor.names, dtype=object)[raw]))
+        values.append(np.asarray(factor.names, dtype=object)[raw])
     if factor.palettes:
-        columns.append((f"{name}_hex", np.asarray(factor.hex, dtype=object)[raw]))
+        values.append(np.asarray(factor.hex, dtype=object)[raw])
     if factor.physical_values is not None:
-        columns.append((f"{name}_{factor.unit}" if factor.unit else f"{name}_physical", factor.physical(raw)))
-    return columns
+        values.append(factor.physical(raw))
+    return list(zip(factor.columns(name), values, strict=True))
 
 
 @dataclass(frozen=True)
@@ -81,14 +83,15 @@ class _Evaluation:
         self.spec, self.split, self.seed, self.start, self.n = spec, split, seed, start, n
         self._known: dict[tuple[World, str, str], NDArray[Any]] = {}
         self._affected = cache(self._affected_in)
+        self._apart = {view: apart(spec, view) for view in spec.views}
 
-    def observe(self, observed: Observed) -> dict[str, NDArray[Any]]:
+    def observe(self, observed: Observed, names: Set[str]) -> dict[str, NDArray[Any]]:
         if observed.permuted:
-            return self._observe_permuted(observed)
+            return self._observe_permuted(observed, names)
         world = World(observed.do, observed.frame)
-        return {name: self.value(world, observed.declared, name) for name in observed.view.factors}
+        return {name: self.value(world, observed.declared, name) for name in observed.view.factors if name in names}
 
-    def _observe_permuted(self, observed: Observed) -> dict[str, NDArray[Any]]:
+    def _observe_permuted(self, observed: Observed, names: Set[str]) -> dict[str, NDArray[Any]]:
         """Sample 2k has the content of sample 2k + 1 and the other way round; whatever else it has is its own.
 
         That is a permutation without fixed points of any even number of samples, and it depends on neither that
@@ -102,6 +105,7 @@ class _Evaluation:
             if use.role == "content"
             else self.value(FACTUAL, observed.declared, name)
             for name, use in observed.view.factors.items()
+            if name in names
         }
 
     def value(self, world: World, view: str, name: str) -> NDArray[Any]:
@@ -113,20 +117,24 @@ class _Evaluation:
         return self._known[key]
 
     def _affected_in(self, world: World) -> frozenset[str]:
-        """The factors whose values in a world differ from the factual ones."""
-        moving = [name for name in self.spec.factors if self._is_temporal(name)] if world.frame else []
+        """The factors whose values in a world may differ from the factual ones."""
+        moving = [name for name in self.spec.factors if self._moves(name)] if world.frame else []
         return self.spec.descendants([*moving, *([world.do] if world.do else [])])
 
-    def _is_temporal(self, name: str) -> bool:
-        mechanism = find_mechanism(self.spec.factors[name].mechanism.name)
-        return mechanism is not None and mechanism.temporal
+    def _moves(self, name: str) -> bool:
+        """Whether a factor goes from frame to frame by a temporal mechanism, in whatever view."""
+        uses = [self.spec.used_mechanism(view, name) for view in self.spec.views]
+        return any(use is not None and self.spec.is_temporal(use) for use in (*uses, self.spec.factors[name].mechanism))
 
     def _evaluate(self, world: World, view: str, name: str) -> NDArray[Any]:
         factor = self.spec.factors[name]
         if view == SHARED:
             return self._draw(world, SHARED, SHARED, name, factor.mechanism)
         use = self.spec.views[view].factors.get(name)
-        if use is None or use.role == "content":
+        if use is None:
+            # Not seen: it passes on what the view's own values cause, as style does.
+            return self._draw(world, SHARED, view if name in self._apart[view] else SHARED, name, factor.mechanism)
+        if use.role == "content":
             return self.value(world, SHARED, name)
         if use.role == "constant":
             return np.full(self.n, use.value, dtype=factor.dtype)
@@ -136,34 +144,100 @@ class _Evaluation:
         if use.change is None:
             return value
         u = self._noise(name, f"{view} change")
-        return self._apply(use.change, name, u, [Parent(factor, value)])
+        mechanism = self.spec.mechanism(use.change.name)
+        own = [Parent(factor, value)] if mechanism is None or takes_own_value(mechanism) else []
+        return self._apply(use.change, name, u, own)
 
     def _draw(self, world: World, noise: str, view: str, name: str, use: MechanismUse) -> NDArray[Any]:
         """A factor's value by its mechanism, with the noise of one view and the parents of one view."""
         if name == world.do:
             return self._apply(MechanismUse(name="uniform"), name, self._noise(name, f"{noise} do"), [])
-        if world.frame and self._is_temporal(name):
+        parents = [Parent(self.spec.factors[parent], self.value(world, view, parent)) for parent in use.parents]
+        if world.frame and self.spec.is_temporal(use):
             before = self.value(World(world.do, world.frame - 1), view, name)
             u = self._noise(name, f"{noise} frame {world.frame}")
-            return self._apply(use, name, u, [Parent(self.spec.factors[name], before)])
-        parents = [Parent(self.spec.factors[parent], self.value(world, view, parent)) for parent in use.parents]
+            return self._apply(use, name, u, [Parent(self.spec.factors[name], before), *parents])
         return self._apply(use, name, self._noise(name, noise), parents)
 
     def _noise(self, name: str, view: str) -> NDArray[np.float64]:
         return uniforms(self.seed, self.split, name, view, start=self.start, n=self.n)
 
     def _apply(self, use: MechanismUse, name: str, u: NDArray[np.float64], parents: list[Parent]) -> NDArray[Any]:
-        mechanism = find_mechanism(use.name)
+        factor, mechanism = self.spec.factors[name], self.spec.mechanism(use.name)
+        where = f"factor {name!r} of spec {self.spec.name!r}"
         if mechanism is None:
             raise M3diError(
                 f"the mechanism {use.name!r} is not installed here",
-                where=f"factor {name!r} of spec {self.spec.name!r}",
-                next_step="install the package that registers it, or import the module that does",
+                where=where,
+                expected=", ".join(self.spec.plugins) or "a package that registers it",
+                next_step="the dataset came with its plugin: look at it, then m3di --plugin DATASET COMMAND ..."
+                if self.spec.plugins
+                else "install the package that registers it, or import the module that does",
             )
-        return mechanism.function(u, parents, self.spec.factors[name], **use.parameters)
+        values = mechanism.function(u, parents, factor, **use.parameters)
+        problem = value_problem(factor, values, len(u))
+        if problem:
+            raise M3diError(
+                f"the mechanism {use.name!r} gave what is no value of the factor",
+                where=where,
+                got=problem,
+                expected=support(factor),
+                next_step="correct the mechanism, its parameters or the factor's range",
+            )
+        return values
 
 
-def sample(spec: Spec, split: str, n: int, *, seed: int = 0, start: int = 0) -> Samples:
+def value_problem(factor: Factor, values: Any, n: int) -> str | None:
+    """What is wrong with values [n] that a mechanism gave a factor, or None."""
+    array = np.asarray(values)
+    if array.shape != (n,):
+        return f"an array of shape {list(array.shape)}, for {n} samples"
+    if array.dtype.kind not in "iuf" or (factor.type != "continuous" and array.dtype.kind == "f"):
+        return f"numbers of type {array.dtype}, for a {factor.type} factor"
+    if n and not np.isfinite(array).all():
+        return "NaN or infinity"
+    low, high = factor.bounds
+    slack = 1e-9 * (high - low) if np.isfinite(high - low) else 0.0  # what rounding may do to the ends
+    if n and not (array.min() >= low - slack and array.max() <= high + slack):
+        return f"{array.min():g} to {array.max():g}"
+    return None
+
+
+def support(factor: Factor) -> str:
+    """The values that a factor can have, in words."""
+    low, high = factor.bounds
+    kind = "numbers" if factor.type == "continuous" else "whole numbers"
+    return f"finite {kind}" if not np.isfinite(low) else f"{kind} from {low:g} to {high:g}"
+
+
+def missing_mechanisms(spec: Spec) -> dict[str, dict[str, str]]:
+    """By view, the factors that cannot be derived here, each with the name of a mechanism that is not installed."""
+    shared: dict[str, str] = {}
+    for name in spec.order:
+        _note_missing(spec, name, [spec.factors[name].mechanism], shared)
+    found: dict[str, dict[str, str]] = {}
+    for view, declared in spec.views.items():
+        lacking: dict[str, str] = {}
+        for name in spec.order:
+            use = declared.factors.get(name)
+            if use is not None and use.role == "content":
+                lacking |= {name: shared[name]} if name in shared else {}
+                continue
+            change = [use.change] if use is not None and use.change is not None else []
+            mechanism = spec.used_mechanism(view, name)
+            _note_missing(spec, name, [*([mechanism] if mechanism else []), *change], lacking)
+        found[view] = {name: each for name, each in lacking.items() if name in declared.factors}
+    return found
+
+
+def _note_missing(spec: Spec, name: str, uses: list[MechanismUse], lacking: dict[str, str]) -> None:
+    absent = [use.name for use in uses if spec.mechanism(use.name) is None]
+    absent += [lacking[parent] for use in uses for parent in use.parents if parent in lacking]
+    if absent:
+        lacking[name] = absent[0]
+
+
+def sample(spec: Spec, split: str, n: int, *, seed: int = 0, start: int = 0, partly: bool = False) -> Samples:
     """Draw samples `start` to `start + n - 1` of a split. Sample i is the same whatever `start` and `n`.
 
     Args:
@@ -172,10 +246,11 @@ def sample(spec: Spec, split: str, n: int, *, seed: int = 0, start: int = 0) -> 
         n: Number of samples.
         seed: Seed of the dataset.
         start: Index of the first sample.
+        partly: Leave out what needs a mechanism that is not installed, see `missing_mechanisms`.
 
     Raises:
         UsageError: Unknown split, or a negative number.
-        M3diError: A mechanism of the spec is not installed.
+        M3diError: A mechanism of the spec is not installed, or gives what is no value of its factor.
     """
     if split not in SPLITS:
         raise UsageError(f"no split is called {split!r}", expected=", ".join(SPLITS))
@@ -183,5 +258,9 @@ def sample(spec: Spec, split: str, n: int, *, seed: int = 0, start: int = 0) -> 
         if number < 0:
             raise UsageError(f"{name} is negative", got=number, expected="0 or more")
     evaluation = _Evaluation(spec, split, seed, start, n)
-    views = {name: evaluation.observe(observed) for name, observed in spec.observed.items()}
+    missing = missing_mechanisms(spec) if partly else {}
+    views = {
+        name: evaluation.observe(each, each.view.factors.keys() - missing.get(each.declared, {}).keys())
+        for name, each in spec.observed.items()
+    }
     return Samples(spec, split, seed, start, n, views)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from graphlib import CycleError, TopologicalSorter
+from graphlib import TopologicalSorter
 from typing import Annotated, Any, Literal
 
-import numpy as np
-from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
-from m3di.errors import near_match
-from m3di.latents.factor import Factor, MechanismUse, Strict
-from m3di.latents.mechanisms import MECHANISMS, Parent, find_mechanism
+from m3di.latents.factor import Factor, MechanismUse, Strict, is_stored
+from m3di.latents.mechanisms import Mechanism, find_mechanism
+from m3di.latents.problems import custom_error
+from m3di.latents.templates import Template
 
 SPLITS = ("train", "val", "test")
-STORED = "stored"  # validation context: the spec of a dataset, whose mechanisms need not be installed here
 
+SPEC_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -29,26 +29,59 @@ class FactorUse(Strict):
     """How a view uses a factor.
 
     Attributes:
-        role: `content`: the value that all views share. `style`: shared noise, but the view's own parents, and
-            changed by `change`. `private`: drawn anew for the view. `constant`: always `value`.
+        role: `content`: one value for all views that call it content. `style`: shared noise, but the view's own
+            parents, and changed by `change`. `private`: drawn anew for the view. `constant`: always `value`.
         value: Raw value of a constant.
-        change: Mechanism that changes a style factor; its parent is the factor's own value.
+        change: Mechanism that changes a style factor; its parent is the factor's own value. One that takes no parent
+            (`uniform`) draws it anew.
         mechanism: Mechanism of a private factor in this view, in place of the factor's own.
+        recorded: The view draws nothing of this factor, and has it in the table on purpose: the target of an
+            intervention, a hidden cause.
+        unshared: The factor is content of other views, and this view has a value of its own on purpose.
     """
 
     role: Literal["content", "style", "private", "constant"]
     value: float | None = None
     change: MechanismUse | None = None
     mechanism: MechanismUse | None = None
+    recorded: bool = False
+    unshared: bool = False
 
     @model_validator(mode="after")
-    def _consistent(self) -> FactorUse:
+    def _consistent(self, info: ValidationInfo) -> FactorUse:
+        if is_stored(info):
+            return self
         for key, role in (("value", "constant"), ("change", "style"), ("mechanism", "private")):
             if getattr(self, key) is not None and self.role != role:
-                raise ValueError(f"`{key}` belongs to the role `{role}`, and only to it")
+                raise custom_error(
+                    f"`{key}` belongs to the role `{role}`, and only to it",
+                    key=key,
+                    expected=f"the role `{role}`",
+                    next_step=f"leave `{key}` out, or change the role",
+                )
         if self.role == "constant" and self.value is None:
-            raise ValueError("the role `constant` needs `value`")
+            raise custom_error(
+                "the role `constant` needs `value`",
+                key="role",
+                expected="value: NUMBER",
+                next_step="add `value`, the raw value that the view always has",
+            )
+        if self.unshared and self.role not in APART:
+            raise custom_error(
+                "`unshared` is for the roles `private` and `constant`",
+                key="unshared",
+                expected="a role that draws a value of its own",
+                next_step="leave `unshared` out",
+            )
         return self
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether the view has, by this use alone, another value than the shared one."""
+        return self.role in APART or self.change is not None
+
+
+APART = ("private", "constant")
 
 
 class View(Strict):
@@ -59,10 +92,12 @@ class View(Strict):
         factors: The factors it sees, and how.
         shape: Shape of the object in an image, for specs without the factor `object_shape`.
         material: Material of the object in an image.
+        ground: Pattern of the ground in an image: one colour, or squares of it and of a darker shade.
         lights: The lights that are on in an image.
         raised: Height of z = 0 above the scene's origin, in longest sides of the object.
-        ground: Pattern of the ground in an image: one colour, or squares of it and of a darker shade.
-        template: Name of the caption template of a text.
+        axes: Where `object_xpos` and `object_ypos` point in an image. `image`: x to the right, y towards the camera
+            (down in the image), as in Multimodal3DIdent. `world`: x towards the camera, y to the right, as in 3DIdent.
+        template: Name of the caption template of a text, or the path of one, relative to the spec.
         mentions: Probability that an optional clause of the template is part of a caption, by clause; 0.5 if not given.
     """
 
@@ -73,23 +108,64 @@ class View(Strict):
     ground: Literal["plain", "checker"] = "plain"
     lights: tuple[Literal["sun", "area", "spotlight"], ...] = ("sun", "area", "spotlight")
     raised: float = 0.0
+    axes: Literal["image", "world"] = "image"
     template: str | None = None
     mentions: dict[str, Probability] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _consistent(self) -> View:
-        foreign = {"text": ("shape", "material", "ground", "lights", "raised"), "image": ("template", "mentions")}
+    def _consistent(self, info: ValidationInfo) -> View:
+        if is_stored(info):
+            return self
+        foreign = {"text": IMAGE_KEYS, "image": TEXT_KEYS}
         for key in foreign[self.modality]:
             if key in self.model_fields_set:
                 other = "text" if self.modality == "image" else "image"
-                raise ValueError(f"`{key}` belongs to the modality `{other}`, and only to it")
+                raise custom_error(
+                    f"`{key}` belongs to the modality `{other}`, and only to it",
+                    key=key,
+                    expected=f"keys of the modality `{self.modality}`",
+                    next_step=f"leave `{key}` out",
+                )
         if self.modality == "text" and self.template is None:
-            raise ValueError("a text view needs `template`")
-        if self.modality == "image" and self.shape is None and "object_shape" not in self.factors:
-            raise ValueError("an image view needs `shape` or the factor `object_shape`")
-        if not self.lights:
-            raise ValueError("`lights` is empty: the image would be black")
+            raise custom_error(
+                "a text view needs `template`", expected="template: NAME or FILE", next_step="add `template: m3di`"
+            )
+        if self.modality == "image":
+            self._check_image()
         return self
+
+    def _check_image(self) -> None:
+        if self.shape is None and "object_shape" not in self.factors:
+            raise custom_error(
+                "an image view needs `shape` or the factor `object_shape`",
+                expected="one of the two",
+                next_step="add `shape: teapot`, or the factor to `factors`",
+            )
+        if self.shape is not None and "object_shape" in self.factors:
+            raise custom_error(
+                "the view has both `shape` and the factor `object_shape`: which of them is shown?",
+                key="shape",
+                expected="one of the two",
+                next_step="set `shape: null`, or take the factor away",
+            )
+        if not self.lights:
+            raise custom_error(
+                "`lights` is empty: the image would be black",
+                key="lights",
+                expected="some of sun, area, spotlight",
+                next_step="leave `lights` out for all three",
+            )
+        if len(set(self.lights)) < len(self.lights):
+            raise custom_error(
+                "`lights` names a light twice",
+                key="lights",
+                expected="every light once",
+                next_step="take one of them away",
+            )
+
+
+IMAGE_KEYS = ("shape", "material", "ground", "lights", "raised", "axes")
+TEXT_KEYS = ("template", "mentions")
 
 
 class Pairs(Strict):
@@ -106,7 +182,11 @@ class Pairs(Strict):
 
 
 class Sequence(Strict):
-    """Frames: every image view `length` times, with factors of mechanism `ar1` moving from frame to frame."""
+    """Frames: every image view `length` times, with factors of mechanism `ar1` moving from frame to frame.
+
+    Attributes:
+        length: Number of frames.
+    """
 
     length: Annotated[int, Field(ge=2, le=1000)]
 
@@ -131,95 +211,50 @@ class Observed:
 
 
 class Spec(Strict):
-    """A whole spec, validated. Sizes of the splits are numbers of samples."""
+    """A whole spec; `spec_from_dict` checks one. Sizes of the splits are numbers of samples.
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    Attributes:
+        name: Its name; datasets and cards carry it.
+        description: What it is, in a sentence or two; where a spec extends another one, what it changes.
+        factors: The factors by name.
+        views: The views by name.
+        pairs: Views in another world.
+        sequence: Frames of the image views.
+        splits: Numbers of samples.
+        interventions: Mechanisms that are replaced, as `do` has them, by FACTOR or VIEW.FACTOR.
+        plugins: Python files that register mechanisms; in a resolved spec their text, by file name.
+        templates: Caption templates of its own, by the name that a view gives.
+    """
+
+    name: str = Field(pattern=SPEC_NAME, max_length=100)
     description: str = ""
     factors: dict[str, Factor]
     views: dict[str, View]
     pairs: Pairs | None = None
     sequence: Sequence | None = None
     splits: dict[Literal["train", "val", "test"], Annotated[int, Field(ge=0)]]
+    interventions: dict[str, float | str | dict[str, Any]] = Field(default_factory=dict)
+    plugins: dict[str, str] = Field(default_factory=dict)
+    templates: dict[str, Template] = Field(default_factory=dict)
 
-    @model_validator(mode="after")
-    def _references(self, info: ValidationInfo) -> Spec:
-        problems = [
-            *(problem for view in self.views for problem in self._view_problems(view)),
-            *self._structure_problems(),
-        ]
-        if not (info.context and info.context.get(STORED)):
-            for name, factor in self.factors.items():
-                place = f"factors.{name}.mechanism"
-                problems += [f"{place}: {problem}" for problem in self._mechanism_problems(factor, factor.mechanism)]
-        if problems:
-            raise ValueError("\n".join(problems))
-        return self
+    def mechanism(self, name: str) -> Mechanism | None:
+        """The mechanism that this spec calls `name`: of its plugins, if they were run here, or anybody's; or None."""
+        return find_mechanism(name, self.plugins)
 
-    def _view_problems(self, name: str) -> Iterator[str]:
-        for factor, use in self.views[name].factors.items():
-            place = f"views.{name}.factors.{factor}"
-            if factor not in self.factors:
-                yield f"{place}: no factor is called {factor!r}{hint(factor, self.factors)}"
-                continue
-            low, high = self.factors[factor].bounds
-            if use.value is not None and not low <= use.value <= high:
-                yield f"{place}: {use.value:g} is outside {[low, high]}"
-            if use.change is not None:
-                # The parent is the factor itself, whatever the spec says.
-                own = use.change.model_copy(update={"parents": (factor,)})
-                problems = ["its parent is the factor itself: leave `parents` out"] if use.change.parents else []
-                problems += self._mechanism_problems(self.factors[factor], own)
-                yield from (f"{place}.change: {problem}" for problem in problems)
-            if use.mechanism is not None:
-                problems = list(self._mechanism_problems(self.factors[factor], use.mechanism))
-                yield from (f"{place}.mechanism: {problem}" for problem in problems)
+    def is_temporal(self, use: MechanismUse) -> bool:
+        """Whether a mechanism takes the factor's own value one frame earlier."""
+        mechanism = self.mechanism(use.name)
+        return mechanism is not None and mechanism.temporal
 
-    def _structure_problems(self) -> Iterator[str]:
-        try:
-            self.order  # noqa: B018
-        except CycleError as error:
-            yield f"factors: a cycle: {' -> '.join(reversed(error.args[1]))}"
-        if self.pairs and self.sequence:
-            yield "pairs: not together with `sequence`"
-        for name in self.pairs.counterfactual if self.pairs else ():
-            seen = [view.factors[name] for view in self.views.values() if name in view.factors]
-            if name not in self.factors:
-                yield f"pairs.counterfactual: no factor is called {name!r}{hint(name, self.factors)}"
-            elif seen and all(use.role == "constant" for use in seen):
-                yield f"pairs.counterfactual: {name!r} is constant in every view"
-        if self.pairs and not (self.pairs.counterfactual or self.pairs.permuted_content):
-            yield "pairs: neither `counterfactual` nor `permuted_content` is given"
+    def used_mechanism(self, view: str, name: str) -> MechanismUse | None:
+        """The mechanism that gives a factor its value in a view, before any `change`; None where it is constant.
 
-    def _mechanism_problems(self, factor: Factor, use: MechanismUse) -> Iterator[str]:
-        unknown = [parent for parent in use.parents if parent not in self.factors]
-        yield from (f"no factor is called {parent!r}{hint(parent, self.factors)}" for parent in unknown)
-        mechanism = find_mechanism(use.name)
-        if mechanism is None:
-            yield f"no mechanism is called {use.name!r}{hint(use.name, MECHANISMS)}"
-            return
-        problems = []
-        if mechanism.n_parents is not None and len(use.parents) != mechanism.n_parents:
-            problems.append(f"{use.name} takes {mechanism.n_parents} parents, got {len(use.parents)}")
-        if factor.type not in mechanism.types:
-            problems.append(f"{use.name} gives no {factor.type} values")
-        for parent in use.parents:
-            if parent not in unknown and self.factors[parent].type not in mechanism.parent_types:
-                problems.append(f"{use.name} takes no {self.factors[parent].type} parent, {parent!r} is one")
-        if mechanism.needs_range and not np.isfinite(factor.bounds).all():
-            problems.append(f"{use.name} needs a factor with `range`")
-        try:
-            mechanism.parameters.model_validate(use.parameters)
-        except ValidationError as error:
-            problems += [f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()]
-        if not problems and not unknown:
-            # What a mechanism itself refuses (a table of the wrong shape) shows on a first value.
-            parents = [self.factors[parent] for parent in use.parents]
-            try:
-                first = [Parent(parent, np.zeros(1, dtype=parent.dtype)) for parent in parents]
-                mechanism.function(np.full(1, 0.5), first, factor, **use.parameters)
-            except (ValueError, IndexError, TypeError) as error:
-                problems.append(str(error))
-        yield from problems
+        A factor that the view does not see has its own one, like a style factor.
+        """
+        use = self.views[view].factors.get(name)
+        if use is not None and use.role == "constant":
+            return None
+        return (use.mechanism if use is not None else None) or self.factors[name].mechanism
 
     @cached_property
     def order(self) -> tuple[str, ...]:
@@ -271,9 +306,3 @@ class Spec(Strict):
     def views_of(self, modality: str) -> dict[str, View]:
         """The observed views of one modality, by name."""
         return {name: each.view for name, each in self.observed.items() if each.view.modality == modality}
-
-
-def hint(word: str, known: Iterable[str]) -> str:
-    """The end of a message about an unknown name."""
-    near = near_match(word, known)
-    return f"; did you mean {near!r}?" if near else ""

@@ -7,7 +7,7 @@ factor of its own in the spec, named after the view: `text_phrasing`, `text_word
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -16,13 +16,14 @@ from typing import Any
 import jinja2
 import jinja2.meta
 import numpy as np
-import yaml
 from jinja2.sandbox import SandboxedEnvironment
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from m3di.errors import UsageError, did_you_mean
 from m3di.latents.factor import Factor
+from m3di.latents.problems import Origin, Problem, fault_problems, hint, problems_of, report
+from m3di.latents.yaml_text import is_yaml_name, read_text, read_yaml
 
 NAMESPACES = ("words", "clauses")
 BARE = "word"  # the form in which a value appears when no form is asked for
@@ -92,6 +93,10 @@ class Template(BaseModel):
         bins = entry.pop("bins", None)
         if bins is None and factor.type != "categorical":
             raise UsageError(f"template {self.name!r} has no `bins` to put the number {name!r} into words")
+        if bins is not None and not np.isfinite(factor.bounds).all():
+            raise UsageError(
+                f"template {self.name!r} puts {name!r} into words by bins of its range, and it has no `range`"
+            )
         values = tuple(bins) if bins is not None else factor.names
         missing = [f"{form} of {value!r}" for form, texts in entry.items() for value in values if value not in texts]
         if missing:
@@ -140,11 +145,8 @@ def load_template(name: str) -> Template:
     Raises:
         UsageError: There is none, or the file is no valid template.
     """
-    if name.endswith((".yaml", ".yml")):
-        path = Path(name)
-        if not path.is_file():
-            raise UsageError("there is no such caption template", where=name, next_step="check the path in the spec")
-        return parse_template(path.read_text(encoding="utf-8"), where=name)
+    if is_yaml_name(name):
+        return parse_template(read_text(Path(name), "caption template"), where=name)
     known = template_names()
     if name not in known:
         raise UsageError(
@@ -161,29 +163,75 @@ def parse_template(text: str, *, where: str) -> Template:
     Raises:
         UsageError: It is no valid template; the message holds every problem with its place.
     """
+    document = read_yaml(text, where, "caption template")
+    origin = Origin(where, document.marks)
+    problems = fault_problems(document)
     try:
-        template = Template.model_validate(yaml.safe_load(text))
-        problems = list(_problems(template))
-    except yaml.YAMLError as error:
-        problems = [f"not valid YAML: {error}"]
+        template = Template.model_validate(document.data)
     except ValidationError as error:
-        problems = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+        problems += [_named(each) for each in problems_of(error, document.data, origin)]
+        raise report(TITLE, problems, document.data, origin) from None
+    problems += template_problems(template)
     if problems:
-        listed = "".join(f"\n  - {problem}" for problem in problems)
-        raise UsageError(f"the caption template has problems:{listed}", where=where)
+        raise report(TITLE, problems, document.data, origin)
     return template
 
 
-def _problems(template: Template) -> list[str]:
+TITLE = "the caption template has problems:"
+
+
+def _named(problem: Problem) -> Problem:
+    if problem.what.startswith("Extra inputs"):
+        key = str(problem.path[-1])
+        return replace(
+            problem,
+            expected=", ".join(Template.model_fields),
+            next_step=f"take it away{hint(key, Template.model_fields)}",
+        )
+    return problem
+
+
+def template_problems(template: Template) -> list[Problem]:
+    """What is wrong with a template, whatever spec it is for."""
     problems = []
+    known = {*template.reads, *NAMESPACES}
     for name, phrasing in template.phrasings.items():
+        path = ("phrasings", name)
         try:
-            unknown = _variables(phrasing.text) - set(template.reads) - set(NAMESPACES)
+            unknown = _variables(phrasing.text) - known
         except jinja2.TemplateSyntaxError as error:
-            problems.append(f"phrasings.{name}: {error}")
+            problems.append(Problem(path, str(error), expected="a Jinja2 template", next_step="correct its brackets"))
             continue
-        problems += [f"phrasings.{name}: reads {each!r}, which is not in `reads`" for each in sorted(unknown)]
+        problems += [
+            Problem(
+                path,
+                f"reads {each!r}, which is not in `reads`{hint(each, known)}",
+                expected=", ".join(sorted(known)),
+                next_step=f"add `{each}` with its kind to `reads`, or correct the name",
+            )
+            for each in sorted(unknown)
+        ]
     forms = {form for entry in template.lexicon.values() for form in entry if form != "bins"}
-    problems += [f"lexicon: a form cannot be called {form!r}" for form in sorted(forms) if hasattr(str, form)]
-    problems += [f"words.{name}: needs two or more" for name, each in template.words.items() if len(set(each)) < 2]
+    problems += [
+        Problem(
+            ("lexicon",),
+            f"a form cannot be called {form!r}",
+            expected="no name of a method of Python's str",
+            next_step="call it otherwise",
+        )
+        for form in sorted(forms)
+        if hasattr(str, form)
+    ]
+    problems += [
+        Problem(
+            ("words", name),
+            "needs two or more",
+            expected="two or more different words",
+            next_step="add a synonym, or write the word into the phrasings",
+        )
+        for name, each in template.words.items()
+        if len(set(each)) < 2
+    ]
+    if not template.phrasings:
+        problems.append(Problem(("phrasings",), "there is no phrasing", expected="one or more", next_step="add one"))
     return problems

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
-from m3di.data import Batches
+from m3di.data import Batches, Normaliser
 from m3di.errors import M3diError, UsageError, did_you_mean
 
 Batch = dict[str, Tensor]  # of each view, images [B, 3, H, W] uint8 or tokens [B, L] int64
@@ -125,17 +124,7 @@ class ImageStatistics:
 
     def normalise(self, image: Tensor) -> Tensor:
         """Pixels to zero mean and unit variance, on the device they are on: [B, 3, H, W] uint8 -> float32."""
-        shift, scale = _shift_and_scale(self.mean, self.std, image.device)
-        return torch.addcmul(shift, image.float(), scale)
-
-
-@lru_cache(maxsize=64)
-def _shift_and_scale(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor]:
-    """[3, 1, 1] each, made once a device: to copy them there at each step would make a GPU's step wait."""
-    with torch.inference_mode(False):  # a tensor made in inference mode could not be used in training later
-        scale = torch.tensor([1 / (255 * each) for each in std], device=device)
-        shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=device)
-    return shift.view(3, 1, 1), scale.view(3, 1, 1)
+        return Normaliser(self.mean, self.std).fresh(image)
 
 
 def measure_image_statistics(dataset: PairedDataset, view: str = "image", n_samples: int = 512) -> ImageStatistics:

@@ -1,7 +1,8 @@
 """Scene values to images. Blender (`bpy`) is imported in this room only, and only inside worker processes."""
 
+from m3di.latents import ANNOTATIONS, builtin_shapes
 from m3di.render.agreement import agree
-from m3di.render.annotation import ANNOTATIONS, PASSES
+from m3di.render.annotation import PASSES
 from m3di.render.camera import DATASET_CAMERA, Camera
 from m3di.render.gpu import GPU_BACKENDS, Gpu, default_workers_per_gpu
 from m3di.render.importing import ImportOptions, import_shape
@@ -20,7 +21,7 @@ from m3di.render.pool import RenderPool
 from m3di.render.quality import QUALITIES, Quality
 from m3di.render.scene import SceneValues, scene_values
 from m3di.render.turntable import Turntable, turntables
-from m3di.render.user_shapes import UserShape, builtin_shapes, find_shapes, remove_user_shape, user_shapes
+from m3di.render.user_shapes import UserShape, find_shapes, remove_user_shape, user_shapes
 
 __all__ = [
     "ANNOTATIONS",

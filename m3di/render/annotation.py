@@ -9,19 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from m3di.latents import ANNOTATIONS
 from m3di.render.image import encode_png
-
-ANNOTATIONS: dict[str, type] = {
-    "object_visible_px": int,
-    "object_left_px": int,
-    "object_top_px": int,
-    "object_right_px": int,
-    "object_bottom_px": int,
-    "object_center_x_px": float,
-    "object_center_y_px": float,
-    "object_contrast": float,
-}
-"""Names and types, in order; `annotate` says what they are."""
 
 PASSES = {"mask": "mask.png", "depth": "depth.png", "normal": "normal.npz"}
 """Passes that can be written beside an image, and the extensions of their files."""

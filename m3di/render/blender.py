@@ -30,6 +30,7 @@ from m3di.render.scene import SceneValues
 from m3di.render.user_shapes import UserShape
 
 WARM_UP_PX = 8
+SPECK_M, SPECK_DEPTH_M = 0.001, 50.0
 GROUND_STEPS_PER_M = 10_000
 """The ground lies at a multiple of 0.1 mm: shapes as long as each other, but for rounding, share one height of it."""
 
@@ -72,6 +73,7 @@ class BlenderScene:
             self.scene.cycles.device = "GPU"
             # The passes are not denoised, the image may be: without this, OptiX builds its pipeline twice an image.
             bpy.context.view_layer.cycles.denoising_store_passes = quality.denoise
+            keep_transparency(self.scene)
         # A worker's temporary files are on a memory file system where there is one, see `RenderPool`.
         self._folder = tempfile.TemporaryDirectory(prefix="m3di-")
         self._lone_ground = LoneGround(self.scene, self._render, self._passes)
@@ -235,6 +237,18 @@ def _check(printed: list[str], image: NDArray[np.floating[Any]]) -> None:
             expected="finite radiance with some light in it",
             next_step="run the same command again; finished shards are kept",
         )
+
+
+def keep_transparency(scene: Any) -> None:
+    """Add a speck of crystal where nobody sees it: a transparent material asks for another kernel, and with one always
+    there OptiX does not build its pipeline again between crystal and other materials.
+    """
+    mesh = bpy.data.meshes.new("speck")
+    mesh.from_pydata([(0.0, 0.0, 0.0), (SPECK_M, 0.0, 0.0), (0.0, SPECK_M, 0.0)], [], [(0, 1, 2)])
+    mesh.materials.append(bpy.data.materials["crystal"])
+    speck = bpy.data.objects.new("speck", mesh)
+    speck.location = (0.0, 0.0, -SPECK_DEPTH_M)  # under the ground, where light does not come from
+    scene.collection.objects.link(speck)
 
 
 def show_lights(names: Sequence[str]) -> None:

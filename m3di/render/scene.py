@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from m3di.latents import Spec, View, hsv_to_rgb
+from m3di.latents import SCENE_FACTORS, Spec, View, hsv_to_rgb
 
 Vector = tuple[float, float, float]
 
@@ -82,27 +82,29 @@ def scene_values(spec: Spec, view: View, raw: Mapping[str, float]) -> SceneValue
         The scene values. A factor that the view does not see takes the value 0 of its unit; a colour, white for the
         spotlight and grey for surfaces.
     """
+    seen = {name: raw[name] for name in SCENE_FACTORS if name in raw}  # nothing else is drawn
 
     def physical(name: str) -> float:
-        return float(spec.factors[name].physical(raw[name])) if name in raw else 0.0
+        return float(spec.factors[name].physical(seen[name])) if name in seen else 0.0
 
     def rgb(name: str, otherwise: float) -> Vector:
-        if name not in raw:
+        if name not in seen:
             return otherwise, otherwise, otherwise
         factor = spec.factors[name]
         red, green, blue = hsv_to_rgb(physical(name), factor.saturation, 1.0, wheel=factor.wheel)
         return float(red), float(green), float(blue)
 
+    x, y = physical("object_xpos"), physical("object_ypos")
     return SceneValues(
-        shape=view.shape or spec.factors["object_shape"].value_name(raw["object_shape"]),
+        shape=view.shape or spec.factors["object_shape"].value_name(seen["object_shape"]),
         material=view.material,
-        location_m=(physical("object_ypos"), physical("object_xpos"), physical("object_zpos")),
+        location_m=(*((x, y) if view.axes == "world" else (y, x)), physical("object_zpos")),
         rotation_rad=(physical("object_alpharot"), physical("object_betarot"), physical("object_gammarot")),
         object_rgb=rgb("object_color", GREY),
         spotlight_rgb=rgb("spotlight_color", 1.0),
         ground_rgb=rgb("background_color", GREY),
         spotlight_angle_rad=physical("spotlight_pos"),
-        seed=int(raw.get("render_seed", 0)),
+        seed=int(seen.get("render_seed", 0)),
         raised_sides=view.raised,
         lights=view.lights,
         ground=view.ground,

@@ -12,16 +12,16 @@ import re
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from m3di import latents
 from m3di.errors import M3diError, UsageError, did_you_mean, near_match
+from m3di.latents import DATA_HOME, builtin_shapes, user_shape_names
 
-DATA_HOME = "M3DI_DATA_HOME"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 
 
@@ -66,19 +66,20 @@ class UserShape:
 
 
 def shape_folder() -> Path:
-    """Where meshes of the user are kept; the environment variable M3DI_DATA_HOME overrides the usual data folder."""
-    home = os.environ.get(DATA_HOME)
-    if home:
-        return Path(home) / "shapes"
-    from platformdirs import user_data_path
+    """Where meshes of the user are kept; the environment variable M3DI_DATA_HOME overrides the usual data folder.
 
-    return user_data_path("m3di", appauthor=False) / "shapes"
-
-
-def builtin_shapes() -> list[str]:
-    """Names of the shapes that come with m3di."""
-    names = (entry.name for entry in files("m3di.blender_scenes.shapes").iterdir())
-    return sorted(name.removesuffix(".blend") for name in names if name.endswith(".blend"))
+    Raises:
+        M3diError: There is no such folder, since platformdirs is not installed.
+    """
+    folder = latents.shape_folder()
+    if folder is None:
+        raise M3diError(
+            "there is no folder for your shapes",
+            got="platformdirs is not installed",
+            expected=f"platformdirs, or the environment variable {DATA_HOME}",
+            next_step="pip install 'm3di[render]'",
+        )
+    return folder
 
 
 def user_shapes() -> dict[str, UserShape]:
@@ -87,11 +88,7 @@ def user_shapes() -> dict[str, UserShape]:
     Raises:
         M3diError: One of them is damaged.
     """
-    return {name: _user_shape(name) for name in _stored_names()}
-
-
-def _stored_names() -> list[str]:
-    return sorted(path.stem for path in shape_folder().glob("*.npz"))
+    return {name: _user_shape(name) for name in user_shape_names()}
 
 
 def _user_shape(name: str) -> UserShape:
@@ -110,7 +107,7 @@ def find_shapes(names: Iterable[str], *, where: str) -> tuple[UserShape, ...]:
         UsageError: There is no such shape; the nearest name is suggested.
         M3diError: A mesh of the user is damaged.
     """
-    yours = _stored_names()
+    yours = user_shape_names()
     known = {*builtin_shapes(), *yours}
     names = set(names)
     for name in sorted(names):
@@ -226,7 +223,7 @@ def remove_user_shape(name: str) -> None:
     """
     path = shape_folder() / f"{name}.npz"
     if not _NAME.fullmatch(name) or not path.is_file():
-        yours = _stored_names()
+        yours = user_shape_names()
         raise UsageError(
             f"you have no shape called {name!r}",
             got="a built-in shape: it stays" if name in builtin_shapes() else None,

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 
 from m3di.errors import M3diError, UsageError
-from m3di.latents import Spec
+from m3di.latents import Spec, arrows
 
 # Okabe and Ito's palette: told apart by colour-blind readers as well.
 ROLE_COLORS = {
@@ -23,7 +23,7 @@ FORMATS = (".png", ".svg", ".pdf")
 
 
 def causal_graph(spec: Spec) -> Figure:
-    """Draw the graph of every declared view. Parents stand left of their children."""
+    """Draw the graph of every declared view: the arrows that its data obey. Parents stand left of their children."""
     place = _places(spec)
     n_columns, n_rows = (max(each[axis] for each in place.values()) + 1 for axis in (0, 1))
     width = max(5.0, COLUMN_WIDTH_IN * n_columns * len(spec.views))
@@ -41,8 +41,9 @@ def causal_graph(spec: Spec) -> Figure:
             frame = {"boxstyle": "round,pad=0.3", "facecolor": ROLE_COLORS[role], "edgecolor": "#555555", "lw": 0.6}
             text = axis.text(*place[name], name, ha="center", va="center", fontsize=8, color=ink, bbox=frame)
             boxes[name] = text.get_bbox_patch()
+        drawn = arrows(spec, view_name)
         for name in spec.factors:
-            for parent in spec.parents(name):
+            for parent in (each for each in spec.parents(name) if (each, name) in drawn):
                 # Arrows over several columns bend around the names between.
                 span = place[name][0] - place[parent][0]
                 arrow = FancyArrowPatch(

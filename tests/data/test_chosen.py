@@ -125,6 +125,22 @@ def test_a_near_miss_of_a_split(fake_dataset: Path, tmp_path: Path, split: str, 
         subset(fake_dataset, tmp_path / "out", splits=[split])
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"split": None}, "no split None"),
+        ({"split": ["train"]}, r"no split \['train'\]"),
+        ({"views": 5}, r"`views` takes names(?s:.)*5"),
+        ({"views": ["image", None]}, r"`views` takes names(?s:.)*None"),
+        ({"factors": [["object_shape"]]}, "`factors` takes names"),
+        ({"factors": "object_shpe"}, r"no factor 'object_shpe'(?s:.)*did you mean 'object_shape'"),
+    ],
+)
+def test_what_is_no_name(fake_dataset: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Multimodal3DIdent(fake_dataset, **options)
+
+
 def test_one_view_and_one_factor(fake_dataset: Path) -> None:
     dataset = Multimodal3DIdent(fake_dataset, views="image", factors="object_shape")
     assert set(dataset[0]) == {"image", "z_image"}

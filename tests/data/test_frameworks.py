@@ -296,6 +296,58 @@ def test_two_ranks(fake_dataset: Path, tmp_path: Path) -> None:
         assert sum(map(len, said[0][way][0])) == sum(map(len, said[1][way][0])) == 10
 
 
+LIGHTNING_RANK = """
+import json, os, sys, warnings
+warnings.simplefilter("ignore")
+import torch
+from pytorch_lightning import LightningModule, Trainer
+from torch.utils.data import DataLoader
+from m3di import Multimodal3DIdent
+from m3di.data import Batches, whole_batch
+
+dataset = Multimodal3DIdent(sys.argv[1])
+
+class Net(LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.net, self.seen = torch.nn.Linear(1, 1), []
+    def train_dataloader(self):
+        return DataLoader(dataset, batch_sampler=Batches(dataset, 3), collate_fn=whole_batch)
+    def on_train_epoch_start(self):
+        self.seen.append([])
+    def training_step(self, batch, index):
+        self.seen[-1] += batch["caption"]
+        return self.net(torch.ones(1, 1)).sum()
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+net = Net()
+options = dict(accelerator="cpu", devices=2, strategy="ddp", logger=False, enable_checkpointing=False,
+               enable_progress_bar=False, enable_model_summary=False)
+try:
+    Trainer(max_epochs=1, **options).fit(net)
+except TypeError as error:
+    assert "use_distributed_sampler=False" in str(error), error
+    Trainer(max_epochs=3, use_distributed_sampler=False, **options).fit(net)
+    with open(sys.argv[2] + os.environ["RANK"], "w") as stream:
+        json.dump(net.seen, stream)
+"""
+
+
+@pytest.mark.slow
+def test_two_ranks_of_lightning(fake_dataset: Path, tmp_path: Path) -> None:
+    """Every sample once in each epoch; without `use_distributed_sampler=False` Lightning says that it is needed."""
+    pytest.importorskip("pytorch_lightning")
+    script = tmp_path / "rank.py"
+    script.write_text(LIGHTNING_RANK)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    subprocess.run([*command, str(fake_dataset), str(tmp_path / "seen-")], check=True, timeout=200, capture_output=True)
+    ranks = [json.loads((tmp_path / f"seen-{rank}").read_text()) for rank in range(2)]
+    every = sorted(Multimodal3DIdent(fake_dataset)[:]["caption"])
+    assert [sorted(mine + theirs) for mine, theirs in zip(*ranks, strict=True)] == [every] * 3
+    assert [len(each) for rank in ranks for each in rank] == [10] * 6
+
+
 @pytest.mark.slow
 def test_the_trainer_of_hugging_face(fake_dataset: Path, tmp_path: Path, quiet: None) -> None:
     """Three epochs, with 0 and with 2 workers; and one that resumes in the middle of the second."""

@@ -150,6 +150,41 @@ def test_what_is_refused(foreign: Path, tmp_path: Path, change: Callable[[Path],
         Multimodal3DIdent(foreign)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda to: cell(to / TEXT_CSV, 3, "object_shape", "9"), r"contradict each other in object_shape"),
+        (lambda to: cell(to / TEXT_CSV, 3, "object_color_name", "red"), r"published files differ(?s:.)*color_name"),
+        (lambda to: cell(to / TEXT_CSV, 3, "object_color_index", "0"), r"published files differ(?s:.)*color_index"),
+        (lambda to: cell(to / TEXT_CSV, 3, "text_phrasing", "9"), r"published files differ(?s:.)*text_phrasing"),
+        (lambda to: cell(to / IMAGE_CSV, 3, "object_color", "0.5"), r"published files differ(?s:.)*object_color"),
+        (
+            lambda to: cell(to / IMAGE_CSV, 3, "object_shape", "0.5"),
+            r"object_shape is no integer|contradict each other",
+        ),
+        (lambda to: rewrite(to / TEXT, lambda raw: raw.replace(b"the", b"teh", 1)), r"published files differ"),
+    ],
+)
+def test_an_export_of_ours_that_was_edited(
+    fake_dataset: Path, tmp_path: Path, change: Callable[[Path], object], message: str
+) -> None:
+    export(fake_dataset, "upstream", tmp_path / "up")
+    change(tmp_path / "up")
+    for read in (Multimodal3DIdent, lambda place: import_published(place, tmp_path / "back")):
+        with pytest.raises(M3diError, match=message):
+            read(tmp_path / "up")
+
+
+@pytest.mark.parametrize("change", [final_newline, crlf, bom, apple_double])
+def test_an_export_of_ours_that_was_touched(
+    fake_dataset: Path, tmp_path: Path, change: Callable[[Path], object]
+) -> None:
+    export(fake_dataset, "upstream", tmp_path / "up")
+    change(tmp_path / "up")
+    check_same(fake_dataset, tmp_path / "up")
+    assert import_published(tmp_path / "up", tmp_path / "back").fingerprint == verify(fake_dataset).fingerprint
+
+
 def test_images_under_other_names(foreign: Path, tmp_path: Path) -> None:
     for path in list((foreign / "train" / "images").iterdir()):
         path.rename(path.with_suffix(".PNG"))
@@ -254,6 +289,15 @@ def test_zip_files_that_are_refused(tmp_path: Path, info: zipfile.ZipInfo, messa
     with pytest.raises(M3diError, match=message):
         import_published(tmp_path / "it.zip", tmp_path / "back")
     assert not (tmp_path / "back").exists()
+
+
+@pytest.mark.parametrize("name", ["it.zip", "it.tar.gz"])
+def test_an_archive_of_something_else(tmp_path: Path, name: str) -> None:
+    (tmp_path / "else").mkdir()
+    (tmp_path / "else" / "notes.txt").write_text("x")
+    with pytest.raises(M3diError, match=rf"not the published layout(?s:.)*where:    {tmp_path}/{name}"):
+        import_published(packed(tmp_path / "else", tmp_path / name), tmp_path / "back")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["else", name]
 
 
 def test_an_encrypted_zip(foreign: Path, tmp_path: Path) -> None:

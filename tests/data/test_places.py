@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
 import pickle
 import shutil
 import threading
@@ -81,7 +80,10 @@ def test_home(fake_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     export(Path("~/all"), "imagefolder", Path("~/folder"))
     export(Path("~/data"), "upstream", Path("~/up"))
     import_published(Path("~/up"), Path("~/back"))
-    assert CliRunner().invoke(cli, ["verify", "~/back"], catch_exceptions=False).exit_code == 0
+    for place in ("~/back", f"file://{tmp_path}/back"):
+        assert len(Multimodal3DIdent(place)) == 20
+        for more in ([], ["--repair"]):
+            assert CliRunner().invoke(cli, ["verify", place, *more], catch_exceptions=False).exit_code == 0
     assert not (tmp_path / "~").exists()
     with pytest.raises(M3diError, match="no m3di dataset here"):
         Multimodal3DIdent("~nobody-of-this-name/data")
@@ -212,4 +214,4 @@ def test_no_hint_starts_a_dataset() -> None:
         for line in path.read_text(encoding="utf-8").splitlines()
         if "next_step=" in line and "m3di render -" in line
     ]
-    assert [name for name, _ in hints if os.fspath(name) != "encoded.py"] == []
+    assert hints == []

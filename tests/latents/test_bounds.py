@@ -44,7 +44,7 @@ def test_colour_names_given_the_position() -> None:
 )
 def test_partial_strength(strength: float, expected: float) -> None:
     spec = parse_spec(
-        f"{{extends: m3di, factors: {{object_color: {{mechanism: {{strength: {strength}}}}}}}}}", where="t"
+        f"{{extends: m3di, name: t, factors: {{object_color: {{mechanism: {{strength: {strength}}}}}}}}}", where="t"
     )
     (bound,) = [each for each in bounds(spec, n=1_000) if each.factor == "object_color"]
     # value = (1 - s) u + s (k + u) / 3: noise variance ((1 - s) + s / 3)**2 / 12, explained variance s**2 / 9 * 2 / 3.
@@ -54,7 +54,7 @@ def test_partial_strength(strength: float, expected: float) -> None:
 
 def test_table_is_exact() -> None:
     spec = parse_spec(
-        "{extends: m3di, factors: {text_palette: {mechanism: {name: table, parents: [object_xpos], "
+        "{extends: m3di, name: t, factors: {text_palette: {mechanism: {name: table, parents: [object_xpos], "
         "rows: [[1, 0, 0], [0, 1, 0], [1, 1, 2]]}}}}",
         where="test",
     )

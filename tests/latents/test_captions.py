@@ -22,6 +22,14 @@ DETAILED = """
 extends: m3di
 name: detailed
 views:
+  image:
+    factors:
+      object_alpharot: content
+      object_betarot: content
+      object_gammarot: content
+      spotlight_pos: content
+      spotlight_color: content
+      background_color: content
   text:
     template: detailed
     mentions: {rotation: 0.2, ground: 1.0}
@@ -104,20 +112,22 @@ def test_choices_are_factors_with_the_weights_of_the_spec() -> None:
 
 
 def test_a_phrasing_whose_factors_are_not_seen_is_left_out() -> None:
-    spec = parse_spec("{extends: m3di, views: {text: {template: detailed}}}", where="test")
+    spec = parse_spec("{extends: m3di, name: t, views: {text: {template: detailed}}}", where="test")
     assert spec.factors["text_phrasing"].names == ("short",)
 
 
 def test_phrasings_are_selected_by_the_spec() -> None:
     choice = "{type: categorical, kind: label, values: [shows, look]}"
-    spec = parse_spec(f"{{extends: m3di, factors: {{text_phrasing: {choice}}}}}", where="test")
+    spec = parse_spec(f"{{extends: m3di, name: t, factors: {{text_phrasing: {choice}}}}}", where="test")
     texts = captions(sample(spec, "train", 100), "text")
     assert {text.split()[0] for text in texts} == {"This", "Look"}
 
 
 def test_captions_err_as_often_as_the_spec_says() -> None:
     wrong = "{role: style, change: {name: perturb, probability: 0.25}}"
-    spec = parse_spec(f"{{extends: m3di, views: {{text: {{factors: {{object_shape: {wrong}}}}}}}}}", where="test")
+    spec = parse_spec(
+        f"{{extends: m3di, name: t, views: {{text: {{factors: {{object_shape: {wrong}}}}}}}}}", where="test"
+    )
     drawn = sample(spec, "train", 10_000)
     differs = drawn.views["text"]["object_shape"] != drawn.views["image"]["object_shape"]
     assert differs.mean() == pytest.approx(0.25, abs=0.02)
@@ -144,7 +154,7 @@ def test_a_caption_with_two_readings(tmp_path_factory: pytest.TempPathFactory) -
     path.write_text(
         "{name: two, reads: {object_shape: label}, phrasings: {a: '{{ object_shape }}', b: '{{ object_shape }}'}}"
     )
-    spec = parse_spec(f"{{extends: m3di, views: {{text: {{template: {path}}}}}}}", where="test")
+    spec = parse_spec(f"{{extends: m3di, name: t, views: {{text: {{template: {path}}}}}}}", where="test")
     with pytest.raises(M3diError, match="can be read in two ways"):
         CaptionParser(spec, "text").parse("Cow")
 
@@ -165,12 +175,32 @@ def test_unknown_template() -> None:
         ("{name: x, reads: {}, phrases: {}}", "phrases: Extra inputs"),
         ("{name: x, reads: {}, words: {w: [one]}, phrasings: {a: b}}", r"words\.w: needs two or more"),
         ("{name: x, reads: {}, lexicon: {f: {upper: {}}}, phrasings: {a: b}}", "a form cannot be called 'upper'"),
-        ("a: [", "not valid YAML"),
     ],
 )
 def test_bad_templates(text: str, message: str) -> None:
     with pytest.raises(UsageError, match=rf"the caption template has problems:(?s:.)*{message}(?s:.)*mine"):
         parse_template(text, where="mine")
+
+
+def test_a_number_without_a_range_has_no_bins() -> None:
+    text = """
+extends: m3di
+name: t
+factors: {object_alpharot: {range: null, physical: null, mechanism: {name: linear_gaussian, weights: [], std: 1}}}
+views:
+  image: {factors: {object_alpharot: content}}
+  text: {template: t, factors: {object_alpharot: content}}
+templates:
+  t: {name: t, reads: {object_alpharot: angle}, lexicon: {object_alpharot: {bins: [low, high]}},
+      phrasings: {a: '{{ object_alpharot }}'}}
+"""
+    with pytest.raises(UsageError, match="'object_alpharot' into words by bins of its range, and it has no `range`"):
+        parse_spec(text, where="t.yaml")
+
+
+def test_a_template_that_is_no_yaml() -> None:
+    with pytest.raises(UsageError, match=r"template is not valid YAML: the \[ in line 1(?s:.)*mine, line 1"):
+        parse_template("a: [", where="mine")
 
 
 @pytest.mark.parametrize(
@@ -198,6 +228,6 @@ def test_templates_that_do_not_fit_the_spec(
 ) -> None:
     path = tmp_path_factory.mktemp("t") / "x.yaml"
     path.write_text(template)
-    seen = "{object_alpharot: content}"
-    with pytest.raises(UsageError, match=rf"views\.text: (?s:.)*{message}"):
-        parse_spec(f"{{extends: m3di, views: {{text: {{template: {path}, factors: {seen}}}}}}}", where="test")
+    seen = "{object_alpharot: private}"
+    with pytest.raises(UsageError, match=rf"views\.text(?s:.)*{message}"):
+        parse_spec(f"{{extends: m3di, name: t, views: {{text: {{template: {path}, factors: {seen}}}}}}}", where="test")

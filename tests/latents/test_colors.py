@@ -30,10 +30,10 @@ def test_proper_wheel_wraps() -> None:
 def test_palettes(name: str, n: int) -> None:
     colors = palette(name)
     assert len(colors.names) == len(colors.hex) == len(colors.rgb) == n
-    # Every colour is nearest to itself, or to the first alias with its RGB.
+    # Every colour is nearest to itself, or to the last alias with its RGB.
     nearest = colors.nearest(colors.rgb)
     np.testing.assert_array_equal(colors.rgb[nearest], colors.rgb)
-    assert (nearest <= np.arange(n)).all()
+    assert (nearest >= np.arange(n)).all()
 
 
 def test_nearest_is_the_euclidean_one() -> None:
@@ -43,10 +43,15 @@ def test_nearest_is_the_euclidean_one() -> None:
     np.testing.assert_array_equal(colors.nearest(rgb), distance.argmin(axis=1))
 
 
-def test_aliases_answer_with_the_first_name() -> None:
+def test_of_two_names_the_published_generators_answers() -> None:
+    """The later one in the list: cyan, magenta and the grey spellings, as in the published captions."""
     colors = palette("css4")
-    (index,) = colors.nearest(np.array([[0.0, 1.0, 1.0]]))
-    assert colors.names[index] == "aqua"  # cyan has the same RGB
+    pairs = {"aqua": "cyan", "fuchsia": "magenta", "gray": "grey", "darkgray": "darkgrey", "slategray": "slategrey"}
+    for other, name in pairs.items():
+        assert colors.names[colors.nearest(colors.rgb[[colors.names.index(other)]])[0]] == name
+    of = np.array([colors.names[index] for index in colors.nearest(hsv_to_rgb(np.linspace(0, 1, 3000), 1.0, 1.0))])
+    assert not {"aqua", "fuchsia"} & set(of)
+    assert np.isin(of, ["cyan", "magenta"]).mean() == pytest.approx(0.13, abs=0.01)  # of all hues, as published
 
 
 def test_unknown_palette() -> None:

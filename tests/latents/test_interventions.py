@@ -20,6 +20,8 @@ from m3di.latents import (
     plain_spec,
     sample,
     spec_from_dict,
+    to_yaml,
+    told,
 )
 
 N = 2_000
@@ -120,6 +122,66 @@ def test_bad_interventions(target: str, value: object, message: str) -> None:
         do(M3DI, {target: value})  # type: ignore[dict-item]
 
 
+def test_the_command_line_takes_the_mapping_too() -> None:
+    assert intervene(M3DI, ["object_color={strength: 0.5}"]) == do(M3DI, object_color={"strength": 0.5})
+    spelt = "object_color = {name: truncated_normal, parents: [background_color], std: 1e-1}"
+    mapping = {"name": "truncated_normal", "parents": ["background_color"], "std": 0.1}
+    assert intervene(M3DI, [spelt]) == do(M3DI, object_color=mapping)
+    assert intervene(M3DI, ["image.object_color={name: uniform}"]) == do(
+        M3DI, {"image.object_color": {"name": "uniform"}}
+    )
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (["object_color={strength: 0.5"], r"the intervention is not valid YAML(?s:.)*is not closed"),
+        (["object_color={}"], "the mapping of an intervention is empty"),
+        (["object_color={strength: 0.5, strength: 1}"], "'strength' is there twice"),
+        (["object_color={strength: yes}"], r"strength: Input should be a valid number"),
+        (["object_color={strenght: 1}"], r"strenght: .*did you mean 'strength'"),
+        (["object_color=0.1", "object_color=0.2"], "two interventions on 'object_color'"),
+        (["object_color=nan"], "not one of the factor's"),
+        (["object_color=inf"], "not one of the factor's"),
+        (["object_color=unifrom"], "did you mean 'uniform'"),
+    ],
+)
+def test_interventions_that_do_not_fit(texts: list[str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        intervene(M3DI, texts)
+
+
+def test_a_spec_says_what_was_done_to_it() -> None:
+    spec = do(
+        M3DI,
+        {"object_xpos": 2, "text.object_shape": "cow", "object_color": {"strength": 0.5}, "spotlight_pos": "uniform"},
+    )
+    assert spec.interventions == {
+        "object_xpos": "right", "text.object_shape": "cow", "object_color": {"strength": 0.5},
+        "spotlight_pos": {"name": "uniform"},
+    }  # fmt: skip
+    assert told(spec.interventions) == [
+        "object_xpos = right", "text.object_shape = cow", "object_color: strength 0.5", "spotlight_pos: uniform",
+    ]  # fmt: skip
+    assert do(spec, object_xpos="left").interventions["object_xpos"] == "left"
+    assert permute_content(do(M3DI, object_xpos="left")).interventions == {"object_xpos": "left"}
+    assert spec_from_dict(plain_spec(spec), where="test") == spec
+    assert parse_spec(to_yaml(spec), where="test") == spec
+
+
+def test_a_spec_file_may_say_its_interventions() -> None:
+    text = "{extends: m3di, name: t, interventions: {object_xpos: right, text.object_shape: cow}}"
+    drawn = sample(parse_spec(text, where="test"), "train", N, seed=3)
+    assert changed(counterfactual(FACTUAL, {"object_xpos": "right", "text.object_shape": "cow"}), drawn) == set()
+
+
+def test_what_is_set_is_set_in_every_view() -> None:
+    spec = load_spec("m3di-three-views")  # its second image changes the hue
+    drawn = sample(do(spec, object_color=0.25), "train", 100)
+    for view in ("image", "image_changed"):
+        assert (drawn.views[view]["object_color"] == 0.25).all()
+
+
 @pytest.mark.parametrize("text", ["object_xpos", "=1", "object_xpos="])
 def test_interventions_that_cannot_be_read(text: str) -> None:
     with pytest.raises(UsageError, match=r"written FACTOR=VALUE(?s:.)*--do"):
@@ -164,7 +226,7 @@ def test_sequences() -> None:
 
 def test_what_a_moving_factor_causes_moves_with_it() -> None:
     spec = parse_spec(
-        "{extends: m3di-sequence, factors: {background_color: "
+        "{extends: m3di-sequence, name: t, factors: {background_color: "
         "{mechanism: {name: truncated_normal, parents: [spotlight_pos], std: 0.01}}}}",
         where="test",
     )
@@ -177,8 +239,8 @@ def test_what_a_moving_factor_causes_moves_with_it() -> None:
 
 def test_adding_a_factor_changes_no_other() -> None:
     more = parse_spec(
-        "{extends: m3di, factors: {humidity: {type: continuous, kind: scalar, range: [0, 1]}}, "
-        "views: {image: {factors: {humidity: private}}}}",
+        "{extends: m3di, name: t, factors: {humidity: {type: continuous, kind: scalar, range: [0, 1]}}, "
+        "views: {image: {factors: {humidity: {role: private, recorded: true}}}}}",
         where="test",
     )
     assert changed(FACTUAL, sample(more, "train", N, seed=3)) == set()

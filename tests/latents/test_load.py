@@ -13,9 +13,10 @@ factors:
   a: {type: categorical, kind: label, values: [x, y]}
   b: {type: continuous, kind: angle, range: [0, 1]}
 views:
-  image: {modality: image, shape: teapot, factors: {a: content, b: {role: constant, value: 0.5}}}
+  image: {modality: image, shape: teapot, factors: {a: RECORDED, b: {role: constant, value: 0.5, recorded: true}}}
 splits: {train: 10}
-"""
+""".replace("RECORDED", "{role: content, recorded: true}")
+A = "a: {role: content, recorded: true}"
 
 
 def test_builtin_specs_load() -> None:
@@ -57,7 +58,7 @@ def test_missing_file() -> None:
         ("range: [0, 1]", "physical: [1], range: [0, 1]", "`physical` needs 2 numbers, got 1"),
         ("value: 0.5", "value: 1.5", r"views\.image\.factors\.b: 1\.5 is outside \[0\.0, 1\.0\]"),
         (", value: 0.5", "", "the role `constant` needs `value`"),
-        ("{a: content", "{aa: content", "no factor is called 'aa'; did you mean 'a'"),
+        ("{a: {role", "{aa: {role", "no factor is called 'aa'; did you mean 'a'"),
         ("{modality: image", "{modality: image, template: m3di", "`template` belongs to the modality `text`"),
         (
             "{modality: image, shape",
@@ -77,14 +78,26 @@ def test_missing_file() -> None:
         ),
         ("range: [0, 1]", "physical: [0, 1]", "`physical` needs `range`"),
         ("kind: angle, range: [0, 1]", "kind: angle", "uniform needs a factor with `range`"),
-        ("a: content", "a: {role: content, change: {name: perturb, probability: 1}}", "`change` belongs to the role"),
-        ("a: content", "a: {role: style, change: {name: perturb}}", r"factors\.a\.change: probability: Field required"),
         (
-            "a: content",
+            A,
+            "a: {role: content, change: {name: perturb, probability: 1}}",
+            "`change` belongs to the role",
+        ),
+        (
+            A,
+            "a: {role: style, change: {name: perturb}}",
+            r"factors\.a\.change\.probability: Field required",
+        ),
+        (
+            A,
             "a: {role: style, change: {name: perturb, parents: [b], probability: 1}}",
             "leave `parents` out",
         ),
-        ("a: content", "a: {role: private, mechanism: {name: unifrom}}", "did you mean 'uniform'"),
+        (
+            A,
+            "a: {role: private, mechanism: {name: unifrom}}",
+            "did you mean 'uniform'",
+        ),
         ("splits:", "pairs: {counterfactual: [c]}\nsplits:", "pairs.counterfactual: no factor is called 'c'"),
         ("splits:", "pairs: {counterfactual: [b]}\nsplits:", "pairs.counterfactual: 'b' is constant in every view"),
         ("splits:", "pairs: {counterfactual: [a]}\nsequence: {length: 2}\nsplits:", "pairs: not together with"),
@@ -125,16 +138,20 @@ def test_missing_file() -> None:
             "binned takes no continuous parent, 'b' is one",
         ),
         ("range: [0, 1]", "range: [0, 1], mechanism: {name: affine, parents: [b], weights: [1]}", "a cycle: b -> b"),
-        ("a: content", "a: {role: content, value: 1}", "`value` belongs to the role `constant`"),
+        (
+            A,
+            "a: {role: content, value: 1}",
+            "`value` belongs to the role `constant`",
+        ),
         (
             "range: [0, 1]",
             "range: [0, 1], mechanism: {name: binned, parents: [a], strength: 2}",
-            r"factors\.b\.mechanism: strength: .*less than or equal to 1",
+            r"factors\.b\.mechanism\.strength: .*less than or equal to 1",
         ),
         (
             "range: [0, 1]",
             "range: [0, 1], mechanism: {name: binned, parents: [a], strenght: 1}",
-            r"factors\.b\.mechanism: strenght: ",
+            r"factors\.b\.mechanism\.strenght: .*did you mean 'strength'",
         ),
     ],
 )
@@ -154,12 +171,13 @@ def test_all_problems_in_one_report() -> None:
 def test_choices_must_be_those_of_the_template() -> None:
     with pytest.raises(UsageError, match=r"factors\.text_phrasing: template 'm3di' has sits, shows, .*, not sings"):
         parse_spec(
-            "{extends: m3di, factors: {text_phrasing: {type: categorical, kind: label, values: [sits, sings]}}}",
+            "{extends: m3di, name: t, "
+            "factors: {text_phrasing: {type: categorical, kind: label, values: [sits, sings]}}}",
             where="test",
         )
-    with pytest.raises(UsageError, match=r"views\.text: mentions: no clause is called 'grund'; did you mean 'ground'"):
+    with pytest.raises(UsageError, match=r"mentions\.grund: no clause is called 'grund'; did you mean 'ground'"):
         parse_spec(
-            "{extends: m3di, views: {text: {template: detailed, mentions: {grund: 0.1}}}}",
+            "{extends: m3di, name: t, views: {text: {template: detailed, mentions: {grund: 0.1}}}}",
             where="test",
         )
 
@@ -180,9 +198,13 @@ def test_extends(tmp_path: Path) -> None:
 
 
 def test_a_mechanism_replaces_the_other_whole_or_is_shifted() -> None:
-    replaced = parse_spec("{extends: m3di, factors: {object_color: {mechanism: {name: uniform}}}}", where="test")
+    replaced = parse_spec(
+        "{extends: m3di, name: t, factors: {object_color: {mechanism: {name: uniform}}}}", where="test"
+    )
     assert replaced.factors["object_color"].mechanism.parents == ()
-    shifted = parse_spec("{extends: m3di, factors: {object_color: {mechanism: {strength: 0.5}}}}", where="test")
+    shifted = parse_spec(
+        "{extends: m3di, name: t, factors: {object_color: {mechanism: {strength: 0.5}}}}", where="test"
+    )
     assert shifted.factors["object_color"].mechanism.parents == ("object_xpos",)
     assert shifted.factors["object_color"].mechanism.parameters == {"strength": 0.5}
 

@@ -117,7 +117,9 @@ def test_ar1_stays_uniform_and_is_correlated() -> None:
     np.testing.assert_array_equal(value("ar1", [], NUMBER), NUMBER.from_unit(U))
 
 
-@pytest.mark.parametrize("name", sorted(set(MECHANISMS) - {"nearest_color", "table", "linear_gaussian"}))
+@pytest.mark.parametrize(
+    "name", sorted(set(MECHANISMS) - {"nearest_color", "table", "linear_gaussian", "normal_by_label"})
+)
 def test_every_mechanism_stays_in_range_at_the_ends_of_the_unit_interval(name: str) -> None:
     parameters: dict[str, Any] = {
         "affine": {"weights": [0.5]},
@@ -125,6 +127,7 @@ def test_every_mechanism_stays_in_range_at_the_ends_of_the_unit_interval(name: s
         "categorical": {"weights": [1, 1, 1]},
         "constant": {"value": 0},
         "perturb": {"probability": 0.5, "std": 1.0},
+        "sphere_angle": {"power": 3},
         "truncated_normal": {"std": 1.0},
     }.get(name, {})
     mechanism = MECHANISMS[name]
@@ -138,6 +141,53 @@ def test_every_mechanism_stays_in_range_at_the_ends_of_the_unit_interval(name: s
             drawn = mechanism.function(ends, parents, factor, **parameters)
             assert drawn.dtype == factor.dtype
             assert (drawn >= factor.bounds[0]).all() and (drawn <= factor.bounds[1]).all()
+
+
+def test_a_mean_far_outside_the_range_gives_values_at_its_near_end() -> None:
+    """So far in the tail that the CDF is 0: against the exponential that the normal is there."""
+    for mean, std, end in ((1e3, 1.0, 1.0), (-1e3, 1.0, -1.0), (50.0, 0.5, 1.0), (-2e4, 2.0, -1.0)):
+        drawn = value("truncated_normal", [same(NUMBER, mean)], NUMBER, std=std)
+        assert np.isfinite(drawn).all()
+        assert np.abs(drawn - end).max() < 1.0
+        scale = std**2 / abs(mean - end)  # of the exponential
+        assert np.abs(drawn - end).mean() == pytest.approx(scale, rel=0.02)
+
+
+def test_normal_by_label_takes_its_mean_by_label_and_numbers() -> None:
+    angle = Factor(type="continuous", kind="angle", range=(-1, 1), physical=(-np.pi / 2, np.pi / 2))
+    means = [0.25, {"weights": [0.5, 0.0], "intercept": 0.1}, {"weights": [0.0, -1.0], "of": "sin"}]
+    numbers = [same(NUMBER, 0.8), Parent(angle, np.full(N, 0.5))]
+    expected = (0.25, 0.5, -np.sin(np.pi / 4))
+    for label, mean in enumerate(expected):
+        drawn = value("normal_by_label", [Parent(LABEL, np.full(N, label)), *numbers], NUMBER, means=means, std=0.5)
+        low, high = (-1 - mean) / 0.5, (1 - mean) / 0.5
+        np.testing.assert_allclose(drawn, stats.truncnorm.ppf(U, low, high, mean, 0.5), atol=1e-6)
+    free = value(
+        "normal_by_label", [Parent(LABEL, np.full(N, 2)), *numbers], NUMBER, means=means, std=0.5, strength=0.0
+    )
+    np.testing.assert_allclose(free, stats.truncnorm.ppf(U, -2, 2, 0, 0.5), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("parents", "means", "message"),
+    [
+        ([], [0.0], "the first parent is a label"),
+        ([same(NUMBER, 0.0)], [0.0], "the first parent is a label"),
+        ([same(LABEL, 1)], [0.0], "3 means are needed"),
+        ([same(LABEL, 1)], [0.0, {"weights": [1]}, 0.0], "a mean has 1 weights"),
+    ],
+)
+def test_normal_by_label_refuses(parents: list[Parent], means: list[Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        value("normal_by_label", parents, NUMBER, means=means, std=1.0)
+
+
+@pytest.mark.parametrize("power", [0, 1, 2, 6])
+def test_sphere_angle_has_the_density_of_a_power_of_the_sine(power: int) -> None:
+    angle = (value("sphere_angle", [], NUMBER, power=power) + 1) / 2 * np.pi
+    grid = np.linspace(0, np.pi, 20_001)
+    cdf = np.concatenate([[0.0], np.cumsum(np.sin((grid[1:] + grid[:-1]) / 2) ** power)])
+    np.testing.assert_allclose(np.interp(angle, grid, cdf / cdf[-1]), U, atol=1e-4)
 
 
 @pytest.fixture
@@ -154,6 +204,7 @@ def triangular() -> Iterator[None]:
 
 OWN = """
 extends: m3di
+name: own
 factors: {object_color: {mechanism: {name: triangular, parents: [object_xpos], slope: 0.5}}}
 """
 
@@ -161,7 +212,7 @@ factors: {object_color: {mechanism: {name: triangular, parents: [object_xpos], s
 def test_a_mechanism_of_a_users_own(triangular: None) -> None:
     drawn = sample(parse_spec(OWN, where="test"), "train", 20_000).views["image"]["object_color"]
     assert stats.kstest(2 * drawn, lambda x: np.clip(x, 0, 1) ** 2).pvalue > 1e-3
-    with pytest.raises(UsageError, match=r"factors\.object_color\.mechanism: slop: Extra inputs"):
+    with pytest.raises(UsageError, match=r"factors\.object_color\.mechanism\.slop: Extra inputs.*did you mean 'slope'"):
         parse_spec(OWN.replace("slope", "slop"), where="test")
 
 
@@ -179,6 +230,8 @@ def test_a_mechanism_from_an_entry_point(tmp_path: Any, monkeypatch: pytest.Monk
     (info / "entry_points.txt").write_text("[m3di.mechanisms]\nfrom_their_package = their_package\n")
     monkeypatch.syspath_prepend(tmp_path)
     mechanisms._load_entry_points.cache_clear()
-    spec = parse_spec("{extends: m3di, factors: {object_color: {mechanism: {name: from_their_package}}}}", where="test")
+    spec = parse_spec(
+        "{extends: m3di, name: t, factors: {object_color: {mechanism: {name: from_their_package}}}}", where="test"
+    )
     assert sample(spec, "train", 1_000).views["image"]["object_color"].max() < 0.5
     del MECHANISMS["from_their_package"]

@@ -100,3 +100,18 @@ def test_passes_of_the_object_s_rectangle_are_those_of_the_whole_image() -> None
         assert whole.keys() == in_part.keys()
         for name, array in whole.items():
             assert np.array_equal(array, in_part[name]), name
+
+
+def _with_and_without_the_speck(scenes: list[SceneValues]) -> list[Any]:
+    """In a worker: each image twice, and in between the speck comes that keeps a GPU's kernels as they are."""
+    from m3di.render.blender import BlenderScene, keep_transparency
+
+    scene = BlenderScene(48, QUALITIES["draft"], 1)
+    before = [scene.render(values)[0] for values in scenes]
+    keep_transparency(scene.scene)
+    return list(zip(before, [scene.render(values)[0] for values in scenes], strict=True))
+
+
+def test_the_speck_that_keeps_a_gpu_s_kernels_is_not_seen() -> None:
+    for before, after in in_worker(_with_and_without_the_speck, different_scenes()):
+        assert np.array_equal(before, after)

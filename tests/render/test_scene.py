@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from m3di.latents import Spec
+from m3di.latents import SCENE_FACTORS, Spec, load_spec
 from m3di.render import scene_values
 
 RAW = {
@@ -41,3 +41,38 @@ def test_factors_that_a_view_does_not_see_are_zero(spec: Spec) -> None:
     raw = {name: value for name, value in RAW.items() if name not in ("object_zpos", "object_alpharot", "render_seed")}
     values = scene_values(spec, spec.views["image"], raw)
     assert (values.location_m[2], values.rotation_rad[0], values.seed) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("name", SCENE_FACTORS)
+def test_every_factor_that_an_image_is_said_to_draw_changes_the_scene(spec: Spec, name: str) -> None:
+    view = spec.views["image"]
+    low, high = spec.factors[name].bounds
+    middle = {each: RAW[each] if each != name else low for each in RAW}
+    other = {**middle, name: round(low + 0.7 * (high - low)) if spec.factors[name].type != "continuous" else 0.7 * high}
+    assert scene_values(spec, view, middle) != scene_values(spec, view, other)
+
+
+def test_nothing_else_is_drawn(spec: Spec) -> None:
+    view = spec.views["image"]
+    foreign = {"object_size": 3.0, "object_colour": 0.5, "camera_azimuth": 1.0, "text_palette": 2, "lights": 0}
+    assert scene_values(spec, view, {**RAW, **foreign}) == scene_values(spec, view, RAW)
+    assert set(RAW) == set(SCENE_FACTORS)
+
+
+def test_the_units_of_the_list_are_those_of_m3di(spec: Spec) -> None:
+    for name, each in SCENE_FACTORS.items():
+        assert spec.factors[name].unit == each.unit, name
+        assert spec.factors[name].type in each.types
+
+
+def test_where_x_points(spec: Spec) -> None:
+    """In the axes of 3DIdent, x is the world's: towards the camera, as the sine of the spotlight's angle is."""
+    world = load_spec("causal3dident")
+    raw = dict.fromkeys(SCENE_FACTORS, 0.0) | {"object_shape": 0, "object_xpos": 1.0, "object_ypos": -0.5}
+    assert scene_values(world, world.views["image"], raw).location_m == pytest.approx((3.0, -1.5, 0.0))
+    values = scene_values(world, world.views["image"], {**raw, "spotlight_pos": 1.0})
+    assert values.spotlight_location_m(0.0) == pytest.approx((4.0, 0.0, 6.0))
+    image = spec.views["image"]
+    assert scene_values(spec, image, {**RAW, "object_xpos": 2, "object_ypos": 0}).location_m == pytest.approx(
+        (-3, 3, 0)
+    )

@@ -116,7 +116,7 @@ class Encoded:
                 where=self.run,
                 got=f"{n_fit} to fit, {n_test} to score",
                 expected=f"{MIN_FIT} and {MIN_TEST} or more",
-                next_step="render more: m3di render --n-val 1000 --n-test 1000",
+                next_step="a dataset with more samples of val and test: options --n-val and --n-test of `m3di render`",
             )
 
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
+from m3di.data import UNREADABLE, read_parquet, read_parquet_schema
 from m3di.errors import M3diError, UsageError
 from m3di.learn.evaluation.encoded import Encoded
 from m3di.learn.evaluation.protocol import Score
@@ -91,8 +92,8 @@ def read_results(path: Path) -> pa.Table:
     if not path.is_file():
         raise M3diError("there are no results", where=str(path), next_step="m3di evaluate RUN")
     try:
-        table = pq.read_table(path, partitioning=None)  # `encoding_size=1,seed=0/` on the way is no column
-    except (OSError, pa.ArrowInvalid) as error:
+        table = read_parquet(path)
+    except UNREADABLE as error:
         raise M3diError("the results cannot be read", where=str(path), got=error, next_step="m3di evaluate") from None
     missing = [name for name in SCHEMA.names if name not in table.column_names]
     if missing:
@@ -104,7 +105,7 @@ def is_made_by(path: Path, made_by: Mapping[str, Any]) -> bool:
     """Whether a Parquet file of results was made by exactly this."""
     if not path.is_file():
         return False
-    metadata = pq.read_schema(path).metadata or {}
+    metadata = read_parquet_schema(path).metadata or {}
     return metadata.get(MADE_BY) == json.dumps(made_by, sort_keys=True).encode()
 
 

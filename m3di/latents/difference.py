@@ -1,0 +1,44 @@
+"""What a spec changes in the one that it extends, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+MAX_PLACES = 12
+
+
+def described_change(base_name: str, base: dict[str, Any], data: dict[str, Any]) -> str:
+    """`Extends BASE; changed: ...`: the description of a spec that has none of its own.
+
+    Args:
+        base_name: What `extends` says.
+        base: The data of that spec.
+        data: Those of the spec.
+    """
+    ignored = ("name", "description", "plugins", "templates")
+    one, other = ({key: each for key, each in whole.items() if key not in ignored} for whole in (base, data))
+    places = list(_places(one, other, ""))
+    of_base = str(base.get("description", ""))
+    name = str(base.get("name", base_name))
+    about = f"{name} ({of_base.rstrip('.')})" if of_base.startswith("Extends ") else name
+    if not places:
+        return f"Extends {about}; changed: nothing."
+    more = f" and {len(places) - MAX_PLACES} more" if len(places) > MAX_PLACES else ""
+    return f"Extends {about}; changed: {', '.join(places[:MAX_PLACES])}{more}."
+
+
+def _places(base: dict[str, Any], data: dict[str, Any], path: str) -> Iterator[str]:
+    """The deepest keys that tell what is different: a mechanism, the use of a factor."""
+    for key in dict.fromkeys((*base, *data)):
+        place = f"{path}{key}"
+        if key not in data:
+            yield f"{place} taken away"
+        elif key not in base:
+            yield f"{place} added"
+        elif base[key] != data[key]:
+            deeper = isinstance(base[key], dict) and isinstance(data[key], dict) and key not in ("mechanism", "change")
+            if deeper and "role" not in data[key]:
+                yield from _places(base[key], data[key], f"{place}.")
+            else:
+                yield place

@@ -1,0 +1,205 @@
+"""Who acts on whom in each view: the arrows that the data obey, and what a view draws on its own.
+
+The value of a factor in a view:
+
+- `content`: the shared value, by shared parents and shared noise;
+- `style`, and a factor that the view does not see: shared noise, but the parents as they are in this view;
+- `private`: the view's own noise, and the parents as they are in this view;
+- `constant`: always the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from m3di.latents.factor import Factor, MechanismUse
+from m3di.latents.mechanisms import Mechanism, Parent
+from m3di.latents.scene_factors import SCENE_FACTORS
+from m3di.latents.spec import APART, Spec
+
+N_PROBES = 2048  # noise values; a dependence that shows in fewer than one of them is no arrow
+N_VALUES = 24  # values of a parent that are tried
+
+
+def apart(spec: Spec, view: str) -> frozenset[str]:
+    """Factors whose value in a view may be another than the shared one."""
+    found: set[str] = set()
+    uses = spec.views[view].factors
+    for name in spec.order:
+        use = uses.get(name)
+        if use is not None and use.role == "content":
+            continue
+        mechanism = spec.used_mechanism(view, name)
+        inherits = mechanism is not None and not found.isdisjoint(mechanism.parents)
+        if inherits or (use is not None and use.is_apart):
+            found.add(name)
+    return frozenset(found)
+
+
+def followers(spec: Spec, view: str, name: str) -> list[str]:
+    """The factors that a view sees and that follow one which it does not see, by its shared value."""
+    if name in spec.views[view].factors:
+        return []
+    reached = {name}
+    for other in spec.order:
+        mechanism = spec.used_mechanism(view, other)
+        if other != name and mechanism is not None and not reached.isdisjoint(mechanism.parents):
+            reached.add(other)
+    return [other for other in spec.views[view].factors if other in reached]
+
+
+def unlike(spec: Spec, view: str, name: str) -> dict[str, list[str]]:
+    """What disagrees with a view that has its own value of a factor.
+
+    Returns:
+        By view, what shows the shared value there: the factor itself, as content; or what follows it unseen.
+    """
+    found: dict[str, list[str]] = {}
+    for other, declared in spec.views.items():
+        if other != view:
+            use = declared.factors.get(name)
+            shown = [name] if use is not None and use.role == "content" else followers(spec, other, name)
+            found |= {other: shown} if shown else {}
+    return found
+
+
+def is_shared_elsewhere(spec: Spec, view: str, name: str) -> bool:
+    """Whether two or more other views have the shared value of a factor: it is content of those alone."""
+    uses = [each.factors[name] for other, each in spec.views.items() if other != view and name in each.factors]
+    return sum(not use.is_apart for use in uses) > 1
+
+
+def notes(spec: Spec) -> list[str]:
+    """What is sound and may yet be no intention."""
+    found = []
+    for view, declared in spec.views.items():
+        for name, use in declared.factors.items():
+            others = unlike(spec, view, name)
+            if use.role in APART and others and not use.unshared:
+                says = f"If that is meant, {{role: {use.role}, unshared: true, ...}} says so, and this note goes."
+                found.append(f"{view} has a value of {name} of its own ({use.role}); {_told(name, others)}. {says}")
+            if use.role == "content" and declared.modality == "text" and name in SCENE_FACTORS:
+                instead = SCENE_FACTORS[name].otherwise
+                found += [
+                    f"{view} tells {name}, and {other} does not see it: the image shows {instead}."
+                    for other, each in spec.views.items()
+                    if each.modality == "image" and name not in each.factors
+                ]
+    return found
+
+
+def _told(name: str, others: dict[str, list[str]]) -> str:
+    shared = [other for other, shown in others.items() if shown == [name]]
+    following = [f"{', '.join(shown)} of {other} follows" for other, shown in others.items() if shown != [name]]
+    parts = ([f"{', '.join(shared)} share another one"] if shared else []) + (
+        [f"{' and '.join(following)} the shared one, not this one"] if following else []
+    )
+    return ", and ".join(parts)
+
+
+def shared_ancestors(spec: Spec, name: str) -> frozenset[str]:
+    """A factor and all that its shared value depends on."""
+    found, open_names = {name}, [name]
+    while open_names:
+        for parent in spec.factors[open_names.pop()].mechanism.parents:
+            if parent not in found and parent in spec.factors:
+                found.add(parent)
+                open_names.append(parent)
+    return frozenset(found)
+
+
+def severed(spec: Spec, view: str) -> Iterator[tuple[str, str]]:
+    """Content factors of a view, each with an ancestor that the view draws on its own: the arrow would do nothing.
+
+    The view shows one value of the ancestor, and the content, shared by all views, follows another one.
+    """
+    own = {name for name, use in spec.views[view].factors.items() if use.is_apart} | apart(spec, view)
+    for name, use in spec.views[view].factors.items():
+        if use.role == "content":
+            ancestors = shared_ancestors(spec, name) - {name}
+            yield from ((name, ancestor) for ancestor in spec.order if ancestor in ancestors & own)
+
+
+def arrows(spec: Spec, view: str) -> frozenset[tuple[str, str]]:
+    """Arrows (parent, child) of a view: those whose parent, all noise kept, makes a difference to the child.
+
+    A mechanism of `strength` 0, a weight 0 or equal rows of a table give no arrow, nor does a value that is constant
+    in the view or drawn anew by its `change`. Mechanisms that are not installed here are taken at their word.
+    """
+    found = set()
+    for child, factor in spec.factors.items():
+        use = spec.views[view].factors.get(child)
+        mechanism = spec.used_mechanism(view, child)
+        if mechanism is None or not mechanism.parents:
+            continue
+        if use is not None and use.change is not None and not _change_keeps(spec, factor, use.change):
+            continue
+        for parent in dict.fromkeys(mechanism.parents):
+            if _matters(spec, factor, mechanism, parent):
+                found.add((parent, child))
+    return frozenset(found)
+
+
+def _matters(spec: Spec, factor: Factor, use: MechanismUse, name: str) -> bool:
+    """Whether a mechanism's value depends on one of its parents."""
+    mechanism = spec.mechanism(use.name)
+    if mechanism is None:
+        return True
+    generator = np.random.default_rng(0)
+    noise = probe_noise(N_PROBES)
+    drawn = {parent: some_values(spec.factors[parent], N_PROBES, generator) for parent in use.parents}
+    first: NDArray[np.generic] | None = None
+    for value in _distinct(spec.factors[name]):
+        drawn[name] = np.full(N_PROBES, value, dtype=spec.factors[name].dtype)
+        parents = [Parent(spec.factors[parent], drawn[parent]) for parent in use.parents]
+        result = mechanism.function(noise, parents, factor, **use.parameters)
+        if first is None:
+            first = result
+        elif not np.array_equal(first, result):
+            return True
+    return False
+
+
+def _change_keeps(spec: Spec, factor: Factor, change: MechanismUse) -> bool:
+    """Whether a changed value still depends on what it was."""
+    mechanism = spec.mechanism(change.name)
+    if mechanism is None:
+        return True
+    if not takes_own_value(mechanism):
+        return False
+    noise = probe_noise(N_PROBES)
+    results = [
+        mechanism.function(
+            noise, [Parent(factor, np.full(N_PROBES, value, dtype=factor.dtype))], factor, **change.parameters
+        )
+        for value in _distinct(factor)
+    ]
+    return any(not np.array_equal(results[0], each) for each in results[1:])
+
+
+def takes_own_value(mechanism: Mechanism) -> bool:
+    """Whether a mechanism used as `change` gets the factor's value; one without parents draws it anew."""
+    return mechanism.temporal or mechanism.n_parents != 0
+
+
+def probe_noise(n: int) -> NDArray[np.float64]:
+    """Noise to try a mechanism on: both ends of (0, 1), and all between."""
+    return np.concatenate([[2.0**-53, 1.0 - 2.0**-53], (np.arange(n - 2) + 0.5) / (n - 2)])
+
+
+def some_values(factor: Factor, n: int, generator: np.random.Generator) -> NDArray[np.generic]:
+    """Values that a factor can have."""
+    if np.isfinite(factor.bounds).all():
+        return factor.from_unit(generator.random(n))
+    return generator.normal(size=n)
+
+
+def _distinct(factor: Factor) -> NDArray[np.generic]:
+    if factor.type == "categorical" and factor.n <= N_VALUES:
+        return np.arange(factor.n)
+    if not np.isfinite(factor.bounds).all():
+        return np.linspace(-3.0, 3.0, N_VALUES)
+    return factor.from_unit((np.arange(N_VALUES) + 0.5) / N_VALUES)
