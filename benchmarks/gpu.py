@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gpu_machine import machine
+
 HERE = Path(__file__).resolve().parent
-KEPT = 0.35  # of the time, for the full-size row at the end
 
 
 @dataclass(frozen=True)
@@ -86,12 +87,14 @@ def full_row(arguments: argparse.Namespace, seconds: float) -> dict[str, Any]:
     with (arguments.out / "table1b.log").open("a", encoding="utf-8") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         try:
-            process.wait(seconds)
-        except subprocess.TimeoutExpired:
+            code = process.wait(seconds)
+            ending = f"exit code {code}; see {log.name}" if code else ""
+        except subprocess.TimeoutExpired:  # as meant: it goes on the next time
+            ending = ""
             process.terminate()
             process.wait(60)
     took, steps = time.monotonic() - began, _steps_of(out)
-    row: dict[str, Any] = {"steps": steps, "steps_now": steps - before, "seconds_now": round(took, 1)}
+    row: dict[str, Any] = {"steps": steps, "steps_now": steps - before, "seconds_now": round(took, 1), "ending": ending}
     results = sorted(out.rglob("results.json"))
     return row | ({"result": json.loads(results[0].read_text())} if results else {})
 
@@ -136,10 +139,11 @@ def _learning_row(what: str, figure: Any) -> Iterator[tuple[str, str, str]]:
             "share_of_bf16_peak": "{:.3f} of measured bf16 peak",
             "peak_memory_gib": "{:.2f} GiB",
         }
-        how = [form.format(figure[name]) for name, form in notes.items() if name in figure and name != first]
-        if first in figure:
+        known = {name: each for name, each in figure.items() if isinstance(each, (int, float))}  # or "not known"
+        how = [form.format(known[name]) for name, form in notes.items() if name in known and name != first]
+        if first in known:
             unit = "ms a step" if first == "step_ms" else "images/s"
-            yield what, f"{figure[first]:,.2f} {unit}", "; ".join(how)
+            yield what, f"{known[first]:,.2f} {unit}", "; ".join(how)
 
 
 def markdown(found: dict[str, dict[str, Any]]) -> str:
@@ -162,6 +166,12 @@ def main() -> None:
     parser.add_argument("--learn-python", default=sys.executable)
     parser.add_argument("--row-precision", default="bf16", help="of the full-size row of table 1b")
     arguments = parser.parse_args()
+    if not machine()["gpus"]:
+        parser.exit(
+            1,
+            "there is no NVIDIA GPU to measure: `nvidia-smi` lists none; nothing was measured. In a container, run it "
+            "with --gpus all and NVIDIA_DRIVER_CAPABILITIES=compute,utility,graphics\n",
+        )
     arguments.out.mkdir(parents=True, exist_ok=True)
     end = time.monotonic() + 60 * arguments.minutes
     found = {}
@@ -174,6 +184,8 @@ def main() -> None:
         found["table1b"] = full_row(arguments, left - 15)
     (arguments.out / "table.md").write_text(markdown(found), encoding="utf-8")
     print(markdown(found))
+    if any(each.get("ending") and not (each.get("rows") or each.get("figures")) for each in found.values()):
+        sys.exit(1)  # a part that ran out of its time has some
 
 
 if __name__ == "__main__":

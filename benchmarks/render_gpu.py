@@ -264,6 +264,8 @@ def main() -> None:
     for name, each in found["repeated"].items():
         console.print(f"{name}, again: {each}")
     console.print(found["machine"], *found["errors"], sep="\n")
+    if not found["rows"]:
+        sys.exit(1)  # so that `make bench-gpu` does not take it for measured
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from m3di.cli_simulate import simulate
 from m3di.cli_train import train
 from m3di.errors import M3diError, UsageError
 from m3di.interruption import exit_code_of, sigterm_interrupts
-from m3di.progress import progress_bar, run_display
+from m3di.progress import run_display, watched_bar
 
 if TYPE_CHECKING:
     from m3di.latents import Spec
@@ -158,7 +158,7 @@ def tell_notes(spec: Spec) -> None:
 @click.option("--dry-run", "is_dry", is_flag=True, help="Render a few images, write nothing, say what it will take.")
 def render(out: str | None, spec: str, passes: str, is_dry: bool, **options: Any) -> None:
     """Render a dataset; run it again to continue an interrupted run."""
-    from m3di.generate import Machines, RenderOptions, dry_run, render_anywhere
+    from m3di.generate import Machines, RenderOptions, dry_run_anywhere, render_anywhere
 
     root = out or str(Path("data") / Path(spec).stem)
     names = tuple(dict.fromkeys(name.strip() for name in passes.split(",") if name.strip()))
@@ -166,7 +166,9 @@ def render(out: str | None, spec: str, passes: str, is_dry: bool, **options: Any
     wanted = RenderOptions(out=Path(root), spec=spec, passes=names, **options)
     tell_notes(wanted.load_spec())
     if is_dry:
-        click.echo(dry_run(wanted))
+        with watched_bar("dry run") as (_, watch):
+            planned = dry_run_anywhere(root, wanted, machines, watch)
+        click.echo(planned)
         return
     with run_display("render") as (count, watch):
         manifest = render_anywhere(root, wanted, machines, count, watch)
@@ -191,8 +193,8 @@ def preview(out: Path, n: int, n_columns: int, **options: Any) -> None:
 
     wanted = RenderOptions(out=out, **options)
     tell_notes(wanted.load_spec())
-    with progress_bar("preview") as progress:
-        shown = render_preview(wanted, n, progress)
+    with watched_bar("preview") as (count, watch):
+        shown = render_preview(wanted, n, count, watch)
     save_contact_sheet(out, shown.samples, shown.images, shown.captions, n_columns=n_columns)
     click.echo(f"look at  {out}")
 
@@ -318,7 +320,7 @@ PLACE = click.argument("root", metavar="FOLDER|URL")
 @PLACE
 @click.option("--quick", is_flag=True, help="Structure only: sizes, members, rows; no hashes, images or latents.")
 @click.option("--repair", is_flag=True, help="Render anew what is bad, and remove what does not belong there.")
-@click.option("--workers", "n_workers", type=int, help="Worker processes of --repair.  [default: one a core]")
+@click.option("--workers", "n_workers", type=int, help="Worker processes of --repair.  [default: as `m3di render`]")
 def verify(root: str, quick: bool, repair: bool, n_workers: int | None) -> None:
     """Check every file and every sample of a dataset."""
     from m3di.data import Problem, left_out
@@ -335,8 +337,8 @@ def verify(root: str, quick: bool, repair: bool, n_workers: int | None) -> None:
                 where=root,
                 next_step="copy it to a folder of this machine, repair that, and put it there again",
             )
-        with progress_bar("repair") as progress:
-            bad = repair_dataset(folder.root, n_workers, progress)
+        with watched_bar("repair") as (count, watch):
+            bad = repair_dataset(folder.root, n_workers, count, watch)
         made, removed = ([name for name in bad if (folder.root / name).exists() is there] for there in (True, False))
         done = [f"{what}: {', '.join(names)}" for what, names in (("made anew", made), ("removed", removed)) if names]
         click.echo(f"{root}: {'; '.join(done) or 'nothing to repair'}")

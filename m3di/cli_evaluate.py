@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from m3di.errors import UsageError
-from m3di.progress import progress_bar
+from m3di.progress import progress_bar, watched_bar
 
 if TYPE_CHECKING:
     from m3di.learn.evaluation import ProbeData
@@ -31,7 +31,7 @@ DEVICES = ("auto", "cpu", "cuda")  # of m3di.learn, which is not imported before
 @click.option("--n-bootstrap", default=1000, show_default=True, help="Resamples behind each interval.")
 @click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="Where to encode.")
 @click.option("--load-workers", type=int, help="Threads that load images.  [default: 8 for a GPU, none on the CPU]")
-@click.option("--workers", "n_workers", type=int, help="Worker processes that render.  [default: one a core]")
+@click.option("--workers", "n_workers", type=int, help="Worker processes that render.  [default: as `m3di render`]")
 @click.option("--again", is_flag=True, help="Score again what has been scored.")
 @click.option("--save-encodings", type=PATH, help="Also write the encodings of a single run to this .npz.")
 @click.option("--out", type=PATH, help="The .parquet or .csv to write.  [default: evaluation.parquet in the run]")
@@ -95,13 +95,14 @@ def _data(options: dict[str, Any], first: Path) -> ProbeData | None:
     if first.suffix == ".npz":
         raise UsageError("an .npz holds encodings that were made already", where="--do", next_step="leave --do out")
     factual = root or Path(read_config(first).get("data", {}).get("root", ""))
-    with progress_bar("render") as progress:
+    with watched_bar("render") as (count, watch):
         folder, name = render_twin(
             factual,
             interventions=interventions,
             permuted=permuted,
             n_workers=options["n_workers"],
-            progress=progress,
+            progress=count,
+            watch=watch,
         )
     fit_root = options["fit_root"]
     return ProbeData(folder, name if fit_root is None else f"{name}, fitted on {fit_root.name}", fit_root)

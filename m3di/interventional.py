@@ -11,6 +11,7 @@ from m3di import data
 from m3di.errors import M3diError, UsageError
 from m3di.generate import RenderOptions, render
 from m3di.latents import intervene, permute_content
+from m3di.render import Watch
 
 Progress = Callable[[int, int], None]
 PERMUTED = "permuted content"
@@ -25,6 +26,7 @@ def render_twin(
     out: Path | None = None,
     n_workers: int | None = None,
     progress: Progress | None = None,
+    watch: Watch | None = None,
 ) -> tuple[Path, str]:
     """Render val and test of a dataset once more in another world, or take what was rendered before.
 
@@ -35,8 +37,9 @@ def render_twin(
         interventions: Written FACTOR=VALUE.
         permuted: Give every view once more with the content of the neighbour, see `permute_content`.
         out: Folder of the twin; None takes `ROOT-do-...` beside the dataset.
-        n_workers: Worker processes; None takes one a core.
+        n_workers: Worker processes; None takes as many as `m3di render` does.
         progress: Called with images done and images in all.
+        watch: Called with everything that happens in the workers.
 
     Returns:
         Its folder, and what to call it in results.
@@ -73,7 +76,7 @@ def render_twin(
         gpu=manifest.render["device"] == "gpu",
         n_workers=n_workers,
     )
-    render(options, progress)
+    render(options, progress, watch)
     return folder, name
 
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 PLAIN_INTERVAL_S = 30.0
 MAX_WORKERS_SHOWN = 16
-SHOWN_AT_ONCE = ("retry", "failed", "warm-up", "retire")
+ABOUT_GPUS = ("warm-up", "unshared")
+SHOWN_AT_ONCE = ("retry", "failed", "retire", *ABOUT_GPUS)
 Count = Callable[[int, int], None]
 
 
@@ -40,10 +41,22 @@ def bar_columns(label: str) -> tuple[ProgressColumn, ...]:
 @contextmanager
 def progress_bar(label: str) -> Iterator[Count]:
     """A bar with images done, images/s and time left; nothing at all where the output is no terminal."""
+    with watched_bar(label) as (count, _):
+        yield count
+
+
+@contextmanager
+def watched_bar(label: str) -> Iterator[tuple[Count, Watch]]:
+    """The same, and a line for whatever must be seen at once of the workers, also where the output is no terminal."""
     console = Console(stderr=True)
+
+    def watch(event: PoolEvent) -> None:
+        if event.kind in SHOWN_AT_ONCE:
+            console.print(f"{label}: {trouble(event)}", highlight=False, markup=False, soft_wrap=True)
+
     with Progress(*bar_columns(label), console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(label, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        yield (lambda done, total: bar.update(task, completed=done, total=total)), watch
 
 
 @contextmanager
@@ -100,7 +113,7 @@ class RunState:
     def watch(self, event: PoolEvent) -> None:
         """Take note of what happened in a worker."""
         worker = self.workers.setdefault(event.worker, WorkerState())
-        if event.kind == "warm-up":
+        if event.kind in ABOUT_GPUS:
             return
         if event.kind == "begin":
             worker.image, worker.began = event.image, self.clock()
@@ -212,8 +225,8 @@ class PlainDisplay:
 
 def trouble(event: PoolEvent) -> str:
     """What must be seen at once, in one line: a try that failed, a GPU that compiles, a worker that was given up."""
-    if event.kind == "warm-up":
-        return event.why
+    if event.kind in ABOUT_GPUS:
+        return event.why.replace(chr(10), "; ")
     if event.kind == "retire":
         return f"worker {event.worker} is ended for good; the others go on: {event.why.replace(chr(10), '; ')}"
     outlook = "is tried again" if event.kind == "retry" else "has failed for the last time"

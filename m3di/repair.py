@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import io
+import contextlib
 from collections.abc import Container, Iterator
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
-from PIL import Image
-
 from m3di import __version__, data
-from m3di.errors import M3diError
+from m3di.errors import M3diError, UsageError
 from m3di.generate import (
     Progress,
     RenderOptions,
@@ -24,19 +22,22 @@ from m3di.generate import (
     user_shapes_of,
 )
 from m3di.latents import Spec, missing_mechanisms
-from m3di.render import ANNOTATIONS, PASSES, RenderPool
-
-PIXEL_TOLERANCE = 2
-"""Levels of 255 by which a value of a pixel may differ between two renders of an image on a GPU."""
-PART_TOLERANCE = 0.001
-"""Part of the values that may differ by more. On an H100, 0.003 % differed between runs, by one level (RESULTS.md)."""
+from m3di.render import ANNOTATIONS, PASSES, RenderedImage, RenderPool, Watch, agree
 
 
-def repair(root: Path, n_workers: int | None = None, progress: Progress | None = None) -> list[str]:
+def repair(
+    root: Path, n_workers: int | None = None, progress: Progress | None = None, watch: Watch | None = None
+) -> list[str]:
     """Render anew the images of a dataset that are bad, and write anew the files that are bad; sound files stay.
 
     Good images of a damaged shard are kept, and so is a card that somebody edited. The spec with its interventions, the
     seed and the settings come from the manifest. Interrupted, run it again.
+
+    Args:
+        root: Folder of the dataset.
+        n_workers: Worker processes; None takes as many as `m3di render` does.
+        progress: Called with samples done and samples in all.
+        watch: Called with everything that happens in the workers.
 
     Returns:
         Names of the files that were bad.
@@ -52,48 +53,45 @@ def repair(root: Path, n_workers: int | None = None, progress: Progress | None =
     check_repairable(root, manifest, problems)
     known = {entry.file for entry in manifest.files}
     shards = [shard for split in manifest.splits.values() for shard in split.shards if shard.file in bad]
-    with data.sole_run(root), data.disk_errors(root):
+    with data.sole_run(root), data.disk_errors(root), contextlib.ExitStack() as stack:
+        spec = manifest.parsed_spec if shards else None
+        pool = None
+        if spec is not None:  # before anything is touched: what cannot be rendered here stays as it is
+            pool = stack.enter_context(_open_pool(root, manifest, spec, n_workers, watch))
         for name in bad:
             # What interrupted runs left is kept until the end: it holds finished images.
             if name not in known and not name.endswith(data.PARTIAL):
                 (root / name).unlink(missing_ok=True)
-        if shards:
-            spec = manifest.parsed_spec
+        if spec is not None and pool is not None:
+            how = _Rendering(manifest, spec, pool, progress)
             _take_apart(root, manifest, bad)
-            _render_missing(root, manifest, spec, n_workers, progress)
+            how.render_missing(root)
             differing = [shard for shard in shards if data.sha256_of(root / shard.file) != shard.sha256]
             if differing and manifest.render["device"] == "gpu":
-                _keep_what_agrees(root, manifest, spec, differing, n_workers, progress)
+                _keep_what_agrees(root, how, differing)
             elif differing:
                 # What no checksum inside a shard has shown: then none of its images is to be trusted.
                 for shard in differing:
                     (root / shard.file).unlink()
-                _render_missing(root, manifest, spec, n_workers, progress)
-        _finish(root, manifest, bad)
+                how.render_missing(root)
+        _finish(root, manifest, bad, {each.described() for each in pool.gpus} if pool else set())
         data.remove_leftovers(root)
     return bad
 
 
-def _keep_what_agrees(
-    root: Path,
-    manifest: data.Manifest,
-    spec: Spec,
-    shards: list[data.FileEntry],
-    n_workers: int | None,
-    progress: Progress | None,
-) -> None:
+def _keep_what_agrees(root: Path, how: _Rendering, shards: list[data.FileEntry]) -> None:
     """Render shards again, and keep every image of theirs that shows the same; others take the place of the rest.
 
     A GPU does not give the same bytes twice, so that a shard with one new image never has its old checksum.
     """
     with TemporaryDirectory(prefix="m3di-repair-") as folder:
         again = Path(folder)
-        _render_missing(again, manifest, spec, n_workers, progress, {shard.file for shard in shards})
+        how.render_missing(again, {shard.file for shard in shards})
         for shard in shards:
             journal = data.ImageJournal(root / shard.file)
             try:
-                fresh = {(image.key, image.view): image for image in _images(again, manifest, shard)}
-                for image in _images(root, manifest, shard):
+                fresh = {(image.key, image.view): image for image in _images(again, how.manifest, shard)}
+                for image in _images(root, how.manifest, shard):
                     new = fresh.pop((image.key, image.view))
                     journal.append(image if _agree(image, new) else new)
                 for new in fresh.values():
@@ -101,7 +99,7 @@ def _keep_what_agrees(
             finally:
                 journal.close()
             (root / shard.file).unlink()
-    _render_missing(root, manifest, spec, n_workers, progress)  # nothing is missing: the shards are put together
+    how.render_missing(root)  # nothing is missing: the shards are put together
 
 
 def _images(root: Path, manifest: data.Manifest, shard: data.FileEntry) -> Iterator[data.JournalEntry]:
@@ -109,16 +107,20 @@ def _images(root: Path, manifest: data.Manifest, shard: data.FileEntry) -> Itera
 
 
 def _agree(one: data.JournalEntry, other: data.JournalEntry) -> bool:
-    """Whether two renders of an image show the same, up to the order of a GPU's sums."""
-    pngs = (io.BytesIO(each.files[data.JOURNAL_IMAGE]) for each in (one, other))
-    pixels = [np.asarray(Image.open(png)).astype(np.int16) for png in pngs]
-    return float(np.mean(np.abs(pixels[0] - pixels[1]) > PIXEL_TOLERANCE)) <= PART_TOLERANCE
+    return agree(*(_rendered(each) for each in (one, other)))
 
 
-def _finish(root: Path, manifest: data.Manifest, bad: list[str]) -> None:
+def _rendered(entry: data.JournalEntry) -> RenderedImage:
+    passes = {name: raw for name, raw in entry.files.items() if name != data.JOURNAL_IMAGE}
+    return RenderedImage(entry.files[data.JOURNAL_IMAGE], entry.annotation, passes)
+
+
+def _finish(root: Path, manifest: data.Manifest, bad: list[str], gpus: set[str]) -> None:
     """Write tables, documents and manifest where they are bad, or name a shard that came out different; else not."""
     splits = {name: _restored(root, manifest, name, bad) for name in manifest.splits}
-    restored = manifest.model_copy(update={"splits": splits})
+    # Where no shard came out different, nothing of these GPUs is in the dataset.
+    devices = manifest.devices if splits == manifest.splits else tuple(sorted({*manifest.devices, *gpus}))
+    restored = manifest.model_copy(update={"splits": splits, "devices": devices})
     keep = {entry.file for entry in manifest.documents if restored == manifest and entry.file not in bad}
     card = [entry for entry in manifest.documents if entry.file == data.CARD and entry.file not in bad]
     if any(data.sha256_of(root / entry.file) != entry.sha256 for entry in card):
@@ -167,40 +169,56 @@ def _take_apart(root: Path, manifest: data.Manifest, bad: list[str]) -> None:
             (root / shard.file).unlink(missing_ok=True)
 
 
-def _render_missing(
-    root: Path,
-    manifest: data.Manifest,
-    spec: Spec,
-    n_workers: int | None,
-    progress: Progress | None,
-    only: Container[str] | None = None,
-) -> None:
-    """Render into a folder what is not there yet of all shards, or of some."""
+@dataclass(frozen=True)
+class _Rendering:
+    """What one repair renders, and with what."""
+
+    manifest: data.Manifest
+    spec: Spec
+    pool: RenderPool
+    progress: Progress | None
+
+    def render_missing(self, root: Path, only: Container[str] | None = None) -> None:
+        """Render into a folder what is not there yet of all shards, or of some."""
+        plan = data.plan_of(self.manifest)
+        shards = [shard for shard in shards_of(plan) if only is None or shard.name in only]
+        check_failures(root, render_shards(self.spec, plan, shards, root, self.pool, self.progress))
+
+
+@contextlib.contextmanager
+def _open_pool(
+    root: Path, manifest: data.Manifest, spec: Spec, n_workers: int | None, watch: Watch | None
+) -> Iterator[RenderPool]:
+    """What renders as the manifest says.
+
+    Raises:
+        UsageError: The number of workers is out of range.
+        M3diError: Blender or a GPU is missing.
+    """
     plan = data.plan_of(manifest)
     quality, size_px = manifest.render["quality"], manifest.render["size_px"]
     gpu = manifest.render["device"] == "gpu"
     passes = tuple(name for name in PASSES if any(part.endswith(f".{name}") for part in plan.extensions))
-    options = RenderOptions(
-        root, size_px=size_px, quality=quality, gpu=gpu, n_workers=n_workers, passes=passes
-    ).resolved(spec)
+    options = RenderOptions(root, size_px=size_px, quality=quality, gpu=gpu, n_workers=n_workers, passes=passes)
+    options.check()
+    options = options.resolved(spec)
     # A mesh that was imported since, under the name of a built-in one, is not that of the images.
     shapes = tuple(shape for shape in user_shapes_of(spec) if shape.name in manifest.shapes)
-    with RenderPool(render_settings(options, shapes), options.n_workers) as pool:
+    with RenderPool(render_settings(options, shapes), options.n_workers, options.limits, watch) as pool:
         _check(pool, root, gpu)
-        shards = [shard for shard in shards_of(plan) if only is None or shard.name in only]
-        check_failures(root, render_shards(spec, plan, shards, root, pool, progress))
+        yield pool
 
 
 def _check(pool: RenderPool, root: Path, gpu: bool) -> None:
     try:
         pool.check()
     except M3diError as error:
-        if not gpu:
+        if not gpu or isinstance(error, UsageError):  # such as too few workers
             raise
         raise M3diError(
             "this dataset was rendered on a GPU, and no GPU renders here",
             where=str(root),
-            got=error.what,
+            got=": ".join(each for each in (error.what, error.details.get("got")) if each),
             next_step="repair it on a machine that has one: images of a CPU are not quite the same",
         ) from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import itertools
 import json
 import os
@@ -113,3 +114,29 @@ def test_utilisation_is_not_known_without_a_gpu(on_device: object) -> None:
     assert used.mean == "not known"
     used.samples = [0.0, 90.0, 100.0]  # the first is of the time before
     assert used.mean == 95.0
+
+
+def test_without_a_gpu_nothing_is_measured(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARKS / "gpu.py"), "--out", str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PATH": str(tmp_path)},
+    )
+    assert done.returncode == 1
+    assert "there is no NVIDIA GPU to measure" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_not_known_is_left_out_of_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    gpu = importlib.import_module("gpu")
+    step = {"step_ms": 12.5, "images_per_s": 800.0, "gpu_utilisation_percent": "not known", "peak_memory_gib": 3.0}
+    found = {"train": {"figures": {"fed": step}}, "render": {"ending": "exit code 1; see render.log"}}
+    assert gpu.markdown(found).splitlines() == [
+        "| what | figure | how |",
+        "|---|---|---|",
+        "| train, fed | 12.50 ms a step | 800 images/s; 3.00 GiB |",
+        "",
+        "render: exit code 1; see render.log",
+    ]

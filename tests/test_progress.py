@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import io
 
+import pytest
 from rich.console import Console
 
-from m3di.progress import PlainDisplay, TerminalDisplay, duration
+from m3di.progress import PlainDisplay, TerminalDisplay, duration, watched_bar
 from m3di.render import PoolEvent
 
 
@@ -47,6 +48,16 @@ def test_a_terminal_shows_what_each_worker_does() -> None:
     for part in ("4/10", "train 000000004, view image", "400 MB", "no image after 600 s", "1 images failed"):
         assert part in shown
     assert "and 4 more workers" in shown
+
+
+def test_a_bar_also_tells_what_must_be_seen_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with watched_bar("repair") as (count, watch):
+        count(1, 2)
+        watch(PoolEvent("warm-up", 0, why="Card (CUDA) loads its kernels"))
+        watch(PoolEvent("begin", 0, 7, "train 000000004, view image"))
+        watch(PoolEvent("unshared", 0, why="workers take turns:\nno service"))
+    shown = capsys.readouterr().err.splitlines()
+    assert shown == ["repair: Card (CUDA) loads its kernels", "repair: workers take turns:; no service"]
 
 
 def test_durations() -> None:

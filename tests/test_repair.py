@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from m3di import data
-from m3di.errors import M3diError
-from m3di.render import Outcome, RenderJob
+from m3di.errors import M3diError, UsageError
+from m3di.render import Gpu, Outcome, RenderJob
 from m3di.render.image import encode_png
 from m3di.render.user_shapes import UserMesh, store_user_meshes
 from m3di.repair import repair
@@ -141,18 +141,68 @@ def test_sound_images_of_a_gpu_stay_though_it_never_gives_the_same_bytes(
     assert repair(root) == []
 
 
+def test_what_a_changed_file_notes_of_a_gpus_image_is_not_believed(tmp_path: Path, shaky: type[FakeRenderPool]) -> None:
+    root = write_fake_dataset(tmp_path / "it", gpu=True)
+    raw = bytearray((root / "train-00001.tar").read_bytes())
+    offset, size = place(root, "000000010", "json")
+    text = bytes(raw[offset : offset + size])
+    stated = json.loads(text)["image"]["object_visible_px"]
+    changed = text.replace(
+        f'"object_visible_px": {stated}'.encode(), f'"object_visible_px": {999 - stated:0>3}'.encode()
+    )
+    assert changed != text
+    assert len(changed) == size
+    raw[offset : offset + size] = changed
+    (root / "train-00001.tar").write_bytes(raw)
+    (root / "train.parquet").write_bytes(b"")
+    assert repair(root) == ["train-00001.tar", "train.parquet"]
+    raw = bytearray((root / "train-00001.tar").read_bytes())
+    offset, size = place(root, "000000010", "json")
+    assert json.loads(bytes(raw[offset : offset + size]))["image"]["object_visible_px"] == stated
+    data.verify(root)
+
+
+def test_the_gpu_of_a_repair_is_named_where_its_images_are_in_the_dataset(
+    tmp_path: Path, shaky: type[FakeRenderPool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write_fake_dataset(tmp_path / "it", gpu=True)
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(shaky, "gpus", [Gpu("CUDA", "CUDA_x", "Other card")])
+    (root / "README.md").unlink()
+    repair(root)
+    assert data.read_manifest(root).devices == ()
+    raw = bytearray((root / "train-00001.tar").read_bytes())
+    raw[place(root, "000000010", "png")[0] + 200] ^= 4
+    (root / "train-00001.tar").write_bytes(raw)
+    repair(root)
+    assert data.read_manifest(root).devices == ("Other card (CUDA)",)
+    data.verify(root)
+
+
 def test_a_dataset_of_a_gpu_is_repaired_where_there_is_one(
     tmp_path: Path, pools: type[FakeRenderPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = write_fake_dataset(tmp_path / "it", gpu=True)
-    (root / "train-00001.tar").unlink()
+    raw = bytearray((root / "train-00001.tar").read_bytes())
+    raw[place(root, "000000010", "png")[0] + 200] ^= 4
+    (root / "train-00001.tar").write_bytes(raw)
+    before = bytes_of(root)
 
     def check(pool: FakeRenderPool) -> None:
-        raise M3diError("Cycles finds no GPU on this machine", next_step="leave --gpu out")
+        raise M3diError("Cycles finds no GPU on this machine", got="no device for CUDA", next_step="leave --gpu out")
+
+    def too_few(pool: FakeRenderPool) -> None:
+        raise UsageError("a GPU needs a worker of its own", where="--workers")
 
     monkeypatch.setattr(pools, "check", check)
-    with pytest.raises(M3diError, match=r"rendered on a GPU, and no GPU renders here(?s:.)*a machine that has one"):
+    with pytest.raises(M3diError, match=r"no GPU renders here(?s:.)*no device for CUDA(?s:.)*a machine that has one"):
         repair(root)
+    monkeypatch.setattr(pools, "check", too_few)
+    with pytest.raises(UsageError, match="a GPU needs a worker of its own"):
+        repair(root)
+    with pytest.raises(UsageError, match="--workers is too small"):
+        repair(root, n_workers=0)
+    assert bytes_of(root) == before  # nothing was taken apart
 
 
 def padded(png: bytes, size: int) -> bytes:
@@ -172,7 +222,7 @@ def test_a_repair_that_was_interrupted(
         raw[place(root, key, "png")[0] + 200] ^= 4
     (root / "train-00001.tar").write_bytes(raw)
     with monkeypatch.context() as patch:
-        patch.setattr(FakeRenderPool, "check", lambda self: 1 / 0)
+        patch.setattr(FakeRenderPool, "outcomes", lambda self, jobs: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             repair(root)
     assert not (root / "train-00001.tar").exists()

@@ -7,7 +7,9 @@ import json
 import math
 import resource
 import subprocess
+import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,10 @@ from m3di import data, generate
 from m3di.errors import M3diError, UsageError
 from m3di.generate import estimate
 from m3di.latents import load_spec
-from m3di.render import Gpu
+from m3di.render import Gpu, PoolEvent
 from m3di.render import gpu as gpu_module
-from tests.conftest import FakeRenderPool, fake_options
+from m3di.repair import repair
+from tests.conftest import FakeRenderPool, fake_options, write_fake_dataset
 from tests.test_cli import failed, m3di
 from tests.test_generate import bytes_of
 
@@ -154,6 +157,55 @@ def test_dry_run(tmp_path: Path, pools: type[FakeRenderPool], fake_dataset: Path
     assert not out.exists()
 
 
+def test_a_dry_run_plans_what_the_same_command_would_render(tmp_path: Path, pools: type[FakeRenderPool]) -> None:
+    out = tmp_path / "it"
+    options = fake_options(tmp_path)  # shards of 8, 8, 4 training samples, then one of val, one of test
+    planned = generate.dry_run_anywhere(str(out), options, generate.Machines(shards="2/2"))
+    assert planned.n_samples == {"train": 8, "val": 4, "test": 0}
+    assert (planned.n_shards, planned.n_tables, planned.n_done) == (2, 0, 0)
+    assert f"into {out}, part 2/2, 32 px" in str(planned)
+    assert not out.exists()
+    with pytest.raises(UsageError, match=r"no such part(?s:.)*3/2"):
+        generate.dry_run_anywhere(str(out), options, generate.Machines(shards="3/2"))
+    with pytest.raises(UsageError, match=r"--dry-run measures this machine(?s:.)*--ray auto(?s:.)*leave --ray out"):
+        generate.dry_run_anywhere(str(out), options, generate.Machines(ray="auto"))
+    with pytest.raises(UsageError, match="--staging is of no use here"):
+        generate.dry_run_anywhere(str(out), options, generate.Machines(staging=tmp_path))
+
+
+def test_a_dry_run_counts_the_shards_that_are_at_a_url(
+    tmp_path: Path, pools: type[FakeRenderPool], fake_dataset: Path
+) -> None:
+    folder = data.open_folder("memory://a-dry-run")
+    options = fake_options(tmp_path)
+    spec = options.load_spec()
+    data.claim(folder, generate.make_plan(spec, options.resolved(spec)))
+    folder.put(fake_dataset / "train-00000.tar", "train-00000.tar")
+    planned = generate.dry_run(options, folder)
+    assert (planned.n_done, planned.n_shards, planned.n_tables) == (8, 5, 3)
+    assert f"into {folder}" in str(planned)
+    with pytest.raises(M3diError, match="holds a different dataset"):
+        generate.dry_run(replace(options, seed=1), folder)
+
+
+def test_roads_that_write_no_log_tell_that_a_gpu_loads_its_kernels(
+    tmp_path: Path, pools: type[FakeRenderPool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write_fake_dataset(tmp_path / "it", gpu=True)
+    (root / "val-00000.tar").unlink()
+
+    def check(pool: FakeRenderPool) -> None:
+        pool.watch(PoolEvent("warm-up", 0, why="Card loads its kernels"))
+
+    monkeypatch.setattr(sys.modules["m3di.generate.preview"], "RenderPool", FakeRenderPool)
+    monkeypatch.setattr(pools, "check", check)
+    seen: list[PoolEvent] = []
+    generate.dry_run(fake_options(tmp_path / "new", gpu=True), watch=seen.append)
+    generate.preview(fake_options(tmp_path / "new", gpu=True), 1, watch=seen.append)
+    repair(root, watch=seen.append)
+    assert [event.why for event in seen if event.kind == "warm-up"] == ["Card loads its kernels"] * 3
+
+
 def test_the_speed_is_what_each_worker_makes_after_its_first_half() -> None:
     slow_start = [10.0, 11.0, 11.5, 12.0]  # two images a second once it runs
     assert estimate.rate([slow_start], 0.0) == 2.0
@@ -199,3 +251,6 @@ def test_limits_out_of_range(name: str, value: float, tmp_path: Path) -> None:
     option = {"worker_memory_gb": "--worker-memory", "image_timeout_s": "--image-timeout"}[name]
     with pytest.raises(UsageError, match=f"{option} is too small"):
         generate.render(fake_options(tmp_path / "x", **{name: value}))
+    for wrong in (math.nan, math.inf):
+        with pytest.raises(UsageError, match=f"{option} is not a finite number(?s:.)*{wrong}"):
+            generate.render(fake_options(tmp_path / "x", **{name: wrong}))

@@ -1,6 +1,6 @@
 """Latents to images to shards: the only place that knows both halves."""
 
-from m3di.generate.anywhere import Machines, render_anywhere
+from m3di.generate.anywhere import Machines, dry_run_anywhere, render_anywhere
 from m3di.generate.estimate import Estimate, dry_run
 from m3di.generate.finish import finalize, finish, finish_folder, receipt_of
 from m3di.generate.on_ray import RayOptions, render_on_ray
@@ -27,6 +27,7 @@ __all__ = [
     "check_failures",
     "deliver_missing",
     "dry_run",
+    "dry_run_anywhere",
     "finalize",
     "finish",
     "finish_folder",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from m3di import data
 from m3di.errors import UsageError
+from m3di.generate.estimate import Estimate, dry_run
 from m3di.generate.on_ray import RayOptions, render_on_ray
 from m3di.generate.options import RenderOptions
 from m3di.generate.parts import Part
@@ -54,6 +55,40 @@ def render_anywhere(
         UsageError: Options exclude each other, or one is out of range.
         M3diError: See `render`, `render_to` and `render_on_ray`.
     """
+    folder, part = _place(root, machines)
+    if machines.ray:
+        return render_on_ray(folder, options, RayOptions(machines.ray, machines.staging), progress)
+    if part is None and isinstance(folder, data.LocalFolder):
+        return render(replace(options, out=folder.root), progress, watch)
+    return render_to(Delivery(folder, machines.staging or default_staging(), part), options, progress, watch)
+
+
+def dry_run_anywhere(root: str, options: RenderOptions, machines: Machines, watch: Watch | None = None) -> Estimate:
+    """What `render_anywhere` would take on this machine.
+
+    Raises:
+        UsageError: Options exclude each other, one is out of range, or a Ray cluster is to render.
+        M3diError: See `dry_run`.
+    """
+    folder, part = _place(root, machines)
+    if machines.ray:
+        raise UsageError(
+            "--dry-run measures this machine, not a Ray cluster",
+            where=f"--ray {machines.ray}",
+            next_step="leave --ray out, on a node of the cluster: a task with as many --workers is as quick",
+        )
+    if part is None and isinstance(folder, data.LocalFolder):
+        return dry_run(replace(options, out=folder.root), watch=watch)
+    return dry_run(options, folder, part, watch)
+
+
+def _place(root: str, machines: Machines) -> tuple[data.Folder, Part | None]:
+    """Where the dataset goes, and which part of it is meant.
+
+    Raises:
+        UsageError: Options exclude each other, or there is no such part.
+        M3diError: The URL cannot be read.
+    """
     if machines.shards and machines.ray:
         raise UsageError(
             "--shards and --ray exclude each other",
@@ -66,16 +101,11 @@ def render_anywhere(
             expected="a folder, or the URL of a storage such as s3://bucket/prefix",
         )
     folder = data.open_folder(root)
-    if machines.ray:
-        return render_on_ray(folder, options, RayOptions(machines.ray, machines.staging), progress)
-    if machines.shards or not isinstance(folder, data.LocalFolder):
-        part = Part.parse(machines.shards) if machines.shards else None
-        delivery = Delivery(folder, machines.staging or default_staging(), part)
-        return render_to(delivery, options, progress, watch)
-    if machines.staging:
+    part = Part.parse(machines.shards) if machines.shards else None
+    if machines.staging and part is None and not machines.ray and isinstance(folder, data.LocalFolder):
         raise UsageError(
             "--staging is of no use here",
             where="--staging",
             expected="a URL for --out, --shards or --ray; else unfinished shards lie in the folder of the dataset",
         )
-    return render(replace(options, out=folder.root), progress, watch)
+    return folder, part

@@ -7,13 +7,15 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from m3di import data
 from m3di.generate.options import RenderOptions, render_settings
-from m3di.generate.plan import prepare, shards_of
+from m3di.generate.parts import Part
+from m3di.generate.plan import Shard, prepare, shards_of
 from m3di.generate.shards import ContentsOf, job_of, n_finished
-from m3di.latents import sample
-from m3di.render import PoolEvent, RenderedImage, RenderPool
+from m3di.latents import Spec, sample
+from m3di.render import PoolEvent, RenderedImage, RenderPool, Watch
 
 BLOCK = 512
 IMAGES_PER_WORKER = 4
@@ -36,6 +38,7 @@ class Estimate:
         n_workers: Workers that rendered them.
         images_per_s: Speed of all workers together.
         sample_bytes: Mean size of a sample in its shard.
+        n_tables: Tables that the run writes; a part of a dataset writes none.
     """
 
     title: str
@@ -47,6 +50,7 @@ class Estimate:
     n_workers: int
     images_per_s: float
     sample_bytes: float
+    n_tables: int
 
     @property
     def n_bytes(self) -> int:
@@ -66,7 +70,7 @@ class Estimate:
                 f"plan      {self.title}",
                 f"samples   {counts}; {self.n_views} image{'s' * (self.n_views != 1)} each",
                 f"done      {self.n_done:,} samples are there already",
-                f"files     {self.n_shards:,} shards, {len([n for n in self.n_samples.values() if n])} tables",
+                f"files     {self.n_shards:,} shards, {self.n_tables} tables",
                 f"measured  {self.n_measured} images, just now, {self.n_workers} workers: "
                 f"{self.images_per_s:.2f} images/s, {self.sample_bytes / 1e3:,.1f} kB a sample",
                 f"bytes     about {self.n_bytes / 1e9:,.3g} GB in shards",
@@ -76,24 +80,37 @@ class Estimate:
         )
 
 
-def dry_run(options: RenderOptions) -> Estimate:
+def dry_run(
+    options: RenderOptions,
+    folder: data.Folder | None = None,
+    part: Part | None = None,
+    watch: Watch | None = None,
+) -> Estimate:
     """Plan a run: counts and shards from the spec, speed and bytes from a few images rendered now.
 
+    Args:
+        options: What to render, and how.
+        folder: Where finished shards are to be brought; None where they are made in `options.out`.
+        part: The part that this machine is to render; None for all.
+        watch: Called with everything that happens in the workers.
+
     Raises:
-        UsageError: An option is out of range, or there is no such spec.
+        UsageError: An option is out of range, or there is no such spec or part.
         M3diError: The folder holds something else, Blender or a GPU is missing, or an image failed.
     """
     spec, options, yours, plan = prepare(options)
-    data.check_folder(options.out, plan)
     views = list(spec.views_of("image"))
-    shards = list(shards_of(plan))
+    shards = part.shards(plan) if part else list(shards_of(plan))
+    n_done = _n_done(spec, plan, shards, options.out if folder is None else folder)
     ends: dict[int, list[float]] = defaultdict(list)
 
-    def watch(event: PoolEvent) -> None:
+    def see(event: PoolEvent) -> None:
         if event.kind == "image":
             ends[event.worker].append(time.monotonic())
+        if watch:
+            watch(event)
 
-    with RenderPool(render_settings(options, yours), options.n_workers, options.limits, watch) as pool:
+    with RenderPool(render_settings(options, yours), options.n_workers, options.limits, see) as pool:
         pool.check()
         n_workers, began = pool.n_started, time.monotonic()
         n_images = n_workers * (IMAGES_PER_WORKER_ON_GPU if options.gpu else IMAGES_PER_WORKER)
@@ -106,17 +123,34 @@ def dry_run(options: RenderOptions) -> Estimate:
         shown[row][view] = image
     contents_of = ContentsOf(plan, samples)
     sizes = [sum(map(_in_tar, contents_of(row, each).values())) for row, each in enumerate(shown)]
+    place = f"{folder or options.out}{f', part {part}' if part else ''}"
+    n_samples = {split: sum(shard.n for shard in shards if shard.split == split) for split in plan.n_samples}
     return Estimate(
-        title=f"{spec.name} into {options.out}, {options.size_px} px, quality {options.quality}",
-        n_samples=plan.n_samples,
+        title=f"{spec.name} into {place}, {options.size_px} px, quality {options.quality}",
+        n_samples=n_samples,
         n_views=len(views),
         n_shards=len(shards),
-        n_done=sum(n_finished(spec, shard, options.out) for shard in shards),
+        n_done=n_done,
         n_measured=len(images),
         n_workers=n_workers,
         images_per_s=rate(list(ends.values()), began),
         sample_bytes=sum(sizes) / n_rows,
+        n_tables=0 if part else sum(n > 0 for n in n_samples.values()),
     )
+
+
+def _n_done(spec: Spec, plan: data.Plan, shards: Sequence[Shard], place: Path | data.Folder) -> int:
+    """Samples that are there already; of a folder to which shards are brought, those of whole shards.
+
+    Raises:
+        M3diError: The folder holds something else.
+    """
+    if isinstance(place, Path):
+        data.check_folder(place, plan)
+        return sum(n_finished(spec, shard, place) for shard in shards)
+    data.check_claim(place, plan)
+    there = place.sizes()
+    return sum(shard.n for shard in shards if shard.name in there)
 
 
 def rate(ends: Sequence[Sequence[float]], began: float) -> float:

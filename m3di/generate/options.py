@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -87,8 +88,10 @@ class RenderOptions:
         options |= {"worker_memory_gb": "--worker-memory", "image_timeout_s": "--image-timeout"}
         for name, bound in least.items():
             value = getattr(self, name)
+            option = options.get(name, f"--{name.replace('_', '-')}")
+            if value is not None and not math.isfinite(value):
+                raise UsageError(f"{option} is not a finite number", where=option, got=value)
             if value is not None and value < bound:
-                option = options.get(name, f"--{name.replace('_', '-')}")
                 raise UsageError(f"{option} is too small", where=option, got=value, expected=f"{bound} or more")
         chosen = {"--gpu-devices": ",".join(map(str, self.gpu_devices)), "--gpu-backend": self.gpu_backend}
         for option, value in chosen.items():

@@ -14,7 +14,7 @@ from m3di.generate.options import RenderOptions, render_settings
 from m3di.generate.plan import user_shapes_of
 from m3di.generate.shards import Progress, jobs
 from m3di.latents import Samples, captions, sample
-from m3di.render import RenderPool, check_blender
+from m3di.render import RenderPool, Watch, check_blender
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,14 @@ class Preview:
     captions: dict[str, list[str]]
 
 
-def preview(options: RenderOptions, n: int, progress: Progress | None = None) -> Preview:
+def preview(options: RenderOptions, n: int, progress: Progress | None = None, watch: Watch | None = None) -> Preview:
     """Render the first `n` training samples of a spec without writing anything.
+
+    Args:
+        options: What to render, and how.
+        n: Number of samples.
+        progress: Called with samples done and samples in all.
+        watch: Called with everything that happens in the workers.
 
     Raises:
         UsageError: An option is out of range, or there is no such spec.
@@ -43,7 +49,7 @@ def preview(options: RenderOptions, n: int, progress: Progress | None = None) ->
     samples = sample(spec, "train", n, seed=options.seed)
     names = list(spec.views_of("image"))
     pixels: dict[str, list[NDArray[np.uint8]]] = {name: [] for name in names}
-    with RenderPool(render_settings(options, yours), options.n_workers, options.limits) as pool:
+    with RenderPool(render_settings(options, yours), options.n_workers, options.limits, watch) as pool:
         pool.check()
         rendered = pool.render(job for row in range(n) for job in jobs(samples, row))
         for row in range(n):

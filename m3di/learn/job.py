@@ -161,8 +161,8 @@ class Job:
         return self._load(self.dataset, order)
 
     def _load(self, dataset: PairedDataset, order: Iterable[list[int]]) -> Generator[Batch, None, None]:
-        n_workers = resolve_workers(self.config.n_workers, self.device.type, dataset)
         kind = self.config.worker_kind
+        n_workers = resolve_workers(self.config.n_workers, self.device.type, dataset, kind)
         return batch_loader(dataset, self.encoders.views, order, n_workers=n_workers, device=self.device, kind=kind)
 
     def _log(self, first_step: int) -> Any:

@@ -31,17 +31,18 @@ def n_cores() -> int:
     return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
-def resolve_workers(n_workers: int | None, device: str, dataset: PairedDataset) -> int:
+def resolve_workers(n_workers: int | None, device: str, dataset: PairedDataset, kind: WorkerKind = "threads") -> int:
     """How many workers load: what was asked for, or by default what suits the device and the dataset.
 
     On the CPU none do, since training needs all cores itself. For a GPU, 8 or all cores but one; a single thread where
-    the dataset does not say that several may read it at once (`thread_safe`).
+    the dataset does not say that several may read it at once (`thread_safe`). Processes have a copy each.
     """
     if n_workers is not None:
         return n_workers
     if torch.device(device).type == "cpu":
         return 0
-    return min(MOST_WORKERS, max(1, n_cores() - 1)) if getattr(dataset, "thread_safe", False) else 1
+    may_be_several = kind == "processes" or getattr(dataset, "thread_safe", False)
+    return min(MOST_WORKERS, max(1, n_cores() - 1)) if may_be_several else 1
 
 
 def batch_loader(

@@ -1,6 +1,7 @@
 """Scene values to images. Blender (`bpy`) is imported in this room only, and only inside worker processes."""
 
 from m3di.latents import ANNOTATIONS, builtin_shapes
+from m3di.render.agreement import agree
 from m3di.render.annotation import PASSES
 from m3di.render.camera import DATASET_CAMERA, Camera
 from m3di.render.gpu import GPU_BACKENDS, Gpu, default_workers_per_gpu
@@ -44,6 +45,7 @@ __all__ = [
     "UserShape",
     "Watch",
     "WorkerLimits",
+    "agree",
     "builtin_shapes",
     "check_blender",
     "default_n_workers",

@@ -106,7 +106,8 @@ class PoolEvent:
     Attributes:
         kind: `begin` and `image`: a worker has begun an image, has finished it. `retry`: an image failed and is tried
             again. `failed`: it failed for the last time. `restart`: a worker process was ended and another one takes
-            its place. `warm-up`: a GPU is about to render for the first time. `retire`: a worker was ended for good.
+            its place. `warm-up`: a GPU is about to render for the first time. `unshared`: the workers of a GPU take
+            turns, where they were to render at the same time. `retire`: a worker was ended for good.
         worker: Number of the worker, from 0.
         pid: Its process; 0 where that is not known yet.
         image: Name of the image.
@@ -115,7 +116,7 @@ class PoolEvent:
         why: What failed, or why the worker was ended.
     """
 
-    kind: Literal["begin", "image", "retry", "failed", "restart", "warm-up", "retire"]
+    kind: Literal["begin", "image", "retry", "failed", "restart", "warm-up", "unshared", "retire"]
     worker: int
     pid: int = 0
     image: str = ""

@@ -7,10 +7,12 @@ m3di runs one of its own that its workers alone talk to, and ends it with them.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 CONTROL = "nvidia-cuda-mps-control"
@@ -19,48 +21,76 @@ LOG = "CUDA_MPS_LOG_DIRECTORY"
 TIMEOUT_S = 20.0
 MPS_BACKENDS = ("OPTIX", "CUDA")
 """Back ends that work through it."""
+_END_WITH_PARENT = 'while read -r _; do :; done; echo "quit -t 1" | "$0"'
+"""For a shell: wait until nobody can write to its input any more, however that came, then tell the service to end."""
 
 
-def start_mps(folder: Path) -> dict[str, str]:
+@dataclass(frozen=True)
+class Mps:
+    """A service that runs.
+
+    Attributes:
+        environment: What its clients need in their environment.
+        guard: A process that ends it with this one: what it waits for is the end of its input.
+    """
+
+    environment: Mapping[str, str]
+    guard: subprocess.Popen[bytes]
+
+    def stop(self) -> None:
+        """End it."""
+        if self.guard.stdin is not None:
+            self.guard.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # it goes on waiting for the service by itself
+            self.guard.wait(TIMEOUT_S)
+
+
+def is_chosen() -> bool:
+    """Whether the user has chosen a service, or none, by the environment."""
+    return PIPE in os.environ
+
+
+def start_mps(folder: Path) -> Mps | None:
     """Start the service, with its pipes and logs in a folder.
 
     Args:
         folder: A folder of this run's own, with a short path: it holds sockets.
 
     Returns:
-        What clients need in their environment; empty where there is no such service, it does not start, or the user has
-        chosen one by the environment already.
+        None where there is no such service, it does not start, or the user has chosen one.
     """
     command = shutil.which(CONTROL)
-    if command is None or PIPE in os.environ:
-        return {}
+    if command is None or is_chosen():
+        return None
     found = {PIPE: str(folder / "mps"), LOG: str(folder / "mps-log")}
     for path in found.values():
         Path(path).mkdir(mode=0o700, exist_ok=True)
     # Cards are hidden from clients, each as its own environment says, and from nobody twice.
     environment = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"} | found
-    return found if _run([command, "-d"], environment) else {}
+    # A service is a daemon: it outlives a process that is killed, unless another one is there to end it. That one
+    # starts first, and Ctrl-C on a terminal does not reach it. What both print goes nowhere: a daemon would hold a
+    # pipe of ours open.
+    guard = subprocess.Popen(
+        ["/bin/sh", "-c", _END_WITH_PARENT, command],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    service = Mps(found, guard)
+    if _starts([command, "-d"], environment):
+        return service
+    service.stop()  # it may have come half way
+    return None
 
 
-def stop_mps(environment: Mapping[str, str]) -> None:
-    """Stop the service that `start_mps` has started; nothing where there is none.
-
-    Args:
-        environment: What `start_mps` gave, or an environment that holds it.
-    """
-    command = shutil.which(CONTROL)
-    if command is None or PIPE not in environment:
-        return
-    _run([command], {**os.environ, **environment}, b"quit -t 1\n")
-
-
-def _run(command: list[str], environment: Mapping[str, str], said: bytes = b"") -> bool:
-    """Whether a command ends well. What it prints goes nowhere: a service would hold a pipe of ours open."""
+def _starts(command: list[str], environment: Mapping[str, str]) -> bool:
     try:
         done = subprocess.run(
             command,
             env=environment,
-            input=said,
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             timeout=TIMEOUT_S,

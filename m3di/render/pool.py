@@ -17,7 +17,7 @@ from m3di.render.gpu import Gpu, OutOfGpuMemory, choose_gpus, deal
 from m3di.render.gpu_environment import gpu_environment
 from m3di.render.job import Outcome, PoolEvent, RenderedImage, RenderJob, RenderSettings, Watch, WorkerLimits
 from m3di.render.machine import default_n_workers
-from m3di.render.mps import MPS_BACKENDS, start_mps, stop_mps
+from m3di.render.mps import CONTROL, MPS_BACKENDS, Mps, is_chosen, start_mps
 from m3di.render.starting import answer, find_gpus, opening, reason
 from m3di.render.worker import Report, render_image
 from m3di.render.worker_process import WorkerProcess
@@ -73,7 +73,7 @@ class RenderPool:
         self._abandoned: set[WorkerProcess] = set()
         self._retired: set[WorkerProcess] = set()
         self._environment = gpu_environment() if settings.gpu else {}
-        self._mps: dict[str, str] = {}
+        self._mps: Mps | None = None
 
     @property
     def gpus(self) -> list[Gpu]:
@@ -83,7 +83,7 @@ class RenderPool:
     @property
     def is_shared(self) -> bool:
         """Whether workers render on one card at the same time, see `m3di.render.mps`."""
-        return bool(self._mps)
+        return self._mps is not None
 
     @property
     def n_started(self) -> int:
@@ -107,8 +107,9 @@ class RenderPool:
                 worker.stop()
         for worker in self._workers:
             worker.join()
-        stop_mps(self._mps)
-        self._workers, self._retired, self._mps = [], set(), {}
+        if self._mps is not None:
+            self._mps.stop()
+        self._workers, self._retired, self._mps = [], set(), None
 
     def check(self) -> None:
         """Open the scene in a worker, so that what is wrong shows before anything is written.
@@ -127,9 +128,11 @@ class RenderPool:
         try:
             self._warm_up()
         except M3diError as error:
-            if not self._mps or isinstance(error, OutOfGpuMemory):
+            if self._mps is None or isinstance(error, OutOfGpuMemory):
                 raise
             self._end_workers()  # not every card, driver and container can share so
+            got = error.details.get("got", "").partition("\n")[0]
+            self._tell_unshared(f"the first render through it failed: {got or error.what}")
             self._workers = [self._make_worker(number) for number in range(len(self._settings))]
             self._warm_up()
 
@@ -192,10 +195,11 @@ class RenderPool:
                 for future in self._wait_for_some(busy):
                     attempt = busy.pop(future)
                     outcome = self._settle(attempt, future)
-                    if outcome is None:
-                        again.append((attempt.job, attempt.number + 1))
-                    else:
+                    if outcome is not None:
                         yield outcome
+                    else:  # where there was no room on the card, the image itself has not been tried
+                        has_failed = attempt.worker not in self._retired
+                        again.append((attempt.job, attempt.number + has_failed))
         finally:
             self._abandoned |= {attempt.worker for attempt in busy.values()}
 
@@ -211,10 +215,17 @@ class RenderPool:
         self._settings = [replace(settings, n_threads=n_threads) for settings in each]
         if len(each) > len(self.gpus) and any(gpu.backend in MPS_BACKENDS for gpu in self.gpus):
             self._mps = start_mps(Path(self._scratch.name))
+            if self._mps is None and not is_chosen():
+                self._tell_unshared(f"{CONTROL} is not there or does not start")
         self._workers = [self._make_worker(number) for number in range(len(each))]
 
+    def _tell_unshared(self, why: str) -> None:
+        slow = "workers take turns on their GPU, which is slower than NVIDIA's Multi-Process Service"
+        self._watch(PoolEvent("unshared", 0, why=f"{slow}: {why}"))
+
     def _make_worker(self, number: int) -> WorkerProcess:
-        return WorkerProcess(number, Path(self._scratch.name), self._environment | self._mps)
+        shared = self._mps.environment if self._mps is not None else {}
+        return WorkerProcess(number, Path(self._scratch.name), {**self._environment, **shared})
 
     def _find_gpus(self) -> list[Gpu]:
         worker = self._make_worker(0)

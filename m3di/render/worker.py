@@ -20,7 +20,6 @@ from m3di.render.annotation import annotate, encode_pass
 from m3di.render.gpu import Gpu
 from m3di.render.image import check_image, encode_png, linear_to_srgb
 from m3di.render.job import RenderedImage, RenderSettings
-from m3di.render.mps import stop_mps
 from m3di.render.scene import SceneValues
 
 if TYPE_CHECKING:
@@ -48,10 +47,10 @@ def start_worker(lifeline: Connection, scratch: Path, environment: Mapping[str, 
     os.environ.update(environment)
     scratch.mkdir(exist_ok=True)
     tempfile.tempdir = str(scratch)
-    threading.Thread(target=_end_with_parent, args=(lifeline, scratch, environment), daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(lifeline, scratch), daemon=True).start()
 
 
-def _end_with_parent(lifeline: Connection, scratch: Path, environment: Mapping[str, str]) -> None:
+def _end_with_parent(lifeline: Connection, scratch: Path) -> None:
     with contextlib.suppress(OSError):  # how Windows says that the other end is closed
         lifeline.poll(None)  # nothing is ever sent: this is the end of the file
     parent = multiprocessing.parent_process()
@@ -59,8 +58,6 @@ def _end_with_parent(lifeline: Connection, scratch: Path, environment: Mapping[s
         parent.join(0.1)
     # Of a parent that was killed nobody else clears up.
     is_orphan = parent is not None and not parent.is_alive()
-    if is_orphan:
-        stop_mps(environment)
     shutil.rmtree(scratch.parent if is_orphan else scratch, ignore_errors=True)
     os._exit(0)  # whatever Blender is doing
 

@@ -109,7 +109,8 @@ def test_how_many_workers_there_are_by_default(make_pairs, fake_dataset, monkeyp
         assert n_cores() == cores
         assert resolve_workers(None, "cuda", ours) == expected
         assert resolve_workers(None, "cuda", theirs) == 1  # it does not say that several threads may read it
-        assert resolve_workers(None, "cpu", ours) == 0
+        assert resolve_workers(None, "cuda", theirs, "processes") == expected  # each has one of its own
+        assert resolve_workers(None, "cpu", ours) == resolve_workers(None, "cpu", ours, "processes") == 0
         assert resolve_workers(3, "cpu", theirs) == resolve_workers(3, "cuda", theirs) == 3
         assert resolve_workers(0, "cuda", ours) == 0
     theirs.thread_safe = True

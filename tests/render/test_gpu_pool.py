@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,6 +88,14 @@ def room_for_one(settings: RenderSettings, values: SceneValues) -> object:
             raise OutOfGpuMemory("the GPU has no memory left for this worker") from None
     time.sleep(0.1)
     return values.seed, os.getpid()
+
+
+def no_room_then_bad(settings: RenderSettings, values: SceneValues) -> object:
+    """In a worker: three find no room, and those after them cannot render this image."""
+    note("tried")
+    if Path(os.environ[NOTES]).read_text().splitlines().count("tried") <= 3:
+        raise OutOfGpuMemory("the GPU has no memory left for this worker")
+    raise M3diError("it is bad")
 
 
 def never_room(settings: RenderSettings, values: SceneValues) -> object:
@@ -178,6 +189,19 @@ def test_workers_for_which_a_card_has_no_room_are_ended_and_their_images_rendere
 
 
 @pytest.mark.slow
+def test_an_image_that_met_full_cards_first_still_fails_after_so_many_tries(
+    notes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "render_image", no_room_then_bad)
+    events: list[PoolEvent] = []
+    with RenderPool(replace(SETTINGS, gpu_devices=(0,)), 4, LIMITS, events.append) as pool:
+        (outcome,) = pool.outcomes(jobs("a"))
+    assert "it is bad" in outcome.error
+    kinds = [event.kind for event in events]
+    assert [kinds.count(kind) for kind in ("retire", "retry", "failed")] == [3, 1, 1]
+
+
+@pytest.mark.slow
 def test_where_not_even_one_worker_has_room_each_image_says_so_once(
     notes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,7 +230,7 @@ def test_workers_of_one_card_share_it_through_a_service_that_ends_with_them(
         pipes = {outcome.image[1] for outcome in pool.outcomes(jobs(*"abcd"))}  # type: ignore[index]
         assert pool.is_shared
     (pipe,) = pipes
-    assert service.read_text().splitlines() == [f"-d in {pipe}, cards ", f" in {pipe}, cards 2,3", "quit -t 1"]
+    assert service.read_text().splitlines() == [f"-d in {pipe}, cards ", f" in {pipe}, cards ", "quit -t 1"]
     assert not Path(str(pipe)).exists()
     assert mps.PIPE not in os.environ
 
@@ -216,13 +240,20 @@ def test_without_company_or_with_a_service_of_the_users_own_none_is_started(
     notes: Path, service: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pool_module, "render_image", tells_its_service)
-    with RenderPool(SETTINGS, 2, LIMITS) as pool:  # a worker a card
+    events: list[PoolEvent] = []
+    with RenderPool(SETTINGS, 2, LIMITS, events.append) as pool:  # a worker a card
         assert [outcome.image[1] for outcome in pool.outcomes(jobs("a"))] == ["none"]  # type: ignore[index]
         assert not pool.is_shared
     monkeypatch.setenv(mps.PIPE, "/run/own")
-    with RenderPool(SETTINGS, 4, LIMITS) as pool:
+    with RenderPool(SETTINGS, 4, LIMITS, events.append) as pool:
         assert [outcome.image[1] for outcome in pool.outcomes(jobs("a"))] == ["/run/own"]  # type: ignore[index]
     assert not service.exists()
+    assert "unshared" not in [event.kind for event in events]
+    monkeypatch.delenv(mps.PIPE)
+    monkeypatch.setenv("REFUSE", "yes")
+    with RenderPool(SETTINGS, 4, LIMITS, events.append) as pool:
+        assert [outcome.image[1] for outcome in pool.outcomes(jobs("a"))] == ["none"]  # type: ignore[index]
+    assert "does not start" in next(event.why for event in events if event.kind == "unshared")
 
 
 @pytest.mark.slow
@@ -231,22 +262,41 @@ def test_a_card_that_cannot_be_shared_at_the_same_time_is_shared_in_turns(
 ) -> None:
     monkeypatch.setattr(starting, "open_scene", fails_in_company)
     monkeypatch.setattr(pool_module, "render_image", tells_its_service)
-    with RenderPool(SETTINGS, 4, LIMITS) as pool:
+    events: list[PoolEvent] = []
+    with RenderPool(SETTINGS, 4, LIMITS, events.append) as pool:
         pool.check()
         assert not pool.is_shared
         assert pool.n_started == 4
         assert {outcome.image[1] for outcome in pool.outcomes(jobs(*"abcd"))} == {"none"}  # type: ignore[index]
     lines = notes.read_text().splitlines()
     assert lines.count("first render, service False") == 4
+    (told,) = [event.why for event in events if event.kind == "unshared"]
+    assert "workers take turns" in told
+    assert "CUDA error: 805" in told
     assert service.read_text().splitlines()[-1] == "quit -t 1"
 
 
 def test_a_service_that_does_not_start_is_none(tmp_path: Path, service: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REFUSE", "yes")
-    assert mps.start_mps(tmp_path) == {}
+    assert mps.start_mps(tmp_path) is None
+    assert service.read_text().splitlines()[-1] == "quit -t 1"  # it may have come half way
     monkeypatch.setenv("PATH", "")
-    assert mps.start_mps(tmp_path) == {}
-    mps.stop_mps({mps.PIPE: str(tmp_path)})  # nothing to be told to
+    assert mps.start_mps(tmp_path) is None
+
+
+def test_the_service_ends_with_a_process_that_is_killed_before_it_has_workers(tmp_path: Path, service: Path) -> None:
+    code = f"""
+import os, signal
+from pathlib import Path
+from m3di.render.mps import start_mps
+assert start_mps(Path({str(tmp_path)!r}))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
+    late = time.monotonic() + 20
+    while "quit" not in service.read_text():
+        assert time.monotonic() < late, "nobody has told the service to end"
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize(
