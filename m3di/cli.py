@@ -15,6 +15,7 @@ from rich.table import Table
 from m3di import __version__
 from m3di.cli_evaluate import evaluate, report
 from m3di.cli_many import MANY_OPTIONS, finalize
+from m3di.cli_places import UserPath
 from m3di.cli_shapes import shapes
 from m3di.cli_simulate import simulate
 from m3di.cli_train import train
@@ -25,7 +26,7 @@ from m3di.progress import run_display, watched_bar
 if TYPE_CHECKING:
     from m3di.latents import Spec
 
-FOLDER = click.Path(path_type=Path, file_okay=True)
+FOLDER = UserPath()
 
 
 def with_options(*options: Callable[..., Any]) -> Callable[..., Any]:

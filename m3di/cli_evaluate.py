@@ -10,13 +10,14 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from m3di.cli_places import UserPath
 from m3di.errors import UsageError
 from m3di.progress import progress_bar, watched_bar
 
 if TYPE_CHECKING:
     from m3di.learn.evaluation import ProbeData
 
-PATH = click.Path(path_type=Path)
+PATH = UserPath()
 DEVICES = ("auto", "cpu", "cuda")  # of m3di.learn, which is not imported before it is needed; a test compares the two
 
 

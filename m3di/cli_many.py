@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
+
+from m3di.cli_places import UserPath
 
 MANY_OPTIONS = (
     click.option("--shards", metavar="I/N", help="Render the I-th of N parts only; see `m3di finalize`."),
     click.option("--ray", metavar="ADDRESS", help="Render on a Ray cluster: HOST:PORT, ray://..., auto or local."),
     click.option(
         "--staging",
-        type=click.Path(path_type=Path),
+        type=UserPath(),
         help="Folder for unfinished shards, where --out is a URL or with --shards or --ray.  [default: temporary]",
     ),
 )

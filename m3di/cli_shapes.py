@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from m3di.cli_places import UserPath
 from m3di.progress import progress_bar
 
 AXES = click.Choice(["X", "Y", "Z", "-X", "-Y", "-Z"], case_sensitive=False)
@@ -34,7 +35,7 @@ def list_shapes() -> None:
 
 @shapes.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@click.option("--out", type=click.Path(path_type=Path), help="The PNG to write.  [default: NAME.png]")
+@click.option("--out", type=UserPath(), help="The PNG to write.  [default: NAME.png]")
 @click.option("--size", "size_px", default=256, show_default=True, help="Side of the near views in pixels.")
 @click.option("--workers", "n_workers", default=1, show_default=True, help="Worker processes.")
 def preview(names: tuple[str, ...], out: Path | None, size_px: int, n_workers: int) -> None:
@@ -64,7 +65,7 @@ def remove(names: tuple[str, ...]) -> None:
 
 
 @shapes.command("import")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=UserPath())
 @click.option("--name", required=True, help="Name by which specs use it.")
 @click.option("--up", type=AXES, help="Axis of the file that points up.  [default: Y in .obj and .glb, else Z]")
 @click.option("--forward", type=AXES, help="Axis that the front faces.  [default: Z in .obj and .glb, else -Y]")

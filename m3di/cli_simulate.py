@@ -8,7 +8,9 @@ from typing import Any
 
 import click
 
-FOLDER = click.Path(path_type=Path, file_okay=True)
+from m3di.cli_places import UserPath
+
+FOLDER = UserPath()
 
 
 @click.command()

@@ -12,11 +12,13 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from m3di.cli_places import UserPath
+
 if TYPE_CHECKING:
     from m3di.learn import TrainConfig, TrainResult
     from m3di.learn.sweep import Sweep
 
-FOLDER = click.Path(path_type=Path, file_okay=True)
+FOLDER = UserPath()
 RUNS = Path("runs")
 
 

@@ -317,3 +317,14 @@ def test_progress_bar_on_a_terminal(tmp_path: Path) -> None:
     assert b"2/2" in shown
     assert b"images/s" in shown
     assert b"0:00:0" in shown
+
+
+def test_a_tilde_is_the_users_folder_wherever_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    for line in (("sample", "--n", 2, "--out=~/s.csv"), ("specs", "graph", "m3di", "--out=~/g.png")):
+        done = m3di(*line, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "~").exists()
+    assert (tmp_path / "home" / "s.csv").exists()
+    assert (tmp_path / "home" / "g.png").exists()
