@@ -307,3 +307,31 @@ def test_frames_have_no_permuted_content() -> None:
 def test_pairs_of_nothing_are_refused() -> None:
     with pytest.raises(UsageError, match="neither `counterfactual` nor `permuted_content`"):
         parse_spec("extends: m3di\nname: none\npairs: {}\n", where="none.yaml")
+
+
+def test_what_is_asked_of_one_view_holds_there_whatever_the_order() -> None:
+    wanted = {"image.object_color": 0.2, "object_color": 0.9}
+    for interventions in (wanted, dict(reversed(wanted.items()))):
+        both = do(load_spec("image-pairs"), {key.replace("image.", "view1."): each for key, each in interventions.items()})
+        views = sample(both, "train", 3).views
+        assert (views["view1"]["object_color"] == 0.2).all() and (views["view2"]["object_color"] == 0.9).all()
+        assert both.interventions == {"object_color": 0.9, "view1.object_color": 0.2}
+
+
+def test_a_later_intervention_leaves_no_record_of_what_no_longer_holds() -> None:
+    later = do(do(M3DI, {"image.object_color": 0.2}), object_color=0.9)
+    assert later.interventions == {"object_color": 0.9}
+    assert (sample(later, "train", 3).views["image"]["object_color"] == 0.9).all()
+    shifted = do(do(M3DI, object_color={"name": "binned", "parents": ["object_shape"]}), object_color={"strength": 0.5})
+    record = {"name": "binned", "parents": ["object_shape"], "strength": 0.5}
+    assert shifted.interventions == {"object_color": record} and do(M3DI, object_color=record) == shifted
+
+
+def test_a_number_that_is_the_name_of_another_value_is_refused() -> None:
+    spec = parse_spec("{extends: m3di, name: t, factors: {object_xpos: {values: ['1', '2', '3']}}}", where="t.yaml")
+    with pytest.raises(UsageError, match=r"2 is the name of value 1, and the number of another(?s:.)*value: 1"):
+        intervene(spec, ["object_xpos=2"])
+    exact = intervene(spec, ["object_xpos={name: constant, value: 1}"])
+    assert set(sample(exact, "train", 4).columns()["image"]["object_xpos_name"]) == {"2"}
+    counted = parse_spec("{extends: m3di, name: t, factors: {object_xpos: {values: ['0', '1', '2']}}}", where="t.yaml")
+    assert intervene(counted, ["object_xpos=2"]).interventions == {"object_xpos": "2"}
