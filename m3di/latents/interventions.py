@@ -14,7 +14,7 @@ from m3di.latents.mechanisms import mechanism_names
 from m3di.latents.problems import hint, listed
 from m3di.latents.resolve import plain_spec, spec_from_dict
 from m3di.latents.sample import Samples, sample
-from m3di.latents.spec import Spec
+from m3di.latents.spec import APART, Spec
 from m3di.latents.yaml_text import read_yaml
 
 Intervention = float | str | Mapping[str, Any]
@@ -297,13 +297,19 @@ def _intervene(
     constant = {"role": "constant", "value": replacement.data.get("value")}
     is_constant = replacement.data.get("name") == "constant"
     if only_here:
-        kept |= {"unshared": True} if shared else {}
-        private = {"role": "private", "mechanism": _replaced(use.get("mechanism", own), replacement)}
-        uses[name] = {**(constant if is_constant else private), **kept}
+        if is_constant:
+            uses[name] = {**constant, **kept, **({"unshared": True} if shared else {})}
+        elif use["role"] in APART:
+            private = {"role": "private", "mechanism": _replaced(use.get("mechanism", own), replacement)}
+            uses[name] = {**private, **kept, **({"unshared": True} if shared else {})}
+        else:  # style has the shared noise, which is kept
+            style = {key: each for key, each in use.items() if key != "unshared"}
+            uses[name] = {**style, "role": "style", "mechanism": _replaced(use.get("mechanism", own), replacement)}
     elif use["role"] == "constant":
         uses[name] = {**(constant if is_constant else {"role": "private"}), **kept}
     elif "mechanism" in use:
-        uses[name] = {**use, "mechanism": _replaced(use["mechanism"], replacement)}
+        kept = {key: each for key, each in use.items() if key != "change" or not is_constant}
+        uses[name] = {**kept, "mechanism": _replaced(use["mechanism"], replacement)}
     elif "change" in use and is_constant:
         # What is set is set in every view: a disturbed copy would be another value than the one asked for.
         uses[name] = {key: each for key, each in use.items() if key != "change"}

@@ -383,7 +383,10 @@ def test_a_factor_and_a_view_may_be_called_role(tmp_path: Path) -> None:
     )
     spec = load_spec(tmp_path / "own.yaml")
     assert set(spec.factors) == {*load_spec("m3di").factors, "role"} and list(spec.views) == ["image", "text", "role"]
-    assert spec.description == "Extends m3di; changed: factors.role added, views.image.factors.role added, views.role added."
+    assert (
+        spec.description
+        == "Extends m3di; changed: factors.role added, views.image.factors.role added, views.role added."
+    )
 
 
 def test_an_intervention_replaces_that_of_what_is_extended_whole(tmp_path: Path) -> None:
