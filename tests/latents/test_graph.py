@@ -160,8 +160,8 @@ def uses(draw: st.DrawFn, order: list[str], factors: dict[str, Any]) -> dict[str
         elif kind == "redrawn":
             found[name] = {"role": "style", "change": {"name": "uniform"}}
         elif kind == "own":
-            found[name] = {"role": "private", "mechanism": draw(mechanisms(order[: order.index(name)])) if number else
-                           {"name": "uniform"}}  # fmt: skip
+            own = draw(mechanisms(order[: order.index(name)])) if number else {"name": "uniform"}
+            found[name] = {"role": draw(st.sampled_from(["private", "style"])), "mechanism": own}
         elif kind == "constant":
             found[name] = {"role": "constant", "value": 1}
     return found
