@@ -55,7 +55,9 @@ def _rebuild(kind: type[M3diError], what: str, details: dict[str, str]) -> M3diE
 
 def near_match(word: str, known: Iterable[str]) -> str | None:
     """The known word that `word` was most likely meant to be, or None where nothing is near."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    names = list(known)
+    same = [each for each in names if each.casefold() == word.casefold()]
+    close = same or difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     return close[0] if close else None
 
 

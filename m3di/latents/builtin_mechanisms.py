@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from scipy.special import betaincinv, log_ndtr, ndtr, ndtri, ndtri_exp
 
-from m3di.latents.colors import hsv_to_rgb, palette
-from m3di.latents.factor import Factor
+from m3di.latents.colors import PALETTES, hsv_to_rgb, palette
+from m3di.latents.factor import MAX_WHOLE, Factor
 from m3di.latents.mechanisms import ALL_TYPES, Parent, register
 
 MAX_ROUNDING = 1e-3  # how far the sum of rounded probabilities may be from 1
@@ -26,6 +26,8 @@ def _shares(weights: Any) -> Any:
     if rows.ndim == 0 or rows.shape[-1] == 0 or not np.isfinite(rows).all() or (rows < 0).any():
         raise ValueError(f"weights are numbers >= 0, got {weights}")
     for row in rows.reshape(-1, rows.shape[-1]):
+        if row.max() > MAX_WHOLE:
+            raise ValueError(f"ratios are whole numbers up to 2**53, got {row.max():g}")
         if row.sum() <= 0:
             raise ValueError("weights are all 0: one of them has to be greater")
         if abs(row.sum() - 1.0) > MAX_ROUNDING and (row != np.floor(row)).any():
@@ -236,7 +238,12 @@ def nearest_color(u: NDArray[np.float64], parents: Sequence[Parent], factor: Fac
             "the parents are a hue, and a categorical factor with one value for each of `palettes`: "
             f"they are of kind {hue.factor.kind}, and with {drawn.factor.n} values for {len(factor.palettes)} palettes"
         )
-    rgb = hsv_to_rgb(hue.factor.physical(hue.values), hue.factor.saturation, 1.0)
+    if set(drawn.factor.names) & set(PALETTES) and drawn.factor.names != factor.palettes:
+        raise ValueError(
+            f"the values of the second parent name the palettes, in their order: they are "
+            f"{', '.join(drawn.factor.names)}, and `palettes` {', '.join(factor.palettes)}"
+        )
+    rgb = hsv_to_rgb(hue.factor.physical(hue.values), hue.factor.saturation, 1.0, wheel=hue.factor.wheel)
     index = np.empty(len(u), dtype=np.int64)
     offset = 0
     for number, name in enumerate(factor.palettes):

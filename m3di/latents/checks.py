@@ -14,7 +14,7 @@ from m3di.latents.factor import Factor, MechanismUse
 from m3di.latents.graph import is_shared_elsewhere, severed, takes_own_value, unlike
 from m3di.latents.mechanism_checks import Used, mechanism_problems, unknown_factor
 from m3di.latents.names import name_problems
-from m3di.latents.problems import Problem
+from m3di.latents.problems import Problem, hint, listed
 from m3di.latents.sample import support
 from m3di.latents.scene_checks import scene_problems, shape_problems
 from m3di.latents.spec import APART, Spec
@@ -56,18 +56,21 @@ class _Checks:
         cycles = list(self._cycles())
         yield from cycles
         yield from self._pairs()
+        yield from self._interventions()
         yield from scene_problems(spec)
         if shapes:
             yield from shape_problems(spec)
+        broken = set()
         for name, template in spec.templates.items():
             for problem in template_problems(template):
+                broken.add(name)
                 yield Problem(
                     ("templates", name, *problem.path), problem.what, problem.got, problem.expected, problem.next_step
                 )
         if not cycles:
             yield from self._sharing(self._sound_part())
         for name, view_ in spec.views.items():
-            if view_.modality == "text" and self._is_told(name):
+            if view_.modality == "text" and view_.template not in broken and self._is_told(name):
                 yield from caption_problems(spec, name)
 
     def _sound_part(self) -> Spec:
@@ -160,6 +163,14 @@ class _Checks:
     ) -> Iterator[Problem]:
         return mechanism_problems(self.spec, self.declared, Used(path, factor, use, parents, tuple(own)))
 
+    def _shows(self, name: str) -> bool:
+        """Whether some view sees a factor or a descendant of it; true where the graph has circles."""
+        try:
+            reached = self.spec.descendants([name])
+        except CycleError:
+            return True
+        return any(not reached.isdisjoint(view.factors) for view in self.spec.views.values())
+
     def _cycles(self) -> Iterator[Problem]:
         try:
             self.spec.order  # noqa: B018
@@ -178,6 +189,22 @@ class _Checks:
                 ),
             )
 
+    def _interventions(self) -> Iterator[Problem]:
+        """Names of what is intervened on; whether the intervention fits is tried on the sound spec."""
+        for target in self.spec.interventions:
+            view, _, name = target.rpartition(".")
+            path: Path = ("interventions", target)
+            if name not in self.declared:
+                yield unknown_factor(path, name, self.declared)
+            elif view and view not in self.data.get("views", {}):
+                yield Problem(
+                    path,
+                    f"no view is called {view!r}{hint(view, self.spec.views)}",
+                    repr(target),
+                    f"VIEW.FACTOR, and a view of the spec: {listed(self.spec.views)}",
+                    "correct the name",
+                )
+
     def _pairs(self) -> Iterator[Problem]:
         spec = self.spec
         if spec.pairs and spec.sequence:
@@ -189,6 +216,14 @@ class _Checks:
             seen = [view.factors[name] for view in spec.views.values() if name in view.factors]
             if name not in self.declared:
                 yield unknown_factor(path[:2], name, self.declared)
+            elif not self._shows(name):
+                yield Problem(
+                    path[:2],
+                    f"no view sees {name!r} or what depends on it: the counterfactual views would be the factual ones",
+                    repr(name),
+                    "a factor that a view shows",
+                    "take it away, or let a view see it",
+                )
             elif seen and all(use.role == "constant" for use in seen):
                 yield Problem(
                     path[:2],

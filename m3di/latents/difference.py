@@ -18,7 +18,7 @@ def described_change(base_name: str, base: dict[str, Any], data: dict[str, Any])
     """
     ignored = ("name", "description", "plugins", "templates")
     one, other = ({key: each for key, each in whole.items() if key not in ignored} for whole in (base, data))
-    places = list(_places(one, other, ""))
+    places = list(_places(one, other, ()))
     of_base = str(base.get("description", ""))
     name = str(base.get("name", base_name))
     about = f"{name} ({of_base.rstrip('.')})" if of_base.startswith("Extends ") else name
@@ -28,17 +28,18 @@ def described_change(base_name: str, base: dict[str, Any], data: dict[str, Any])
     return f"Extends {about}; changed: {', '.join(places[:MAX_PLACES])}{more}."
 
 
-def _places(base: dict[str, Any], data: dict[str, Any], path: str) -> Iterator[str]:
+def _places(base: dict[str, Any], data: dict[str, Any], path: tuple[str, ...]) -> Iterator[str]:
     """The deepest keys that tell what is different: a mechanism, the use of a factor."""
     for key in dict.fromkeys((*base, *data)):
-        place = f"{path}{key}"
+        place = ".".join((*path, key))
         if key not in data:
             yield f"{place} taken away"
         elif key not in base:
             yield f"{place} added"
         elif base[key] != data[key]:
             deeper = isinstance(base[key], dict) and isinstance(data[key], dict) and key not in ("mechanism", "change")
-            if deeper and "role" not in data[key]:
-                yield from _places(base[key], data[key], f"{place}.")
+            is_use = path[:1] == ("views",) and path[2:] == ("factors",)
+            if deeper and not (is_use and "role" in data[key]):
+                yield from _places(base[key], data[key], (*path, key))
             else:
                 yield place

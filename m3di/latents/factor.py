@@ -113,6 +113,16 @@ class Factor(Strict):
                         expected="every name once",
                         next_step="take one of them away",
                     )
+            unfit = [each for each in self.values or () if not each.isprintable() or each != " ".join(each.split())]
+            if unfit or "" in (self.values or ()):
+                raise custom_error(
+                    "`values` has a name that a caption cannot show as it is: it is empty, has white space at an end "
+                    "or twice in a row, or a character that is not printed",
+                    key="values",
+                    got=repr(unfit[0] if unfit else ""),
+                    expected="words, with single spaces between them",
+                    next_step="change the name",
+                )
             if self.range is not None:
                 raise custom_error(
                     "`range` is for numbers, this factor is categorical",
@@ -169,6 +179,13 @@ class Factor(Strict):
                 key="physical",
                 expected=f"{n_physical} numbers",
                 next_step="one number for each value, or for each end of `range`",
+            )
+        if not math.isfinite(max(self.physical_values) - min(self.physical_values)):
+            raise custom_error(
+                "the span of `physical` is infinite in float64",
+                key="physical",
+                expected="numbers that a scene can have",
+                next_step="take smaller numbers",
             )
         if n_physical > 1 and len(set(self.physical_values)) == 1:
             raise custom_error(

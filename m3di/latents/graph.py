@@ -81,6 +81,13 @@ def notes(spec: Spec) -> list[str]:
             if use.role in APART and others and not use.unshared:
                 says = f"If that is meant, {{role: {use.role}, unshared: true, ...}} says so, and this note goes."
                 found.append(f"{view} has a value of {name} of its own ({use.role}); {_told(name, others)}. {says}")
+            if use.role == "private" and declared.modality == "text" and name in SCENE_FACTORS and not others:
+                found += [
+                    f"{view} and {other} each have a value of {name} of their own: a caption tells another one than "
+                    "the image shows."
+                    for other, each in spec.views.items()
+                    if each.modality == "image" and name in each.factors and each.factors[name].role in APART
+                ]
             if use.role == "content" and declared.modality == "text" and name in SCENE_FACTORS:
                 instead = SCENE_FACTORS[name].otherwise
                 found += [

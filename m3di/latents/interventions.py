@@ -14,7 +14,7 @@ from m3di.latents.mechanisms import mechanism_names
 from m3di.latents.problems import hint, listed
 from m3di.latents.resolve import plain_spec, spec_from_dict
 from m3di.latents.sample import Samples, sample
-from m3di.latents.spec import Spec
+from m3di.latents.spec import APART, Spec
 from m3di.latents.yaml_text import read_yaml
 
 Intervention = float | str | Mapping[str, Any]
@@ -44,21 +44,31 @@ def do(spec: Spec, interventions: Mapping[str, Intervention] | None = None, **by
     """
     plain = plain_spec(spec)
     wanted = {**(interventions or {}), **by_name}
-    for target, intervention in wanted.items():
+    # Of a factor, then of one view of it: what is asked of one view holds there, whatever the order.
+    for target in sorted(wanted, key=lambda each: "." in each):
+        intervention = wanted[target]
         view, _, name = target.rpartition(".")
         _check_target(spec, target, view, name)
         replacement = _mechanism(spec, name, intervention, target)
         own = plain["factors"][name].get("mechanism", {"name": "uniform"})
+        done = plain.get("interventions", {})
         for each in [view] if view else plain["views"]:
             uses = plain["views"][each]["factors"]
             if name in uses:
+                if not view and (replacement.whole or _role(uses[name]) == "constant"):
+                    done.pop(f"{each}.{name}", None)  # what was done in that view alone no longer holds
                 shared = bool(view) and bool(unlike(spec, view, name))
                 _intervene(uses, name, own, replacement, only_here=bool(view), shared=shared)
         if view:
             _release_content(spec, plain["views"][view]["factors"], name)
         else:
             plain["factors"][name]["mechanism"] = _replaced(own, replacement)
-        plain["interventions"] = {**plain.get("interventions", {}), target: replacement.record}
+        earlier = done.get(target)
+        if isinstance(earlier, dict) and isinstance(replacement.record, dict) and not replacement.whole:
+            done[target] = {**earlier, **replacement.record}
+        else:
+            done[target] = replacement.record
+        plain["interventions"] = done
     where = f"do({', '.join(wanted)})"
     _drop_idle_marks(plain, where)
     return spec_from_dict(plain, where=where)
@@ -229,6 +239,7 @@ def _mechanism(spec: Spec, name: str, intervention: Intervention, target: str) -
             expected=", ".join((*known, _numbers(factor), "a mechanism such as uniform")),
             next_step="correct the value",
         )
+    _check_no_name(factor, intervention, target)
     low, high = factor.bounds
     is_number = not isinstance(intervention, bool) and math.isfinite(intervention) and low <= intervention <= high
     if not is_number or (factor.type != "continuous" and intervention != int(intervention)):
@@ -240,6 +251,26 @@ def _mechanism(spec: Spec, name: str, intervention: Intervention, target: str) -
             next_step="take another value",
         )
     return _constant(factor, intervention)
+
+
+def _check_no_name(factor: Factor, number: float, target: str) -> None:
+    """A number is a raw value. Where a value of another number has it as its name, either could be meant."""
+    if factor.type != "categorical":
+        return
+    for index, name in enumerate(factor.names):
+        try:
+            is_name = float(name) == number
+        except ValueError:
+            continue
+        if is_name and index != number:
+            raise UsageError(
+                f"{number:g} is the name of value {index}, and the number of another: which is meant?",
+                where=f"do({target})",
+                got=f"{number:g}",
+                expected=", ".join(f"{each}: {value!r}" for each, value in enumerate(factor.names[:12])),
+                next_step=f"for the value called {name!r}: {{name: constant, value: {index}}}; "
+                f"for value {number:g}: {{name: constant, value: {number:g}}}",
+            )
 
 
 def _numbers(factor: Factor) -> str:
@@ -266,13 +297,19 @@ def _intervene(
     constant = {"role": "constant", "value": replacement.data.get("value")}
     is_constant = replacement.data.get("name") == "constant"
     if only_here:
-        kept |= {"unshared": True} if shared else {}
-        private = {"role": "private", "mechanism": _replaced(use.get("mechanism", own), replacement)}
-        uses[name] = {**(constant if is_constant else private), **kept}
+        if is_constant:
+            uses[name] = {**constant, **kept, **({"unshared": True} if shared else {})}
+        elif use["role"] in APART:
+            private = {"role": "private", "mechanism": _replaced(use.get("mechanism", own), replacement)}
+            uses[name] = {**private, **kept, **({"unshared": True} if shared else {})}
+        else:  # style has the shared noise, which is kept
+            style = {key: each for key, each in use.items() if key != "unshared"}
+            uses[name] = {**style, "role": "style", "mechanism": _replaced(use.get("mechanism", own), replacement)}
     elif use["role"] == "constant":
         uses[name] = {**(constant if is_constant else {"role": "private"}), **kept}
     elif "mechanism" in use:
-        uses[name] = {**use, "mechanism": _replaced(use["mechanism"], replacement)}
+        kept = {key: each for key, each in use.items() if key != "change" or not is_constant}
+        uses[name] = {**kept, "mechanism": _replaced(use["mechanism"], replacement)}
     elif "change" in use and is_constant:
         # What is set is set in every view: a disturbed copy would be another value than the one asked for.
         uses[name] = {key: each for key, each in use.items() if key != "change"}

@@ -77,6 +77,7 @@ def _finished(layer: Layer, where: str) -> Spec:
                     details.get("got"),
                     details.get("expected"),
                     details.get("next"),
+                    _line_told(details.get("where", "")),
                 )
             )
     origin = Origin(where, layer.marks)
@@ -97,6 +98,12 @@ def _finished(layer: Layer, where: str) -> Spec:
     return do(spec, spec.interventions)
 
 
+def _line_told(where: str) -> Place | None:
+    """The place that a message names as `FILE, line N`."""
+    file, _, line = where.rpartition(", line ")
+    return Place(file, int(line)) if file and line.isdigit() else None
+
+
 def _read(name: str, chain: tuple[str, ...], asked_by: Place | None) -> Layer:
     """The data of a spec by name or path, with what it extends.
 
@@ -108,6 +115,15 @@ def _read(name: str, chain: tuple[str, ...], asked_by: Place | None) -> Layer:
     by = f"{asked_by.file}, line {asked_by.line}" if asked_by else None
     if is_yaml_name(name):
         step = "check the path in `extends`: it is relative to the spec" if by else "check the path given to --spec"
+        stem = FilePath(name).stem
+        if stem in spec_names() and not FilePath(name).exists():
+            raise UsageError(
+                f"there is no spec file {name!r} here",
+                where=by or "--spec",
+                got=repr(name),
+                expected="the path of a .yaml file, or the name of a built-in spec without an ending",
+                next_step=f"for the built-in spec, write {stem}",
+            )
         text = read_text(FilePath(name), "spec file", asked_by=f"extended by {by}" if by else None, next_step=step)
         return _layer(text, name, (*chain, name))
     if name not in spec_names():
@@ -130,6 +146,14 @@ def _read(name: str, chain: tuple[str, ...], asked_by: Place | None) -> Layer:
 
 def _layer(text: str, where: str, chain: tuple[str, ...]) -> Layer:
     document = read_yaml(text, where)
+    if "phrasings" in document.data and "factors" not in document.data:
+        raise UsageError(
+            "this is a caption template, not a spec",
+            where=f"{where}, line {document.marks[('phrasings',)].line}",
+            got="phrasings",
+            expected="a spec, with `extends` or `factors`",
+            next_step=f"name it in a spec: views: {{text: {{template: {FilePath(where).name}}}}}",
+        )
     own = Layer(document.data, document.marks, fault_problems(document))
     take_in_files(own, FilePath(where).parent)
     if "extends" not in own.data:
@@ -191,9 +215,9 @@ def _extended(base: Layer, own: Layer, where: str, base_name: str) -> Layer:
 def _laid_over(below: Any, above: Any, path: Path, own: Layer, marks: Marks, problems: list[Problem]) -> Any:
     """Own data over those below; `marks` become those of the result."""
     is_whole = isinstance(above, dict) and (
-        "role" in above
+        ("role" in above and len(path) == 4 and path[0] == "views")
         or ("name" in above and path[-1:] in (("mechanism",), ("change",)))
-        or (len(path) == 2 and path[0] in BESIDE)
+        or (len(path) == 2 and path[0] in (*BESIDE, "interventions"))
     )
     if is_whole or not (isinstance(below, dict) and isinstance(above, dict)):
         if len(path) == 2 and path[0] in BESIDE and below is not None and below != above:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from m3di.latents.factor import Factor, MechanismUse
@@ -107,6 +108,38 @@ def _tried(used: Used, mechanism: Mechanism, parents: list[Factor]) -> Iterator[
                 next_step="correct the parameters, or the factor's range",
             )
             return
+        unlike = _unlike_a_function(used, mechanism, run, np.asarray(result))
+        if unlike:
+            yield Problem(
+                used.path,
+                f"{used.use.name} {unlike}: sample i would not be the same in every run, shard and machine",
+                repr(used.use.name),
+                "a function of the noise and the parents of each sample, and of nothing else",
+                "take no random numbers but `u`, no mean or rank over `u`, and leave `parents` as they are",
+            )
+            return
+
+
+def _unlike_a_function(used: Used, mechanism: Mechanism, run: list[Parent], result: NDArray[np.generic]) -> str | None:
+    """What a mechanism does beside giving each sample its value, or None. Called after one trial, which gave `result`.
+
+    The trial has all samples at once; here it is repeated, and done for some of the samples only.
+    """
+    kept = [parent.values.copy() for parent in run]
+    some = slice(N_TRIED // 3, N_TRIED // 2)
+    noise, part = probe_noise(N_TRIED), [replace(parent, values=parent.values[some].copy()) for parent in run]
+    with np.errstate(all="ignore"):
+        before = noise.copy()
+        again = np.asarray(mechanism.function(noise, run, used.factor, **used.use.parameters))
+        few = np.asarray(mechanism.function(before[some].copy(), part, used.factor, **used.use.parameters))
+    if not np.array_equal(noise, before) or not all(map(np.array_equal, kept, (each.values for each in run))):
+        return "changes the arrays that it is given"
+    if not np.array_equal(again, result):
+        return "gives another value each time"
+    # The sums of some routines round by the length of an array.
+    if not np.allclose(few, result[some], rtol=1e-9, atol=0.0):
+        return "gives a sample another value when it is drawn among others"
+    return None
 
 
 def _fitting(used: Used, mechanism: Mechanism, parents: dict[str, Factor]) -> Iterator[Problem]:

@@ -148,7 +148,7 @@ def run_plugin(text: str, where: str) -> tuple[str, ...]:
     with _into(found):
         try:
             exec(compile(text, where, "exec"), {"__name__": "m3di_plugin", "__file__": where})
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             line = _line_in(error, where)
             raise UsageError(
                 "the plugin cannot be run",
@@ -190,7 +190,7 @@ def _into(found: dict[str, Mechanism]) -> Iterator[None]:
         _registering.reset(token)
 
 
-def _line_in(error: Exception, where: str) -> int | None:
+def _line_in(error: BaseException, where: str) -> int | None:
     if isinstance(error, SyntaxError) and error.filename == where:
         return error.lineno
     line, trace = None, error.__traceback__

@@ -55,7 +55,7 @@ def _made_views(spec: Spec) -> Iterator[Problem]:
     for name in spec.views:
         made += [
             (f"{name}_do_{factor}", "pairs.counterfactual")
-            for factor in (spec.pairs.counterfactual if spec.pairs else ())
+            for factor in dict.fromkeys(spec.pairs.counterfactual if spec.pairs else ())
         ]
         if spec.pairs and spec.pairs.permuted_content:
             made.append((f"{name}_permuted", "pairs.permuted_content"))

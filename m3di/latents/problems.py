@@ -184,6 +184,15 @@ def problems_of(error: ValidationError, data: Any, origin: Origin, below: Path =
         path = _in_data((*below, *each["loc"]), data, each["type"])
         if each["type"] == "float_type" and isinstance(value_at(path, data), dict):
             continue  # one of several types that it may have; the mapping is told of
+        if path[:1] == ("interventions",) and len(path) == 2:
+            if each["type"] in ("float_type", "finite_number"):
+                yield Problem(
+                    path,
+                    "an intervention is a value of the factor, a mechanism, or a mapping",
+                    expected="a number, the name of a value or of a mechanism, or {strength: 0.5}",
+                    next_step="write one of these; a name that YAML reads otherwise is quoted: 'yes'",
+                )
+            continue
         context: Mapping[str, Any] = each.get("ctx", {})
         if each["type"] == "m3di":
             key = (context["key"],) if context["key"] and value_at((*path, context["key"]), data) is not UNSET else ()
@@ -250,6 +259,10 @@ def _typed(kind: str, message: str, path: Path, context: Mapping[str, Any], valu
         "list_type": "a list: [a, b]",
         "model_attributes_type": "a mapping: key: value lines",
     }
+    if kind == "dict_type" and path[-1:] == ("factors",) and isinstance(value, list):
+        return Problem(
+            path, message, expected="FACTOR: ROLE lines", next_step=f"write {value[0] if value else 'NAME'}: content"
+        )
     simple = {
         "string_type": ("a text", "write a text"),
         "finite_number": ("a finite number", "write a number"),
@@ -268,4 +281,11 @@ def _typed(kind: str, message: str, path: Path, context: Mapping[str, Any], valu
     expected = shapes.get(kind)
     if expected is None:
         return Problem(path, message, expected="what docs/spec-reference.md says of the key", next_step="correct it")
-    return Problem(path, message, expected=expected, next_step=f"write {expected}")
+    next_step = f"write {expected}"
+    if place is not None and place.text is not None and value is not None:
+        if kind == "tuple_type":
+            inner = str(value).strip("[]() ") if isinstance(value, str) else text
+            next_step = f"write it in square brackets: [{inner}]"
+        elif path[-1:] in (("mechanism",), ("change",)):
+            next_step = f"write {{name: {value}}}"
+    return Problem(path, message, expected=expected, next_step=next_step)

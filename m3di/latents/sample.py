@@ -140,7 +140,7 @@ class _Evaluation:
             return np.full(self.n, use.value, dtype=factor.dtype)
         if use.role == "private":
             return self._draw(world, view, view, name, use.mechanism or factor.mechanism)
-        value = self._draw(world, SHARED, view, name, factor.mechanism)
+        value = self._draw(world, SHARED, view, name, use.mechanism or factor.mechanism)
         if use.change is None:
             return value
         u = self._noise(name, f"{view} change")

@@ -13,6 +13,7 @@ from m3di.latents.spec import FactorUse, Spec, View
 from m3di.latents.yaml_text import Path
 
 MISSPELT = 0.75  # similarity of two names of which one is a slip; that of object_material and object_shape is less
+TURNS = ("object_alpharot", "object_betarot", "object_gammarot")
 UNITS = {"m": "metres", "rad": "radians", "hue": "turns of the colour wheel (unit: hue)"}
 
 
@@ -27,7 +28,7 @@ def scene_problems(spec: Spec) -> Iterator[Problem]:
                 if not use.recorded:
                     yield _unknown(path, name, declared)
                 continue
-            idle = _idle(name, declared, spec.factors.get(name))
+            idle = _idle(name, declared, spec.factors.get(name), _shapes(spec, declared))
             if idle and not use.recorded:
                 yield Problem(
                     path,
@@ -65,11 +66,21 @@ def _recorded(use: FactorUse) -> str:
     )
 
 
-def _idle(name: str, view: View, factor: Factor | None) -> str | None:
+def _shapes(spec: Spec, view: View) -> set[str]:
+    """Names of the shapes that an image view can show."""
+    if view.shape is not None:
+        return {view.shape}
+    shown = OBJECT_SHAPE in view.factors and OBJECT_SHAPE in spec.factors
+    return set(spec.factors[OBJECT_SHAPE].names) if shown else set()
+
+
+def _idle(name: str, view: View, factor: Factor | None, shapes: set[str]) -> str | None:
     """Why a factor that the scene reads makes no difference in this view, or None."""
     light = SCENE_FACTORS[name].needs_light
     if light is not None and light not in view.lights:
         return f"the {light} is not on (`lights`)"
+    if name in TURNS and shapes == {"sphere"}:
+        return "a sphere looks the same however it is turned"
     if SCENE_FACTORS[name].unit == "hue" and factor is not None and factor.saturation == 0.0:
         return "its `saturation` is 0"
     return None
@@ -94,6 +105,14 @@ def _drawn(name: str, factor: Factor, drawn: SceneFactor) -> Iterator[Problem]:
             listed(factor.names),
             f"physical: [...], {factor.n} numbers in {unit}",
             "add `physical`",
+        )
+    if drawn.within is not None and not (drawn.within[0] <= factor.bounds[0] and factor.bounds[1] <= drawn.within[1]):
+        low, high = drawn.within
+        yield Problem(
+            (*path, "range"),
+            f"an image takes {name} from {low} to {high}",
+            expected=f"range: [{low}, {high}], or a part of it",
+            next_step="change `range`",
         )
     if factor.unit is not None and drawn.unit is not None and factor.unit != drawn.unit:
         yield Problem(

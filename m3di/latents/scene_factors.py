@@ -16,6 +16,7 @@ class SceneFactor:
         otherwise: What holds in a view that does not see it, in words.
         types: Types that a factor of this name can have.
         needs_light: The light that has to be on for it to change a pixel.
+        within: Least and greatest raw value that the renderer takes.
     """
 
     unit: str | None
@@ -23,6 +24,7 @@ class SceneFactor:
     otherwise: str
     types: tuple[str, ...] = ("continuous", "categorical", "integer")
     needs_light: str | None = None
+    within: tuple[int, int] | None = None
 
 
 OBJECT_SHAPE = "object_shape"
@@ -45,7 +47,7 @@ SCENE_FACTORS: Mapping[str, SceneFactor] = {
     ),
     "spotlight_color": SceneFactor("hue", "hue of the spotlight", "white", needs_light="spotlight"),
     "background_color": SceneFactor("hue", "hue of the ground", "grey"),
-    RENDER_SEED: SceneFactor(None, "seed of the sampling noise", "0", ("integer",)),
+    RENDER_SEED: SceneFactor(None, "seed of the sampling noise", "0", ("integer",), within=(0, 2**31 - 1)),
 }
 """All factors that the scene reads, by name."""
 

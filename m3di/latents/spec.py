@@ -34,7 +34,7 @@ class FactorUse(Strict):
         value: Raw value of a constant.
         change: Mechanism that changes a style factor; its parent is the factor's own value. One that takes no parent
             (`uniform`) draws it anew.
-        mechanism: Mechanism of a private factor in this view, in place of the factor's own.
+        mechanism: Mechanism of a private or style factor in this view, in place of the factor's own.
         recorded: The view draws nothing of this factor, and has it in the table on purpose: the target of an
             intervention, a hidden cause.
         unshared: The factor is content of other views, and this view has a value of its own on purpose.
@@ -51,12 +51,13 @@ class FactorUse(Strict):
     def _consistent(self, info: ValidationInfo) -> FactorUse:
         if is_stored(info):
             return self
-        for key, role in (("value", "constant"), ("change", "style"), ("mechanism", "private")):
-            if getattr(self, key) is not None and self.role != role:
+        for key, roles in (("value", ("constant",)), ("change", ("style",)), ("mechanism", ("private", "style"))):
+            if getattr(self, key) is not None and self.role not in roles:
+                named = " or ".join(f"`{role}`" for role in roles)
                 raise custom_error(
-                    f"`{key}` belongs to the role `{role}`, and only to it",
+                    f"`{key}` belongs to the role {named}, and only to it",
                     key=key,
-                    expected=f"the role `{role}`",
+                    expected=f"the role {named}",
                     next_step=f"leave `{key}` out, or change the role",
                 )
         if self.role == "constant" and self.value is None:
@@ -78,7 +79,7 @@ class FactorUse(Strict):
     @property
     def is_apart(self) -> bool:
         """Whether the view has, by this use alone, another value than the shared one."""
-        return self.role in APART or self.change is not None
+        return self.role in APART or self.change is not None or self.mechanism is not None
 
 
 APART = ("private", "constant")

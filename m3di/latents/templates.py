@@ -106,7 +106,7 @@ class Template(BaseModel):
             forms = {form: str(texts[value]) for form, texts in entry.items()}
             text = forms.get(BARE, value)
             if self.language == "en":
-                forms.setdefault("a", f"{'an' if text[0] in 'aeiou' else 'a'} {text}")
+                forms.setdefault("a", f"{'an' if text.startswith(tuple('aeiou')) else 'a'} {text}")
             found.append(Word(text, forms))
         return tuple(found)
 

@@ -20,6 +20,7 @@ from m3di.errors import UsageError, near_match
 Path: TypeAlias = tuple[str | int, ...]
 MAX_VALUES = 200_000  # a spec has some hundreds; aliases of aliases could ask for any number
 YAML_ENDINGS = (".yaml", ".yml")
+COLLECTIONS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")  # mappings and lists, the only ones of a spec
 
 
 @dataclass(frozen=True)
@@ -215,6 +216,9 @@ class _Reader:
             what = "an alias holds itself" if id(node) in self.active else "aliases make it too large"
             raise yaml.composer.ComposerError(None, None, what, node.start_mark)
         self.document.marks[path] = place
+        if not isinstance(node, yaml.ScalarNode) and node.tag not in COLLECTIONS:
+            what = f"could not determine a constructor for the tag {node.tag!r}"
+            raise yaml.constructor.ConstructorError(None, None, what, node.start_mark)
         if isinstance(node, yaml.MappingNode):
             self.active.add(id(node))
             found = {key: self.read(value, (*path, key)) for key, value in self._entries(node, path).items()}

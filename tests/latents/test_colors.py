@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from m3di.errors import UsageError
-from m3di.latents import hsv_to_rgb, palette
+from m3di.latents import MECHANISMS, Parent, hsv_to_rgb, load_spec, palette
 
 
 @pytest.mark.parametrize("hue", [-0.25, -0.2, -1 / 6, -0.1, -1e-9, 0.0, 0.1, 1 / 3, 0.49, 0.7, 0.999, 1.0])
@@ -57,3 +57,16 @@ def test_of_two_names_the_published_generators_answers() -> None:
 def test_unknown_palette() -> None:
     with pytest.raises(UsageError, match=r"no palette is called 'xkdc'(?s:.)*did you mean 'xkcd'"):
         palette("xkdc")
+
+
+def test_a_colour_name_is_that_of_the_colour_which_is_drawn() -> None:
+    """Also on the published wheel, where negative hues are no turns."""
+    spec = load_spec("m3di")
+    hue, names = spec.factors["background_color"], spec.factors["text_color"]
+    raw, drawn = np.linspace(0.0, 1.0, 300), np.full(300, 1)
+    parents = [Parent(hue, raw), Parent(spec.factors["text_palette"], drawn)]
+    index = MECHANISMS["nearest_color"].function(np.full(300, 0.5), parents, names)
+    rgb = hsv_to_rgb(hue.physical(raw), hue.saturation, 1.0, wheel="published")
+    np.testing.assert_array_equal(index - len(palette("tableau").names), palette("css4").nearest(rgb))
+    wrapped = hsv_to_rgb(hue.physical(raw), hue.saturation, 1.0)
+    assert not np.array_equal(palette("css4").nearest(rgb), palette("css4").nearest(wrapped))

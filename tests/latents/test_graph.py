@@ -160,8 +160,8 @@ def uses(draw: st.DrawFn, order: list[str], factors: dict[str, Any]) -> dict[str
         elif kind == "redrawn":
             found[name] = {"role": "style", "change": {"name": "uniform"}}
         elif kind == "own":
-            found[name] = {"role": "private", "mechanism": draw(mechanisms(order[: order.index(name)])) if number else
-                           {"name": "uniform"}}  # fmt: skip
+            own = draw(mechanisms(order[: order.index(name)])) if number else {"name": "uniform"}
+            found[name] = {"role": draw(st.sampled_from(["private", "style"])), "mechanism": own}
         elif kind == "constant":
             found[name] = {"role": "constant", "value": 1}
     return found
@@ -248,6 +248,27 @@ def test_a_caption_that_tells_another_hue_than_the_image_shows_is_noted() -> Non
     (note,) = notes(parse_spec(text.replace("USE", "private"), where="t.yaml"))
     assert "text_color of text follows the shared one, not this one" in note
     assert notes(parse_spec(text.replace("USE", "{role: private, unshared: true}"), where="t.yaml")) == []
+
+
+def test_a_caption_and_an_image_with_values_of_their_own_are_noted() -> None:
+    uses = "{factors: {object_shape: private}}"
+    (note,) = notes(parse_spec(f"{{extends: m3di, name: t, views: {{image: {uses}, text: {uses}}}}}", where="t.yaml"))
+    assert note.startswith("text and image each have a value of object_shape of their own")
+
+
+def test_a_sphere_that_turns_changes_no_pixel() -> None:
+    text = """
+    name: ball
+    factors: {object_alpharot: {type: continuous, kind: angle, range: [-1, 1]}, object_shape: SHAPES}
+    views: {one: {modality: image, factors: {object_shape: private, object_alpharot: USE}}}
+    splits: {train: 10}
+    """
+    only = text.replace("SHAPES", "{type: categorical, kind: label, values: [sphere]}")
+    with pytest.raises(UsageError, match=r"object_alpharot would change no pixel: a sphere looks the same"):
+        parse_spec(only.replace("USE", "private"), where="ball.yaml")
+    parse_spec(only.replace("USE", "{role: private, recorded: true}"), where="ball.yaml")
+    several = text.replace("SHAPES", "{type: categorical, kind: label, values: [sphere, cube]}")
+    parse_spec(several.replace("USE", "private"), where="ball.yaml")
 
 
 def test_a_caption_that_tells_what_an_image_leaves_out_is_noted() -> None:

@@ -80,6 +80,16 @@ def test_in_one_view_only() -> None:
     assert (drawn.views["text"]["object_shape"] == 3).all()
     soft = counterfactual(FACTUAL, {"image.object_color": "uniform"})
     assert changed(FACTUAL, soft) == {"image.object_color"}
+    # Same noise: as it is where nothing changes, and as under the intervention in all views where something does.
+    assert not changed(FACTUAL, counterfactual(FACTUAL, {"image.object_color": {"strength": 1.0}}))
+    here, everywhere = (
+        counterfactual(FACTUAL, {name: {"strength": 0.3}}) for name in ("image.object_color", "object_color")
+    )
+    assert changed(here, everywhere) == {"text.text_color"} and changed(FACTUAL, here) == {"image.object_color"}
+    content = counterfactual(
+        FACTUAL, {"text.object_ypos": {"name": "copy", "parents": ["object_xpos"], "strength": 0.0}}
+    )
+    assert not changed(FACTUAL, content)
 
 
 def test_a_constant_and_a_private_factor() -> None:
@@ -161,7 +171,7 @@ def test_a_spec_says_what_was_done_to_it() -> None:
         "spotlight_pos": {"name": "uniform"},
     }  # fmt: skip
     assert told(spec.interventions) == [
-        "object_xpos = right", "text.object_shape = cow", "object_color: strength 0.5", "spotlight_pos: uniform",
+        "object_xpos = right", "object_color: strength 0.5", "spotlight_pos: uniform", "text.object_shape = cow",
     ]  # fmt: skip
     assert do(spec, object_xpos="left").interventions["object_xpos"] == "left"
     assert permute_content(do(M3DI, object_xpos="left")).interventions == {"object_xpos": "left"}
@@ -307,3 +317,33 @@ def test_frames_have_no_permuted_content() -> None:
 def test_pairs_of_nothing_are_refused() -> None:
     with pytest.raises(UsageError, match="neither `counterfactual` nor `permuted_content`"):
         parse_spec("extends: m3di\nname: none\npairs: {}\n", where="none.yaml")
+
+
+def test_what_is_asked_of_one_view_holds_there_whatever_the_order() -> None:
+    wanted = {"image.object_color": 0.2, "object_color": 0.9}
+    for interventions in (wanted, dict(reversed(wanted.items()))):
+        both = do(
+            load_spec("image-pairs"), {key.replace("image.", "view1."): each for key, each in interventions.items()}
+        )
+        views = sample(both, "train", 3).views
+        assert (views["view1"]["object_color"] == 0.2).all() and (views["view2"]["object_color"] == 0.9).all()
+        assert both.interventions == {"object_color": 0.9, "view1.object_color": 0.2}
+
+
+def test_a_later_intervention_leaves_no_record_of_what_no_longer_holds() -> None:
+    later = do(do(M3DI, {"image.object_color": 0.2}), object_color=0.9)
+    assert later.interventions == {"object_color": 0.9}
+    assert (sample(later, "train", 3).views["image"]["object_color"] == 0.9).all()
+    shifted = do(do(M3DI, object_color={"name": "binned", "parents": ["object_shape"]}), object_color={"strength": 0.5})
+    record = {"name": "binned", "parents": ["object_shape"], "strength": 0.5}
+    assert shifted.interventions == {"object_color": record} and do(M3DI, object_color=record) == shifted
+
+
+def test_a_number_that_is_the_name_of_another_value_is_refused() -> None:
+    spec = parse_spec("{extends: m3di, name: t, factors: {object_xpos: {values: ['1', '2', '3']}}}", where="t.yaml")
+    with pytest.raises(UsageError, match=r"2 is the name of value 1, and the number of another(?s:.)*value: 1"):
+        intervene(spec, ["object_xpos=2"])
+    exact = intervene(spec, ["object_xpos={name: constant, value: 1}"])
+    assert set(sample(exact, "train", 4).columns()["image"]["object_xpos_name"]) == {"2"}
+    counted = parse_spec("{extends: m3di, name: t, factors: {object_xpos: {values: ['0', '1', '2']}}}", where="t.yaml")
+    assert intervene(counted, ["object_xpos=2"]).interventions == {"object_xpos": "2"}

@@ -145,6 +145,27 @@ MISTAKES = {
     "plugins: nope.txt": r"a plugin is a Python file",
     "plugins: [3]": r"a plugin is a Python file",
     "interventions: {object_xpo: right}": r"no factor is called 'object_xpo'",
+    "interventions: {object_xpo: right}\nfactors: {object_colour: {mechanism: {strength: 1}}}": r"2 problems(?s:.)*interventions\.object_xpo",
+    "interventions: {imag.object_xpos: right}": r"no view is called 'imag'; did you mean 'image'",
+    "interventions: {object_xpos: [right]}": r"1 problem:(?s:.)*an intervention is a value of the factor",
+    "interventions: {object_xpos: yes}": r"1 problem:(?s:.)*got: +yes",
+    # Lists and mappings that are written short.
+    "factors: {object_color: {mechanism: {parents: object_shape}}}": r"in square brackets: \[object_shape\]",
+    "views: {image: {lights: sun}}": r"in square brackets: \[sun\]",
+    "factors: {spotlight_pos: {mechanism: uniform}}": r"write \{name: uniform\}",
+    "views: {image: {factors: [object_shape]}}": r"write object_shape: content",
+    # Values that a picture, a table or a caption cannot have.
+    "factors: {render_seed: {range: [0, 9007199254740992]}}": r"an image takes render_seed from 0 to 2147483647",
+    "factors: {render_seed: {range: [-5, -1]}}": r"an image takes render_seed from 0 to 2147483647",
+    "factors: {spotlight_pos: {physical: [1e308, -1e308]}}": r"the span of `physical` is infinite",
+    "factors: {object_xpos: {values: ['', a, b]}}": r"a name that a caption cannot show(?s:.)*got: +''",
+    "factors: {object_xpos: {values: [' a', b, c]}}": r"a name that a caption cannot show(?s:.)*got: +' a'",
+    'factors: {object_xpos: {values: ["a\\nb", b, c]}}': r"a name that a caption cannot show",
+    "factors: {object_xpos: {mechanism: {name: categorical, weights: [1e308, 1e308, 0]}}}": r"ratios are whole numbers up to",
+    "factors: {text_palette: {values: [xkcd, css4, tableau]}}": r"name the palettes, in their order",
+    # Counterfactual views.
+    "factors: {hidden: {type: continuous, kind: scalar, range: [0, 1]}}\npairs: {counterfactual: [hidden]}": r"no view sees 'hidden'",
+    "pairs: {counterfactual: [object_color, object_color]}": r"1 problem:(?s:.)*named twice",
 }  # fmt: skip
 
 
@@ -175,6 +196,8 @@ NO_YAML = {
     "description: 'it''s": r"the quote in line 3 is not closed",
     "description: @home": r"line 3(?s:.)*quote the text",
     "description: *home": r"line 3(?s:.)*quote a text that begins with \*",
+    "factors: !!python/object:os.system {}": r"line 3(?s:.)*leave tags",
+    "splits: !mine {train: 1}": r"line 3(?s:.)*leave tags",
     "description: !!python/name:os.system": r"line 3(?s:.)*leave tags",
     "---\nname: b": r"keep one document a file",
     "factors:\n  object_color: {}\n object_zpos: {}": r"line 5(?s:.)*indent keys",
@@ -323,3 +346,54 @@ def test_what_no_longer_fits_names_the_line_that_changed_it(tmp_path: Path) -> N
     (tmp_path / "own.yaml").write_text(f"{OWN}factors:\n  text_palette: {{values: [tableau, css4]}}\n")
     with pytest.raises(UsageError, match=r"2 values for 3 palettes(?s:.)*m3di, line \d+, .*own\.yaml, line 4"):
         load_spec(tmp_path / "own.yaml")
+
+
+def test_a_built_in_spec_is_named_without_an_ending_and_in_its_own_letters(tmp_path: Path) -> None:
+    for extends, message in (
+        ("m3di.yaml", r"no spec file 'm3di\.yaml' here"),
+        ("m3di.yaml", r"line 1(?s:.)*for the built-in spec, write m3di$"),
+        ("M3DI", r"did you mean 'm3di'"),
+    ):
+        (tmp_path / "own.yaml").write_text(f"extends: {extends}\nname: own\n")
+        with pytest.raises(UsageError, match="no spec ") as error:
+            load_spec(tmp_path / "own.yaml")
+        assert re.search(message, str(error.value).replace(f"{tmp_path}/", ""))
+
+
+def test_a_template_in_the_place_of_a_spec_is_one_problem(tmp_path: Path) -> None:
+    (tmp_path / "words.yaml").write_text("name: words\nreads: {}\nphrasings: {a: one}\n")
+    with pytest.raises(UsageError, match=r"a caption template, not a spec(?s:.)*line 3(?s:.)*template: words\.yaml"):
+        load_spec(tmp_path / "words.yaml")
+
+
+def test_a_template_with_open_brackets_names_its_line(tmp_path: Path) -> None:
+    (tmp_path / "words.yaml").write_text("name: words\nreads: {}\nphrasings:\n  a: 'one {{'\n")
+    (tmp_path / "own.yaml").write_text(OWN + "views: {text: {template: words.yaml}}\n")
+    with pytest.raises(UsageError, match=r"phrasings\.a: unexpected(?s:.)*words\.yaml, line 4"):
+        load_spec(tmp_path / "own.yaml")
+
+
+def test_a_factor_and_a_view_may_be_called_role(tmp_path: Path) -> None:
+    """`role` marks the use of a factor that replaces another one whole, and nothing else."""
+    (tmp_path / "own.yaml").write_text(
+        OWN
+        + "factors: {role: {type: continuous, kind: scalar, range: [0, 1]}}\n"
+        + "views: {image: {factors: {role: {role: private, recorded: true}}}, "
+        + "role: {modality: image, shape: cow, factors: {object_alpharot: private}}}\n"
+    )
+    spec = load_spec(tmp_path / "own.yaml")
+    assert set(spec.factors) == {*load_spec("m3di").factors, "role"} and list(spec.views) == ["image", "text", "role"]
+    assert (
+        spec.description
+        == "Extends m3di; changed: factors.role added, views.image.factors.role added, views.role added."
+    )
+
+
+def test_an_intervention_replaces_that_of_what_is_extended_whole(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text(OWN + "interventions: {object_color: {name: uniform}}\n")
+    (tmp_path / "own.yaml").write_text(
+        "extends: base.yaml\nname: own\ninterventions: {object_color: {strength: 0.5}}\n"
+    )
+    spec = load_spec(tmp_path / "own.yaml")
+    assert spec.interventions == {"object_color": {"strength": 0.5}}
+    assert spec.factors["object_color"].mechanism.name == "binned"
