@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from m3di.cli_train import IMPORT
 from m3di.errors import UsageError
 from m3di.progress import progress_bar
 
@@ -22,6 +23,7 @@ DEVICES = ("auto", "cpu", "cuda")  # of m3di.learn, which is not imported before
 
 @click.command()
 @click.argument("paths", type=PATH, nargs=-1, required=True, metavar="RUN...")
+@IMPORT
 @click.option("--data", "root", type=PATH, help="Dataset to evaluate on.  [default: the one the run was trained on]")
 @click.option("--do", "interventions", multiple=True, metavar="FACTOR=VALUE", help="Render and evaluate under this.")
 @click.option("--permute-content", is_flag=True, help="Render and evaluate with each other's content.")
@@ -37,9 +39,11 @@ DEVICES = ("auto", "cpu", "cuda")  # of m3di.learn, which is not imported before
 @click.option("--out", type=PATH, help="The .parquet or .csv to write.  [default: evaluation.parquet in the run]")
 def evaluate(paths: tuple[Path, ...], out: Path | None, **options: Any) -> None:
     """Probe runs, sweeps, or encodings of your own (.npz): what do they know of each factor?"""
+    from m3di.learn import import_modules
     from m3di.learn.evaluation import Protocol, Request, evaluate_all, members_of, write_results
     from m3di.learn.evaluation.protocol import check_probes
 
+    import_modules(options["modules"])
     members, unfinished = members_of(paths)
     for name in unfinished:
         click.echo(f"{name}: not finished, left out", err=True)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 FOLDER = click.Path(path_type=Path, file_okay=True)
 RUNS = Path("runs")
+IMPORT = click.option(
+    "--import", "modules", multiple=True, metavar="MODULE", help="Import this first, for encoders of yours. Repeatable."
+)
 
 
 @contextmanager
@@ -97,6 +100,7 @@ def _with(options: tuple[Callable[..., Any], ...]) -> Callable[..., Any]:
     "--preset", default="quick", show_default=True, help="Where all else comes from: see `m3di train --presets`."
 )
 @click.option("--presets", is_flag=True, help="List the presets and exit.")
+@IMPORT
 @_with(HYPERPARAMETERS)
 @_with(MACHINE)
 @_with(SWEEP)
@@ -105,6 +109,7 @@ def train(
     run: Path | None,
     preset: str,
     presets: bool,
+    modules: tuple[str, ...],
     axes: tuple[str, ...],
     n_seeds: int | None,
     share: str | None,
@@ -114,15 +119,16 @@ def train(
     """Train encoders of two or more views with the symmetric InfoNCE loss.
 
     Run the same command again to continue a run, or a sweep, that was stopped. Several GPUs for one run:
-    `torchrun --nproc-per-node 4 --no-python m3di train ...`.
+    `torchrun --nproc-per-node 4 --no-python -- m3di train ...`, with the two dashes.
     """
-    from m3di.learn import config_from, find_preset, keep_freed_memory
+    from m3di.learn import config_from, find_preset, import_modules, keep_freed_memory
     from m3di.learn.sweep import make_sweep, read_sweep
 
     if presets:
         _list_presets()
         return
     keep_freed_memory()
+    import_modules(modules)
     if share is not None and not axes and n_seeds is None and run is not None and preset == "quick":
         _run_sweep(read_sweep(run), run, share, ray_address)  # of a sweep that is there
         return
@@ -131,7 +137,9 @@ def train(
     if axes or n_seeds != 1 or share is not None:
         _run_sweep(make_sweep(root, config, axes, n_seeds), run, share, ray_address)
     else:
-        _echo_result(_run_one(root, run, config))
+        result = _run_one(root, run, config)
+        if is_first_process():
+            _echo_result(result)
 
 
 def _list_presets() -> None:
@@ -145,9 +153,13 @@ def _list_presets() -> None:
 def _run_one(root: Path, run: Path | None, config: TrainConfig, name: str = "train") -> TrainResult:
     from m3di.learn import train as train_encoders
 
-    is_first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started
-    with loss_bar(config.n_steps, name) if is_first else nullcontext() as on_step:
+    with loss_bar(config.n_steps, name) if is_first_process() else nullcontext() as on_step:
         return train_encoders(root, run, config, on_step, runs=RUNS)
+
+
+def is_first_process() -> bool:
+    """Of those that torchrun started; it alone says how far they are."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _echo_result(result: TrainResult) -> None:

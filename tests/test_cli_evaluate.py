@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,8 @@ from click.testing import CliRunner
 from m3di import cli_evaluate
 from m3di.cli import cli
 from m3di.errors import UsageError
+from m3di.learn import registry
+from tests.conftest import write_fake_dataset
 
 
 def brought(folder: Path) -> Path:
@@ -32,7 +36,6 @@ def brought(folder: Path) -> Path:
 def trained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of one step with a small encoder that every command finds."""
     from m3di.learn import TrainConfig, train
-    from tests.conftest import write_fake_dataset
 
     root = write_fake_dataset(tmp_path_factory.mktemp("data") / "m3di", n_train=8, n_val=24, n_test=12)
     out = tmp_path_factory.mktemp("runs") / "run"
@@ -94,6 +97,55 @@ def test_a_device_is_one_that_is_there(tmp_path: Path, trained_run: Path, device
     else:
         assert isinstance(result.exception, UsageError)
         assert "torch finds no CUDA device" in str(result.exception)
+
+
+def small_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, list[object]]:
+    """Data, and the words of a training command with an encoder of the user's own."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(registry, "_image_encoders", dict(registry._image_encoders))
+    root = write_fake_dataset(folder / "data", n_train=8, n_val=24, n_test=12)
+    words = ["--batch-size", 4, "--precision", "fp32", "--threads", 1, "--no-tensorboard", "--image-encoder", "mine"]
+    return root, ["train", "--data", root, "--run", "run", *words]
+
+
+OWN_ENCODER = """
+from torch import nn
+from m3di.learn import register_image_encoder
+def mine(encoding_size, hidden_size):
+    return nn.Sequential(nn.Conv2d(3, encoding_size, 8, 8), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+register_image_encoder("mine", mine)
+"""
+
+
+@pytest.mark.slow
+def test_an_encoder_of_a_module_is_trained_evaluated_and_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, command = small_run(tmp_path, monkeypatch)
+    (tmp_path / "my_encoders.py").write_text(OWN_ENCODER)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    run(*command, "--import", "my_encoders", "--steps", 2)
+    registry._image_encoders.pop("mine")  # a new process knows it no more
+    sys.modules.pop("my_encoders")
+    score = ["evaluate", "run", "--probes", "linear,logistic,kernel_ridge,mlp", "--n-bootstrap", 5]
+    with pytest.raises(UsageError, match=r"no image encoder is called 'mine'(?s:.)*--import"):
+        run(*score)
+    assert "scores of 1 run" in run(*score, "--import", "my_encoders")
+    registry._image_encoders.pop("mine")
+    sys.modules.pop("my_encoders")
+    assert "heat-map.png" in run("report", "run")
+
+
+def test_an_encoder_of_an_installed_package_needs_no_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, command = small_run(tmp_path, monkeypatch)
+    (tmp_path / "installed_encoders.py").write_text(OWN_ENCODER)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    point = EntryPoint("mine", "installed_encoders:mine", registry.IMAGE_ENTRY_POINTS)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == point.group else [])
+    run(*command, "--steps", 1)
+    registry._image_encoders.pop("mine")
+    assert "scores of 1 run" in run("evaluate", "run", "--probes", "linear", "--n-bootstrap", 5)
+    sys.modules.pop("installed_encoders")
 
 
 def test_devices_are_those_of_training() -> None:

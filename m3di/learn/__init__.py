@@ -27,6 +27,7 @@ from m3di.learn.encoders import MLP, ResNet18, TextConvNet
 from m3di.learn.inputs import ImageStatistics, PairedDataset, measure_image_statistics
 from m3di.learn.job import TrainResult
 from m3di.learn.losses import SIMILARITIES, Similarity, SymInfoNCE
+from m3di.learn.plugins import import_modules
 from m3di.learn.registry import register_image_encoder, register_text_encoder
 from m3di.learn.run_folder import check_vocabulary, load_encoders, next_run
 from m3di.learn.train import train, train_on
@@ -50,6 +51,7 @@ __all__ = [
     "check_vocabulary",
     "config_from",
     "find_preset",
+    "import_modules",
     "keep_freed_memory",
     "load_encoders",
     "measure_image_statistics",
