@@ -50,10 +50,12 @@ HYPERPARAMETERS = (
     click.option("--lr", type=float, help="Learning rate of Adam, at its highest."),
     click.option("--schedule", help="Of the learning rate: constant, or cosine (down to 0)."),
     click.option("--warmup", "n_warmup_steps", type=int, help="Steps in which the learning rate rises."),
-    click.option("--weight-decay", type=float, help="Above 0: AdamW."),
+    click.option("--weight-decay", type=float, help="Above 0: AdamW; of weights, not of biases, norms, temperature."),
     click.option("--clip-norm", type=float, help="Longest gradient."),
     click.option("--temperature", type=float, help="Temperature of the loss."),
-    click.option("--learn-temperature/--fixed-temperature", default=None, help="Train the temperature too."),
+    click.option(
+        "--learn-temperature/--fixed-temperature", default=None, help="Train the temperature too, from 0.01 up."
+    ),
     click.option("--similarity", help="cosine or neg_squared_euclidean."),
     click.option("--negatives", help="cross (equation 4), or all: within a modality too, as the published code."),
     click.option("--encoding-size", type=int, help="Numbers that a view becomes."),

@@ -38,10 +38,11 @@ class TrainConfig:
         lr: Learning rate of Adam, at its highest.
         schedule: "constant", or "cosine": down to 0 at the last step.
         n_warmup_steps: Steps over which the learning rate rises linearly to `lr`.
-        weight_decay: Decoupled from the gradient, as in AdamW; 0 is Adam.
+        weight_decay: Decoupled from the gradient, as in AdamW; 0 is Adam. Of matrices, convolutions and embeddings;
+            not of biases, norms and the temperature.
         clip_norm: The gradient of all weights together is scaled down to this length where it is longer.
         temperature: tau of the loss.
-        learn_temperature: Train tau too, from `temperature` on.
+        learn_temperature: Train tau too, from `temperature` on; it is kept at 0.01 or more.
         similarity: See `SymInfoNCE`.
         negatives: See `SymInfoNCE`.
         seed: Of the initial weights and of the order of the samples; 0 or more.
@@ -109,7 +110,7 @@ class TrainConfig:
             number = getattr(self, name)
             if not (math.isfinite(number) and number > 0):
                 raise UsageError(f"{name} must be positive", where=name, got=number, expected="a number above 0")
-        check_temperature(self.temperature)
+        check_temperature(self.temperature, learned=self.learn_temperature)
         check_similarity(self.similarity)
         check_word(self.negatives, NEGATIVES, what="negatives")
         check_word(self.precision, PRECISIONS, what="precision")

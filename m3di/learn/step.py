@@ -76,8 +76,21 @@ def make_optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.Optimi
     """Adam, or AdamW with weight decay; as one fused kernel where torch has it."""
     options: dict[str, Any] = {"lr": config.lr, "fused": _has_fused_adam(module)}
     if config.weight_decay:
-        return torch.optim.AdamW(module.parameters(), weight_decay=config.weight_decay, **options)
+        return torch.optim.AdamW(parameter_groups(module, config.weight_decay), **options)
     return torch.optim.Adam(module.parameters(), **options)
+
+
+def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Parameters that decay, and those that do not: biases, the scales and shifts of norms, and scalars.
+
+    Embeddings decay, as in OpenCLIP and nanoGPT, which draw the same line: what has fewer than two dimensions does not.
+    """
+    named = [(name, each) for name, each in module.named_parameters() if each.requires_grad]
+    decaying = [each for name, each in named if each.ndim >= 2 and not name.endswith("bias")]
+    ids = set(map(id, decaying))
+    others = [each for _, each in named if id(each) not in ids]
+    groups = ({"params": decaying, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0})
+    return [group for group in groups if group["params"]]
 
 
 def _has_fused_adam(module: nn.Module) -> bool:

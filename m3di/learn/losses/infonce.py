@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from typing import Literal, get_args
 
 import torch
@@ -17,13 +16,12 @@ from m3di.learn.losses.similarity import (
     Similarity,
     as_factors,
     check_similarity,
-    check_temperature,
     paired_logits,
 )
+from m3di.learn.losses.temperature import check_temperature, keep_at_floor, learned_temperature, tau_of
 
 Negatives = Literal["cross", "all"]
 NEGATIVES: tuple[str, ...] = get_args(Negatives)
-LEAST_TEMPERATURE = 0.01  # a learned one stays above, as usual since CLIP: logits of 100 and more blow up
 
 
 class SymInfoNCE(nn.Module):
@@ -46,13 +44,14 @@ class SymInfoNCE(nn.Module):
             is -||a - b||^2 (in (-inf, 0]).
         negatives: "cross" is equation 4. With "all", what the published image/text code trains with, the other
             encodings of the *same* modality are negatives too: 2K - 2 for each of the 2K encodings.
-        learn_temperature: Make the logarithm of tau a parameter, starting from `temperature`; tau is kept at
-            0.01 or more.
+        learn_temperature: Make the logarithm of tau a parameter, starting from `temperature`, which is then 0.01 or
+            more. Tau never falls below 0.01, and can rise again from there.
         block_rows: Rows of logits computed at a time; by default as suits the device. The value does not depend
             on it, save for rounding.
 
     Raises:
-        UsageError: temperature is not a positive number, or similarity or negatives is an unknown word.
+        UsageError: temperature is not a positive number, or too low to be learned from; or similarity or negatives is
+            an unknown word.
     """
 
     def __init__(
@@ -72,7 +71,7 @@ class SymInfoNCE(nn.Module):
         self.negatives = negatives
         self.block_rows = block_rows
         self._fixed_temperature = temperature
-        self.log_temperature = nn.Parameter(torch.tensor(math.log(temperature))) if learn_temperature else None
+        self.log_temperature = learned_temperature(temperature) if learn_temperature else None
 
     @property
     def temperature(self) -> float:
@@ -85,7 +84,7 @@ class SymInfoNCE(nn.Module):
         """The temperature as it is now; a learned one as a tensor [], which no GPU is waited for to give."""
         if self.log_temperature is None:
             return self._fixed_temperature
-        return self.log_temperature.exp().clamp_min(LEAST_TEMPERATURE)
+        return tau_of(self.log_temperature)
 
     def forward(self, z1: Tensor, z2: Tensor, *more: Tensor) -> Tensor:
         """Loss of a batch of pairs, or of tuples of three or more views: then the sum over all pairs of views.
@@ -103,6 +102,8 @@ class SymInfoNCE(nn.Module):
         """
         views = (z1, z2, *more)
         _check_views(views)
+        if self.log_temperature is not None and self.training and torch.is_grad_enabled():
+            keep_at_floor(self.log_temperature)
         losses = [self._of_pair(*pair) for pair in itertools.combinations(views, 2)]
         return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
 
