@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from m3di import __version__
-from m3di.cli_evaluate import evaluate, report
+from m3di.cli_evaluate import compare, evaluate, report
 from m3di.cli_many import MANY_OPTIONS, finalize
 from m3di.cli_shapes import shapes
 from m3di.cli_simulate import simulate
@@ -319,6 +319,7 @@ def _wrote(root: Path, n_samples: dict[str, int]) -> None:
 
 
 cli.add_command(evaluate)
+cli.add_command(compare)
 cli.add_command(report)
 cli.add_command(shapes)
 cli.add_command(simulate)

@@ -59,6 +59,21 @@ def test_encodings_of_anybody_are_scored_and_drawn(tmp_path: Path) -> None:
     assert "heat-map.pdf" in output
 
 
+def test_folds_and_differences(tmp_path: Path) -> None:
+    mine = brought(tmp_path)
+    run("evaluate", mine, "--probes", "logistic", "--n-bootstrap", 20, "--folds", 4)
+    (row,) = pq.read_table(tmp_path / "mine.parquet").to_pylist()
+    assert (row["value"], row["n_fit"], row["n_test"]) == (1.0, 45, 60)
+    with np.load(mine) as file:
+        arrays = {name: file[name] for name in file.files}
+    arrays["test_image"] = arrays["test_image"][::-1]  # each sample has another one's encoding
+    np.savez(tmp_path / "worse.npz", **arrays)
+    words = ["compare", mine, tmp_path / "worse.npz", "--probes", "logistic", "--n-bootstrap", 50]
+    output = run(*words, "--out", tmp_path / "difference.csv")
+    assert "first" in output and "image.object_shape" in output and "0.0392" in output  # p = 2 / 51
+    assert (tmp_path / "difference.csv").read_text().count("\n") == 2
+
+
 def test_csv_by_the_name_of_the_file(tmp_path: Path) -> None:
     run("evaluate", brought(tmp_path), "--probes", "logistic", "--n-bootstrap", 5, "--out", tmp_path / "out.csv")
     assert (tmp_path / "out.csv").read_text().count("\n") == 2
@@ -70,6 +85,8 @@ def test_csv_by_the_name_of_the_file(tmp_path: Path) -> None:
         (("--do", "object_xpos=right"), "encodings that were made already"),
         (("--fit", "x"), "--fit needs --data"),
         (("--probes", "logistik"), "no probe is called"),
+        (("--folds", "3", "--data", "x", "--fit", "y"), "folds are cut from the samples of one dataset"),
+        (("--folds", "1"), "number of folds is too small"),
     ],
 )
 def test_what_does_not_go_together(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from m3di.learn.evaluation.comparison import COMPARISON, compare
 from m3di.learn.evaluation.encode import encode_run
 from m3di.learn.evaluation.encoded import Encoded, FactorValues
 from m3di.learn.evaluation.npz import read_npz, write_npz
@@ -12,6 +13,7 @@ from m3di.learn.evaluation.runs import Member, Request, evaluate, evaluate_all, 
 from m3di.learn.evaluation.scores import score
 
 __all__ = [
+    "COMPARISON",
     "PROBES",
     "Encoded",
     "FactorValues",
@@ -20,6 +22,7 @@ __all__ = [
     "Protocol",
     "Request",
     "Score",
+    "compare",
     "encode_run",
     "evaluate",
     "evaluate_all",

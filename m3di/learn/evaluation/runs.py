@@ -25,7 +25,7 @@ from m3di.learn.run_folder import CONFIG_NAME, read_config, read_summary
 
 RESULTS = "evaluation.parquet"
 SWEEP = "sweep.json"
-VERSION = 1  # raised when a metric changes its meaning, so that results kept in runs are made anew
+VERSION = 2  # raised when a metric changes its meaning, so that results kept in runs are made anew
 OnRun = Callable[[str, int, int], None]
 
 
@@ -111,24 +111,40 @@ def evaluate(member: Member, request: Request | None = None, opened: dict[str, P
     """
     request = request or Request()
     if member.path.suffix == ".npz":
-        encoded = _only(read_npz(member.path, request.data), request)
-        return to_table(encoded, score(encoded, request.protocol))
-    data = request.data
-    if data is None:
-        root = str(read_config(member.path).get("data", {}).get("root", ""))
-        data = (opened if opened is not None else {}).setdefault(root, ProbeData(root))
-        check_trained_on(member.path, data)
+        encoded, scores = scores_of(member, request)
+        return to_table(encoded, scores, request.protocol.n_folds)
+    data = data_of(member, request, opened)
     made_by = _made_by(member, data, request)
     kept = member.path / file_name(data.name)
     if is_made_by(kept, made_by) and not request.again and request.save_encodings is None:
         return with_columns(read_results(kept), member.values)
-    encoded = encode_run(member.path, data, name=member.name, device=request.device, n_workers=request.n_workers)
-    if request.save_encodings is not None:
-        write_npz(request.save_encodings, encoded, data.fingerprint)
-    encoded = _only(encoded, request)
-    table = to_table(encoded, [*score(encoded, request.protocol), *_val_loss(member.path)])
+    encoded, scores = scores_of(member, request, data)
+    table = to_table(encoded, [*scores, *_val_loss(member.path)], request.protocol.n_folds)
     write_results(kept, table, made_by)
     return with_columns(table, member.values)
+
+
+def data_of(member: Member, request: Request, opened: dict[str, ProbeData] | None = None) -> ProbeData:
+    """The samples to evaluate a run on: those asked for, or the dataset that it was trained on."""
+    if request.data is not None:
+        return request.data
+    root = str(read_config(member.path).get("data", {}).get("root", ""))
+    data = (opened if opened is not None else {}).setdefault(root, ProbeData(root))
+    check_trained_on(member.path, data)
+    return data
+
+
+def scores_of(member: Member, request: Request, data: ProbeData | None = None) -> tuple[Encoded, list[Score]]:
+    """Encodings and scores of a run or an .npz, made now; `data` is what a run is encoded on."""
+    if member.path.suffix == ".npz":
+        encoded = read_npz(member.path, request.data)
+    else:
+        data = data or data_of(member, request)
+        encoded = encode_run(member.path, data, name=member.name, device=request.device, n_workers=request.n_workers)
+        if request.save_encodings is not None:
+            write_npz(request.save_encodings, encoded, data.fingerprint)
+    encoded = replace(encoded, factors=only(encoded.factors, request.factors, encoded.run))
+    return encoded, score(encoded, request.protocol)
 
 
 def evaluate_all(members: Sequence[Member], request: Request | None = None, on_run: OnRun | None = None) -> pa.Table:
@@ -159,10 +175,6 @@ def results_of(path: Path) -> pa.Table:
     if not files:
         raise M3diError("nothing has been measured yet", where=str(path), next_step=f"m3di evaluate {path}")
     return gather([read_results(each) for each in files])
-
-
-def _only(encoded: Encoded, request: Request) -> Encoded:
-    return replace(encoded, factors=only(encoded.factors, request.factors, encoded.run))
 
 
 def _val_loss(run: Path) -> list[Score]:

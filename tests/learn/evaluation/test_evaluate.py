@@ -19,6 +19,7 @@ from m3di.learn.evaluation import (
     ProbeData,
     Protocol,
     Request,
+    compare,
     encode_run,
     evaluate,
     evaluate_all,
@@ -119,6 +120,24 @@ def test_a_sweep_becomes_one_table_and_figures(run: Path, tmp_path: Path) -> Non
     write_results(sweep / "evaluation.parquet", table)
     files = save_report(sweep, tmp_path / "figures", "linear", "logistic")
     assert {path.name for path in files} >= {"heat-map.png", "loss.pdf"}
+
+
+def test_a_run_and_its_copy_do_not_differ_and_neither_do_two_sweeps_of_them(run: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(run, tmp_path / "copy")
+    rows = compare(run, copy, QUICK).to_pylist()
+    assert {row["difference"] for row in rows} == {0.0}
+    assert {row["p"] for row in rows} == {1.0}
+    for name in ("one", "other"):
+        for seed in range(2):
+            shutil.copytree(run, tmp_path / name / f"seed={seed}")
+            config = json.loads((run / "config.json").read_text())
+            config["config"]["seed"] = seed
+            (tmp_path / name / f"seed={seed}" / "config.json").write_text(json.dumps(config))
+        members = [{"run": f"seed={seed}", "values": {"seed": seed}} for seed in range(2)]
+        (tmp_path / name / "sweep.json").write_text(json.dumps({"members": members}))
+    rows = compare(tmp_path / "one", tmp_path / "other", QUICK).to_pylist()
+    assert {(row["difference"], row["p"], row["n"], row["test"]) for row in rows} == {(0.0, 1.0, 2, "paired t")}
+    assert {row["metric"] for row in rows} >= {"r2", "val_loss"}
 
 
 def test_permuted_content_is_probed_for_both_contents(run: Path, tmp_path: Path) -> None:
