@@ -35,6 +35,9 @@ DEVICES = ("auto", "cpu", "cuda")  # of m3di.learn, which is not imported before
 @click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="Where to encode.")
 @click.option("--load-workers", type=int, help="Threads that load images.  [default: 8 for a GPU, none on the CPU]")
 @click.option("--workers", "n_workers", type=int, help="Worker processes that render.  [default: one a core]")
+@click.option(
+    "--all-checkpoints", is_flag=True, help="Every checkpoint that was kept, for a figure of scores over steps."
+)
 @click.option("--again", is_flag=True, help="Score again what has been scored.")
 @click.option("--save-encodings", type=PATH, help="Also write the encodings of a single run to this .npz.")
 @click.option("--out", type=PATH, help="The .parquet or .csv to write.  [default: evaluation.parquet in the run]")
@@ -47,6 +50,8 @@ def evaluate(paths: tuple[Path, ...], out: Path | None, **options: Any) -> None:
     members, unfinished = members_of(paths)
     for name in unfinished:
         click.echo(f"{name}: not finished, left out", err=True)
+    if options["save_encodings"] is not None and options["all_checkpoints"]:
+        raise UsageError("encodings are those of one checkpoint", where="--save-encodings", got="--all-checkpoints too")
     if options["save_encodings"] is not None and len(members) != 1:
         raise UsageError("encodings are those of one run", where="--save-encodings", got=f"{len(members)} runs")
     request = Request(
@@ -56,13 +61,18 @@ def evaluate(paths: tuple[Path, ...], out: Path | None, **options: Any) -> None:
         device=options["device"],
         n_workers=options["load_workers"],
         again=options["again"],
+        all_checkpoints=options["all_checkpoints"],
         save_encodings=options["save_encodings"],
     )
     with progress_bar("evaluate") as progress:
         table = evaluate_all(members, request, lambda name, number, total: progress(number, total))
-    path = out or _default_out(paths, request.data)
+    path = out or _default_out(paths, request.data, over_steps=request.all_checkpoints)
     write_results(path, table)
-    _print_scores(table, several=len(members) > 1)
+    if request.all_checkpoints:
+        n_steps = len(set(table["step"].to_pylist()))
+        click.echo(f"{n_steps} checkpoints; draw their scores over steps with  m3di report {path.parent}")
+    else:
+        _print_scores(table, several=len(members) > 1)
     click.echo(f"{path}: {len(table)} scores of {len(members)} run{'s'[: len(members) > 1]}")
 
 
@@ -155,10 +165,10 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def _default_out(paths: tuple[Path, ...], data: ProbeData | None) -> Path:
-    from m3di.learn.evaluation.runs import file_name
+def _default_out(paths: tuple[Path, ...], data: ProbeData | None, *, over_steps: bool) -> Path:
+    from m3di.learn.evaluation.runs import OVER_STEPS, RESULTS, file_name
 
-    name = file_name("factual" if data is None else data.name)
+    name = file_name("factual" if data is None else data.name, OVER_STEPS if over_steps else RESULTS)
     if len(paths) == 1:
         return paths[0] / name if paths[0].is_dir() else paths[0].with_suffix(".parquet")
     return Path(os.path.commonpath([path.resolve().parent for path in paths])) / name

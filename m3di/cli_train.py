@@ -74,6 +74,7 @@ MACHINE = (
     click.option("--worker-kind", help="threads, or processes: for a dataset that only one thread may read."),
     click.option("--cache", help="Keep decoded images: ram, disk or none."),
     click.option("--checkpoint-every", type=int, help="Steps between checkpoints."),
+    click.option("--keep-checkpoints", type=int, metavar="EVERY", help="Steps between checkpoints that are kept."),
     click.option("--val-every", type=int, help="Steps between measurements of the validation loss."),
     click.option("--diagnostics-every", type=int, help="Steps between measurements of alignment and entropy."),
     click.option("--tensorboard/--no-tensorboard", default=None, help="Write metrics for TensorBoard too."),
@@ -120,7 +121,8 @@ def train(
 ) -> None:
     """Train encoders of two or more views with the symmetric InfoNCE loss.
 
-    Run the same command again to continue a run, or a sweep, that was stopped. Several GPUs for one run:
+    Run the same command again to continue a run, or a sweep, that was stopped; with --run and more --steps, to make a
+    finished run longer. Several GPUs for one run:
     `torchrun --nproc-per-node 4 --no-python -- m3di train ...`, with the two dashes.
     """
     from m3di.learn import config_from, find_preset, import_modules, keep_freed_memory

@@ -165,6 +165,23 @@ def test_an_encoder_of_an_installed_package_needs_no_import(tmp_path: Path, monk
     sys.modules.pop("installed_encoders")
 
 
+@pytest.mark.slow
+def test_checkpoints_are_kept_scored_and_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, command = small_run(tmp_path, monkeypatch)
+    (tmp_path / "kept_encoders.py").write_text(OWN_ENCODER)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    run(*command, "--import", "kept_encoders", "--steps", 2, "--keep-checkpoints", 1)
+    output = run("evaluate", "run", "--probes", "linear,logistic", "--n-bootstrap", 5, "--all-checkpoints")
+    assert "3 checkpoints" in output and "checkpoints.parquet" in output
+    drawn = run("report", "run", "--metric", "linear", "--classifier", "logistic")
+    assert "over-steps.png" in drawn and "heat-map" not in drawn
+    with pytest.raises(UsageError, match="encodings are those of one checkpoint"):
+        run("evaluate", "run", "--all-checkpoints", "--save-encodings", "x.npz")
+    assert "2 steps in" in run(*command, "--steps", 2)  # looked at
+    assert "3 steps in" in run(*command, "--steps", 3)  # made longer
+    sys.modules.pop("kept_encoders")
+
+
 def test_devices_are_those_of_training() -> None:
     from m3di.learn import DEVICES
 

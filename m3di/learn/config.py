@@ -18,7 +18,7 @@ Schedule = Literal["constant", "cosine"]
 SCHEDULES: tuple[str, ...] = get_args(Schedule)
 CACHES: tuple[str, ...] = ("ram", "disk", "none")
 # What a run may be continued with that it was not started with: the weights do not depend on it.
-FREE_ON_RESUME = frozenset({"n_workers", "worker_kind", "checkpoint_every", "cache", "tensorboard"})
+FREE_ON_RESUME = frozenset({"n_workers", "worker_kind", "checkpoint_every", "keep_checkpoints", "cache", "tensorboard"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +59,7 @@ class TrainConfig:
         cache: Decoded images are kept in memory ("ram"), in a file ("disk"), or not ("none").
         checkpoint_every: Steps between checkpoints; each replaces the one before. The last step always saves, and so
             does every tenth minute.
+        keep_checkpoints: Steps between checkpoints whose weights are kept for good, from step 0 on; None keeps none.
         val_every: Steps between measurements of the loss on the val split; the last step always measures.
         diagnostics_every: Steps between measurements of alignment and entropy, on the step's own batch.
         tensorboard: Write metrics for TensorBoard too.
@@ -93,6 +94,7 @@ class TrainConfig:
     worker_kind: WorkerKind = "threads"
     cache: Literal["ram", "disk", "none"] = "none"
     checkpoint_every: int = 1000
+    keep_checkpoints: int | None = None
     val_every: int = 1000
     diagnostics_every: int = 100
     tensorboard: bool = True
@@ -103,7 +105,7 @@ class TrainConfig:
         _check_at_least("batch_size", self.batch_size, 2, "one pair alone has no negatives to be told from")
         for name in ("seed", "n_warmup_steps", "weight_decay"):
             _check_at_least(name, getattr(self, name), 0)
-        for name, least in (("n_threads", 1), ("n_workers", 0)):
+        for name, least in (("n_threads", 1), ("n_workers", 0), ("keep_checkpoints", 1)):
             if getattr(self, name) is not None:
                 _check_at_least(name, getattr(self, name), least)
         for name in ("lr", "clip_norm"):

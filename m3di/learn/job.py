@@ -17,6 +17,7 @@ from m3di.errors import M3diError
 from m3di.learn import run_folder
 from m3di.learn.checkpoint import (
     CHECKPOINT_NAME,
+    keep_checkpoint,
     latest_checkpoint,
     load_weights,
     restore_training,
@@ -94,6 +95,8 @@ class Job:
         updater = Updater(optimizer, weights, config.clip_norm, lambda: step_of.loss.tau, late=self.tells_late)
         clock = _Clock(seconds_before)
         numbers: dict[str, float] = {}
+        if first_step == 0 and self.world.rank == 0 and config.keep_checkpoints:
+            self._save(0, training_state(step_of, optimizer), clock)
         self.encoders.train()
         with self._log(first_step) as log, closing(self._batches(first_step)) as batches:
             for step, batch in enumerate(batches, start=first_step + 1):
@@ -112,8 +115,7 @@ class Job:
                     if log is not None:
                         log.write(made.step, numbers)
                 if saves:
-                    save_checkpoint(self.run, self.encoders, step, training_state(step_of, optimizer), clock.seconds())
-                    clock.saved()
+                    self._save(step, training_state(step_of, optimizer), clock)
                 if on_step is not None:
                     for made in known:
                         on_step(made.step, made.loss)
@@ -173,7 +175,19 @@ class Job:
 
     def _saves(self, step: int, clock: _Clock) -> bool:
         """Whether a checkpoint follows this step."""
-        return step % self.config.checkpoint_every == 0 or step == self.config.n_steps or clock.is_time_to_save()
+        config = self.config
+        is_due = step % config.checkpoint_every == 0 or step == config.n_steps or self._keeps(step)
+        return is_due or clock.is_time_to_save()
+
+    def _keeps(self, step: int) -> bool:
+        """Whether the checkpoint of this step stays for good."""
+        return self.config.keep_checkpoints is not None and step % self.config.keep_checkpoints == 0
+
+    def _save(self, step: int, training: dict[str, Tensor], clock: _Clock) -> None:
+        save_checkpoint(self.run, self.encoders, step, training, clock.seconds())
+        if self._keeps(step):
+            keep_checkpoint(self.run)
+        clock.saved()
 
     def _measures(self, step: int) -> bool:
         """Whether more than the loss is measured at this step."""

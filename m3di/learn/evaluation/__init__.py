@@ -9,11 +9,12 @@ from m3di.learn.evaluation.npz import read_npz, write_npz
 from m3di.learn.evaluation.probe_data import ProbeData
 from m3di.learn.evaluation.protocol import PROBES, Protocol, Score
 from m3di.learn.evaluation.results import gather, over_seeds, read_results, to_table, write_results
-from m3di.learn.evaluation.runs import Member, Request, evaluate, evaluate_all, members_of, results_of
+from m3di.learn.evaluation.runs import OVER_STEPS, Member, Request, evaluate, evaluate_all, members_of, results_of
 from m3di.learn.evaluation.scores import score
 
 __all__ = [
     "COMPARISON",
+    "OVER_STEPS",
     "PROBES",
     "Encoded",
     "FactorValues",
