@@ -12,6 +12,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from m3di.errors import UsageError
+
 if TYPE_CHECKING:
     from m3di.learn import TrainConfig, TrainResult
     from m3di.learn.sweep import Sweep
@@ -43,6 +45,20 @@ def _views(_context: click.Context, _option: click.Parameter, value: str | None)
     return None if value is None else tuple(name.strip() for name in value.split(",") if name.strip())
 
 
+def _numbers(_context: click.Context, option: click.Parameter, texts: tuple[str, ...]) -> dict[str, float] | None:
+    """`NAME=NUMBER` of each, or None where there is none."""
+    found = {}
+    for text in texts:
+        name, _, number = text.partition("=")
+        try:
+            found[name.strip().replace("-", "_")] = float(number)
+        except ValueError:
+            raise UsageError(
+                "this option takes a name and a number", where=option.opts[0], got=text, expected="NAME=NUMBER"
+            ) from None
+    return found or None
+
+
 HYPERPARAMETERS = (
     click.option("--views", callback=_views, help="Views to train on, such as image,text.  [default: all]"),
     click.option("--steps", "n_steps", type=int, help="Optimiser steps."),
@@ -52,6 +68,15 @@ HYPERPARAMETERS = (
     click.option("--warmup", "n_warmup_steps", type=int, help="Steps in which the learning rate rises."),
     click.option("--weight-decay", type=float, help="Above 0: AdamW; of weights, not of biases, norms, temperature."),
     click.option("--clip-norm", type=float, help="Longest gradient."),
+    click.option("--loss", help="Objective, by name; a wrong name lists all.  [default: infonce]"),
+    click.option(
+        "--loss-option",
+        "loss_options",
+        multiple=True,
+        metavar="NAME=NUMBER",
+        callback=_numbers,
+        help="Of the loss's own, such as bias=-5. Repeatable.",
+    ),
     click.option("--temperature", type=float, help="Temperature of the loss."),
     click.option(
         "--learn-temperature/--fixed-temperature", default=None, help="Train the temperature too, from 0.01 up."
@@ -173,7 +198,6 @@ def _echo_result(result: TrainResult) -> None:
 
 
 def _run_sweep(sweep: Sweep, run: Path | None, share: str | None, ray_address: str | None) -> None:
-    from m3di.errors import UsageError
     from m3di.learn.sweep import run_members, share_of, sweep_folder, write_sweep
     from m3di.learn.sweep_workers import n_devices, run_on_each_device, run_on_ray
 

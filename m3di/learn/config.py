@@ -11,7 +11,15 @@ from typing import Any, Literal, get_args
 from m3di.errors import UsageError, check_word
 from m3di.learn.device import DEVICES, Device
 from m3di.learn.loading import WORKER_KINDS, WorkerKind
-from m3di.learn.losses import NEGATIVES, Negatives, Similarity, check_similarity, check_temperature
+from m3di.learn.losses import (
+    NEGATIVES,
+    LossSettings,
+    Negatives,
+    Similarity,
+    build_loss,
+    check_similarity,
+    check_temperature,
+)
 from m3di.learn.precision import PRECISIONS, Precision
 
 Schedule = Literal["constant", "cosine"]
@@ -41,6 +49,8 @@ class TrainConfig:
         weight_decay: Decoupled from the gradient, as in AdamW; 0 is Adam. Of matrices, convolutions and embeddings;
             not of biases, norms and the temperature.
         clip_norm: The gradient of all weights together is scaled down to this length where it is longer.
+        loss: Name of a registered loss.
+        loss_options: Options of the loss's own, by name; None leaves its defaults.
         temperature: tau of the loss.
         learn_temperature: Train tau too, from `temperature` on; it is kept at 0.01 or more.
         similarity: See `SymInfoNCE`.
@@ -81,6 +91,8 @@ class TrainConfig:
     n_warmup_steps: int = 0
     weight_decay: float = 0.0
     clip_norm: float = 2.0
+    loss: str = "infonce"
+    loss_options: Mapping[str, float] | None = None
     temperature: float = 1.0
     learn_temperature: bool = False
     similarity: Similarity = "cosine"
@@ -115,11 +127,17 @@ class TrainConfig:
         check_temperature(self.temperature, learned=self.learn_temperature)
         check_similarity(self.similarity)
         check_word(self.negatives, NEGATIVES, what="negatives")
+        build_loss(self.loss, self.loss_settings, self.loss_options)  # raises where a setting is not of this loss
         check_word(self.precision, PRECISIONS, what="precision")
         check_word(self.schedule, SCHEDULES, what="schedule")
         check_word(self.device, DEVICES, what="device")
         check_word(self.cache, CACHES, what="cache")
         check_word(self.worker_kind, WORKER_KINDS, what="kind of workers")
+
+    @property
+    def loss_settings(self) -> LossSettings:
+        """What the loss takes from here, as far as it heeds it."""
+        return LossSettings(self.temperature, self.learn_temperature, self.similarity, self.negatives)
 
     def lr_at(self, step: int) -> float:
         """The learning rate of a step, counted from 1."""

@@ -11,7 +11,7 @@ from m3di.learn.config import TrainConfig
 from m3di.learn.distributed import World, gather
 from m3di.learn.encoder_set import Encoders
 from m3di.learn.inputs import Batch
-from m3di.learn.losses import SymInfoNCE
+from m3di.learn.losses import Objective, build_loss
 
 
 class ContrastiveStep(nn.Module):
@@ -28,7 +28,7 @@ class ContrastiveStep(nn.Module):
     def __init__(
         self,
         encoders: Encoders,
-        loss: SymInfoNCE,
+        loss: Objective,
         precision: str,
         world: World | None = None,
         *,
@@ -62,14 +62,9 @@ class ContrastiveStep(nn.Module):
         return z
 
 
-def make_loss(config: TrainConfig) -> SymInfoNCE:
+def make_loss(config: TrainConfig) -> Objective:
     """The loss that a configuration asks for."""
-    return SymInfoNCE(
-        config.temperature,
-        config.similarity,
-        negatives=config.negatives,
-        learn_temperature=config.learn_temperature,
-    )
+    return build_loss(config.loss, config.loss_settings, config.loss_options)
 
 
 def make_optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:

@@ -28,6 +28,7 @@ from m3di.learn.run_folder import next_run, read_summary
 from m3di.learn.train import train
 
 SWEEP_NAME = "sweep.json"
+NOT_SWEPT = {"views", "loss_options"}  # each is several values
 _SHORT = {"steps": "n_steps", "workers": "n_workers"}  # as the command line calls them
 
 
@@ -89,7 +90,7 @@ def _parsed(axis: str) -> tuple[str, list[Any]]:
     name, equals, text = axis.partition("=")
     name = _SHORT.get(name.strip(), name.strip().replace("-", "_"))
     hints = typing.get_type_hints(TrainConfig)
-    names = [field.name for field in fields(TrainConfig) if field.name != "views"]
+    names = [field.name for field in fields(TrainConfig) if field.name not in NOT_SWEPT]
     if name not in names:
         raise UsageError(
             f"no hyperparameter is called {name!r}",
