@@ -41,7 +41,7 @@ def loss_bar(n_steps: int, name: str = "train") -> Iterator[Callable[[int, float
         yield on_step
 
 
-def _views(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+def _words(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[str, ...] | None:
     return None if value is None else tuple(name.strip() for name in value.split(",") if name.strip())
 
 
@@ -60,9 +60,10 @@ def _numbers(_context: click.Context, option: click.Parameter, texts: tuple[str,
 
 
 HYPERPARAMETERS = (
-    click.option("--views", callback=_views, help="Views to train on, such as image,text.  [default: all]"),
+    click.option("--views", callback=_words, help="Views to train on, such as image,text.  [default: all]"),
     click.option("--steps", "n_steps", type=int, help="Optimiser steps."),
     click.option("--batch-size", type=int, help="Pairs a step, of all processes together."),
+    click.option("--accumulate", type=int, metavar="PARTS", help="Encode a batch in parts, for less memory."),
     click.option("--lr", type=float, help="Learning rate of Adam, at its highest."),
     click.option("--schedule", help="Of the learning rate: constant, or cosine (down to 0)."),
     click.option("--warmup", "n_warmup_steps", type=int, help="Steps in which the learning rate rises."),
@@ -87,6 +88,9 @@ HYPERPARAMETERS = (
     click.option("--hidden-size", type=int, help="Width of the image encoder's last hidden layer."),
     click.option("--image-encoder", help="resnet18, timm:NAME, or one that you registered."),
     click.option("--text-encoder", help="convnet, or one that you registered."),
+    click.option(
+        "--augment", callback=_words, metavar="NAMES", help="Such as shift,color,noise; a wrong name lists all."
+    ),
     click.option("--share-encoders/--own-encoders", default=None, help="One encoder for all views of a modality."),
     click.option("--seed", type=int, help="Seed of the weights and of the order of samples."),
 )

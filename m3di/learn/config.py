@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from m3di.errors import UsageError, check_word
+from m3di.learn.augmentation import AUGMENTATIONS
 from m3di.learn.device import DEVICES, Device
 from m3di.learn.loading import WORKER_KINDS, WorkerKind
 from m3di.learn.losses import (
@@ -37,9 +38,12 @@ class TrainConfig:
         n_steps: Optimiser steps.
         batch_size: Tuples of views a step, of all processes together, 2 or more; the others in the batch are a
             tuple's negatives.
+        accumulate: Equal parts that the batch of a process is encoded in, one after the other, for less memory. The
+            loss is that of the whole batch; batch norm takes its statistics from each part.
         views: Names of the views to train on; None takes all that the dataset has.
         image_encoder: Name of a registered encoder of images, or "timm:NAME".
         text_encoder: Name of a registered encoder of captions.
+        augment: Names of augmentations of the training images, see `m3di.learn.augmentation`.
         share_encoders: One encoder for all image views, and one for all text views.
         encoding_size: D, how many numbers a view becomes.
         hidden_size: Width of the image encoder's last hidden layer.
@@ -80,9 +84,11 @@ class TrainConfig:
 
     n_steps: int
     batch_size: int
+    accumulate: int = 1
     views: tuple[str, ...] | None = None
     image_encoder: str = "resnet18"
     text_encoder: str = "convnet"
+    augment: tuple[str, ...] = ()
     share_encoders: bool = False
     encoding_size: int = 4
     hidden_size: int = 100
@@ -112,7 +118,15 @@ class TrainConfig:
     tensorboard: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("n_steps", "encoding_size", "hidden_size", "checkpoint_every", "val_every", "diagnostics_every"):
+        for name in (
+            "n_steps",
+            "accumulate",
+            "encoding_size",
+            "hidden_size",
+            "checkpoint_every",
+            "val_every",
+            "diagnostics_every",
+        ):
             _check_at_least(name, getattr(self, name), 1)
         _check_at_least("batch_size", self.batch_size, 2, "one pair alone has no negatives to be told from")
         for name in ("seed", "n_warmup_steps", "weight_decay"):
@@ -132,6 +146,8 @@ class TrainConfig:
         check_word(self.schedule, SCHEDULES, what="schedule")
         check_word(self.device, DEVICES, what="device")
         check_word(self.cache, CACHES, what="cache")
+        for name in self.augment:
+            check_word(name, tuple(AUGMENTATIONS), what="augmentation")
         check_word(self.worker_kind, WORKER_KINDS, what="kind of workers")
 
     @property
@@ -229,8 +245,9 @@ def config_from_json(stored: Mapping[str, Any]) -> TrainConfig:
     """The configuration that `dataclasses.asdict` and JSON made into plain values."""
     known = {field.name for field in fields(TrainConfig)}
     values = {name: value for name, value in stored.items() if name in known}
-    if values.get("views") is not None:
-        values["views"] = tuple(values["views"])
+    for name in ("views", "augment"):
+        if values.get(name) is not None:
+            values[name] = tuple(values[name])
     return TrainConfig(**values)
 
 

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from m3di.errors import M3diError
 from m3di.learn import run_folder
+from m3di.learn.accumulation import in_parts
+from m3di.learn.augmentation import augmented, generator_of
 from m3di.learn.checkpoint import (
     CHECKPOINT_NAME,
     keep_checkpoint,
@@ -100,11 +102,11 @@ class Job:
         self.encoders.train()
         with self._log(first_step) as log, closing(self._batches(first_step)) as batches:
             for step, batch in enumerate(batches, start=first_step + 1):
-                loss, z = forward(to_device(batch, self.device))
+                loss, z, backward = self._forward(step_of, forward, self._augmented(batch, step))
                 saves = log is not None and self._saves(step, clock)
                 measured: dict[str, float] = {}
                 try:
-                    known = updater.make(step, loss, config.lr_at(step))
+                    known = updater.make(step, loss, config.lr_at(step), backward)
                     if saves or self._measures(step):
                         known += updater.flush()
                         measured = self._measured(step, step_of, z)
@@ -120,6 +122,24 @@ class Job:
                     for made in known:
                         on_step(made.step, made.loss)
         return self._finished(numbers or self._last_numbers())
+
+    def _augmented(self, batch: Batch, step: int) -> Batch:
+        """The batch on the device, with its images augmented as the step has it."""
+        there = to_device(batch, self.device)
+        if not self.config.augment:
+            return there
+        draws = generator_of(self.device, self.config.seed, step, self.world.rank)
+        images = [view for view, each in self.encoders.inputs.items() if each.modality == "image"]
+        return there | {view: augmented(there[view], self.config.augment, draws) for view in images}
+
+    def _forward(
+        self, step_of: ContrastiveStep, forward: nn.Module, batch: Batch
+    ) -> tuple[Tensor, list[Tensor], Callable[[], None] | None]:
+        """Loss, encodings, and what computes the gradients where that is not the loss itself."""
+        if self.config.accumulate > 1:
+            return in_parts(step_of, forward, batch, self.config.accumulate)
+        loss, z = forward(batch)
+        return loss, z, None
 
     def _finished(self, numbers: dict[str, float]) -> TrainResult:
         """Write the summary of a run with the metrics of its last step."""

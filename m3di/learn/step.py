@@ -40,8 +40,18 @@ class ContrastiveStep(nn.Module):
         self.loss = loss
         self._compiled = {view: torch.compile(module) for view, module in encoders.modules.items() if compiled}
 
-    def forward(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
-        """The loss [], and each view's encodings [B, D] without gradient; B counts all processes together."""
+    def forward(self, batch: Batch, grads: list[Tensor] | None = None) -> tuple[Tensor, list[Tensor]]:
+        """The loss [], and each view's encodings [B, D] without gradient; B counts all processes together.
+
+        Where the gradients of each view's encodings are known, [B, D] of this process, the first is a number whose
+        gradients are those that they give the weights; see `m3di.learn.accumulation`.
+        """
+        if grads is not None:
+            z = self.encode(batch)
+            surrogate = torch.stack([(each * grad).sum() for each, grad in zip(z, grads, strict=True)]).sum()
+            # The loss's parameters have their gradients already, and processes wait for all parameters to take part.
+            own = [parameter.sum() * 0 for parameter in self.loss.parameters()]
+            return surrogate + sum(own), [each.detach() for each in z]
         z = [gather(each, self.world) for each in self.encode(batch)]
         loss: Tensor = self.loss(*z)
         return loss, [each.detach() for each in z]

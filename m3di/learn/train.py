@@ -64,7 +64,7 @@ def train_on(
     inputs = view_inputs(dataset, config.views)
     _check_enough_samples(len(dataset), config.batch_size, dataset.root)
     with joined_world(device) as world, _reproducible(config, device), _computing(config, device) as precision:
-        check_divides(config.batch_size, world)
+        check_divides(config.batch_size, world, config.accumulate)
         statistics = {
             view: measure_image_statistics(dataset, view) for view, each in inputs.items() if each.modality == "image"
         }

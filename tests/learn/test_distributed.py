@@ -78,6 +78,7 @@ def moments(run):
 @pytest.mark.slow
 def test_two_processes_have_the_gradients_of_one(make_pairs, tiny_encoder, tmp_path):
     configs = [replace(CONFIG, n_steps=1), CONFIG, replace(CONFIG, n_steps=1, negatives="all")]
+    configs.append(replace(CONFIG, n_steps=2, accumulate=2))
     run_together(tmp_path / "two", configs)
     for config in configs:
         name = f"{config.negatives}-{config.n_steps}"
@@ -166,6 +167,9 @@ def test_each_process_says_which_gpu_is_its_own(monkeypatch):
 
 def test_a_batch_that_cannot_be_shared_out():
     check_divides(8, World(0, 4))
+    check_divides(8, World(0, 2), 4)
+    with pytest.raises(UsageError, match=r"cut into equal parts(?s:.)*4 samples a process for 3 parts"):
+        check_divides(8, World(0, 2), 3)
     with pytest.raises(UsageError, match=r"shared out evenly(?s:.)*10 for 4 processes(?s:.)*multiple of 4"):
         check_divides(10, World(0, 4))
 
