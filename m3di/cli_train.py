@@ -104,6 +104,8 @@ MACHINE = (
     click.option("--cache", help="Keep decoded images: ram, disk or none."),
     click.option("--checkpoint-every", type=int, help="Steps between checkpoints."),
     click.option("--keep-checkpoints", type=int, metavar="EVERY", help="Steps between checkpoints that are kept."),
+    click.option("--patience", type=int, metavar="N", help="End after N measurements without a new least val loss."),
+    click.option("--logger", "loggers", callback=_words, metavar="NAMES", help="wandb, mlflow: log metrics there too."),
     click.option("--val-every", type=int, help="Steps between measurements of the validation loss."),
     click.option("--diagnostics-every", type=int, help="Steps between measurements of alignment and entropy."),
     click.option("--tensorboard/--no-tensorboard", default=None, help="Write metrics for TensorBoard too."),

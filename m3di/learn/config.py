@@ -12,6 +12,7 @@ from m3di.errors import UsageError, check_word
 from m3di.learn.augmentation import AUGMENTATIONS
 from m3di.learn.device import DEVICES, Device
 from m3di.learn.loading import WORKER_KINDS, WorkerKind
+from m3di.learn.loggers import LOGGERS
 from m3di.learn.losses import (
     NEGATIVES,
     LossSettings,
@@ -27,7 +28,9 @@ Schedule = Literal["constant", "cosine"]
 SCHEDULES: tuple[str, ...] = get_args(Schedule)
 CACHES: tuple[str, ...] = ("ram", "disk", "none")
 # What a run may be continued with that it was not started with: the weights do not depend on it.
-FREE_ON_RESUME = frozenset({"n_workers", "worker_kind", "checkpoint_every", "keep_checkpoints", "cache", "tensorboard"})
+FREE_ON_RESUME = frozenset(
+    {"n_workers", "worker_kind", "checkpoint_every", "keep_checkpoints", "cache", "tensorboard", "loggers"}
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +79,9 @@ class TrainConfig:
         keep_checkpoints: Steps between checkpoints whose weights are kept for good, from step 0 on; None keeps none.
         val_every: Steps between measurements of the loss on the val split; the last step always measures.
         diagnostics_every: Steps between measurements of alignment and entropy, on the step's own batch.
+        patience: Measurements of the validation loss without a new least one that end the run; None never ends it so.
         tensorboard: Write metrics for TensorBoard too.
+        loggers: Further loggers of metrics: "wandb", "mlflow".
 
     Raises:
         UsageError: A value is out of range.
@@ -115,7 +120,9 @@ class TrainConfig:
     keep_checkpoints: int | None = None
     val_every: int = 1000
     diagnostics_every: int = 100
+    patience: int | None = None
     tensorboard: bool = True
+    loggers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in (
@@ -131,7 +138,7 @@ class TrainConfig:
         _check_at_least("batch_size", self.batch_size, 2, "one pair alone has no negatives to be told from")
         for name in ("seed", "n_warmup_steps", "weight_decay"):
             _check_at_least(name, getattr(self, name), 0)
-        for name, least in (("n_threads", 1), ("n_workers", 0), ("keep_checkpoints", 1)):
+        for name, least in (("n_threads", 1), ("n_workers", 0), ("keep_checkpoints", 1), ("patience", 1)):
             if getattr(self, name) is not None:
                 _check_at_least(name, getattr(self, name), least)
         for name in ("lr", "clip_norm"):
@@ -146,9 +153,17 @@ class TrainConfig:
         check_word(self.schedule, SCHEDULES, what="schedule")
         check_word(self.device, DEVICES, what="device")
         check_word(self.cache, CACHES, what="cache")
+        for name in self.loggers:
+            check_word(name, tuple(LOGGERS), what="logger")
         for name in self.augment:
             check_word(name, tuple(AUGMENTATIONS), what="augmentation")
         check_word(self.worker_kind, WORKER_KINDS, what="kind of workers")
+
+    @property
+    def all_loggers(self) -> tuple[str, ...]:
+        """Names of loggers, TensorBoard among them where it is on."""
+        named = ("tensorboard",) if self.tensorboard else ()
+        return tuple(dict.fromkeys((*named, *self.loggers)))
 
     @property
     def loss_settings(self) -> LossSettings:
@@ -245,7 +260,7 @@ def config_from_json(stored: Mapping[str, Any]) -> TrainConfig:
     """The configuration that `dataclasses.asdict` and JSON made into plain values."""
     known = {field.name for field in fields(TrainConfig)}
     values = {name: value for name, value in stored.items() if name in known}
-    for name in ("views", "augment"):
+    for name in ("views", "augment", "loggers"):
         if values.get(name) is not None:
             values[name] = tuple(values[name])
     return TrainConfig(**values)

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,11 @@ from m3di.learn.distributed import World, parallel
 from m3di.learn.encoder_set import Encoders
 from m3di.learn.inputs import Batch, PairedDataset, TrainingOrder
 from m3di.learn.loading import batch_loader, resolve_workers, to_device
+from m3di.learn.loggers import LoggedRun
 from m3di.learn.losses import asymptotic_terms
 from m3di.learn.metrics import MetricsLog
 from m3di.learn.step import ContrastiveStep, make_loss, make_optimizer
+from m3di.learn.stopping import Patience, measured_losses
 from m3di.learn.update import NotFiniteError, Updater
 
 OnStep = Callable[[int, float], None]
@@ -96,7 +98,10 @@ class Job:
         weights = step_of.parameters()
         updater = Updater(optimizer, weights, config.clip_norm, lambda: step_of.loss.tau, late=self.tells_late)
         clock = _Clock(seconds_before)
-        numbers: dict[str, float] = {}
+        numbers, last_step = dict[str, float](), first_step
+        patience = Patience(config.patience, measured_losses(self.run / run_folder.METRICS_NAME, first_step))
+        if self.world.agreed(lambda: patience.is_out):  # killed between its last checkpoint and its summary
+            return self._finished(self._last_numbers(), first_step)
         if first_step == 0 and self.world.rank == 0 and config.keep_checkpoints:
             self._save(0, training_state(step_of, optimizer), clock)
         self.encoders.train()
@@ -104,24 +109,27 @@ class Job:
             for step, batch in enumerate(batches, start=first_step + 1):
                 loss, z, backward = self._forward(step_of, forward, self._augmented(batch, step))
                 saves = log is not None and self._saves(step, clock)
-                measured: dict[str, float] = {}
+                measured, stops, last_step = dict[str, float](), False, step
                 try:
                     known = updater.make(step, loss, config.lr_at(step), backward)
                     if saves or self._measures(step):
                         known += updater.flush()
                         measured = self._measured(step, step_of, z)
+                        stops = self._stops(step, patience, measured)
                 except NotFiniteError as error:
                     raise self._diverged(error) from error
                 for made in known:
                     numbers = made.metrics() | (measured if made.step == step else {}) | {"seconds": clock.seconds()}
                     if log is not None:
                         log.write(made.step, numbers)
-                if saves:
+                if saves or (stops and log is not None):
                     self._save(step, training_state(step_of, optimizer), clock)
                 if on_step is not None:
                     for made in known:
                         on_step(made.step, made.loss)
-        return self._finished(numbers or self._last_numbers())
+                if stops:
+                    break
+        return self._finished(numbers or self._last_numbers(), last_step)
 
     def _augmented(self, batch: Batch, step: int) -> Batch:
         """The batch on the device, with its images augmented as the step has it."""
@@ -141,9 +149,9 @@ class Job:
         loss, z = forward(batch)
         return loss, z, None
 
-    def _finished(self, numbers: dict[str, float]) -> TrainResult:
+    def _finished(self, numbers: dict[str, float], n_steps: int) -> TrainResult:
         """Write the summary of a run with the metrics of its last step."""
-        summary = self._summary(numbers)
+        summary = self._summary(numbers, n_steps)
         if self.world.rank == 0:
             run_folder.write_summary(self.run, summary)
         self.world.wait()
@@ -190,8 +198,8 @@ class Job:
     def _log(self, first_step: int) -> Any:
         if self.world.rank:
             return nullcontext()
-        tensorboard = self.run / "tensorboard" if self.config.tensorboard else None
-        return MetricsLog(self.run / run_folder.METRICS_NAME, tensorboard, first_step)
+        told = LoggedRun(self.run, asdict(self.config), first_step)
+        return MetricsLog(self.run / run_folder.METRICS_NAME, told, self.config.all_loggers)
 
     def _saves(self, step: int, clock: _Clock) -> bool:
         """Whether a checkpoint follows this step."""
@@ -240,10 +248,19 @@ class Job:
             raise NotFiniteError(step, f"validation loss {sum(numbers)}")
         return math.fsum(numbers) / len(numbers)
 
-    def _summary(self, numbers: dict[str, float]) -> dict[str, Any]:
+    def _stops(self, step: int, patience: Patience, measured: dict[str, float]) -> bool:
+        """Whether the run ends after this step because its validation loss falls no more; process 0 decides."""
+        if self.config.patience is None or (step % self.config.val_every and step != self.config.n_steps):
+            return False
+        if "val_loss" in measured:
+            patience.measured(measured["val_loss"])
+        return self.world.agreed(lambda: patience.is_out)
+
+    def _summary(self, numbers: dict[str, float], n_steps: int) -> dict[str, Any]:
         n_val = 0 if self.val is None else len(self.val)
         return {
-            "n_steps": self.config.n_steps,
+            "n_steps": n_steps,
+            "stopped_early": n_steps < self.config.n_steps,
             "final_loss": numbers["loss"],
             "val_loss": numbers.get("val_loss"),
             "val_batch_size": min(self.config.batch_size, n_val) if n_val >= 2 else None,

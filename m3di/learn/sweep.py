@@ -28,7 +28,7 @@ from m3di.learn.run_folder import next_run, read_summary
 from m3di.learn.train import train
 
 SWEEP_NAME = "sweep.json"
-NOT_SWEPT = {"views", "augment", "loss_options"}  # each is several values
+NOT_SWEPT = {"views", "augment", "loss_options", "loggers"}  # each is several values
 _SHORT = {"steps": "n_steps", "workers": "n_workers"}  # as the command line calls them
 
 
