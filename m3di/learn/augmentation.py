@@ -110,5 +110,5 @@ def _uniform(x: Tensor, draws: torch.Generator) -> Tensor:
 
 def _luma(x: Tensor) -> Tensor:
     """[B, 1, H, W], the brightness as one sees it."""
-    weights = x.new_tensor(LUMA)[:, None, None]
-    return (x * weights).sum(dim=1, keepdim=True)
+    red, green, blue = LUMA  # numbers, not a tensor: to copy one to a GPU would make the step wait
+    return red * x[:, 0:1] + green * x[:, 1:2] + blue * x[:, 2:3]

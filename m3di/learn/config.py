@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
@@ -176,6 +176,16 @@ class TrainConfig:
         if self.schedule == "constant":
             return self.lr * warm
         return self.lr * warm * (1 + math.cos(math.pi * (step - 1) / self.n_steps)) / 2
+
+
+# As JSON has them.
+DEFAULTS: Mapping[str, Any] = MappingProxyType(
+    {
+        each.name: list(each.default) if isinstance(each.default, tuple) else each.default
+        for each in fields(TrainConfig)
+        if each.default is not MISSING
+    }
+)
 
 
 @dataclass(frozen=True)

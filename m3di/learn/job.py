@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass
@@ -26,6 +25,7 @@ from m3di.learn.checkpoint import (
     save_checkpoint,
     training_state,
 )
+from m3di.learn.clock import Clock
 from m3di.learn.config import TrainConfig
 from m3di.learn.distributed import World, parallel
 from m3di.learn.encoder_set import Encoders
@@ -39,7 +39,6 @@ from m3di.learn.stopping import Patience, measured_losses
 from m3di.learn.update import NotFiniteError, Updater
 
 OnStep = Callable[[int, float], None]
-_SECONDS_BETWEEN_CHECKPOINTS = 600.0
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ class Job:
         forward = parallel(step_of, self.world, self.device)
         weights = step_of.parameters()
         updater = Updater(optimizer, weights, config.clip_norm, lambda: step_of.loss.tau, late=self.tells_late)
-        clock = _Clock(seconds_before)
+        clock = Clock(seconds_before)
         numbers, last_step = dict[str, float](), first_step
         patience = Patience(config.patience, measured_losses(self.run / run_folder.METRICS_NAME, first_step))
         if self.world.agreed(lambda: patience.is_out):  # killed between its last checkpoint and its summary
@@ -201,7 +200,7 @@ class Job:
         told = LoggedRun(self.run, asdict(self.config), first_step)
         return MetricsLog(self.run / run_folder.METRICS_NAME, told, self.config.all_loggers)
 
-    def _saves(self, step: int, clock: _Clock) -> bool:
+    def _saves(self, step: int, clock: Clock) -> bool:
         """Whether a checkpoint follows this step."""
         config = self.config
         is_due = step % config.checkpoint_every == 0 or step == config.n_steps or self._keeps(step)
@@ -211,7 +210,7 @@ class Job:
         """Whether the checkpoint of this step stays for good."""
         return self.config.keep_checkpoints is not None and step % self.config.keep_checkpoints == 0
 
-    def _save(self, step: int, training: dict[str, Tensor], clock: _Clock) -> None:
+    def _save(self, step: int, training: dict[str, Tensor], clock: Clock) -> None:
         save_checkpoint(self.run, self.encoders, step, training, clock.seconds())
         if self._keeps(step):
             keep_checkpoint(self.run)
@@ -314,20 +313,3 @@ def diagnostics(z: list[Tensor], temperature: float, similarity: Any) -> dict[st
     ]
     entropy = sum(each.entropy1 + each.entropy2 for each in terms) / (2 * len(terms))
     return {"alignment": sum(each.alignment for each in terms) / len(terms), "entropy": entropy}
-
-
-class _Clock:
-    """Seconds of a run, over all its processes, and since its last checkpoint."""
-
-    def __init__(self, before: float) -> None:
-        self._start = time.perf_counter() - before
-        self.saved()
-
-    def seconds(self) -> float:
-        return time.perf_counter() - self._start
-
-    def saved(self) -> None:
-        self._saved = time.perf_counter()
-
-    def is_time_to_save(self) -> bool:
-        return time.perf_counter() - self._saved > _SECONDS_BETWEEN_CHECKPOINTS

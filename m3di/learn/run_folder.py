@@ -18,7 +18,7 @@ from typing import Any
 
 from m3di.errors import M3diError
 from m3di.learn.checkpoint import CHECKPOINT_NAME, latest_checkpoint, load_weights, save_checkpoint
-from m3di.learn.config import FREE_ON_RESUME, config_from_json
+from m3di.learn.config import DEFAULTS, FREE_ON_RESUME, config_from_json
 from m3di.learn.encoder_set import Encoders, build_encoders
 from m3di.learn.files import held, is_held, read_json, sync_folder, write_json
 from m3di.learn.inputs import ImageStatistics, PairedDataset, ViewInput, vocabulary_sha256
@@ -122,7 +122,8 @@ def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[st
     """What a stored description has otherwise than a wanted one, of all that the weights depend on."""
     wanted = json.loads(json.dumps(wanted))  # tuples become lists, as in the file
     found: dict[str, tuple[Any, Any]] = {}
-    before, after = stored.get("config", {}), wanted["config"]
+    # A run of before an option was there has what is its default now.
+    before, after = {**DEFAULTS, **stored.get("config", {})}, wanted["config"]
     for name in after:
         if name not in FREE_ON_RESUME and before.get(name) != after[name]:
             found[name] = (before.get(name), after[name])

@@ -253,3 +253,14 @@ def test_a_run_that_another_process_holds_is_not_made_longer(make_pairs, tiny_en
     with held(tmp_path), pytest.raises(M3diError, match="another process is training in this folder"):
         train_on(make_pairs(), tmp_path, replace(constant, n_steps=4))
     assert (tmp_path / "summary.json").exists()
+
+
+def test_a_run_of_before_an_option_was_there_is_the_run_with_its_default(make_pairs, reference):
+    path = reference / "config.json"
+    stored = json.loads(path.read_text())
+    for name in ("accumulate", "augment", "loss", "loss_options", "patience", "keep_checkpoints", "loggers"):
+        del stored["config"][name]
+    path.write_text(json.dumps(stored))
+    assert train_on(make_pairs(), reference, TINY).n_steps == 7
+    with pytest.raises(M3diError, match=r"already holds a run(?s:.)*loss infonce(?s:.)*loss vicreg"):
+        train_on(make_pairs(), reference, replace(TINY, loss="vicreg", learn_temperature=False))

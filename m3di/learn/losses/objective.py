@@ -159,7 +159,11 @@ def find_loss(name: str) -> type[Objective]:
         f"no loss is called {name!r}",
         where="loss",
         expected=", ".join(names),
-        next_step=did_you_mean(name, names, otherwise="register yours with m3di.learn.register_loss"),
+        next_step=did_you_mean(
+            name,
+            names,
+            otherwise="register yours with m3di.learn.register_loss; on the command line --import its module",
+        ),
     )
 
 
