@@ -1,6 +1,7 @@
 """How wide the text embedding starts, and whether its padding row is trained: four text encoders side by side.
 
-python benchmarks/text_embedding.py                      # 2 learning rates, 4 encoders, 3 seeds
+python benchmarks/text_embedding.py                       # 4 encoders, 3 seeds
+python benchmarks/text_embedding.py --lr 1e-3 1e-4        # at two learning rates
 python benchmarks/text_embedding.py --steps 50 --seeds 1  # does it run?
 
 Captions of the spec `m3di` are trained against an MLP that sees the image view's own factors in place of an image, so
@@ -25,7 +26,6 @@ from m3di.learn.probes import predict_logistic, standardise
 
 N_TRAIN, N_VAL, BATCH, ENCODING_SIZE, TAU = 8000, 2000, 128, 8, 0.1
 CONTENT = ("object_shape", "object_xpos", "object_ypos")
-RATES = (1e-3, 1e-4)
 
 
 def views(samples: Samples) -> tuple[Tensor, Tensor]:
@@ -94,6 +94,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--lr", type=float, nargs="+", default=[1e-3])
     options = parser.parse_args()
     torch.set_num_threads(1)
     spec = load_spec("m3di")
@@ -102,7 +103,7 @@ def main() -> None:
     n_tokens = len(build_tokenizer(spec, "text").vocabulary)
     print(f"{n_tokens} tokens; narrow: standard deviation {1 / math.sqrt(3 * n_tokens):.4f}; {options.steps} steps")
     print("| lr | start | padding row | validation loss | " + " | ".join(CONTENT) + " |\n|---|---|---|---|---|---|---|")
-    for lr, narrow, trained_padding in itertools.product(RATES, (False, True), (False, True)):
+    for lr, narrow, trained_padding in itertools.product(options.lr, (False, True), (False, True)):
         found = []
         for seed in range(options.seeds):
             torch.manual_seed(seed)
