@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from m3di import __version__
-from m3di.cli_evaluate import evaluate, report
+from m3di.cli_evaluate import compare, evaluate, report
 from m3di.cli_many import MANY_OPTIONS, finalize
 from m3di.cli_places import UserPath
 from m3di.cli_shapes import shapes
@@ -429,6 +429,7 @@ def _wrote(root: str, n_samples: dict[str, int]) -> None:
 
 
 cli.add_command(evaluate)
+cli.add_command(compare)
 cli.add_command(report)
 cli.add_command(shapes)
 cli.add_command(simulate)

@@ -1,4 +1,4 @@
-"""`m3di evaluate` and `m3di report`: what has been learnt, as numbers and as figures."""
+"""`m3di evaluate`, `m3di compare` and `m3di report`: what has been learnt, as numbers and as figures."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from m3di.cli_places import UserPath
+from m3di.cli_train import IMPORT
 from m3di.errors import UsageError
 from m3di.progress import progress_bar, watched_bar
 
 if TYPE_CHECKING:
-    from m3di.learn.evaluation import ProbeData
+    from m3di.learn.evaluation import ProbeData, Protocol
 
 PATH = UserPath()
 DEVICES = ("auto", "cpu", "cuda")  # of m3di.learn, which is not imported before it is needed; a test compares the two
@@ -23,6 +24,7 @@ DEVICES = ("auto", "cpu", "cuda")  # of m3di.learn, which is not imported before
 
 @click.command()
 @click.argument("paths", type=PATH, nargs=-1, required=True, metavar="RUN...")
+@IMPORT
 @click.option("--data", "root", type=PATH, help="Dataset to evaluate on.  [default: the one the run was trained on]")
 @click.option("--do", "interventions", multiple=True, metavar="FACTOR=VALUE", help="Render and evaluate under this.")
 @click.option("--permute-content", is_flag=True, help="Render and evaluate with each other's content.")
@@ -30,37 +32,78 @@ DEVICES = ("auto", "cpu", "cuda")  # of m3di.learn, which is not imported before
 @click.option("--probes", default="", metavar="NAMES", help="Some of them, such as linear,logistic.  [default: all]")
 @click.option("--factors", default="", metavar="NAMES", help="Only these factors.  [default: all]")
 @click.option("--n-bootstrap", default=1000, show_default=True, help="Resamples behind each interval.")
+@click.option("--folds", "n_folds", type=int, metavar="K", help="Cross-validate over both splits.  [default: off]")
 @click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="Where to encode.")
 @click.option("--load-workers", type=int, help="Threads that load images.  [default: 8 for a GPU, none on the CPU]")
 @click.option("--workers", "n_workers", type=int, help="Worker processes that render.  [default: as `m3di render`]")
+@click.option(
+    "--all-checkpoints", is_flag=True, help="Every checkpoint that was kept, for a figure of scores over steps."
+)
 @click.option("--again", is_flag=True, help="Score again what has been scored.")
 @click.option("--save-encodings", type=PATH, help="Also write the encodings of a single run to this .npz.")
 @click.option("--out", type=PATH, help="The .parquet or .csv to write.  [default: evaluation.parquet in the run]")
 def evaluate(paths: tuple[Path, ...], out: Path | None, **options: Any) -> None:
     """Probe runs, sweeps, or encodings of your own (.npz): what do they know of each factor?"""
-    from m3di.learn.evaluation import Protocol, Request, evaluate_all, members_of, write_results
-    from m3di.learn.evaluation.protocol import check_probes
+    from m3di.learn import import_modules
+    from m3di.learn.evaluation import Request, evaluate_all, members_of, write_results
 
+    import_modules(options["modules"])
     members, unfinished = members_of(paths)
     for name in unfinished:
         click.echo(f"{name}: not finished, left out", err=True)
+    if options["save_encodings"] is not None and options["all_checkpoints"]:
+        raise UsageError("encodings are those of one checkpoint", where="--save-encodings", got="--all-checkpoints too")
     if options["save_encodings"] is not None and len(members) != 1:
         raise UsageError("encodings are those of one run", where="--save-encodings", got=f"{len(members)} runs")
     request = Request(
         data=_data(options, members[0].path),
-        protocol=Protocol(check_probes(_names(options["probes"])), options["n_bootstrap"]),
+        protocol=_protocol(options),
         factors=_names(options["factors"]),
         device=options["device"],
         n_workers=options["load_workers"],
         again=options["again"],
+        all_checkpoints=options["all_checkpoints"],
         save_encodings=options["save_encodings"],
     )
     with progress_bar("evaluate") as progress:
         table = evaluate_all(members, request, lambda name, number, total: progress(number, total))
-    path = out or _default_out(paths, request.data)
+    path = out or _default_out(paths, request.data, over_steps=request.all_checkpoints)
     write_results(path, table)
-    _print_scores(table, several=len(members) > 1)
+    if request.all_checkpoints:
+        n_steps = len(set(table["step"].to_pylist()))
+        click.echo(f"{n_steps} checkpoints; draw their scores over steps with  m3di report {path.parent}")
+    else:
+        _print_scores(table, several=len(members) > 1)
     click.echo(f"{path}: {len(table)} scores of {len(members)} run{'s'[: len(members) > 1]}")
+
+
+@click.command()
+@click.argument("first", type=PATH, metavar="FIRST")
+@click.argument("second", type=PATH, metavar="SECOND")
+@IMPORT
+@click.option("--data", "root", type=PATH, help="Dataset to evaluate on.  [default: the one the runs were trained on]")
+@click.option("--probes", default="", metavar="NAMES", help="Some of them, such as linear,logistic.  [default: all]")
+@click.option("--factors", default="", metavar="NAMES", help="Only these factors.  [default: all]")
+@click.option("--n-bootstrap", default=1000, show_default=True, help="Resamples behind each p value of two runs.")
+@click.option("--folds", "n_folds", type=int, metavar="K", help="Cross-validate over both splits.  [default: off]")
+@click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="Where to encode.")
+@click.option("--out", type=PATH, help="Also write the differences to this .parquet or .csv.")
+def compare(first: Path, second: Path, out: Path | None, **options: Any) -> None:
+    """Test whether one run, or sweep, scores higher than another: every difference with its interval and p value.
+
+    Two runs are compared by the bootstrap over the same test samples, two sweeps by a paired t test over equal seeds.
+    """
+    from m3di.learn import import_modules
+    from m3di.learn.evaluation import ProbeData, Request, write_results
+    from m3di.learn.evaluation import compare as compare_runs
+
+    import_modules(options["modules"])
+    data = None if options["root"] is None else ProbeData(options["root"])
+    request = Request(data, _protocol(options), _names(options["factors"]), device=options["device"])
+    table = compare_runs(first, second, request)
+    if out is not None:
+        write_results(out, table)
+    _print_differences(table)
 
 
 @click.command()
@@ -109,14 +152,25 @@ def _data(options: dict[str, Any], first: Path) -> ProbeData | None:
     return ProbeData(folder, name if fit_root is None else f"{name}, fitted on {fit_root.name}", fit_root)
 
 
+def _protocol(options: dict[str, Any]) -> Protocol:
+    from m3di.learn.evaluation import Protocol
+    from m3di.learn.evaluation.protocol import check_probes
+
+    if options["n_folds"] is not None and options.get("fit_root") is not None:
+        raise UsageError(
+            "folds are cut from the samples of one dataset", where="--folds", got="--fit too", next_step="leave one out"
+        )
+    return Protocol(check_probes(_names(options["probes"])), options["n_bootstrap"], n_folds=options["n_folds"])
+
+
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def _default_out(paths: tuple[Path, ...], data: ProbeData | None) -> Path:
-    from m3di.learn.evaluation.runs import file_name
+def _default_out(paths: tuple[Path, ...], data: ProbeData | None, *, over_steps: bool) -> Path:
+    from m3di.learn.evaluation.runs import OVER_STEPS, RESULTS, file_name
 
-    name = file_name("factual" if data is None else data.name)
+    name = file_name("factual" if data is None else data.name, OVER_STEPS if over_steps else RESULTS)
     if len(paths) == 1:
         return paths[0] / name if paths[0].is_dir() else paths[0].with_suffix(".parquet")
     return Path(os.path.commonpath([path.resolve().parent for path in paths])) / name
@@ -134,6 +188,20 @@ def _print_scores(table: Any, *, several: bool) -> None:
         names = [row[name] for name in ("view", "factor", "role", "estimator", "metric")]
         numbers = [_number(row["mean" if several else "value"]), interval, _number(row["chance"])]
         shown.add_row(*first, *names, *numbers, _number(row["bound"]))
+    Console(width=150).print(shown)
+
+
+def _print_differences(table: Any) -> None:
+    columns = ["view", "factor", "estimator", "metric", "first", "second", "difference", "95 % interval", "p", "n"]
+    has_sizes = "encoding_size" in table.column_names
+    shown = Table(*(["size"] if has_sizes else []), *columns, box=None)
+    for row in table.to_pylist():
+        size = [str(row["encoding_size"])] if has_sizes else []
+        names = [row[name] for name in ("view", "factor", "estimator", "metric")]
+        interval = "" if row["ci_low"] is None else f"{row['ci_low']:+.3f} to {row['ci_high']:+.3f}"
+        difference = "" if row["difference"] is None else f"{row['difference']:+.3f}"
+        scores = [_number(row["first"]), _number(row["second"]), difference]
+        shown.add_row(*size, *names, *scores, interval, "" if row["p"] is None else f"{row['p']:.3g}", str(row["n"]))
     Console(width=150).print(shown)
 
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from m3di.cli_places import UserPath
+from m3di.errors import UsageError
 
 if TYPE_CHECKING:
     from m3di.learn import TrainConfig, TrainResult
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 FOLDER = UserPath()
 RUNS = Path("runs")
+IMPORT = click.option(
+    "--import", "modules", multiple=True, metavar="MODULE", help="Import this first, for encoders of yours. Repeatable."
+)
 
 
 @contextmanager
@@ -38,27 +42,56 @@ def loss_bar(n_steps: int, name: str = "train") -> Iterator[Callable[[int, float
         yield on_step
 
 
-def _views(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+def _words(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[str, ...] | None:
     return None if value is None else tuple(name.strip() for name in value.split(",") if name.strip())
 
 
+def _numbers(_context: click.Context, option: click.Parameter, texts: tuple[str, ...]) -> dict[str, float] | None:
+    """`NAME=NUMBER` of each, or None where there is none."""
+    found = {}
+    for text in texts:
+        name, _, number = text.partition("=")
+        try:
+            found[name.strip().replace("-", "_")] = float(number)
+        except ValueError:
+            raise UsageError(
+                "this option takes a name and a number", where=option.opts[0], got=text, expected="NAME=NUMBER"
+            ) from None
+    return found or None
+
+
 HYPERPARAMETERS = (
-    click.option("--views", callback=_views, help="Views to train on, such as image,text.  [default: all]"),
+    click.option("--views", callback=_words, help="Views to train on, such as image,text.  [default: all]"),
     click.option("--steps", "n_steps", type=int, help="Optimiser steps."),
     click.option("--batch-size", type=int, help="Pairs a step, of all processes together."),
+    click.option("--accumulate", type=int, metavar="PARTS", help="Encode a batch in parts, for less memory."),
     click.option("--lr", type=float, help="Learning rate of Adam, at its highest."),
     click.option("--schedule", help="Of the learning rate: constant, or cosine (down to 0)."),
     click.option("--warmup", "n_warmup_steps", type=int, help="Steps in which the learning rate rises."),
-    click.option("--weight-decay", type=float, help="Above 0: AdamW."),
+    click.option("--weight-decay", type=float, help="Above 0: AdamW; of weights, not of biases, norms, temperature."),
     click.option("--clip-norm", type=float, help="Longest gradient."),
+    click.option("--loss", help="Objective, by name; a wrong name lists all.  [default: infonce]"),
+    click.option(
+        "--loss-option",
+        "loss_options",
+        multiple=True,
+        metavar="NAME=NUMBER",
+        callback=_numbers,
+        help="Of the loss's own, such as bias=-5. Repeatable.",
+    ),
     click.option("--temperature", type=float, help="Temperature of the loss."),
-    click.option("--learn-temperature/--fixed-temperature", default=None, help="Train the temperature too."),
+    click.option(
+        "--learn-temperature/--fixed-temperature", default=None, help="Train the temperature too, from 0.01 up."
+    ),
     click.option("--similarity", help="cosine or neg_squared_euclidean."),
     click.option("--negatives", help="cross (equation 4), or all: within a modality too, as the published code."),
     click.option("--encoding-size", type=int, help="Numbers that a view becomes."),
     click.option("--hidden-size", type=int, help="Width of the image encoder's last hidden layer."),
     click.option("--image-encoder", help="resnet18, timm:NAME, or one that you registered."),
     click.option("--text-encoder", help="convnet, or one that you registered."),
+    click.option(
+        "--augment", callback=_words, metavar="NAMES", help="Such as shift,color,noise; a wrong name lists all."
+    ),
     click.option("--share-encoders/--own-encoders", default=None, help="One encoder for all views of a modality."),
     click.option("--seed", type=int, help="Seed of the weights and of the order of samples."),
 )
@@ -71,6 +104,9 @@ MACHINE = (
     click.option("--worker-kind", help="threads, or processes: for a dataset that only one thread may read."),
     click.option("--cache", help="Keep decoded images: ram, disk or none."),
     click.option("--checkpoint-every", type=int, help="Steps between checkpoints."),
+    click.option("--keep-checkpoints", type=int, metavar="EVERY", help="Steps between checkpoints that are kept."),
+    click.option("--patience", type=int, metavar="N", help="End after N measurements without a new least val loss."),
+    click.option("--logger", "loggers", callback=_words, metavar="NAMES", help="wandb, mlflow: log metrics there too."),
     click.option("--val-every", type=int, help="Steps between measurements of the validation loss."),
     click.option("--diagnostics-every", type=int, help="Steps between measurements of alignment and entropy."),
     click.option("--tensorboard/--no-tensorboard", default=None, help="Write metrics for TensorBoard too."),
@@ -99,6 +135,7 @@ def _with(options: tuple[Callable[..., Any], ...]) -> Callable[..., Any]:
     "--preset", default="quick", show_default=True, help="Where all else comes from: see `m3di train --presets`."
 )
 @click.option("--presets", is_flag=True, help="List the presets and exit.")
+@IMPORT
 @_with(HYPERPARAMETERS)
 @_with(MACHINE)
 @_with(SWEEP)
@@ -107,6 +144,7 @@ def train(
     run: Path | None,
     preset: str,
     presets: bool,
+    modules: tuple[str, ...],
     axes: tuple[str, ...],
     n_seeds: int | None,
     share: str | None,
@@ -115,16 +153,18 @@ def train(
 ) -> None:
     """Train encoders of two or more views with the symmetric InfoNCE loss.
 
-    Run the same command again to continue a run, or a sweep, that was stopped. Several GPUs for one run:
-    `torchrun --nproc-per-node 4 --no-python m3di train ...`.
+    Run the same command again to continue a run, or a sweep, that was stopped; with --run and more --steps, to make a
+    finished run longer. Several GPUs for one run:
+    `torchrun --nproc-per-node 4 --no-python -- m3di train ...`, with the two dashes.
     """
-    from m3di.learn import config_from, find_preset, keep_freed_memory
+    from m3di.learn import config_from, find_preset, import_modules, keep_freed_memory
     from m3di.learn.sweep import make_sweep, read_sweep
 
     if presets:
         _list_presets()
         return
     keep_freed_memory()
+    import_modules(modules)
     if share is not None and not axes and n_seeds is None and run is not None and preset == "quick":
         _run_sweep(read_sweep(run), run, share, ray_address)  # of a sweep that is there
         return
@@ -133,7 +173,9 @@ def train(
     if axes or n_seeds != 1 or share is not None:
         _run_sweep(make_sweep(root, config, axes, n_seeds), run, share, ray_address)
     else:
-        _echo_result(_run_one(root, run, config))
+        result = _run_one(root, run, config)
+        if is_first_process():
+            _echo_result(result)
 
 
 def _list_presets() -> None:
@@ -147,9 +189,13 @@ def _list_presets() -> None:
 def _run_one(root: Path, run: Path | None, config: TrainConfig, name: str = "train") -> TrainResult:
     from m3di.learn import train as train_encoders
 
-    is_first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started
-    with loss_bar(config.n_steps, name) if is_first else nullcontext() as on_step:
+    with loss_bar(config.n_steps, name) if is_first_process() else nullcontext() as on_step:
         return train_encoders(root, run, config, on_step, runs=RUNS)
+
+
+def is_first_process() -> bool:
+    """Of those that torchrun started; it alone says how far they are."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _echo_result(result: TrainResult) -> None:
@@ -159,7 +205,6 @@ def _echo_result(result: TrainResult) -> None:
 
 
 def _run_sweep(sweep: Sweep, run: Path | None, share: str | None, ray_address: str | None) -> None:
-    from m3di.errors import UsageError
     from m3di.learn.sweep import run_members, share_of, sweep_folder, write_sweep
     from m3di.learn.sweep_workers import n_devices, run_on_each_device, run_on_ray
 

@@ -72,6 +72,8 @@ def test_help_lists_the_commands() -> None:
         "specs",
         "verify",
         "train",
+        "evaluate",
+        "compare",
         "export",
         "import",
         "merge",

@@ -29,7 +29,7 @@ THIRD_PARTY = {
         *("platformdirs", "pooch", "psutil", "requests", "trimesh"),
     },
     "data": {"numpy", "PIL", "imagecodecs", "fsspec", "pyarrow", "pydantic", "yaml", "torch"},
-    "learn": {"numpy", "pyarrow", "scipy", "sklearn", "torch", "safetensors", "timm", "ray"},
+    "learn": {"numpy", "pyarrow", "scipy", "sklearn", "torch", "safetensors", "timm", "ray", "wandb", "mlflow"},
     "report": {"numpy", "PIL", "kneed", "matplotlib", "pyarrow"},
 }
 

@@ -26,7 +26,8 @@ from m3di.learn.encoder_set import Encoders
 from m3di.learn.encoders import MLP, ResNet18, TextConvNet
 from m3di.learn.inputs import ImageStatistics, PairedDataset, measure_image_statistics
 from m3di.learn.job import TrainResult
-from m3di.learn.losses import SIMILARITIES, Similarity, SymInfoNCE
+from m3di.learn.losses import SIMILARITIES, Objective, Similarity, SymInfoNCE, register_loss
+from m3di.learn.plugins import import_modules
 from m3di.learn.registry import register_image_encoder, register_text_encoder
 from m3di.learn.run_folder import check_vocabulary, load_encoders, next_run
 from m3di.learn.train import train, train_on
@@ -40,6 +41,7 @@ __all__ = [
     "SIMILARITIES",
     "Encoders",
     "ImageStatistics",
+    "Objective",
     "PairedDataset",
     "ResNet18",
     "Similarity",
@@ -50,11 +52,13 @@ __all__ = [
     "check_vocabulary",
     "config_from",
     "find_preset",
+    "import_modules",
     "keep_freed_memory",
     "load_encoders",
     "measure_image_statistics",
     "next_run",
     "register_image_encoder",
+    "register_loss",
     "register_text_encoder",
     "train",
     "train_on",

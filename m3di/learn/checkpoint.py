@@ -1,9 +1,10 @@
 """Checkpoints: the weights of each encoder, and all that a run needs to go on as if it had never stopped.
 
-RUN/checkpoint/step-000001000/
+RUN/checkpoint/step-000001000/   the newest
   VIEW_encoder.safetensors     state dict of a view's encoder; metadata {"step": ...}
   training.safetensors         optimizer.PARAMETER.exp_avg (and the like), rng.cpu, rng.cuda, loss.PARAMETER;
                                metadata {"step": ..., "seconds": ...}
+RUN/kept/step-000000500/           those that are to stay: the encoders' weights only
 
 The folder is written as `step-....partial` and renamed once its bytes are on disk; the one before goes after that. So
 there is always a whole one. Nothing is pickled: reading a checkpoint runs no code that it brings.
@@ -27,6 +28,7 @@ from m3di.learn.encoder_set import Encoders
 from m3di.learn.files import sync_folder
 
 CHECKPOINT_NAME = "checkpoint"
+KEPT_NAME = "kept"
 _TRAINING_NAME = "training.safetensors"
 _PICKLES = (b"PK\x03\x04", b"\x80")  # of torch.save: a zip of a pickle, and a bare one
 
@@ -59,6 +61,41 @@ def save_checkpoint(
     for other in final.parent.iterdir():
         if other != final:
             shutil.rmtree(other)
+
+
+def keep_checkpoint(run: Path) -> None:
+    """Keep the weights of the newest checkpoint for good; where the file system can, as links to its files."""
+    checkpoint = latest_checkpoint(run)
+    final = run / KEPT_NAME / checkpoint.name
+    if final.exists():
+        return
+    partial = final.with_name(final.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
+    partial.mkdir(parents=True)
+    for path in checkpoint.glob(weights_name("*")):
+        try:
+            os.link(path, partial / path.name)
+        except OSError:
+            shutil.copyfile(path, partial / path.name)
+    sync_folder(partial)
+    partial.replace(final)
+    sync_folder(final.parent)
+
+
+def step_of(checkpoint: Path) -> int:
+    """The step that a checkpoint was saved at, by the name of its folder."""
+    return int(checkpoint.name.removeprefix("step-"))
+
+
+def all_checkpoints(run: Path) -> list[Path]:
+    """The checkpoints that were kept, and the newest one, by their steps.
+
+    Raises:
+        M3diError: There is none.
+    """
+    newest = latest_checkpoint(run)
+    kept = [path for path in run.glob(f"{KEPT_NAME}/step-*[0-9]") if path.name != newest.name]
+    return sorted([*kept, newest], key=step_of)
 
 
 def weights_name(view: str) -> str:

@@ -76,14 +76,21 @@ def _device_id(device: str, world: World) -> dict[str, Any]:
     return {"device_id": torch.device("cuda", world.local_rank)} if device == "cuda" and can_be_told else {}
 
 
-def check_divides(batch_size: int, world: World) -> None:
-    """Raise UsageError unless each process gets equally many of a batch."""
+def check_divides(batch_size: int, world: World, n_parts: int = 1) -> None:
+    """Raise UsageError unless each process gets equally many of a batch, and each of its parts too."""
     if batch_size % world.size:
         raise UsageError(
             "the batch cannot be shared out evenly to the processes",
             where="batch_size, which counts all processes together",
             got=f"{batch_size} for {world.size} processes",
             expected=f"a multiple of {world.size}",
+        )
+    if batch_size // world.size % n_parts:
+        raise UsageError(
+            "the batch cannot be cut into equal parts",
+            where="accumulate",
+            got=f"{batch_size // world.size} samples a process for {n_parts} parts",
+            expected="parts of one size",
         )
 
 

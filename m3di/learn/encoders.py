@@ -103,11 +103,15 @@ class TextConvNet(nn.Module):
     tokens. Longer and shorter captions are brought to three by adaptive average pooling, which for 24 to 31
     does nothing. Fewer than eight tokens are padded to eight, the least the convolutions can take.
 
+    The embedding starts as a linear layer of one-hot tokens does, uniform within 1 / sqrt(vocabulary_size), as in the
+    published code. torch's own start, N(0, 1), is sqrt(3 vocabulary_size) times as wide; `benchmarks/RESULTS.md`
+    compares the two.
+
     Args:
         vocabulary_size: How many token ids there are.
         encoding_size: D, how many numbers a caption becomes.
         embedding_size: E, how many numbers a token becomes; at least 8.
-        pad_index: The id that fills up a short caption. It is embedded as zeros and never trained.
+        pad_index: The id that fills up a short caption. It is embedded and trained as any other.
 
     Raises:
         UsageError: `embedding_size` is below 8, or `pad_index` is no id of the vocabulary.
@@ -132,7 +136,8 @@ class TextConvNet(nn.Module):
                 expected=f"0 to {vocabulary_size - 1} (vocabulary_size is {vocabulary_size})",
             )
         self.pad_index = pad_index
-        self.embedding = nn.Embedding(vocabulary_size, embedding_size, padding_idx=pad_index)
+        self.embedding = nn.Embedding(vocabulary_size, embedding_size)
+        nn.init.uniform_(self.embedding.weight, -(vocabulary_size**-0.5), vocabulary_size**-0.5)
         self.conv1 = nn.Conv2d(1, 25, kernel_size=4, stride=2, padding=1, bias=False)  # batch norm has the bias
         self.bn1 = nn.BatchNorm2d(25)
         self.conv2 = nn.Conv2d(25, 50, kernel_size=4, stride=2, padding=1, bias=False)

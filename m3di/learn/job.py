@@ -3,38 +3,42 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from m3di.errors import M3diError
 from m3di.learn import run_folder
+from m3di.learn.accumulation import in_parts
+from m3di.learn.augmentation import augmented, generator_of
 from m3di.learn.checkpoint import (
     CHECKPOINT_NAME,
+    keep_checkpoint,
     latest_checkpoint,
     load_weights,
     restore_training,
     save_checkpoint,
     training_state,
 )
+from m3di.learn.clock import Clock
 from m3di.learn.config import TrainConfig
 from m3di.learn.distributed import World, parallel
 from m3di.learn.encoder_set import Encoders
 from m3di.learn.inputs import Batch, PairedDataset, TrainingOrder
 from m3di.learn.loading import batch_loader, resolve_workers, to_device
+from m3di.learn.loggers import LoggedRun
 from m3di.learn.losses import asymptotic_terms
 from m3di.learn.metrics import MetricsLog
 from m3di.learn.step import ContrastiveStep, make_loss, make_optimizer
+from m3di.learn.stopping import Patience, measured_losses
 from m3di.learn.update import NotFiniteError, Updater
 
 OnStep = Callable[[int, float], None]
-_SECONDS_BETWEEN_CHECKPOINTS = 600.0
 
 
 @dataclass(frozen=True)
@@ -92,36 +96,61 @@ class Job:
         forward = parallel(step_of, self.world, self.device)
         weights = step_of.parameters()
         updater = Updater(optimizer, weights, config.clip_norm, lambda: step_of.loss.tau, late=self.tells_late)
-        clock = _Clock(seconds_before)
-        numbers: dict[str, float] = {}
+        clock = Clock(seconds_before)
+        numbers, last_step = dict[str, float](), first_step
+        patience = Patience(config.patience, measured_losses(self.run / run_folder.METRICS_NAME, first_step))
+        if self.world.agreed(lambda: patience.is_out):  # killed between its last checkpoint and its summary
+            return self._finished(self._last_numbers(), first_step)
+        if first_step == 0 and self.world.rank == 0 and config.keep_checkpoints:
+            self._save(0, training_state(step_of, optimizer), clock)
         self.encoders.train()
         with self._log(first_step) as log, closing(self._batches(first_step)) as batches:
             for step, batch in enumerate(batches, start=first_step + 1):
-                loss, z = forward(to_device(batch, self.device))
+                loss, z, backward = self._forward(step_of, forward, self._augmented(batch, step))
                 saves = log is not None and self._saves(step, clock)
-                measured: dict[str, float] = {}
+                measured, stops, last_step = dict[str, float](), False, step
                 try:
-                    known = updater.make(step, loss, config.lr_at(step))
+                    known = updater.make(step, loss, config.lr_at(step), backward)
                     if saves or self._measures(step):
                         known += updater.flush()
                         measured = self._measured(step, step_of, z)
+                        stops = self._stops(step, patience, measured)
                 except NotFiniteError as error:
                     raise self._diverged(error) from error
                 for made in known:
                     numbers = made.metrics() | (measured if made.step == step else {}) | {"seconds": clock.seconds()}
                     if log is not None:
                         log.write(made.step, numbers)
-                if saves:
-                    save_checkpoint(self.run, self.encoders, step, training_state(step_of, optimizer), clock.seconds())
-                    clock.saved()
+                if saves or (stops and log is not None):
+                    self._save(step, training_state(step_of, optimizer), clock)
                 if on_step is not None:
                     for made in known:
                         on_step(made.step, made.loss)
-        return self._finished(numbers or self._last_numbers())
+                if stops:
+                    break
+        return self._finished(numbers or self._last_numbers(), last_step)
 
-    def _finished(self, numbers: dict[str, float]) -> TrainResult:
+    def _augmented(self, batch: Batch, step: int) -> Batch:
+        """The batch on the device, with its images augmented as the step has it."""
+        there = to_device(batch, self.device)
+        if not self.config.augment:
+            return there
+        draws = generator_of(self.device, self.config.seed, step, self.world.rank)
+        images = [view for view, each in self.encoders.inputs.items() if each.modality == "image"]
+        return there | {view: augmented(there[view], self.config.augment, draws) for view in images}
+
+    def _forward(
+        self, step_of: ContrastiveStep, forward: nn.Module, batch: Batch
+    ) -> tuple[Tensor, list[Tensor], Callable[[], None] | None]:
+        """Loss, encodings, and what computes the gradients where that is not the loss itself."""
+        if self.config.accumulate > 1:
+            return in_parts(step_of, forward, batch, self.config.accumulate)
+        loss, z = forward(batch)
+        return loss, z, None
+
+    def _finished(self, numbers: dict[str, float], n_steps: int) -> TrainResult:
         """Write the summary of a run with the metrics of its last step."""
-        summary = self._summary(numbers)
+        summary = self._summary(numbers, n_steps)
         if self.world.rank == 0:
             run_folder.write_summary(self.run, summary)
         self.world.wait()
@@ -168,12 +197,24 @@ class Job:
     def _log(self, first_step: int) -> Any:
         if self.world.rank:
             return nullcontext()
-        tensorboard = self.run / "tensorboard" if self.config.tensorboard else None
-        return MetricsLog(self.run / run_folder.METRICS_NAME, tensorboard, first_step)
+        told = LoggedRun(self.run, asdict(self.config), first_step)
+        return MetricsLog(self.run / run_folder.METRICS_NAME, told, self.config.all_loggers)
 
-    def _saves(self, step: int, clock: _Clock) -> bool:
+    def _saves(self, step: int, clock: Clock) -> bool:
         """Whether a checkpoint follows this step."""
-        return step % self.config.checkpoint_every == 0 or step == self.config.n_steps or clock.is_time_to_save()
+        config = self.config
+        is_due = step % config.checkpoint_every == 0 or step == config.n_steps or self._keeps(step)
+        return is_due or clock.is_time_to_save()
+
+    def _keeps(self, step: int) -> bool:
+        """Whether the checkpoint of this step stays for good."""
+        return self.config.keep_checkpoints is not None and step % self.config.keep_checkpoints == 0
+
+    def _save(self, step: int, training: dict[str, Tensor], clock: Clock) -> None:
+        save_checkpoint(self.run, self.encoders, step, training, clock.seconds())
+        if self._keeps(step):
+            keep_checkpoint(self.run)
+        clock.saved()
 
     def _measures(self, step: int) -> bool:
         """Whether more than the loss is measured at this step."""
@@ -206,10 +247,19 @@ class Job:
             raise NotFiniteError(step, f"validation loss {sum(numbers)}")
         return math.fsum(numbers) / len(numbers)
 
-    def _summary(self, numbers: dict[str, float]) -> dict[str, Any]:
+    def _stops(self, step: int, patience: Patience, measured: dict[str, float]) -> bool:
+        """Whether the run ends after this step because its validation loss falls no more; process 0 decides."""
+        if self.config.patience is None or (step % self.config.val_every and step != self.config.n_steps):
+            return False
+        if "val_loss" in measured:
+            patience.measured(measured["val_loss"])
+        return self.world.agreed(lambda: patience.is_out)
+
+    def _summary(self, numbers: dict[str, float], n_steps: int) -> dict[str, Any]:
         n_val = 0 if self.val is None else len(self.val)
         return {
-            "n_steps": self.config.n_steps,
+            "n_steps": n_steps,
+            "stopped_early": n_steps < self.config.n_steps,
             "final_loss": numbers["loss"],
             "val_loss": numbers.get("val_loss"),
             "val_batch_size": min(self.config.batch_size, n_val) if n_val >= 2 else None,
@@ -263,20 +313,3 @@ def diagnostics(z: list[Tensor], temperature: float, similarity: Any) -> dict[st
     ]
     entropy = sum(each.entropy1 + each.entropy2 for each in terms) / (2 * len(terms))
     return {"alignment": sum(each.alignment for each in terms) / len(terms), "entropy": entropy}
-
-
-class _Clock:
-    """Seconds of a run, over all its processes, and since its last checkpoint."""
-
-    def __init__(self, before: float) -> None:
-        self._start = time.perf_counter() - before
-        self.saved()
-
-    def seconds(self) -> float:
-        return time.perf_counter() - self._start
-
-    def saved(self) -> None:
-        self._saved = time.perf_counter()
-
-    def is_time_to_save(self) -> bool:
-        return time.perf_counter() - self._saved > _SECONDS_BETWEEN_CHECKPOINTS

@@ -1,4 +1,4 @@
-"""The metrics of a run as it goes: a CSV file and TensorBoard.
+"""The metrics of a run as it goes: a CSV file, and the loggers that were asked for.
 
 metrics.csv has one line a step, from step 1 on:
 
@@ -15,13 +15,12 @@ metrics.csv has one line a step, from step 1 on:
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
-from m3di.errors import M3diError
 from m3di.learn.files import write_through
+from m3di.learn.loggers import LOGGERS, LoggedRun, Logger
 
 COLUMNS = ("step", "loss", "val_loss", "alignment", "entropy", "temperature", "lr", "seconds")
 
@@ -30,18 +29,18 @@ class MetricsLog:
     """Writes the metrics of each step, after those of the steps that a run goes on from.
 
     Args:
-        csv_path: The CSV file; lines after `first_step` are from steps that are made again, and are cut off.
-        tensorboard: Folder for TensorBoard; None writes nothing there.
-        first_step: Steps that were made already.
+        csv_path: The CSV file; lines after `run.first_step` are from steps that are made again, and are cut off.
+        run: What the loggers are told of the run.
+        loggers: Names of loggers, see `m3di.learn.loggers`.
 
     Raises:
-        M3diError: TensorBoard is wanted and not installed.
+        M3diError: A logger is not installed.
     """
 
-    def __init__(self, csv_path: Path, tensorboard: Path | None, first_step: int) -> None:
-        kept = _lines_until(csv_path, first_step)
+    def __init__(self, csv_path: Path, run: LoggedRun, loggers: Sequence[str] = ()) -> None:
+        kept = _lines_until(csv_path, run.first_step)
         write_through(csv_path, "".join(kept))
-        self._writer = _summary_writer(tensorboard, first_step) if tensorboard else None
+        self._loggers: list[Logger] = [LOGGERS[name](run) for name in loggers]
         self._file = csv_path.open("a", encoding="utf-8", newline="")
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
@@ -49,9 +48,8 @@ class MetricsLog:
         cells = {name: f"{value:.9g}" for name, value in values.items()}
         csv.DictWriter(self._file, COLUMNS, lineterminator="\n").writerow({"step": step, **cells})
         self._file.flush()
-        if self._writer is not None:
-            for name, value in values.items():
-                self._writer.add_scalar(name, value, step)
+        for logger in self._loggers:
+            logger.log(step, values)
 
     def __enter__(self) -> MetricsLog:
         return self
@@ -60,8 +58,8 @@ class MetricsLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
-        if self._writer is not None:
-            self._writer.close()
+        for logger in self._loggers:
+            logger.close(failed=error is not None)
 
 
 def _lines_until(path: Path, last_step: int) -> list[str]:
@@ -71,15 +69,3 @@ def _lines_until(path: Path, last_step: int) -> list[str]:
         return [header]
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)[1:]
     return [header, *(line for line in lines if line.endswith("\n") and int(line.split(",")[0]) <= last_step)]
-
-
-def _summary_writer(folder: Path, first_step: int) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ModuleNotFoundError as error:
-        raise M3diError(
-            "TensorBoard is not installed",
-            got=error,
-            next_step="pip install 'm3di[train]', or --no-tensorboard (metrics.csv is written anyway)",
-        ) from error
-    return SummaryWriter(str(folder), purge_step=first_step + 1 if first_step else None)

@@ -140,5 +140,7 @@ def _find(name: str, known: dict[str, Any], group: str, what: str) -> Any:
         f"no {what} is called {name!r}",
         where=what.replace(" ", "_"),
         expected=", ".join(names) + (f", or {_TIMM}NAME" if what == "image encoder" else ""),
-        next_step=did_you_mean(name, names, otherwise=f"register yours with {register}"),
+        next_step=did_you_mean(
+            name, names, otherwise=f"register yours with {register}; on the command line --import its module"
+        ),
     )

@@ -4,7 +4,7 @@ RUN/
   config.json         what was asked for and what it ran on; written first, so its presence means "taken"
   metrics.csv         one line a step, flushed as it goes; see `m3di.learn.metrics`
   tensorboard/        the same, for TensorBoard
-  checkpoint/         see `m3di.learn.checkpoint`
+  checkpoint/, kept/  see `m3di.learn.checkpoint`
   summary.json        n_steps, final_loss, val_loss, ...; written last, so its presence means "finished"
 """
 
@@ -18,9 +18,9 @@ from typing import Any
 
 from m3di.errors import M3diError
 from m3di.learn.checkpoint import CHECKPOINT_NAME, latest_checkpoint, load_weights, save_checkpoint
-from m3di.learn.config import FREE_ON_RESUME, config_from_json
+from m3di.learn.config import DEFAULTS, FREE_ON_RESUME, config_from_json
 from m3di.learn.encoder_set import Encoders, build_encoders
-from m3di.learn.files import is_held, read_json, write_json
+from m3di.learn.files import held, is_held, read_json, sync_folder, write_json
 from m3di.learn.inputs import ImageStatistics, PairedDataset, ViewInput, vocabulary_sha256
 
 CONFIG_NAME = "config.json"
@@ -66,14 +66,19 @@ def run_to_continue(folder: Path, name: str, description: Mapping[str, Any]) -> 
 def claim(run: Path, description: Mapping[str, Any]) -> None:
     """Make `run` the folder of the run described, or see that it is already.
 
+    A run that differs in having fewer steps is made longer: it goes on from its last checkpoint.
+
     Raises:
-        M3diError: It holds another run, or is no folder. Nothing was changed.
+        M3diError: It holds another run, or is no folder; or its learning rate does not let it be longer. Nothing was
+            changed.
     """
     if run.exists() and not run.is_dir():
         raise M3diError("the run folder is a file", where=str(run), next_step="choose another run folder")
     if (run / CONFIG_NAME).exists():
         differing = differences(read_config(run), description)
-        if differing:
+        if set(differing) == {"n_steps"} and differing["n_steps"][0] < differing["n_steps"][1]:
+            _lengthen(run, description)
+        elif differing:
             raise M3diError(
                 "the run folder already holds a run, and it is another one",
                 where=str(run),
@@ -94,11 +99,31 @@ def claim(run: Path, description: Mapping[str, Any]) -> None:
     write_config(run, description)
 
 
+def _lengthen(run: Path, description: Mapping[str, Any]) -> None:
+    """Have a run go on to more steps."""
+    stored, wanted = read_config(run), description["config"]
+    before = stored["config"]["n_steps"]
+    if wanted["schedule"] != "constant":
+        raise M3diError(
+            "this run cannot be made longer: its learning rate falls to 0 at its last step",
+            where=str(run),
+            got=f"schedule {wanted['schedule']}, n_steps {before}",
+            expected="schedule constant, whose longer run is the same up to there",
+            next_step=f"train {wanted['n_steps']} steps in a new run folder; nothing was changed",
+        )
+    with held(run):  # nobody is training in it
+        # First the summary goes, which says that it is finished: killed before the new config, it goes on either way.
+        (run / SUMMARY_NAME).unlink(missing_ok=True)
+        sync_folder(run)
+        write_config(run, {**stored, "config": {**stored["config"], "n_steps": wanted["n_steps"]}})
+
+
 def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """What a stored description has otherwise than a wanted one, of all that the weights depend on."""
     wanted = json.loads(json.dumps(wanted))  # tuples become lists, as in the file
     found: dict[str, tuple[Any, Any]] = {}
-    before, after = stored.get("config", {}), wanted["config"]
+    # A run of before an option was there has what is its default now.
+    before, after = {**DEFAULTS, **stored.get("config", {})}, wanted["config"]
     for name in after:
         if name not in FREE_ON_RESUME and before.get(name) != after[name]:
             found[name] = (before.get(name), after[name])
@@ -123,12 +148,13 @@ def write_summary(run: Path, summary: Mapping[str, Any]) -> None:
     write_json(run / SUMMARY_NAME, summary)
 
 
-def load_encoders(run: Path, device: str = "cpu") -> Encoders:
+def load_encoders(run: Path, device: str = "cpu", checkpoint: Path | None = None) -> Encoders:
     """Rebuild the encoders of a run, in evaluation mode.
 
     Args:
         run: A folder that `train` wrote.
         device: Where to put them ("cpu", "cuda").
+        checkpoint: One of `all_checkpoints(run)`; the newest if None.
 
     Raises:
         M3diError: The folder holds no run, no checkpoint yet, or one that does not fit its config.json.
@@ -147,7 +173,7 @@ def load_encoders(run: Path, device: str = "cpu") -> Encoders:
             next_step="point to a folder that `m3di train` wrote",
         ) from error
     encoders = build_encoders(inputs, config, statistics)
-    load_weights(encoders, latest_checkpoint(run))
+    load_weights(encoders, checkpoint or latest_checkpoint(run))
     return encoders.to(device).eval()
 
 

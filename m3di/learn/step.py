@@ -11,7 +11,7 @@ from m3di.learn.config import TrainConfig
 from m3di.learn.distributed import World, gather
 from m3di.learn.encoder_set import Encoders
 from m3di.learn.inputs import Batch
-from m3di.learn.losses import SymInfoNCE
+from m3di.learn.losses import Objective, build_loss
 
 
 class ContrastiveStep(nn.Module):
@@ -28,7 +28,7 @@ class ContrastiveStep(nn.Module):
     def __init__(
         self,
         encoders: Encoders,
-        loss: SymInfoNCE,
+        loss: Objective,
         precision: str,
         world: World | None = None,
         *,
@@ -40,8 +40,18 @@ class ContrastiveStep(nn.Module):
         self.loss = loss
         self._compiled = {view: torch.compile(module) for view, module in encoders.modules.items() if compiled}
 
-    def forward(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
-        """The loss [], and each view's encodings [B, D] without gradient; B counts all processes together."""
+    def forward(self, batch: Batch, grads: list[Tensor] | None = None) -> tuple[Tensor, list[Tensor]]:
+        """The loss [], and each view's encodings [B, D] without gradient; B counts all processes together.
+
+        Where the gradients of each view's encodings are known, [B, D] of this process, the first is a number whose
+        gradients are those that they give the weights; see `m3di.learn.accumulation`.
+        """
+        if grads is not None:
+            z = self.encode(batch)
+            surrogate = torch.stack([(each * grad).sum() for each, grad in zip(z, grads, strict=True)]).sum()
+            # The loss's parameters have their gradients already, and processes wait for all parameters to take part.
+            own = [parameter.sum() * 0 for parameter in self.loss.parameters()]
+            return surrogate + sum(own), [each.detach() for each in z]
         z = [gather(each, self.world) for each in self.encode(batch)]
         loss: Tensor = self.loss(*z)
         return loss, [each.detach() for each in z]
@@ -62,22 +72,30 @@ class ContrastiveStep(nn.Module):
         return z
 
 
-def make_loss(config: TrainConfig) -> SymInfoNCE:
+def make_loss(config: TrainConfig) -> Objective:
     """The loss that a configuration asks for."""
-    return SymInfoNCE(
-        config.temperature,
-        config.similarity,
-        negatives=config.negatives,
-        learn_temperature=config.learn_temperature,
-    )
+    return build_loss(config.loss, config.loss_settings, config.loss_options)
 
 
 def make_optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     """Adam, or AdamW with weight decay; as one fused kernel where torch has it."""
     options: dict[str, Any] = {"lr": config.lr, "fused": _has_fused_adam(module)}
     if config.weight_decay:
-        return torch.optim.AdamW(module.parameters(), weight_decay=config.weight_decay, **options)
+        return torch.optim.AdamW(parameter_groups(module, config.weight_decay), **options)
     return torch.optim.Adam(module.parameters(), **options)
+
+
+def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Parameters that decay, and those that do not: biases, the scales and shifts of norms, and scalars.
+
+    Embeddings decay, as in OpenCLIP and nanoGPT, which draw the same line: what has fewer than two dimensions does not.
+    """
+    named = [(name, each) for name, each in module.named_parameters() if each.requires_grad]
+    decaying = [each for name, each in named if each.ndim >= 2 and not name.endswith("bias")]
+    ids = set(map(id, decaying))
+    others = [each for _, each in named if id(each) not in ids]
+    groups = ({"params": decaying, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0})
+    return [group for group in groups if group["params"]]
 
 
 def _has_fused_adam(module: nn.Module) -> bool:

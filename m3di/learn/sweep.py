@@ -28,6 +28,7 @@ from m3di.learn.run_folder import next_run, read_summary
 from m3di.learn.train import train
 
 SWEEP_NAME = "sweep.json"
+NOT_SWEPT = {"views", "augment", "loss_options", "loggers"}  # each is several values
 _SHORT = {"steps": "n_steps", "workers": "n_workers"}  # as the command line calls them
 
 
@@ -89,7 +90,7 @@ def _parsed(axis: str) -> tuple[str, list[Any]]:
     name, equals, text = axis.partition("=")
     name = _SHORT.get(name.strip(), name.strip().replace("-", "_"))
     hints = typing.get_type_hints(TrainConfig)
-    names = [field.name for field in fields(TrainConfig) if field.name != "views"]
+    names = [field.name for field in fields(TrainConfig) if field.name not in NOT_SWEPT]
     if name not in names:
         raise UsageError(
             f"no hyperparameter is called {name!r}",
@@ -138,7 +139,7 @@ def sweep_folder(runs: Path, sweep: Sweep) -> Path:
     """The newest folder below `runs` of this very sweep, if it is unfinished, else a new one."""
     name = f"{sweep.data_root.resolve().name}-sweep"
     for folder in sorted(runs.glob(f"{name}-[0-9]*"), reverse=True):
-        is_same = (folder / SWEEP_NAME).is_file() and read_json(folder / SWEEP_NAME) == sweep.described()
+        is_same = (folder / SWEEP_NAME).is_file() and read_sweep(folder).described() == sweep.described()
         if is_same and any(read_summary(folder / member) is None for member in sweep.members):
             return folder
     return next_run(runs, name)
@@ -152,7 +153,7 @@ def write_sweep(folder: Path, sweep: Sweep) -> None:
     """
     path = folder / SWEEP_NAME
     if path.is_file():
-        if read_json(path) == sweep.described():
+        if read_sweep(folder).described() == sweep.described():
             return
         raise M3diError(
             "the folder already holds another sweep",

@@ -15,6 +15,7 @@ from m3di.errors import M3diError
 from m3di.learn.config import TrainConfig
 from m3di.learn.device import resolve_device
 from m3di.learn.loading import MOST_WORKERS, n_cores
+from m3di.learn.plugins import import_modules, imported_modules
 from m3di.learn.run_folder import read_summary
 from m3di.learn.sweep import check_none_failed, read_sweep, run_member
 
@@ -34,6 +35,7 @@ def run_on_each_device(folder: Path, n_processes: int) -> None:
         M3diError: Some members failed; raised after all have run. What they said is above it.
     """
     command = [sys.executable, "-c", "from m3di.cli import main; main()", "train", "--run", str(folder)]
+    command += [f"--import={name}" for name in imported_modules()]
     n_threads = str(max(1, n_cores() // n_processes))
     shared = {"LOCAL_WORLD_SIZE": str(n_processes)}  # as torchrun says it; `n_cores` reads it
     processes = [
@@ -92,7 +94,7 @@ def run_on_ray(folder: Path, names: Sequence[str], address: str) -> None:
         reasons = ray.get(
             [
                 task.options(num_gpus=each.n_gpus, num_cpus=each.n_cpus).remote(
-                    str(folder.resolve()), name, each.n_workers
+                    str(folder.resolve()), name, each.n_workers, imported_modules()
                 )
                 for name, each in zip(names, asked, strict=True)
             ]
@@ -123,9 +125,10 @@ def _asked_of_ray(config: TrainConfig, nodes: Sequence[Mapping[str, float]]) -> 
     return _Asked(n_gpus, max(1, min(most, 1 + (n_workers or 0))), n_workers)
 
 
-def _run_and_report(folder: str, name: str, n_workers: int | None) -> str | None:
+def _run_and_report(folder: str, name: str, n_workers: int | None, modules: Sequence[str]) -> str | None:
     """Why a member failed, or None."""
     try:
+        import_modules(modules)
         run_member(Path(folder), name, n_workers=n_workers)
     except M3diError as error:
         return str(error)

@@ -63,8 +63,15 @@ def train_on(
     device = resolve_device(config.device)
     inputs = view_inputs(dataset, config.views)
     _check_enough_samples(len(dataset), config.batch_size, dataset.root)
+    if config.patience is not None and (val is None or len(val) < 2):
+        raise UsageError(
+            "to end when the validation loss falls no more, there must be one",
+            where=f"patience, with the data in {dataset.root}",
+            got="no val split, or one of fewer than 2 samples",
+            next_step="render a val split, or leave patience out",
+        )
     with joined_world(device) as world, _reproducible(config, device), _computing(config, device) as precision:
-        check_divides(config.batch_size, world)
+        check_divides(config.batch_size, world, config.accumulate)
         statistics = {
             view: measure_image_statistics(dataset, view) for view, each in inputs.items() if each.modality == "image"
         }

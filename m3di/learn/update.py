@@ -76,14 +76,19 @@ class Updater:
             self._stopped = torch.zeros((), device=self.weights[0].device)
             optimizer.found_inf = self._stopped  # type: ignore[attr-defined]
 
-    def make(self, step: int, loss: Tensor, lr: float) -> list[Made]:
+    def make(self, step: int, loss: Tensor, lr: float, backward: Callable[[], None] | None = None) -> list[Made]:
         """One optimiser step from a loss [] with its graph; the steps that are known of by now, in their order.
+
+        Where the loss has no graph, `backward` computes the gradients.
 
         Raises:
             NotFiniteError: A loss or gradient is not finite: of this step, or of the one before if late.
         """
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        if backward is None:
+            loss.backward()  # type: ignore[no-untyped-call]
+        else:
+            backward()
         norm = nn.utils.clip_grad_norm_(self.weights, self.clip_norm)
         for group in self.optimizer.param_groups:
             group["lr"] = lr

@@ -9,6 +9,7 @@ from typing import Any
 from m3di.errors import M3diError
 
 FACTUAL = "factual"
+METRIC_NAMES = {"r2": "R²", "accuracy": "accuracy"}
 ROLE_ORDER = ("content", "style", "private", "")
 
 
@@ -18,6 +19,11 @@ class Estimators:
 
     numbers: str = "kernel_ridge"
     labels: str = "mlp"
+
+    def axis_label(self, metric: str) -> str:
+        """What an axis of scores says."""
+        name = self.numbers if metric == "r2" else self.labels
+        return f"{METRIC_NAMES[metric]} ({name.replace('_', ' ')})"
 
 
 def chosen_scores(
@@ -51,6 +57,12 @@ def chosen_scores(
             next_step="m3di evaluate with these probes, or name other ones with --metric and --classifier",
         )
     return sorted(found, key=lambda row: ROLE_ORDER.index(row["role"]) if row["role"] in ROLE_ORDER else 9)
+
+
+def metrics_in_order(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """R2 before accuracy, as far as there are such scores: the two are never on one axis."""
+    found = {row["metric"] for row in rows}
+    return [metric for metric in ("r2", "accuracy") if metric in found]
 
 
 def views_in_order(rows: Iterable[Mapping[str, Any]]) -> list[str]:

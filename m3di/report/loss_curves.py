@@ -6,18 +6,19 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from kneed import KneeLocator
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from m3di.errors import M3diError
-from m3di.report.style import COLORS, HALF_WIDTH_IN, TEXT_WIDTH_IN, paper_style
+from m3di.report.style import COLORS, HALF_WIDTH_IN, TEXT_WIDTH_IN, line_colors, paper_style
 
 ELBOW_METHOD = "Kneedle"
 MIN_SIZES = 3
 N_SMOOTHED = 50  # a training curve is drawn as about that many means
+GREY = "#777777"
 Curve = Mapping[str, NDArray[np.float64]]
 
 
@@ -71,7 +72,7 @@ def elbow_figure(rows: Sequence[Mapping[str, Any]]) -> tuple[Figure, int | None]
 
 
 def loss_figure(curves: Mapping[str, Curve]) -> Figure:
-    """Training loss (lines, means over steps) and validation loss (dots) of each run.
+    """Training loss (lines, means over steps) and validation loss (dots) of each run, no two of one colour.
 
     Args:
         curves: By the name of the run: `step`, `loss`, and `val_loss` where it was measured, else not a number.
@@ -84,15 +85,20 @@ def loss_figure(curves: Mapping[str, Curve]) -> Figure:
     with paper_style():
         figure = Figure(figsize=(TEXT_WIDTH_IN, 2.4), layout="constrained")
         axis = figure.subplots()
-        colors = COLORS if len(curves) <= len(COLORS) else mpl.colormaps["cividis"](np.linspace(0, 0.9, len(curves)))
-        for color, (name, curve) in zip(colors, curves.items(), strict=False):
+        handles = [Line2D([], [], color=GREY, linewidth=0.9, label="training")]
+        for color, (name, curve) in zip(line_colors(len(curves)), curves.items(), strict=True):
             step, loss = _smoothed(curve["step"], curve["loss"])
-            axis.plot(step, loss, color=color, linewidth=0.9, label=name)
+            axis.plot(step, loss, color=color, linewidth=0.9)
+            handles.append(Line2D([], [], color=color, linewidth=2.5, label=name))
             measured = np.isfinite(curve["val_loss"])
             axis.plot(curve["step"][measured], curve["val_loss"][measured], "o", color=color, markersize=2.5)
-        axis.set_xlabel("step (line: training, dots: validation)")
+        if any(np.isfinite(curve["val_loss"]).any() for curve in curves.values()):
+            dot = Line2D([], [], color=GREY, marker="o", linestyle="none", markersize=2.5, label="validation")
+            handles.insert(1, dot)
+        axis.set_xlabel("step")
         axis.set_ylabel("loss (nats)")
-        axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), ncols=1 + len(curves) // 20)
+        place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
+        axis.legend(handles=handles, frameon=False, ncols=1 + len(curves) // 20, **place)
     return figure
 
 

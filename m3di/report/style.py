@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from m3di.errors import M3diError
 
@@ -16,8 +19,9 @@ TEXT_WIDTH_IN = 5.5  # of a one-column conference paper
 HALF_WIDTH_IN = 2.7
 # Okabe and Ito's palette without its yellow, which is too light for lines.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-DASHES = ("-", "--", ":")  # one after the other as the colours are used up
+DASHES = ("-", "--", "-.")  # dotted is chance
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+LEAST_SHOWN = -0.3  # of an R2
 FORMATS = (".png", ".pdf")
 DPI = 300
 _SETTINGS: dict[Any, Any] = {
@@ -44,13 +48,37 @@ def paper_style() -> Iterator[None]:
         yield
 
 
-def line_look(number: int) -> dict[str, str]:
-    """Colour, dashes and marker of the n-th line; 21 in all are told apart."""
-    return {
-        "color": COLORS[number % len(COLORS)],
-        "linestyle": DASHES[number // len(COLORS) % len(DASHES)],
-        "marker": MARKERS[number % len(MARKERS)],
-    }
+def line_colors(n: int) -> list[Any]:
+    """Colours of n lines, no two alike: Okabe and Ito's, or shades from dark to light where these are too few."""
+    if n <= len(COLORS):
+        return list(COLORS[:n])
+    return [tuple(shade) for shade in mpl.colormaps["viridis"](np.linspace(0.0, 0.93, n))]
+
+
+def line_looks(n: int) -> list[dict[str, Any]]:
+    """Colour, dashes and marker of each of n lines; shades that lie near each other differ in the other two."""
+    return [
+        {"color": color, "linestyle": DASHES[number % len(DASHES)], "marker": MARKERS[number % len(MARKERS)]}
+        for number, color in enumerate(line_colors(n))
+    ]
+
+
+def score_limits(axis: Axes, lowest: float, highest: float) -> float:
+    """Limits of an axis of scores: 0 to 1 with a margin, and more where scores go beyond; the lower one.
+
+    Nothing above is cut. Below, an R2 has no end: what lies under -0.3 is to be marked, see `mark_cut`.
+    """
+    low = max(LEAST_SHOWN, min(-0.05, lowest - 0.03))
+    axis.set_ylim(low, max(1.05, highest + 0.03))
+    return low
+
+
+def mark_cut(axis: Axes, x: NDArray[np.float64], y: NDArray[np.float64], low: float, color: Any) -> None:
+    """Arrows at the lower edge, with their values, where points lie below it."""
+    for at, value in zip(x, y, strict=True):
+        if value < low:
+            axis.plot([at], [low], marker="v", color=color, clip_on=False, zorder=5)
+            axis.annotate(f"{value:.2g}", (at, low), (0, 4), textcoords="offset points", fontsize=5, ha="center")
 
 
 def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:

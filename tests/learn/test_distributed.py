@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -13,8 +14,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from m3di.cli_train import train
 from m3di.errors import UsageError
 from m3di.learn import TrainConfig, load_encoders, train_on
+from m3di.learn.checkpoint import latest_checkpoint, read_tensors
 from m3di.learn.config import config_from_json
 from m3di.learn.distributed import World, check_divides, gather, joined_world
 
@@ -68,8 +71,6 @@ def run_together(root, configs, n_processes=2):
 
 
 def moments(run):
-    from m3di.learn.checkpoint import latest_checkpoint, read_tensors
-
     state, _ = read_tensors(latest_checkpoint(run) / "training.safetensors")
     return {name: each for name, each in state.items() if name.endswith("exp_avg")}
 
@@ -77,6 +78,7 @@ def moments(run):
 @pytest.mark.slow
 def test_two_processes_have_the_gradients_of_one(make_pairs, tiny_encoder, tmp_path):
     configs = [replace(CONFIG, n_steps=1), CONFIG, replace(CONFIG, n_steps=1, negatives="all")]
+    configs.append(replace(CONFIG, n_steps=2, accumulate=2))
     run_together(tmp_path / "two", configs)
     for config in configs:
         name = f"{config.negatives}-{config.n_steps}"
@@ -90,6 +92,48 @@ def test_two_processes_have_the_gradients_of_one(make_pairs, tiny_encoder, tmp_p
         weights = [load_encoders(tmp_path / each / name).image.state_dict() for each in ("one", "two")]
         torch.testing.assert_close(*weights, rtol=1e-3, atol=1e-5)
         assert json.loads((tmp_path / "two" / name / "config.json").read_text())["world_size"] == 2
+
+
+ENCODERS = """
+from m3di.learn import register_image_encoder, register_text_encoder
+from tests.learn.conftest import TinyEncoder, TinyText
+register_image_encoder("quiet", lambda *sizes: TinyEncoder(*sizes, batch_norm=False))
+register_text_encoder("quiet", TinyText)
+"""
+
+
+@pytest.mark.slow
+def test_torchrun_starts_the_command_and_gives_the_weights_of_one_process(fake_dataset, tmp_path):
+    """As docs and help have it, with the two dashes."""
+    (tmp_path / "quiet_encoders.py").write_text(ENCODERS)
+    folder = Path(sys.executable).parent
+    torchrun = [folder / "torchrun", "--standalone", "--nproc-per-node", 2, "--no-python", "--"]
+    command = [folder / "m3di", "train", "--data", fake_dataset, "--import", "quiet_encoders"]
+    command += ["--image-encoder", "quiet", "--text-encoder", "quiet", "--hidden-size", 8, "--steps", 3]
+    command += ["--batch-size", 8, "--lr", 0.01, "--clip-norm", 1e9, "--precision", "fp32", "--no-tensorboard"]
+    command += ["--device", "cpu", "--threads", 1]
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    for name, start in (("one", []), ("two", torchrun)):
+        words = [str(word) for word in (*start, *command, "--run", name)]
+        done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=200)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("3 steps in") == 1, done.stdout
+    assert json.loads((tmp_path / "two" / "config.json").read_text())["world_size"] == 2
+    one, two = (
+        read_tensors(latest_checkpoint(tmp_path / each) / "image_encoder.safetensors")[0] for each in ("one", "two")
+    )
+    one |= read_tensors(latest_checkpoint(tmp_path / "one") / "text_encoder.safetensors")[0]
+    two |= read_tensors(latest_checkpoint(tmp_path / "two") / "text_encoder.safetensors")[0]
+    assert one.keys() == two.keys() and len(one) == 5
+    for parameter, wanted in one.items():
+        torch.testing.assert_close(two[parameter], wanted, rtol=1e-3, atol=1e-5)
+
+
+def test_the_docs_and_the_help_write_the_two_dashes():
+    page = (Path(__file__).parents[2] / "docs" / "train.md").read_text(encoding="utf-8")
+    for text in (page, train.help):
+        commands = re.findall(r"`(torchrun [^`]*)`", text)
+        assert commands and all(" --no-python -- m3di train" in command for command in commands)
 
 
 def test_alone_nothing_is_gathered():
@@ -123,6 +167,9 @@ def test_each_process_says_which_gpu_is_its_own(monkeypatch):
 
 def test_a_batch_that_cannot_be_shared_out():
     check_divides(8, World(0, 4))
+    check_divides(8, World(0, 2), 4)
+    with pytest.raises(UsageError, match=r"cut into equal parts(?s:.)*4 samples a process for 3 parts"):
+        check_divides(8, World(0, 2), 3)
     with pytest.raises(UsageError, match=r"shared out evenly(?s:.)*10 for 4 processes(?s:.)*multiple of 4"):
         check_divides(10, World(0, 4))
 

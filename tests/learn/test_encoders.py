@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
+from torch import nn
 
 from m3di.errors import UsageError
 from m3di.learn.encoders import MLP, BasicBlock, ResNet18, TextConvNet
@@ -122,12 +125,18 @@ def test_short_captions_equal_captions_filled_up_to_eight():
     assert torch.equal(net(short), net(filled))
 
 
-def test_padding_is_embedded_as_zeros_and_never_trained():
+def test_the_embedding_starts_and_trains_as_a_linear_layer_of_one_hot_tokens():
+    torch.manual_seed(0)
+    weight = TextConvNet(1200, 4).embedding.weight.detach()
+    assert weight.abs().max() <= 1 / math.sqrt(1200)
+    assert weight.std().item() == pytest.approx(1 / math.sqrt(3 * 1200), rel=0.01)
+    linear = nn.Linear(1200, 128, bias=False).weight
+    assert linear.std().item() == pytest.approx(weight.std().item(), rel=0.01)
     net = text_net(pad_index=3)
-    assert net.embedding.weight[3].count_nonzero() == 0
     net(torch.tensor([[5, 6, 3, 3], [7, 3, 3, 3]])).square().sum().backward()
-    assert net.embedding.weight.grad[3].count_nonzero() == 0
-    assert net.embedding.weight.grad[5].count_nonzero() > 0
+    for token in (3, 5):  # padding as any other
+        assert net.embedding.weight[token].count_nonzero() > 0
+        assert net.embedding.weight.grad[token].count_nonzero() > 0
 
 
 def test_words_and_their_order_matter():

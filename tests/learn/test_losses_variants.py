@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from m3di.errors import UsageError
-from m3di.learn.losses import SIMILARITIES, SymInfoNCE, asymptotic_terms
+from m3di.learn import TrainConfig
+from m3di.learn.losses import LEAST_TEMPERATURE, SIMILARITIES, SymInfoNCE, asymptotic_terms
 from m3di.learn.losses.logsumexp import logsumexp_of_products
 
 
@@ -135,6 +136,47 @@ def test_log_sum_exp_of_rectangles(period):
     reference = torch.autograd.grad(torch.cat([logits.logsumexp(1), logits.logsumexp(0)]) @ weights, (a, b))
     for gradient, expected in zip(ours, reference, strict=True):
         torch.testing.assert_close(gradient, expected)
+
+
+def test_a_learned_temperature_at_its_floor_stays_there_and_comes_back():
+    """The best tau of equal pairs is the least, that of unrelated ones the largest."""
+    loss_of = SymInfoNCE(0.0101, learn_temperature=True)
+    optimizer = torch.optim.Adam(loss_of.parameters(), lr=1e-2)
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(64, 4, generator=generator)
+    courses = []
+    for other in (lambda: z, lambda: torch.randn(64, 4, generator=generator)):
+        courses.append([])
+        for _ in range(60):
+            optimizer.zero_grad()
+            loss_of(z, other()).backward()
+            optimizer.step()
+            courses[-1].append(loss_of.temperature)
+    assert min(courses[0]) == pytest.approx(LEAST_TEMPERATURE, rel=1e-6)
+    assert courses[0][-1] == pytest.approx(LEAST_TEMPERATURE, rel=1e-6)
+    assert courses[1][-1] > 1.3 * LEAST_TEMPERATURE
+
+
+@pytest.mark.parametrize("below", [0.0, 0.5])
+def test_the_gradient_at_the_floor_is_that_of_the_loss_there(below):
+    z = views()
+    loss_of = SymInfoNCE(LEAST_TEMPERATURE, learn_temperature=True).double().eval()
+    torch.nn.init.constant_(loss_of.log_temperature, math.log(LEAST_TEMPERATURE) - below)
+    log_temperature = torch.tensor(math.log(LEAST_TEMPERATURE), dtype=torch.float64, requires_grad=True)
+    (wanted,) = torch.autograd.grad(slow_cross(*z, log_temperature.exp(), "cosine"), log_temperature)
+    (gradient,) = torch.autograd.grad(loss_of(*z), loss_of.log_temperature)
+    torch.testing.assert_close(gradient, wanted, rtol=1e-9, atol=1e-12)
+    assert wanted.abs() > 1e-3
+
+
+def test_a_learned_temperature_never_starts_somewhere_else():
+    assert SymInfoNCE(LEAST_TEMPERATURE, learn_temperature=True).temperature == pytest.approx(LEAST_TEMPERATURE)
+    assert SymInfoNCE(0.005).temperature == 0.005  # a fixed one may be any
+    said = r"learned temperature cannot start this low(?s:.)*0\.005(?s:.)*0\.01 or more(?s:.)*keep 0\.005 fixed"
+    with pytest.raises(UsageError, match=said):
+        SymInfoNCE(0.005, learn_temperature=True)
+    with pytest.raises(UsageError, match=said):
+        TrainConfig(n_steps=1, batch_size=2, temperature=0.005, learn_temperature=True)
 
 
 def test_a_far_column_keeps_its_sum():

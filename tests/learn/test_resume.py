@@ -16,6 +16,7 @@ import torch
 
 from m3di.errors import M3diError
 from m3di.learn import TrainConfig, checkpoint, load_encoders, train_on
+from m3di.learn.files import held
 from m3di.learn.step import ContrastiveStep, make_loss, make_optimizer
 
 TINY = TrainConfig(
@@ -162,3 +163,104 @@ def test_killed_at_any_moment(make_pairs, tiny_encoder, tmp_path):
         assert process.returncode == -signal.SIGKILL
     subprocess.run([sys.executable, "-c", SCRIPT, *arguments], stdout=subprocess.DEVNULL, check=True)
     check_equal(run, tmp_path / "reference")
+
+
+def kept(run):
+    return sorted(path.name for path in (run / "kept").iterdir())
+
+
+@pytest.mark.parametrize("stop_at", [None, 1, 4])
+def test_kept_checkpoints_are_those_of_their_steps_and_change_nothing(make_pairs, reference, tmp_path, stop_at):
+    def stop(step, _loss):
+        if step == stop_at:
+            raise KeyboardInterrupt
+
+    run, config = tmp_path / "run", replace(TINY, keep_checkpoints=3)
+    if stop_at is not None:
+        with pytest.raises(KeyboardInterrupt):
+            train_on(make_pairs(), run, config, on_step=stop, val=make_pairs(5))
+    train_on(make_pairs(), run, config, val=make_pairs(5))
+    check_equal(run, reference)
+    assert kept(run) == ["step-000000000", "step-000000003", "step-000000006"]
+    assert [path.name for path in checkpoint.all_checkpoints(run)] == [*kept(run), "step-000000007"]
+    assert {path.name for path in (run / "kept" / "step-000000003").iterdir()} == {
+        *("image_encoder.safetensors", "text_encoder.safetensors")
+    }
+    short = tmp_path / "short"  # what three steps of the same learning rates come to
+    with pytest.raises(KeyboardInterrupt):
+        train_on(make_pairs(), short, replace(TINY, checkpoint_every=3), on_step=lambda step, _: quit_at(step, 3))
+    encoders = load_encoders(run, checkpoint=run / "kept" / "step-000000003")
+    assert torch.equal(encoders.text.fc.weight, load_encoders(short).text.fc.weight)
+    assert not torch.equal(encoders.text.fc.weight, load_encoders(run).text.fc.weight)
+
+
+def quit_at(step, last):
+    if step == last:
+        raise KeyboardInterrupt
+
+
+def test_kept_checkpoints_where_files_cannot_be_linked(make_pairs, tiny_encoder, tmp_path, monkeypatch):
+    def no_links(*_paths):
+        raise OSError("no links here")
+
+    monkeypatch.setattr("os.link", no_links)
+    train_on(make_pairs(), tmp_path, replace(TINY, n_steps=2, keep_checkpoints=2))
+    assert kept(tmp_path) == ["step-000000000", "step-000000002"]
+    found = load_encoders(tmp_path, checkpoint=tmp_path / "kept" / "step-000000002")
+    assert torch.equal(found.text.fc.weight, load_encoders(tmp_path).text.fc.weight)
+
+
+@pytest.mark.parametrize("stop_at", [None, 5])
+def test_a_run_made_longer_is_the_run_that_was_longer_from_the_start(make_pairs, tiny_encoder, tmp_path, stop_at):
+    def stop(step, _loss):
+        if step == stop_at:
+            raise KeyboardInterrupt
+
+    constant = replace(TINY, schedule="constant", val_every=4)
+    train_on(make_pairs(), tmp_path / "long", constant, val=make_pairs(5))
+    run = tmp_path / "run"
+    first = replace(constant, n_steps=4)
+    train_on(make_pairs(), run, first, val=make_pairs(5))
+    if stop_at is not None:
+        with pytest.raises(KeyboardInterrupt):
+            train_on(make_pairs(), run, constant, on_step=stop, val=make_pairs(5))
+        assert not (run / "summary.json").exists()
+    steps = []
+    result = train_on(make_pairs(), run, constant, on_step=lambda step, _: steps.append(step), val=make_pairs(5))
+    assert steps == [5, 6, 7]
+    assert result.n_steps == 7
+    check_equal(run, tmp_path / "long")
+    assert json.loads((run / "config.json").read_text())["config"]["n_steps"] == 7
+
+
+def test_a_run_that_cannot_be_made_longer_is_left_alone(make_pairs, reference):
+    before = {path: path.read_bytes() for path in reference.rglob("*") if path.is_file()}
+    said = (
+        r"cannot be made longer: its learning rate falls(?s:.)*schedule cosine, n_steps 7(?s:.)*train 9 steps in a new"
+    )
+    with pytest.raises(M3diError, match=said):
+        train_on(make_pairs(), reference, replace(TINY, n_steps=9))
+    with pytest.raises(M3diError, match=r"already holds a run(?s:.)*n_steps 7(?s:.)*n_steps 5"):
+        train_on(make_pairs(), reference, replace(TINY, n_steps=5))  # shorter
+    with pytest.raises(M3diError, match=r"already holds a run(?s:.)*lr"):
+        train_on(make_pairs(), reference, replace(TINY, n_steps=9, lr=0.5))
+    assert {path: path.read_bytes() for path in reference.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_that_another_process_holds_is_not_made_longer(make_pairs, tiny_encoder, tmp_path):
+    constant = replace(TINY, schedule="constant", n_steps=2)
+    train_on(make_pairs(), tmp_path, constant)
+    with held(tmp_path), pytest.raises(M3diError, match="another process is training in this folder"):
+        train_on(make_pairs(), tmp_path, replace(constant, n_steps=4))
+    assert (tmp_path / "summary.json").exists()
+
+
+def test_a_run_of_before_an_option_was_there_is_the_run_with_its_default(make_pairs, reference):
+    path = reference / "config.json"
+    stored = json.loads(path.read_text())
+    for name in ("accumulate", "augment", "loss", "loss_options", "patience", "keep_checkpoints", "loggers"):
+        del stored["config"][name]
+    path.write_text(json.dumps(stored))
+    assert train_on(make_pairs(), reference, TINY).n_steps == 7
+    with pytest.raises(M3diError, match=r"already holds a run(?s:.)*loss infonce(?s:.)*loss vicreg"):
+        train_on(make_pairs(), reference, replace(TINY, loss="vicreg", learn_temperature=False))

@@ -14,6 +14,7 @@ import torch
 from m3di.errors import M3diError
 from m3di.learn import TrainConfig, load_encoders, metrics, train_on
 from m3di.learn.job import diagnostics
+from m3di.learn.loggers import LoggedRun
 
 TINY = TrainConfig(
     n_steps=2,
@@ -87,14 +88,14 @@ def test_tensorboard_and_csv_have_the_same_numbers(triples, tmp_path):
 def test_without_tensorboard(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(M3diError, match=r"TensorBoard is not installed(?s:.)*--no-tensorboard"):
-        metrics.MetricsLog(tmp_path / "metrics.csv", tmp_path / "tensorboard", 0)
+        metrics.MetricsLog(tmp_path / "metrics.csv", LoggedRun(tmp_path, {}, 0), ("tensorboard",))
 
 
 def test_a_half_written_line_is_cut_off(tmp_path):
     path = tmp_path / "metrics.csv"
     header = ",".join(metrics.COLUMNS)
     path.write_text(f"{header}\n1,0.5,,,,1,1,1\n2,0.4,,,,1,1,2\n3,0.3,,,,1,1,3\n4,0.")
-    with metrics.MetricsLog(path, None, 2) as log:
+    with metrics.MetricsLog(path, LoggedRun(tmp_path, {}, 2)) as log:
         log.write(3, {"loss": 0.25})
     assert path.read_text() == f"{header}\n1,0.5,,,,1,1,1\n2,0.4,,,,1,1,2\n3,0.25,,,,,,\n"
 

@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 from PIL import Image
 
 from m3di.errors import M3diError
@@ -15,6 +18,8 @@ from m3di.report.ablation import ablation_figure
 from m3di.report.figures import read_curves, save_report
 from m3di.report.heat_map import heat_map
 from m3di.report.loss_curves import elbow_figure, find_elbow, loss_figure
+from m3di.report.over_steps import steps_figure
+from m3di.report.style import line_looks
 
 ROLES = {"image.object_shape": "content", "image.object_color": "style", "image.spotlight_pos": "private"}
 ROLES |= {"text.object_shape": "content", "text.text_palette": "private"}
@@ -37,6 +42,8 @@ def _rows() -> list[dict[str, Any]]:
                     "encoding_size": size,
                     "mean": 0.1 * size,
                     "std": 0.02,
+                    "chance": 0.0 if number else 0.25,
+                    "bound": {"content": 1.0, "style": 0.75}.get(role),
                 }
             )
         rows.append({"metric": "val_loss", "encoding_size": size, "mean": LOSSES[size - 1], "std": None, "data": ""})
@@ -47,19 +54,68 @@ def _rows() -> list[dict[str, Any]]:
 LOSSES = [5.0, 3.0, 1.2, 1.1, 1.05, 1.0]
 
 
+def _panels(figure: Figure) -> dict[tuple[str, str], Axes]:
+    """By view and metric."""
+    found = {}
+    for column in figure.subfigs:
+        for axis in column.axes:
+            found[column.axes[0].get_title().split()[0], axis.get_ylabel().split()[0]] = axis
+    return found
+
+
 def test_ablation_has_image_left_and_text_right_content_bold_and_style_italic() -> None:
     figure = ablation_figure(_rows())
-    left, right = figure.axes
-    assert "image" in left.get_title() and "text" in right.get_title()
-    texts = {text.get_text(): text for text in left.get_legend().get_texts()}
-    assert list(texts) == ["object shape", "object color", "spotlight pos"]
+    left, right = figure.subfigs
+    assert left.axes[0].get_title().startswith("image") and right.axes[0].get_title().startswith("text")
+    texts = {text.get_text(): text for text in left.legends[0].get_texts()}
+    assert list(texts) == ["object shape", "object color", "spotlight pos", "chance", "bound (best from content)"]
     assert texts["object shape"].get_fontweight() == "bold"
     assert texts["object color"].get_fontstyle() == "italic"
     assert texts["spotlight pos"].get_fontstyle() == "normal" and texts["spotlight pos"].get_fontweight() == "normal"
-    line = left.get_lines()[0]
-    np.testing.assert_allclose(line.get_ydata(), 0.1 * np.arange(1, 7))
-    band = left.collections[0].get_paths()[0].vertices
+
+
+def test_ablation_has_r2_and_accuracy_on_axes_of_their_own_with_bands_chance_and_bound() -> None:
+    panels = _panels(ablation_figure(_rows()))
+    assert list(panels) == [("image", "R²"), ("image", "accuracy"), ("text", "accuracy")]
+    numbers, labels = panels["image", "R²"], panels["image", "accuracy"]
+    factors = [line for line in numbers.get_lines() if len(line.get_xdata()) == 6]
+    assert len(factors) == 2  # colour and spotlight
+    np.testing.assert_allclose(factors[0].get_ydata(), 0.1 * np.arange(1, 7))
+    band = numbers.collections[0].get_paths()[0].vertices
     assert band[:, 1].min() == pytest.approx(0.08) and band[:, 1].max() == pytest.approx(0.62)
+    (shape,) = (line for line in labels.get_lines() if len(line.get_xdata()) == 6)
+    dotted = [line for line in labels.get_lines() if line.get_linestyle() == ":"]
+    assert [line.get_ydata()[0] for line in dotted] == [0.25] and dotted[0].get_color() == shape.get_color()
+    bounds = [line.get_ydata()[0] for line in numbers.get_lines() if line.get_marker() == "<"]
+    assert bounds == [0.75]  # of the style; the spotlight has none
+
+
+def test_what_is_cut_off_is_marked_with_its_value_and_nothing_above_is_cut() -> None:
+    rows = _rows()
+    for row in rows:
+        if row["factor"] == "image.object_color" and row["encoding_size"] == 2:
+            row["mean"] = -1.7
+        if row["factor"] == "image.spotlight_pos" and row["encoding_size"] == 6:
+            row["mean"], row["std"] = 0.99, 0.2
+    axis = _panels(ablation_figure(rows))["image", "R²"]
+    low, high = axis.get_ylim()
+    assert low == -0.3 and high > 1.19
+    (mark,) = (line for line in axis.get_lines() if line.get_marker() == "v" and len(line.get_xdata()) == 1)
+    assert (mark.get_xdata()[0], mark.get_ydata()[0]) == (2, -0.3)
+    assert [text.get_text() for text in axis.texts] == ["-1.7"]
+
+
+@pytest.mark.parametrize("n", [1, 7, 8, 21, 40])
+def test_no_two_lines_have_one_colour(n: int) -> None:
+    assert len({tuple(np.round(to_rgb(look["color"]), 3)) for look in line_looks(n)}) == n
+
+
+def test_scores_over_steps() -> None:
+    rows = [{**row, "step": 100 * row["encoding_size"], "encoding_size": 4} for row in _rows()]
+    panels = _panels(steps_figure(rows))
+    line = panels["text", "accuracy"].get_lines()[0]
+    np.testing.assert_array_equal(line.get_xdata(), 100 * np.arange(1, 7))
+    assert panels["text", "accuracy"].get_xlabel() == "step"
 
 
 def test_elbow_is_where_the_loss_stops_falling() -> None:
@@ -77,24 +133,48 @@ def test_no_elbow_in_a_straight_line_or_two_points() -> None:
         elbow_figure([])
 
 
-def test_heat_map_shows_every_score() -> None:
+def test_heat_map_shows_every_score_with_chance_and_bound() -> None:
     figure = heat_map(_rows())
-    image, text = figure.axes[:2]
-    assert [label.get_text() for label in image.get_yticklabels()] == ["object shape", "object color", "spotlight pos"]
-    assert image.get_yticklabels()[0].get_fontweight() == "bold"
-    assert image.get_yticklabels()[1].get_fontstyle() == "italic"
-    np.testing.assert_allclose(image.images[0].get_array()[1], 0.1 * np.arange(1, 7))
-    assert len(text.texts) == 12
+    image, text, bars = figure.subfigs
+    numbers, labels = image.axes
+    assert (numbers.get_title(), labels.get_title(), text.axes[0].get_title()) == (
+        *("image: R²", "image: accuracy"),
+        "text: accuracy",
+    )
+    assert [label.get_text() for label in numbers.get_yticklabels()] == ["object color", "spotlight pos"]
+    assert labels.get_yticklabels()[0].get_fontweight() == "bold"
+    assert numbers.get_yticklabels()[0].get_fontstyle() == "italic"
+    np.testing.assert_allclose(numbers.images[0].get_array()[0], [*(0.1 * np.arange(1, 7)), 0.0, 0.75])
+    assert [label.get_text() for label in numbers.get_xticklabels()[-2:]] == ["chance", "bound"]
+    assert [each.get_text() for each in numbers.texts][:8] == [".10", ".20", ".30", ".40", ".50", ".60", ".00", ".75"]
+    assert len(numbers.texts) == 15  # the spotlight has no bound
+    assert [axis.get_ylabel() for axis in bars.axes] == ["R² (kernel ridge)", "accuracy (mlp)"]
 
 
-def test_loss_curves() -> None:
+def test_scores_below_zero_are_told_by_the_arrow_of_the_colour_bar_and_by_their_number() -> None:
+    rows = _rows()
+    bars = heat_map(rows).subfigs[-1]
+    assert [axis._colorbar.extend for axis in bars.axes] == ["neither", "neither"]
+    rows[1]["mean"] = -12.04  # the colour
+    figure = heat_map(rows)
+    assert [axis._colorbar.extend for axis in figure.subfigs[-1].axes] == ["min", "neither"]
+    assert "-12.0" in [each.get_text() for each in figure.subfigs[0].axes[0].texts]
+
+
+def test_loss_curves_and_validation_points_are_in_the_legend() -> None:
     steps = np.arange(1.0, 101.0)
     val = np.full(100, np.nan)
     val[49] = 1.5
     figure = loss_figure({"a": {"step": steps, "loss": 1 / steps, "val_loss": val}})
-    line, dots = figure.axes[0].get_lines()
+    axis = figure.axes[0]
+    line, dots = axis.get_lines()
     assert line.get_ydata()[0] == pytest.approx((1 + 1 / 2) / 2)
     assert (dots.get_xdata()[0], dots.get_ydata()[0]) == (50, 1.5)
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["training", "validation", "a"]
+    without = loss_figure({"a": {"step": steps, "loss": 1 / steps, "val_loss": np.full(100, np.nan)}})
+    assert [text.get_text() for text in without.axes[0].get_legend().get_texts()] == ["training", "a"]
+    many = loss_figure({str(k): {"step": steps, "loss": k / steps, "val_loss": val} for k in range(12)})
+    assert len({to_rgb(line.get_color()) for line in many.axes[0].get_lines()}) == 12
     with pytest.raises(M3diError, match="no run has metrics"):
         loss_figure({})
 

@@ -6,6 +6,7 @@ import csv
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from m3di.report.simulation import Finished, markdown_table, save_table, summarise
@@ -103,3 +104,36 @@ def test_figures(tmp_path, recipe):
         pixels = np.asarray(picture.convert("RGB"))
     assert pixels.shape[0] > 400 and (pixels == 255).mean() < 0.98
     assert (tmp_path / f"{recipe}.pdf").read_bytes().startswith(b"%PDF")
+
+
+def drawn(recipe, finished, monkeypatch, tmp_path):
+    figures = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_args, **_more: figures.append(figure))
+    save_figure(recipe, summarise(recipe, finished), tmp_path / recipe)
+    return figures[0]
+
+
+def test_r2_and_accuracy_have_axes_of_their_own_and_chance_is_drawn(tmp_path, monkeypatch):
+    labels = [{"discrete": block, "n_classes": k} for block in ("content", "style") for k in (2, 5)]
+    finished = []
+    for label in labels:
+        found = results(content=0.9, style=0.4, modality=0.1)
+        for row in found["rows"]:
+            is_label = row["block"] == label["discrete"]
+            row["metric"], row["chance"] = ("accuracy", 1 / label["n_classes"]) if is_label else ("r2", 0.0)
+        finished.append(Finished(label, found))
+    figure = drawn("figure5", finished, monkeypatch, tmp_path)
+    assert [axis.get_ylabel() for axis in figure.axes if axis.get_ylabel()] == [
+        *(r"$R^2$ (kernel ridge)", "accuracy (kernel ridge)")
+    ]
+    lines = [[list(line.get_ydata()) for line in axis.get_lines()] for axis in figure.axes]
+    assert lines[2] == [pytest.approx([0.85, 0.85]), [0.5, 0.2]]  # discrete content: accuracy, chance
+    assert [0.0, 0.0] in lines[0] and len(lines[0]) == 4  # style and modality, each with its chance
+    assert "chance" in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_a_bar_that_is_cut_off_is_marked(tmp_path, monkeypatch):
+    finished = [Finished(CAUSAL, results(content=0.9, style=-0.95))]
+    (axis,) = drawn("table1", finished, monkeypatch, tmp_path).axes
+    assert axis.get_ylim()[0] == -0.3
+    assert [text.get_text() for text in axis.texts] == ["-1"]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from m3di.learn.evaluation.comparison import COMPARISON, compare
 from m3di.learn.evaluation.encode import encode_run
 from m3di.learn.evaluation.encoded import Encoded, FactorValues
 from m3di.learn.evaluation.npz import read_npz, write_npz
 from m3di.learn.evaluation.probe_data import ProbeData
 from m3di.learn.evaluation.protocol import PROBES, Protocol, Score
 from m3di.learn.evaluation.results import gather, over_seeds, read_results, to_table, write_results
-from m3di.learn.evaluation.runs import Member, Request, evaluate, evaluate_all, members_of, results_of
+from m3di.learn.evaluation.runs import OVER_STEPS, Member, Request, evaluate, evaluate_all, members_of, results_of
 from m3di.learn.evaluation.scores import score
 
 __all__ = [
+    "COMPARISON",
+    "OVER_STEPS",
     "PROBES",
     "Encoded",
     "FactorValues",
@@ -20,6 +23,7 @@ __all__ = [
     "Protocol",
     "Request",
     "Score",
+    "compare",
     "encode_run",
     "evaluate",
     "evaluate_all",

@@ -35,6 +35,7 @@ def encode_run(
     name: str | None = None,
     device: str = "auto",
     n_workers: int | None = None,
+    checkpoint: Path | None = None,
     progress: Progress | None = None,
 ) -> Encoded:
     """Encode what probes are fitted and scored on.
@@ -47,6 +48,7 @@ def encode_run(
         name: What to call the run in results; its path if None.
         device: Where to encode: "cpu", "cuda", or "auto" (cuda where there is one).
         n_workers: Threads that load images ahead; None as many as suit the device, 0 none.
+        checkpoint: Which of the run's checkpoints; the newest if None.
         progress: Called with samples done and samples in all.
 
     Raises:
@@ -56,7 +58,7 @@ def encode_run(
     if n_workers is not None and n_workers < 0:
         raise UsageError("n_workers is too small", where="n_workers", got=n_workers, expected="0 or more")
     device = resolve_device(device)
-    encoders, config = load_encoders(run, device), read_config(run)
+    encoders, config = load_encoders(run, device, checkpoint), read_config(run)
     readers = _readers(encoders, data, run)
     _check_vocabularies(encoders, readers, data)
     total = len(data.fit) + len(data.test)

@@ -47,11 +47,8 @@ class FactorScores:
                 points = predicted[f"{factor.full_name} circle"]
                 true = probes.circle_points(factor.angle[1])
                 value = probes.circular_r2(true, points) if np.ptp(factor.angle[1]) > 0 else NAN
-                interval = probes.interval(self.resamples.r2s(true, points))
-                yield Score(
-                    *(self.view, factor.full_name, factor.kind, factor.role, estimator, "circular_r2"),
-                    *(value, 0.0, NAN, *interval),
-                )
+                named = (self.view, factor.full_name, factor.kind, factor.role, estimator, "circular_r2")
+                yield Score(*named, value, 0.0).with_resampled(self.resamples.r2s(true, points))
 
     def _predict(self, estimator: str, fit: Floats, test: Floats) -> dict[str, Floats]:
         """Of every number [M, 1], and of every angle its point on the circle [M, 2], all from one fit."""
@@ -94,10 +91,8 @@ class FactorScores:
         return self._score(factor, estimator, "accuracy", float(right.mean()), self.resamples.means(right))
 
     def _score(self, factor: FactorValues, estimator: str, metric: str, value: float, resampled: Floats) -> Score:
-        return Score(
-            *(self.view, factor.full_name, factor.kind, factor.role, estimator, metric, value),
-            *(factor.chance, factor.bound, *probes.interval(resampled)),
-        )
+        named = (self.view, factor.full_name, factor.kind, factor.role, estimator, metric)
+        return Score(*named, value, factor.chance, factor.bound).with_resampled(resampled)
 
     @cached_property
     def content_features(self) -> tuple[Floats, Floats] | None:
@@ -127,7 +122,5 @@ class FactorScores:
                 yield self._leak(factor, "logistic", float(difference.mean()), self.resamples.means(difference))
 
     def _leak(self, factor: FactorValues, estimator: str, value: float, resampled: Floats) -> Score:
-        return Score(
-            *(self.view, factor.full_name, factor.kind, factor.role, estimator, "leakage", value),
-            *(NAN, 0.0, *probes.interval(resampled)),
-        )
+        named = (self.view, factor.full_name, factor.kind, factor.role, estimator, "leakage")
+        return Score(*named, value, NAN, 0.0).with_resampled(resampled)

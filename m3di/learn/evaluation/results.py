@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import pyarrow.parquet as pq
 from m3di.data import UNREADABLE, read_parquet, read_parquet_schema
 from m3di.errors import M3diError, UsageError
 from m3di.learn.evaluation.encoded import Encoded
-from m3di.learn.evaluation.protocol import Score
+from m3di.learn.evaluation.protocol import Score, within
 from m3di.learn.probes import interval_over_seeds
 
 # One row a score. Further columns may follow: what a sweep varies besides.
@@ -46,14 +45,22 @@ PER_RUN = ("run", "seed", "value", "chance", "bound", "ci_low", "ci_high", "n_fi
 MADE_BY = b"m3di.evaluation"
 
 
-def to_table(encoded: Encoded, scores: Sequence[Score]) -> pa.Table:
-    """The scores of one run; a number that there is not is null."""
+def to_table(encoded: Encoded, scores: Sequence[Score], n_folds: int | None = None) -> pa.Table:
+    """The scores of one run; a number that there is not is null.
+
+    Args:
+        encoded: What was scored.
+        scores: Its scores.
+        n_folds: See `Protocol`. `n_fit` is then that of the smallest fit, and `n_test` counts all samples.
+    """
     n_fit, n_test = map(len, next(iter(encoded.encodings.values())))
+    if n_folds is not None:
+        n_fit, n_test = (n_fit + n_test) - -(-(n_fit + n_test) // n_folds), n_fit + n_test
     size = next(iter(encoded.encodings.values()))[0].shape[1]
     same = {"run": encoded.run, "encoding_size": size, "seed": None, "data": encoded.data}
     same |= {**{name: value for name, value in encoded.attributes.items() if value is not None}}
     same |= {"n_fit": n_fit, "n_test": n_test}
-    return _table([{**same, **{name: _null(value) for name, value in asdict(each).items()}} for each in scores])
+    return _table([{**same, **{name: _null(value) for name, value in each.as_row().items()}} for each in scores])
 
 
 def write_results(path: Path, table: pa.Table, made_by: Mapping[str, Any] | None = None) -> None:
@@ -127,7 +134,8 @@ def over_seeds(table: pa.Table) -> pa.Table:
 
     Returns:
         The columns that name the score, then `n_seeds`, `mean`, `std` (of the sample, null for one seed), `ci_low`
-        and `ci_high` (95 %, Student's t), `chance` and `bound` (means). Values that are null are left out.
+        and `ci_high` (95 %, Student's t, cut where the metric ends), `chance` and `bound` (means). Values that are
+        null are left out.
     """
     keys = [name for name in table.column_names if name not in PER_RUN]
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
@@ -137,6 +145,7 @@ def over_seeds(table: pa.Table) -> pa.Table:
     for key, members in groups.items():
         values = np.array([each["value"] for each in members if each["value"] is not None], dtype=np.float64)
         low, high = interval_over_seeds(values)
+        low, high = within(str(dict(zip(keys, key, strict=True))["metric"]), low, high)
         row = dict(zip(keys, key, strict=True)) | {"n_seeds": len(values)}
         row["mean"] = float(values.mean()) if len(values) else None
         row["std"] = float(values.std(ddof=1)) if len(values) > 1 else None

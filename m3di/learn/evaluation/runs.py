@@ -12,7 +12,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from m3di.errors import M3diError
+from m3di.errors import M3diError, UsageError
+from m3di.learn.checkpoint import all_checkpoints, latest_checkpoint, step_of, weights_name
 from m3di.learn.evaluation.encode import check_trained_on, encode_run
 from m3di.learn.evaluation.encoded import Encoded
 from m3di.learn.evaluation.factors import only
@@ -24,8 +25,9 @@ from m3di.learn.evaluation.scores import score
 from m3di.learn.run_folder import CONFIG_NAME, read_config, read_summary
 
 RESULTS = "evaluation.parquet"
+OVER_STEPS = "checkpoints.parquet"
 SWEEP = "sweep.json"
-VERSION = 1  # raised when a metric changes its meaning, so that results kept in runs are made anew
+VERSION = 2  # raised when a metric changes its meaning, so that results kept in runs are made anew
 OnRun = Callable[[str, int, int], None]
 
 
@@ -55,6 +57,7 @@ class Request:
         device: Where to encode: "cpu", "cuda", or "auto" (cuda where there is one).
         n_workers: Threads that load images; None as many as suit the device.
         again: Score again what has been scored.
+        all_checkpoints: Each checkpoint of each run rather than the newest.
         save_encodings: An .npz to write the encodings of a single run to.
     """
 
@@ -64,6 +67,7 @@ class Request:
     device: str = "auto"
     n_workers: int | None = None
     again: bool = False
+    all_checkpoints: bool = False
     save_encodings: Path | None = None
 
 
@@ -111,24 +115,70 @@ def evaluate(member: Member, request: Request | None = None, opened: dict[str, P
     """
     request = request or Request()
     if member.path.suffix == ".npz":
-        encoded = _only(read_npz(member.path, request.data), request)
-        return to_table(encoded, score(encoded, request.protocol))
-    data = request.data
-    if data is None:
-        root = str(read_config(member.path).get("data", {}).get("root", ""))
-        data = (opened if opened is not None else {}).setdefault(root, ProbeData(root))
-        check_trained_on(member.path, data)
+        encoded, scores = scores_of(member, request)
+        return to_table(encoded, scores, request.protocol.n_folds)
+    data = data_of(member, request, opened)
     made_by = _made_by(member, data, request)
     kept = member.path / file_name(data.name)
     if is_made_by(kept, made_by) and not request.again and request.save_encodings is None:
         return with_columns(read_results(kept), member.values)
-    encoded = encode_run(member.path, data, name=member.name, device=request.device, n_workers=request.n_workers)
-    if request.save_encodings is not None:
-        write_npz(request.save_encodings, encoded, data.fingerprint)
-    encoded = _only(encoded, request)
-    table = to_table(encoded, [*score(encoded, request.protocol), *_val_loss(member.path)])
+    encoded, scores = scores_of(member, request, data)
+    table = to_table(encoded, [*scores, *_val_loss(member.path)], request.protocol.n_folds)
     write_results(kept, table, made_by)
     return with_columns(table, member.values)
+
+
+def data_of(member: Member, request: Request, opened: dict[str, ProbeData] | None = None) -> ProbeData:
+    """The samples to evaluate a run on: those asked for, or the dataset that it was trained on."""
+    if request.data is not None:
+        return request.data
+    root = str(read_config(member.path).get("data", {}).get("root", ""))
+    data = (opened if opened is not None else {}).setdefault(root, ProbeData(root))
+    check_trained_on(member.path, data)
+    return data
+
+
+def evaluate_checkpoints(
+    member: Member, request: Request | None = None, opened: dict[str, ProbeData] | None = None
+) -> pa.Table:
+    """The scores of each checkpoint of a run, as `evaluate`, with the step of each in a column `step`.
+
+    Raises:
+        UsageError: It is an .npz, which has no checkpoints.
+    """
+    request = request or Request()
+    if member.path.suffix == ".npz":
+        raise UsageError("encodings have no checkpoints", where=str(member.path), expected="a run or a sweep")
+    data = data_of(member, request, opened)
+    checkpoints = all_checkpoints(member.path)
+    made_by = {**_made_by(member, data, request), "weights": [_weights_sha256(each) for each in checkpoints]}
+    kept = member.path / file_name(data.name, OVER_STEPS)
+    if is_made_by(kept, made_by) and not request.again:
+        return with_columns(read_results(kept), member.values)
+    tables = []
+    for checkpoint in checkpoints:
+        encoded, scores = scores_of(member, request, data, checkpoint)
+        table = to_table(encoded, scores, request.protocol.n_folds)
+        tables.append(table.append_column("step", pa.array([step_of(checkpoint)] * len(table))))
+    table = gather(tables)
+    write_results(kept, table, made_by)
+    return with_columns(table, member.values)
+
+
+def scores_of(
+    member: Member, request: Request, data: ProbeData | None = None, checkpoint: Path | None = None
+) -> tuple[Encoded, list[Score]]:
+    """Encodings and scores of a run or an .npz, made now; `data` is what a run is encoded on."""
+    if member.path.suffix == ".npz":
+        encoded = read_npz(member.path, request.data)
+    else:
+        data = data or data_of(member, request)
+        options: dict[str, Any] = {"device": request.device, "n_workers": request.n_workers, "checkpoint": checkpoint}
+        encoded = encode_run(member.path, data, name=member.name, **options)
+        if request.save_encodings is not None:
+            write_npz(request.save_encodings, encoded, data.fingerprint)
+    encoded = replace(encoded, factors=only(encoded.factors, request.factors, encoded.run))
+    return encoded, score(encoded, request.protocol)
 
 
 def evaluate_all(members: Sequence[Member], request: Request | None = None, on_run: OnRun | None = None) -> pa.Table:
@@ -139,30 +189,27 @@ def evaluate_all(members: Sequence[Member], request: Request | None = None, on_r
         request: What to evaluate, and how.
         on_run: Called before each run with its name, its number from 0, and how many there are.
     """
+    evaluate_one = evaluate_checkpoints if request is not None and request.all_checkpoints else evaluate
     tables, opened = [], dict[str, ProbeData]()
     for number, member in enumerate(members):
         if on_run is not None:
             on_run(member.name, number, len(members))
-        tables.append(evaluate(member, request, opened))
+        tables.append(evaluate_one(member, request, opened))
     return gather(tables)
 
 
-def results_of(path: Path) -> pa.Table:
-    """What has been measured of a run or a sweep: all tables in its folder, or a table itself.
+def results_of(path: Path, name: str = RESULTS) -> pa.Table:
+    """What has been measured of a run or a sweep: all tables of that name in its folder, or a table itself.
 
     Raises:
         M3diError: Nothing has been measured.
     """
     if path.suffix == ".parquet":
         return read_results(path)
-    files = sorted(path.glob("evaluation*.parquet"))
+    files = sorted(path.glob(f"{Path(name).stem}*.parquet"))
     if not files:
         raise M3diError("nothing has been measured yet", where=str(path), next_step=f"m3di evaluate {path}")
     return gather([read_results(each) for each in files])
-
-
-def _only(encoded: Encoded, request: Request) -> Encoded:
-    return replace(encoded, factors=only(encoded.factors, request.factors, encoded.run))
 
 
 def _val_loss(run: Path) -> list[Score]:
@@ -193,17 +240,18 @@ def _made_by(member: Member, data: ProbeData, request: Request) -> dict[str, Any
         "fit": data.fit.fingerprint,
         "test": data.test.fingerprint,
         "data": data.name,
-        "weights": _weights_sha256(member.path),
+        "weights": _weights_sha256(latest_checkpoint(member.path)),
     }
 
 
-def _weights_sha256(run: Path) -> str:
+def _weights_sha256(checkpoint: Path) -> str:
     digest = hashlib.sha256()
-    for path in sorted(run.rglob("*.safetensors")):
-        digest.update(path.relative_to(run).as_posix().encode() + hashlib.sha256(path.read_bytes()).digest())
+    for path in sorted(checkpoint.glob(weights_name("*"))):
+        digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 
 
-def file_name(data: str) -> str:
-    """The file in a run folder for results on these samples."""
-    return RESULTS if data == "factual" else f"evaluation-{re.sub(r'[^A-Za-z0-9._]+', '-', data).strip('-')}.parquet"
+def file_name(data: str, name: str = RESULTS) -> str:
+    """The file in a run folder for results on these samples, of `RESULTS` or `OVER_STEPS`."""
+    stem = Path(name).stem
+    return name if data == "factual" else f"{stem}-{re.sub(r'[^A-Za-z0-9._]+', '-', data).strip('-')}.parquet"

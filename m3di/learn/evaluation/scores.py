@@ -5,18 +5,30 @@ from __future__ import annotations
 from m3di.learn import probes
 from m3di.learn.evaluation.encoded import Encoded
 from m3di.learn.evaluation.factor_scores import FactorScores
+from m3di.learn.evaluation.folds import folds, mean_of_folds
 from m3di.learn.evaluation.protocol import Protocol, Score
 from m3di.learn.evaluation.whole_scores import pair_scores, whole_scores
 
 
 def score(encoded: Encoded, protocol: Protocol | None = None) -> list[Score]:
-    """Every score of a run.
+    """Every score of a run; by folds, each the mean over folds.
 
     Raises:
-        M3diError: See `Encoded.check`.
+        M3diError: See `Encoded.check`; or there are too few samples for so many folds.
     """
     encoded.check()
     protocol = protocol or Protocol()
+    if protocol.n_folds is None:
+        return _scores(encoded, protocol)
+    found: dict[tuple[str, ...], list[Score]] = {}
+    for each in folds(encoded, protocol.n_folds, protocol.seed):
+        for one in _scores(each, protocol):
+            found.setdefault(one.key, []).append(one)
+    return [mean_of_folds(each) for each in found.values() if len(each) == protocol.n_folds]
+
+
+def _scores(encoded: Encoded, protocol: Protocol) -> list[Score]:
+    """The scores of probes fitted once."""
     n_test = len(next(iter(encoded.encodings.values()))[1])
     resamples = probes.Bootstrap(n_test, protocol.n_bootstrap, protocol.seed)
     found: list[Score] = []

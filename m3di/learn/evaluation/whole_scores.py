@@ -1,4 +1,4 @@
-"""Scores of a whole encoding, and of two views together: MCC, DCI, uniformity, alignment, retrieval."""
+"""Scores of a whole encoding (MCC, DCI, MIG, SAP, modularity, uniformity), and of two views (alignment, retrieval)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from m3di.learn import probes
 from m3di.learn.evaluation.encoded import Encoded, FactorValues
-from m3di.learn.evaluation.protocol import NAN, Protocol, Score
+from m3di.learn.evaluation.protocol import Protocol, Score
 
 Floats = NDArray[np.float64]
 RECALL_AT = (1, 5, 10)
-MAX_LABELS = 100  # a factor with more labels is left out of DCI, whose forests would take minutes
+MAX_LABELS = 100  # a factor with more is left out of DCI and the like: forests take minutes, few samples a label
 
 
 def whole_scores(encoded: Encoded, view: str, protocol: Protocol, resamples: probes.Bootstrap) -> Iterator[Score]:
@@ -22,8 +22,7 @@ def whole_scores(encoded: Encoded, view: str, protocol: Protocol, resamples: pro
     own = [each for each in encoded.factors[view] if each.view == view]
     if "mcc" in protocol.probes:
         yield from _mcc(view, fit, test, own, resamples)
-    if "dci" in protocol.probes:
-        yield from _dci(view, fit, test, own, protocol.seed)
+    yield from _disentanglement(view, fit, test, own, protocol)
     if "alignment" in protocol.probes:
         yield _uniformity(view, encoded.encodings[view][1], resamples)
 
@@ -42,26 +41,38 @@ def _mcc(view: str, fit: Floats, test: Floats, own: list[FactorValues], resample
             for weights in resamples.weights
         ]
         value = probes.mean_correlation(probes.absolute_correlations(test, new), pairs)
-        interval = probes.interval(np.array(resampled))
-        yield Score(view, block, "", "", "pearson", "mcc", value, 0.0, NAN, *interval)
+        yield Score(view, block, "", "", "pearson", "mcc", value, 0.0).with_resampled(np.array(resampled))
 
 
-def _dci(view: str, fit: Floats, test: Floats, own: list[FactorValues], seed: int) -> Iterator[Score]:
+def _disentanglement(
+    view: str, fit: Floats, test: Floats, own: list[FactorValues], protocol: Protocol
+) -> Iterator[Score]:
+    """Does each dimension stand for one factor? Of all factors that are no constant and have not too many labels."""
     n_values = {each.name: len(np.unique(each.fit)) for each in own}
     chosen = [each for each in own if n_values[each.name] > 1 and (each.is_number or n_values[each.name] <= MAX_LABELS)]
-    if chosen:
-        found = probes.dci(fit, [each.fit for each in chosen], test, [each.test for each in chosen], seed=seed)
+    if not chosen:
+        return
+    known, new = [each.fit for each in chosen], [each.test for each in chosen]
+    if "dci" in protocol.probes:
+        found = probes.dci(fit, known, test, new, seed=protocol.seed)
         for metric in ("disentanglement", "completeness", "informativeness"):
             yield Score(view, "all", "", "", "random_forest", metric, getattr(found, metric))
+    information, entropies = probes.mutual_information(test, new)
+    if "mig" in protocol.probes:
+        yield Score(view, "all", "", "", "histogram", "mig", probes.mig(information, entropies), 0.0)
+    if "sap" in protocol.probes:
+        yield Score(view, "all", "", "", "one_dimension", "sap", probes.sap(fit, known, test, new)[0], 0.0)
+    if "modularity" in protocol.probes:
+        yield Score(view, "all", "", "", "histogram", "modularity", probes.modularity(information))
 
 
 def _uniformity(view: str, test: Floats, resamples: probes.Bootstrap) -> Score:
     # Of a mean over pairs, the bootstrap's first-order term: twice the deviation of each sample's own mean.
     potential = probes.potentials(test)
     resampled = potential.mean() + 2 * (resamples.means(potential) - potential.mean())
-    interval = probes.interval(np.log(np.maximum(resampled, 1e-300)))
-    value = float(np.log(potential.mean()))
-    return Score(view, "all", "", "", "gaussian_potential", "uniformity", value, NAN, NAN, *interval)
+    value = min(0.0, float(np.log(potential.mean())))
+    found = Score(view, "all", "", "", "gaussian_potential", "uniformity", value)
+    return found.with_resampled(np.log(np.maximum(resampled, 1e-300)))
 
 
 def pair_scores(
@@ -71,8 +82,8 @@ def pair_scores(
     z_one, z_other = encoded.encodings[one][1], encoded.encodings[other][1]
     if "alignment" in protocol.probes:
         distances = probes.squared_distances_of_pairs(z_one, z_other)
-        interval = probes.interval(resamples.means(distances))
-        yield Score(one, other, "", "", "cosine", "alignment", float(distances.mean()), NAN, NAN, *interval)
+        found = Score(one, other, "", "", "cosine", "alignment", float(distances.mean()))
+        yield found.with_resampled(resamples.means(distances))
     if "retrieval" in protocol.probes:
         for query, gallery, rank in (
             (one, other, probes.ranks(z_one, z_other, encoded.similarity)),
@@ -80,9 +91,6 @@ def pair_scores(
         ):
             for k in RECALL_AT:
                 hit = probes.hits(rank, k)
-                interval = probes.interval(resamples.means(hit))
-                chance = min(1.0, k / len(rank))
-                yield Score(
-                    *(query, gallery, "", "", encoded.similarity, f"recall@{k}", float(hit.mean()), chance, NAN),
-                    *interval,
-                )
+                named = (query, gallery, "", "", encoded.similarity, f"recall@{k}")
+                found = Score(*named, float(hit.mean()), min(1.0, k / len(hit)))
+                yield found.with_resampled(resamples.means(hit))

@@ -1,19 +1,28 @@
-"""Contrastive losses: SymInfoNCE with its variants, and its asymptotic form as a diagnostic."""
+"""Losses by name (SymInfoNCE with its variants, and others), and the asymptotic form of SymInfoNCE as a diagnostic."""
 
 from __future__ import annotations
 
 from m3di.learn.losses.asymptotic import Asymptotic, asymptotic_terms
 from m3di.learn.losses.infonce import NEGATIVES, Negatives, SymInfoNCE
-from m3di.learn.losses.similarity import SIMILARITIES, Similarity, check_similarity, check_temperature
+from m3di.learn.losses.objective import LossSettings, Objective, build_loss, check_loss, loss_names, register_loss
+from m3di.learn.losses.similarity import SIMILARITIES, Similarity, check_similarity
+from m3di.learn.losses.temperature import LEAST_TEMPERATURE, check_temperature
 
 __all__ = [
+    "LEAST_TEMPERATURE",
     "NEGATIVES",
     "SIMILARITIES",
     "Asymptotic",
+    "LossSettings",
     "Negatives",
+    "Objective",
     "Similarity",
     "SymInfoNCE",
     "asymptotic_terms",
+    "build_loss",
+    "check_loss",
     "check_similarity",
     "check_temperature",
+    "loss_names",
+    "register_loss",
 ]

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from m3di.learn.losses.logsumexp import logsumexp_of_products
-from m3di.learn.losses.similarity import Similarity, as_factors, check_similarity, check_temperature, paired_logits
+from m3di.learn.losses.similarity import Similarity, as_factors, check_similarity, paired_logits
+from m3di.learn.losses.temperature import check_temperature
 
 
 @dataclass(frozen=True)

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import itertools
-import math
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from m3di.errors import UsageError, check_word
+from m3di.errors import check_word
 from m3di.learn.losses.logsumexp import logsumexp_of_products
+from m3di.learn.losses.objective import Objective, check_views, register_loss, wide
 from m3di.learn.losses.rows import LINEAR_ABOVE, mean_infonce_of_rows
 from m3di.learn.losses.similarity import (
     Similarity,
     as_factors,
     check_similarity,
-    check_temperature,
     paired_logits,
 )
+from m3di.learn.losses.temperature import check_temperature, keep_at_floor, learned_temperature, tau_of
 
 Negatives = Literal["cross", "all"]
 NEGATIVES: tuple[str, ...] = get_args(Negatives)
-LEAST_TEMPERATURE = 0.01  # a learned one stays above, as usual since CLIP: logits of 100 and more blow up
 
 
-class SymInfoNCE(nn.Module):
+@register_loss("infonce")
+class SymInfoNCE(Objective):
     """Symmetric InfoNCE between two modalities (Daunhawer et al., ICLR 2023, equation 4).
 
     For K pairs of encodings (z1_i, z2_i), similarity sim and temperature tau, one direction is
@@ -46,14 +45,17 @@ class SymInfoNCE(nn.Module):
             is -||a - b||^2 (in (-inf, 0]).
         negatives: "cross" is equation 4. With "all", what the published image/text code trains with, the other
             encodings of the *same* modality are negatives too: 2K - 2 for each of the 2K encodings.
-        learn_temperature: Make the logarithm of tau a parameter, starting from `temperature`; tau is kept at
-            0.01 or more.
+        learn_temperature: Make the logarithm of tau a parameter, starting from `temperature`, which is then 0.01 or
+            more. Tau never falls below 0.01, and can rise again from there.
         block_rows: Rows of logits computed at a time; by default as suits the device. The value does not depend
             on it, save for rounding.
 
     Raises:
-        UsageError: temperature is not a positive number, or similarity or negatives is an unknown word.
+        UsageError: temperature is not a positive number, or too low to be learned from; or similarity or negatives is
+            an unknown word.
     """
+
+    heeds: ClassVar[frozenset[str]] = frozenset({"temperature", "learn_temperature", "similarity", "negatives"})
 
     def __init__(
         self,
@@ -72,39 +74,19 @@ class SymInfoNCE(nn.Module):
         self.negatives = negatives
         self.block_rows = block_rows
         self._fixed_temperature = temperature
-        self.log_temperature = nn.Parameter(torch.tensor(math.log(temperature))) if learn_temperature else None
-
-    @property
-    def temperature(self) -> float:
-        """The temperature as it is now."""
-        tau = self.tau
-        return tau.item() if isinstance(tau, Tensor) else tau
+        self.log_temperature = learned_temperature(temperature) if learn_temperature else None
 
     @property
     def tau(self) -> float | Tensor:
         """The temperature as it is now; a learned one as a tensor [], which no GPU is waited for to give."""
         if self.log_temperature is None:
             return self._fixed_temperature
-        return self.log_temperature.exp().clamp_min(LEAST_TEMPERATURE)
+        return tau_of(self.log_temperature)
 
-    def forward(self, z1: Tensor, z2: Tensor, *more: Tensor) -> Tensor:
-        """Loss of a batch of pairs, or of tuples of three or more views: then the sum over all pairs of views.
-
-        Args:
-            z1: [K, D] float, encodings of one modality, K >= 2.
-            z2: [K, D] float, encodings of the other; row i belongs to row i of z1.
-            *more: [K, D] float each, encodings of further views.
-
-        Returns:
-            [] float32 (float64 for such encodings), in nats.
-
-        Raises:
-            UsageError: The shapes differ, are not [K, D], or K is 1.
-        """
-        views = (z1, z2, *more)
-        _check_views(views)
-        losses = [self._of_pair(*pair) for pair in itertools.combinations(views, 2)]
-        return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+    def before_forward(self) -> None:
+        """Keep a learned temperature at its floor."""
+        if self.log_temperature is not None and self.training and torch.is_grad_enabled():
+            keep_at_floor(self.log_temperature)
 
     def with_fresh_negatives(self, z1: Tensor, z2: Tensor, fresh1: Tensor, fresh2: Tensor) -> Tensor:
         """The objective of the published numerical simulation: negatives are a second draw of the same modality.
@@ -123,7 +105,7 @@ class SymInfoNCE(nn.Module):
         Returns:
             [] float, in nats.
         """  # noqa: E501 (a formula)
-        _check_views((z1, z2))
+        check_views((z1, z2), "SymInfoNCE")
         tau = self.tau
         positives = self._positives(z1, z2, tau)  # [K]
         total = positives.new_zeros(())
@@ -132,7 +114,8 @@ class SymInfoNCE(nn.Module):
             total = total + mean_infonce_of_rows(a, b, positives, block_rows=self.block_rows)
         return total / 2
 
-    def _of_pair(self, z1: Tensor, z2: Tensor) -> Tensor:
+    def of_pair(self, z1: Tensor, z2: Tensor) -> Tensor:
+        """Loss [] of two views, [K, D] each, in nats."""
         # With L_i the log-sum-exp of the negatives and p_i the positive, -log(e^p / (e^p + e^L)) = softplus(L - p):
         # never negative, and exact where it is tiny.
         tau = self.tau
@@ -151,38 +134,14 @@ class SymInfoNCE(nn.Module):
 
     def _positives(self, z1: Tensor, z2: Tensor, tau: float | Tensor) -> Tensor:
         with torch.autocast(z1.device.type, enabled=False):
-            return paired_logits(_wide(z1), _wide(z2), self.similarity, tau)
+            return paired_logits(wide(z1), wide(z2), self.similarity, tau)
 
     def _factors(self, z1: Tensor, z2: Tensor, tau: float | Tensor) -> tuple[Tensor, Tensor]:
         with torch.autocast(z1.device.type, enabled=False):
-            return as_factors(_wide(z1), _wide(z2), self.similarity, tau)
+            return as_factors(wide(z1), wide(z2), self.similarity, tau)
 
     def extra_repr(self) -> str:
         """What `print(loss)` shows."""
         text = f"temperature={self.temperature:g}, similarity={self.similarity!r}"
         text += f", negatives={self.negatives!r}" if self.negatives != "cross" else ""
         return text + (", learn_temperature=True" if self.log_temperature is not None else "")
-
-
-def _wide(z: Tensor) -> Tensor:
-    """At least float32: encodings in half precision are too coarse for distances."""
-    return z.to(torch.promote_types(z.dtype, torch.float32))
-
-
-def _check_views(views: tuple[Tensor, ...]) -> None:
-    first = views[0]
-    if first.ndim != 2 or any(z.shape != first.shape for z in views):
-        raise UsageError(
-            "the encodings of the modalities must have the same shape",
-            where="SymInfoNCE",
-            got=" and ".join(str(list(z.shape)) for z in views),
-            expected="[K, D] each",
-        )
-    if len(first) < 2:
-        raise UsageError(
-            "a contrastive loss needs at least two pairs: one pair has no negatives",
-            where="SymInfoNCE",
-            got=f"a batch of {len(first)}",
-            expected="2 or more",
-            next_step="use a larger batch",
-        )

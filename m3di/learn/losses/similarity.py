@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from m3di.errors import UsageError, check_word
+from m3di.errors import check_word
 
 Similarity = Literal["cosine", "neg_squared_euclidean"]
 SIMILARITIES: tuple[str, ...] = get_args(Similarity)
@@ -57,14 +56,6 @@ def _unit(z: Tensor) -> Tensor:
     # gradient need pass through that division's denominator.
     largest = z.detach().abs().amax(dim=1, keepdim=True)  # [K, 1]
     return F.normalize(z / torch.where(largest > 0, largest, 1.0), dim=1, eps=0.5)
-
-
-def check_temperature(temperature: float) -> None:
-    """Raise UsageError unless the temperature is a positive, finite number."""
-    if not (math.isfinite(temperature) and temperature > 0):
-        raise UsageError(
-            "the temperature must be positive", where="temperature", got=temperature, expected="a number above 0"
-        )
 
 
 def check_similarity(similarity: str) -> None:

@@ -10,14 +10,19 @@ from m3di.learn.probes.kernel_ridge import KernelRidge, search_kernel_ridge
 from m3di.learn.probes.leakage import content_features, standardise
 from m3di.learn.probes.linear import Linear, fit_linear
 from m3di.learn.probes.mcc import absolute_correlations, assign, mean_correlation
+from m3di.learn.probes.mutual_information import mig, modularity, mutual_information
+from m3di.learn.probes.paired import Difference, paired_bootstrap, paired_over_seeds
 from m3di.learn.probes.r2 import circle_points, circular_r2, r2_scores
-from m3di.learn.probes.retrieval import hits, ranks
+from m3di.learn.probes.retrieval import Ranks, hits, ranks
+from m3di.learn.probes.sap import sap
 
 __all__ = [
     "Bootstrap",
     "Dci",
+    "Difference",
     "KernelRidge",
     "Linear",
+    "Ranks",
     "absolute_correlations",
     "assign",
     "circle_points",
@@ -31,11 +36,17 @@ __all__ = [
     "interval",
     "interval_over_seeds",
     "mean_correlation",
+    "mig",
+    "modularity",
+    "mutual_information",
+    "paired_bootstrap",
+    "paired_over_seeds",
     "potentials",
     "predict_logistic",
     "predict_mlp",
     "r2_scores",
     "ranks",
+    "sap",
     "search_kernel_ridge",
     "squared_distances_of_pairs",
     "standardise",

@@ -10,9 +10,11 @@ CHUNK = 1024
 
 
 def on_sphere(encodings: Floats) -> Floats:
-    """[N, D] -> the same directions with length 1; a zero stays zero."""
-    length = np.linalg.norm(encodings, axis=1, keepdims=True)
-    return np.divide(encodings, length, out=np.zeros_like(encodings), where=length > 0)
+    """[N, D] -> the same directions with length 1, however long they were; a zero stays zero."""
+    largest = np.abs(encodings).max(axis=1, keepdims=True)  # divided by it first, no square overflows or vanishes
+    scaled = np.divide(encodings, largest, out=np.zeros_like(encodings), where=largest > 0)
+    length = np.linalg.norm(scaled, axis=1, keepdims=True)
+    return np.divide(scaled, length, out=np.zeros_like(scaled), where=length > 0)
 
 
 def squared_distances_of_pairs(one: Floats, other: Floats) -> Floats:
@@ -21,16 +23,20 @@ def squared_distances_of_pairs(one: Floats, other: Floats) -> Floats:
 
 
 def potentials(encodings: Floats, t: float = 2.0) -> Floats:
-    """[N, D] -> [N] mean over all other samples of exp(-t |z - z'|^2) on the unit sphere."""
+    """[N, D] -> [N] mean over all other samples of exp(-t |z - z'|^2) on the unit sphere.
+
+    Encodings that are all zeros have no direction: they are one point, at distance 0 from each other.
+    """
     z = on_sphere(encodings)
+    squares = (z * z).sum(axis=1)  # 1, or 0 of a zero
     total = np.empty(len(z))
     for start in range(0, len(z), CHUNK):
         rows = slice(start, start + CHUNK)
-        total[rows] = np.exp(-2.0 * t * (1.0 - z[rows] @ z.T)).sum(axis=1)
-    own = np.exp(-2.0 * t * (1.0 - (z * z).sum(axis=1)))
-    return np.asarray((total - own) / (len(z) - 1))
+        distances = squares[rows, None] + squares[None, :] - 2.0 * (z[rows] @ z.T)
+        total[rows] = np.exp(-t * np.maximum(distances, 0.0)).sum(axis=1)
+    return np.asarray((total - 1.0) / (len(z) - 1))  # a sample's own distance is 0
 
 
 def uniformity(encodings: Floats, t: float = 2.0) -> float:
-    """Log mean exp(-t |z - z'|^2) over distinct samples: 0 if all coincide; less is more even."""
-    return float(np.log(potentials(encodings, t).mean()))
+    """Log mean exp(-t |z - z'|^2) over distinct samples: 0 if all coincide, as of a dead encoder; less is more even."""
+    return min(0.0, float(np.log(potentials(encodings, t).mean())))

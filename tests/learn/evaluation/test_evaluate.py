@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from m3di.learn.evaluation import (
     ProbeData,
     Protocol,
     Request,
+    compare,
     encode_run,
     evaluate,
     evaluate_all,
@@ -119,6 +121,40 @@ def test_a_sweep_becomes_one_table_and_figures(run: Path, tmp_path: Path) -> Non
     write_results(sweep / "evaluation.parquet", table)
     files = save_report(sweep, tmp_path / "figures", "linear", "logistic")
     assert {path.name for path in files} >= {"heat-map.png", "loss.pdf"}
+
+
+def test_a_run_and_its_copy_do_not_differ_and_neither_do_two_sweeps_of_them(run: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(run, tmp_path / "copy")
+    rows = compare(run, copy, QUICK).to_pylist()
+    assert {row["difference"] for row in rows} == {0.0}
+    assert {row["p"] for row in rows} == {1.0}
+    for name in ("one", "other"):
+        for seed in range(2):
+            shutil.copytree(run, tmp_path / name / f"seed={seed}")
+            config = json.loads((run / "config.json").read_text())
+            config["config"]["seed"] = seed
+            (tmp_path / name / f"seed={seed}" / "config.json").write_text(json.dumps(config))
+        members = [{"run": f"seed={seed}", "values": {"seed": seed}} for seed in range(2)]
+        (tmp_path / name / "sweep.json").write_text(json.dumps({"members": members}))
+    rows = compare(tmp_path / "one", tmp_path / "other", QUICK).to_pylist()
+    assert {(row["difference"], row["p"], row["n"], row["test"]) for row in rows} == {(0.0, 1.0, 2, "paired t")}
+    assert {row["metric"] for row in rows} >= {"r2", "val_loss"}
+
+
+def test_every_checkpoint_is_scored_and_drawn_over_steps(root: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(root, run, replace(STEP, n_steps=3, keep_checkpoints=2))
+    request = replace(QUICK, all_checkpoints=True)
+    rows = evaluate_all([Member(run, "run")], request).to_pylist()
+    assert sorted({row["step"] for row in rows}) == [0, 2, 3]
+    newest = [row for row in evaluate(Member(run, "run"), QUICK).to_pylist() if row["metric"] != "val_loss"]
+    assert [row["value"] for row in rows if row["step"] == 3] == [row["value"] for row in newest]
+    assert [row["value"] for row in rows if row["step"] == 0] != [row["value"] for row in newest]
+    (run / "evaluation.parquet").unlink()
+    files = save_report(run, tmp_path / "figures", "linear", "logistic")
+    assert {path.stem for path in files} == {"over-steps", "loss"}
+    with pytest.raises(UsageError, match="encodings have no checkpoints"):
+        evaluate_all([Member(tmp_path / "mine.npz", "mine")], request)
 
 
 def test_permuted_content_is_probed_for_both_contents(run: Path, tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from m3di.errors import M3diError, UsageError
-from m3di.learn.evaluation import Encoded, FactorValues, Protocol, score
+from m3di.learn.evaluation import Encoded, FactorValues, Protocol, Score, gather, over_seeds, score, to_table
+from m3di.learn.evaluation.protocol import RANGES
 
 N, M = 150, 100
 RNG = np.random.default_rng(0)
@@ -79,7 +80,7 @@ def test_every_number_says_how_to_read_it() -> None:
         assert each.estimator and each.metric
         if each.metric in ("r2", "accuracy"):
             assert np.isfinite([each.chance, each.bound, each.ci_low, each.ci_high]).all()
-        if each.metric not in ("disentanglement", "completeness", "informativeness"):
+        if each.metric not in ("disentanglement", "completeness", "informativeness", "mig", "sap", "modularity"):
             assert each.ci_low <= each.value <= each.ci_high, each
     found = {(each.view, each.factor, each.metric): each for each in score(of, Protocol(("retrieval", "alignment")))}
     assert found["image", "text", "alignment"].value == pytest.approx(0.0, abs=1e-12)
@@ -139,3 +140,45 @@ def test_bad_protocols_are_refused() -> None:
         Protocol(("linaer",))
     with pytest.raises(UsageError, match="number of resamples"):
         Protocol(n_bootstrap=0)
+
+
+def test_disentanglement_of_the_protocol() -> None:
+    found = scores(encoded(CONTENT, RNG.normal(size=N + M)), "mig", "sap", "modularity")
+    assert found.keys() == {
+        ("all", "histogram", "mig"),
+        ("all", "one_dimension", "sap"),
+        ("all", "histogram", "modularity"),
+    }
+    assert 0.3 < found["all", "one_dimension", "sap"] < 0.6  # of three factors, one wholly and one to 8/9
+    assert 0.2 < found["all", "histogram", "mig"] < 0.6
+
+
+def test_intervals_stay_where_the_metric_ends() -> None:
+    """Student's t of three seeds near 1 reaches far beyond it, and so does a linearised bootstrap."""
+    of = encoded(CONTENT, STYLE)
+    tables = [
+        to_table(of, [Score("image", "image.shape", "", "", "logistic", metric, value)])
+        for metric in ("accuracy", "r2", "recall@1", "leakage")
+        for value in (1.0, 0.99, 0.9)
+    ]
+    rows = {row["metric"]: row for row in over_seeds(gather(tables)).to_pylist()}
+    half = 4.302653 * np.std([1.0, 0.99, 0.9], ddof=1) / np.sqrt(3)
+    for metric in ("accuracy", "r2", "recall@1"):
+        assert rows[metric]["ci_high"] == 1.0
+        assert rows[metric]["ci_low"] == pytest.approx(2.89 / 3 - half)
+    assert rows["leakage"]["ci_high"] == pytest.approx(2.89 / 3 + half)
+    low = [to_table(of, [Score("image", "image.shape", "", "", "logistic", "accuracy", x)]) for x in (0.0, 0.01, 0.2)]
+    assert over_seeds(gather(low)).to_pylist()[0]["ci_low"] == 0.0
+    dead = encoded(np.zeros(N + M), np.zeros(N + M))
+    (uniformity,) = score(dead, Protocol(("alignment",), n_bootstrap=20))
+    assert (uniformity.value, uniformity.ci_low, uniformity.ci_high) == (0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("of", [encoded(CONTENT, STYLE), encoded(np.zeros(N + M), np.zeros(N + M))])
+def test_no_interval_leaves_the_range_of_its_metric(of: Encoded) -> None:
+    of = replace(of, encodings={**of.encodings, "text": of.encodings["image"]}, factors={**of.factors, "text": ()})
+    wanted = tuple(name for name in Protocol().probes if name not in ("mlp", "kernel_ridge"))
+    for each in score(replace(of, pairs=(("image", "text"),)), Protocol(wanted, n_bootstrap=50)):
+        if each.metric not in RANGES:
+            assert not (each.ci_low < 0 or each.ci_high > 1 or not 0 <= each.value <= 1), each
+        assert not each.ci_high < each.ci_low

@@ -7,8 +7,8 @@ import pytest
 from scipy.stats import pearsonr
 from sklearn.linear_model import LinearRegression
 
-from m3di.errors import UsageError
 from m3di.learn import probes
+from m3di.learn.probes import classification
 
 RNG = np.random.default_rng(0)
 N = 400
@@ -59,6 +59,15 @@ def test_only_the_hidden_layer_solves_exclusive_or() -> None:
     assert linear < 0.65 < 0.85 < mlp
 
 
+def test_the_mlp_may_take_a_thousand_epochs(monkeypatch) -> None:
+    """As the published protocol."""
+    made = []
+    monkeypatch.setattr(classification, "_predict", lambda model, *_arrays: made.append(model.max_iter))
+    probes.predict_mlp(PERFECT, np.zeros(N), PERFECT)
+    probes.predict_logistic(PERFECT, np.zeros(N), PERFECT)
+    assert made == [1000, 1000]
+
+
 def test_mcc() -> None:
     def mcc(encoder: np.ndarray) -> float:
         table = probes.absolute_correlations(encoder, FACTORS)
@@ -107,6 +116,9 @@ def test_dci_of_encoders() -> None:
     assert min(good.disentanglement, good.completeness, good.informativeness) > 0.85
     assert max(bad.disentanglement, bad.completeness, bad.informativeness) < 0.3
     np.testing.assert_allclose(good.importances.sum(axis=0), 1.0)
+    tied = probes.dci(np.zeros((200, 2)), first, np.zeros((200, 2)), second)
+    assert (tied.disentanglement, tied.completeness) == (0.0, 0.0)
+    assert tied.informativeness < 0.3
 
 
 def test_alignment_and_uniformity() -> None:
@@ -115,28 +127,13 @@ def test_alignment_and_uniformity() -> None:
     assert probes.uniformity(np.ones((10, 3))) == pytest.approx(0.0)
     poles = np.array([[1.0, 0.0], [-1.0, 0.0]])
     assert probes.uniformity(poles) == pytest.approx(-8.0)  # exp(-2 * 4)
+    for dead in (np.zeros((10, 3)), np.full((10, 3), 1e200), np.full((10, 3), 5e-324)):
+        assert probes.uniformity(dead) == 0.0
+    half_dead = np.array([[0.0, 0.0], [0.0, 0.0], [1.0, 0.0]])  # distances 0, 1 and 1
+    assert probes.uniformity(half_dead) == pytest.approx(np.log((1 + 2 * np.exp(-2)) / 3))
     even = RNG.normal(size=(1500, 3))
     sphere = np.log((1 - np.exp(-8)) / 8)  # E exp(-2 |z - z'|^2) on the sphere in three dimensions
     assert probes.uniformity(even) == pytest.approx(sphere, abs=0.02)
-
-
-@pytest.mark.parametrize("similarity", ["cosine", "neg_squared_euclidean"])
-def test_retrieval(similarity: str) -> None:
-    assert (probes.ranks(PERFECT, PERFECT, similarity) == 0).all()
-    lost = probes.ranks(USELESS, RNG.normal(size=(N, 3)), similarity)
-    assert probes.hits(lost, N // 2).mean() == pytest.approx(0.5, abs=0.1)
-    constant = probes.ranks(np.ones((N, 3)), np.ones((N, 3)), similarity)
-    assert probes.hits(constant, 1).mean() == 0.0  # a tie of all is no hit
-    queries, gallery = np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([[0.1, 1.0], [1.0, 0.2]])
-    np.testing.assert_array_equal(probes.ranks(queries, gallery, similarity), [1, 1])  # swapped
-
-
-def test_retrieval_by_distance_and_by_angle_differ() -> None:
-    queries, gallery = np.array([[1.0, 0.0], [2.0, 0.0]]), np.array([[1.0, 0.1], [2.0, 0.0]])
-    np.testing.assert_array_equal(probes.ranks(queries, gallery, "cosine"), [1, 0])
-    np.testing.assert_array_equal(probes.ranks(queries, gallery, "neg_squared_euclidean"), [0, 0])
-    with pytest.raises(UsageError, match="unknown similarity"):
-        probes.ranks(queries, gallery, "dot")
 
 
 def test_leakage_is_nothing_for_content_alone_and_much_for_an_encoder_of_style() -> None:

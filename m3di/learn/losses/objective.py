@@ -1,0 +1,218 @@
+"""What the trainer asks of a loss, and losses by name.
+
+A loss of m3di's own is one file of this folder: a subclass of `Objective` under `@register_loss(NAME)`. The trainer,
+the command line and the generic tests find it there. A loss of yours is registered by the same call in a module of
+yours (`m3di train --import MODULE --loss NAME`), or by an entry point of the group `m3di.losses`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import itertools
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from typing import ClassVar, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from m3di.errors import UsageError, did_you_mean
+
+LOSS_ENTRY_POINTS = "m3di.losses"
+
+
+@dataclass(frozen=True)
+class LossSettings:
+    """What several losses have in common; each heeds some of it, see `Objective.heeds`.
+
+    Args:
+        temperature: tau, or where it starts.
+        learn_temperature: Train it.
+        similarity: See `SymInfoNCE`.
+        negatives: See `SymInfoNCE`.
+    """
+
+    temperature: float = 1.0
+    learn_temperature: bool = False
+    similarity: str = "cosine"
+    negatives: str = "cross"
+
+
+class Objective(nn.Module):
+    """A loss of batches of tuples of views.
+
+    A subclass says which fields of `LossSettings` it heeds, takes them and its own options by name, and gives
+    `of_pair`. Options are floats with defaults.
+    """
+
+    heeds: ClassVar[frozenset[str]] = frozenset()
+
+    @property
+    def tau(self) -> float | Tensor:
+        """The temperature as it is now, a number or a tensor []; 1 of a loss that has none."""
+        return 1.0
+
+    @property
+    def temperature(self) -> float:
+        """The same as a number."""
+        tau = self.tau
+        return tau.item() if isinstance(tau, Tensor) else tau
+
+    def forward(self, z1: Tensor, z2: Tensor, *more: Tensor) -> Tensor:
+        """Loss of a batch of pairs, or of tuples of three or more views: then the sum over all pairs of views.
+
+        Args:
+            z1: [K, D] float, encodings of one modality, K >= 2.
+            z2: [K, D] float, encodings of the other; row i belongs to row i of z1.
+            *more: [K, D] float each, encodings of further views.
+
+        Returns:
+            [] float32 (float64 for such encodings).
+
+        Raises:
+            UsageError: The shapes differ, are not [K, D], or K is 1.
+        """
+        views = (z1, z2, *more)
+        check_views(views, type(self).__name__)
+        self.before_forward()
+        losses = [self.of_pair(*pair) for pair in itertools.combinations(views, 2)]
+        return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+
+    def before_forward(self) -> None:
+        """Called before each batch."""
+
+    def of_pair(self, z1: Tensor, z2: Tensor) -> Tensor:
+        """Loss [] of two views, [K, D] each."""
+        raise NotImplementedError
+
+
+def check_views(views: tuple[Tensor, ...], where: str) -> None:
+    """Raise UsageError unless all are [K, D] with one K of 2 or more, and one D."""
+    first = views[0]
+    if first.ndim != 2 or any(z.shape != first.shape for z in views):
+        raise UsageError(
+            "the encodings of the modalities must have the same shape",
+            where=where,
+            got=" and ".join(str(list(z.shape)) for z in views),
+            expected="[K, D] each",
+        )
+    if len(first) < 2:
+        raise UsageError(
+            "a contrastive loss needs at least two pairs: one pair has no negatives",
+            where=where,
+            got=f"a batch of {len(first)}",
+            expected="2 or more",
+            next_step="use a larger batch",
+        )
+
+
+def wide(z: Tensor) -> Tensor:
+    """At least float32: encodings in half precision are too coarse for distances."""
+    return z.to(torch.promote_types(z.dtype, torch.float32))
+
+
+_losses: dict[str, type[Objective]] = {}
+AnyLoss = TypeVar("AnyLoss", bound=type[Objective])
+
+
+def register_loss(name: str) -> Callable[[AnyLoss], AnyLoss]:
+    """Make a loss known by a name, for `TrainConfig.loss`: a decorator of a subclass of `Objective`.
+
+    Raises:
+        UsageError: The name is taken.
+    """
+
+    def register(loss: AnyLoss) -> AnyLoss:
+        if name in _losses:
+            raise UsageError("there is a loss of that name already", where="register_loss", got=repr(name))
+        _losses[name] = loss
+        return loss
+
+    return register
+
+
+def loss_names() -> tuple[str, ...]:
+    """All losses that there are: m3di's, those registered, those of installed packages."""
+    _import_own()
+    return tuple(sorted({*_losses, *(point.name for point in entry_points(group=LOSS_ENTRY_POINTS))}))
+
+
+def find_loss(name: str) -> type[Objective]:
+    """A loss by its name.
+
+    Raises:
+        UsageError: There is none of that name.
+    """
+    _import_own()
+    if name in _losses:
+        return _losses[name]
+    for point in entry_points(group=LOSS_ENTRY_POINTS):
+        if point.name == name:
+            found: type[Objective] = point.load()
+            return found
+    names = loss_names()
+    raise UsageError(
+        f"no loss is called {name!r}",
+        where="loss",
+        expected=", ".join(names),
+        next_step=did_you_mean(
+            name,
+            names,
+            otherwise="register yours with m3di.learn.register_loss; on the command line --import its module",
+        ),
+    )
+
+
+def options_of(name: str) -> dict[str, float]:
+    """A loss's own options, with their defaults."""
+    parameters = inspect.signature(find_loss(name).__init__).parameters.values()
+    shared = set(LossSettings.__dataclass_fields__)
+    return {
+        each.name: each.default for each in parameters if isinstance(each.default, float) and each.name not in shared
+    }
+
+
+def check_loss(name: str, settings: LossSettings, options: Mapping[str, float]) -> None:
+    """Raise UsageError unless the loss exists, heeds what was set and has these options."""
+    loss, known = find_loss(name), options_of(name)
+    for option in options:
+        if option not in known:
+            raise UsageError(
+                f"the loss {name} has no option {option!r}",
+                where="loss_options",
+                expected=", ".join(f"{each} (default {default:g})" for each, default in known.items()) or "no options",
+                next_step=did_you_mean(option, known),
+            )
+    plain = LossSettings()
+    for field in LossSettings.__dataclass_fields__:
+        if field not in loss.heeds and getattr(settings, field) != getattr(plain, field):
+            raise UsageError(
+                f"the loss {name} has no {field.replace('_', ' ')}",
+                where=field,
+                got=getattr(settings, field),
+                expected=f"{getattr(plain, field)}, the default",
+                next_step=f"leave {field} out, or set it to {getattr(plain, field)}, or use the loss infonce",
+            )
+
+
+def build_loss(name: str, settings: LossSettings, options: Mapping[str, float] | None = None) -> Objective:
+    """A loss with the settings that it heeds, and options of its own.
+
+    Raises:
+        UsageError: See `check_loss`; or a value is out of the loss's range.
+    """
+    check_loss(name, settings, options or {})
+    loss = find_loss(name)
+    return loss(**{field: getattr(settings, field) for field in sorted(loss.heeds)}, **(options or {}))
+
+
+@cache
+def _import_own() -> None:
+    """Import each file of this folder, so that the losses in it are registered."""
+    package = importlib.import_module("m3di.learn.losses")
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"m3di.learn.losses.{module.name}")
