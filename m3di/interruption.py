@@ -38,17 +38,43 @@ def without_ctrl_c() -> Iterator[None]:
     """Processes started here, and by threads started here, never see Ctrl-C, from their first instruction on.
 
     One that ignores it by a call of its own would still break off, with a traceback, while it is being imported. Here
-    Ctrl-C is not lost: it waits until this ends.
+    neither Ctrl-C nor SIGTERM is lost: they wait until this ends.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
     resource_tracker.ensure_running()  # which otherwise would start with the first process, and end the blocking
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    with _deferred():
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _deferred() -> Iterator[None]:
+    """Have what interrupts this thread do so at the end. A mask alone does not: the system then hands the signal to
+    another thread, such as one of NumPy's, and Python interrupts the main thread all the same.
+
+    A process that is interrupted between the start of another one and what that one is to be told leaves it with
+    nothing to read, which it says in a traceback.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    taken = {number: handler for number, handler in handlers.items() if callable(handler)}
+    for number in taken:
+        signal.signal(number, lambda number, frame: came.append(number))
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in taken.items():
+            signal.signal(number, handler)
+        for each in came:
+            taken[signal.Signals(each)](each, None)
 
 
 def exit_code_of(error: BaseException) -> int:
