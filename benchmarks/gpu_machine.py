@@ -23,14 +23,18 @@ def machine() -> dict[str, Any]:
                 found[name] = version(name)
             except PackageNotFoundError:
                 continue
-    query = "name,driver_version,memory.total,pci.bus_id"
-    command = ["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader"]
+    found["gpus"] = ask_driver("name,driver_version,memory.total,pci.bus_id")
+    return found
+
+
+def ask_driver(fields: str, form: str = "csv,noheader") -> list[str]:
+    """What `nvidia-smi` tells of each card, a line a card; nothing where there is no such tool, or it fails."""
+    command = ["nvidia-smi", f"--query-gpu={fields}", f"--format={form}"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
-        found["gpus"] = [line.strip() for line in answer.splitlines() if line.strip()]
     except (OSError, subprocess.SubprocessError):
-        found["gpus"] = []
-    return found
+        return []
+    return [line.strip() for line in answer.splitlines() if line.strip()]
 
 
 def _processor() -> str:

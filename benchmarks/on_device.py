@@ -11,9 +11,7 @@ import importlib.util
 import json
 import os
 import platform
-import shutil
 import statistics
-import subprocess
 import sys
 import threading
 import time
@@ -23,6 +21,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from gpu_machine import ask_driver
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -61,26 +61,11 @@ def machine(device: str) -> dict[str, Any]:
             "card": properties.name,
             "card_memory_gib": round(properties.total_memory / 2**30, 1),
             "multiprocessors": properties.multi_processor_count,
-            "driver": _driver(),
+            "driver": next(iter(ask_driver("driver_version")), NOT_KNOWN),
             "cuda": torch.version.cuda,
             "cudnn": torch.backends.cudnn.version(),
         }
     return found
-
-
-def _driver() -> str:
-    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    return _first_line(command) or NOT_KNOWN
-
-
-def _first_line(command: list[str]) -> str | None:
-    if shutil.which(command[0]) is None:
-        return None
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return (done.stdout.splitlines() or [""])[0].strip() or None
 
 
 class Utilisation:
@@ -121,8 +106,8 @@ def _utilisation_reader() -> Callable[[], float] | None:
     try:
         torch.cuda.utilization()
     except Exception:
-        query = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
-        return (lambda: float(_first_line(query) or "nan")) if _first_line(query) else None
+        query = ("utilization.gpu", "csv,noheader,nounits")
+        return (lambda: float(next(iter(ask_driver(*query)), "nan"))) if ask_driver(*query) else None
     return torch.cuda.utilization
 
 

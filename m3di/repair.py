@@ -93,7 +93,7 @@ def _keep_what_agrees(root: Path, how: _Rendering, shards: list[data.FileEntry])
                 fresh = {(image.key, image.view): image for image in _images(again, how.manifest, shard)}
                 for image in _images(root, how.manifest, shard):
                     new = fresh.pop((image.key, image.view))
-                    journal.append(image if _agree(image, new) else new)
+                    journal.append(image if agree(_rendered(image), _rendered(new)) else new)
                 for new in fresh.values():
                     journal.append(new)
             finally:
@@ -104,10 +104,6 @@ def _keep_what_agrees(root: Path, how: _Rendering, shards: list[data.FileEntry])
 
 def _images(root: Path, manifest: data.Manifest, shard: data.FileEntry) -> Iterator[data.JournalEntry]:
     return data.sound_images(root, manifest, shard, None, tuple(ANNOTATIONS))
-
-
-def _agree(one: data.JournalEntry, other: data.JournalEntry) -> bool:
-    return agree(*(_rendered(each) for each in (one, other)))
 
 
 def _rendered(entry: data.JournalEntry) -> RenderedImage:
