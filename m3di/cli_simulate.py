@@ -13,6 +13,13 @@ from m3di.cli_places import UserPath
 FOLDER = UserPath()
 
 
+def _whole_numbers(_context: click.Context, _parameter: click.Parameter, text: str | None) -> tuple[int, ...] | None:
+    try:
+        return None if text is None else tuple(int(number) for number in text.split(","))
+    except ValueError as error:
+        raise click.BadParameter(f"expected whole numbers such as 10,20,20,10, got {text!r}") from error
+
+
 @click.command()
 @click.option("--recipe", help="An experiment of the paper: table1, table4, figure5, figure6, figure7a, figure8.")
 @click.option("--scale", default="paper", show_default=True, help="Of a recipe: paper, cpu, smoke, or a fraction.")
@@ -23,6 +30,7 @@ FOLDER = UserPath()
 @click.option("--encoding-size", type=int, help="Numbers of an encoding.  [default: as the content]")
 @click.option("--style-change-prob", type=float, help="Probability that a style dimension changes.  [default: 1]")
 @click.option("--statistical", is_flag=True, default=None, help="Latents of a block are correlated.")
+@click.option("--covariances", help="independent, or shared: one seed for all (as published).  [default: independent]")
 @click.option("--causal", is_flag=True, default=None, help="Content causes style.")
 @click.option("--shared-mixing", is_flag=True, default=None, help="One mixing for both modalities.")
 @click.option("--shared-encoder", is_flag=True, default=None, help="One encoder for both modalities.")
@@ -31,9 +39,13 @@ FOLDER = UserPath()
 @click.option("--negatives", help="cross (equation 4), all, or fresh (as published).  [default: cross]")
 @click.option("--similarity", help="neg_squared_euclidean or cosine.  [default: neg_squared_euclidean]")
 @click.option("--temperature", type=float, help="Temperature of the loss.  [default: 1]")
+@click.option(
+    "--widths", callback=_whole_numbers, help="Of hidden layers, times the input's size.  [default: 10,50,50,50,50,10]"
+)
 @click.option("--steps", "n_steps", type=int, help="Optimiser steps.  [default: 300000, or of the scale]")
 @click.option("--batch-size", type=int, help="Pairs a step.  [default: 6144, or of the scale]")
 @click.option("--lr", type=float, help="Learning rate of Adam.  [default: 0.0001, or of the scale]")
+@click.option("--schedule", help="Of the learning rate: constant or cosine.  [default: constant, or of the scale]")
 @click.option("--seed", "first_seed", default=0, show_default=True, help="Of the first run.")
 @click.option("--seeds", "n_seeds", type=int, help="Runs of each setting.  [default: 1, or of the scale]")
 @click.option("--eval-seed", type=int, help="Of the samples for the probes.  [default: from the seed]")
@@ -83,7 +95,9 @@ def _members(
         raise UsageError("at least one run is needed", where="--seeds", got=n_seeds, expected="1 or more")
     if recipe is None:
         configs = [SimulationConfig(**changes, seed=first_seed + number) for number in range(n_seeds or 1)]
-        label = {key: "+".join(value) if isinstance(value, tuple) else value for key, value in changes.items()}
+        label = {
+            key: "+".join(map(str, value)) if isinstance(value, tuple) else value for key, value in changes.items()
+        }
         return [Member({"setting": "your own", **label}, config) for config in configs]
     shrunk = parse_scale(scale)
     if n_seeds is not None:

@@ -66,6 +66,7 @@ def test_recipes_share_their_members(tmp_path):
         (["--style-change-prob", "1.2"], "a probability lies between 0 and 1"),
         (["--discrete", "content", "--n-classes", "1"], "n_classes is too small"),
         (["--seed", "3", "--eval-seed", "3"], "judged by the samples that they were trained on"),
+        (["--widths", "10,0"], "widths is too small"),
         (["--seeds", "0"], "at least one run is needed"),
         (["--recipe", "tabel1"], "did you mean 'table1'"),
         (["--recipe", "table1", "--scale", "2"], "a fraction of the paper's steps"),
@@ -75,3 +76,9 @@ def test_bad_options(tmp_path, arguments, message):
     with pytest.raises(UsageError, match=message):
         CliRunner().invoke(cli, ["simulate", "--out", str(tmp_path), *arguments], catch_exceptions=False)
     assert not list(tmp_path.iterdir())
+
+
+def test_widths_are_whole_numbers(tmp_path):
+    result = CliRunner().invoke(cli, ["simulate", "--out", str(tmp_path), "--widths", "10,x"])
+    assert result.exit_code == 2
+    assert "expected whole numbers such as 10,20,20,10, got '10,x'" in result.output

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from types import MappingProxyType
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from m3di.errors import UsageError, check_word
 from m3di.learn.augmentation import AUGMENTATIONS
@@ -23,9 +23,8 @@ from m3di.learn.losses import (
     check_temperature,
 )
 from m3di.learn.precision import PRECISIONS, Precision
+from m3di.learn.schedule import SCHEDULES, Schedule, learning_rate
 
-Schedule = Literal["constant", "cosine"]
-SCHEDULES: tuple[str, ...] = get_args(Schedule)
 CACHES: tuple[str, ...] = ("ram", "disk", "none")
 # What a run may be continued with that it was not started with: the weights do not depend on it.
 FREE_ON_RESUME = frozenset(
@@ -172,10 +171,9 @@ class TrainConfig:
 
     def lr_at(self, step: int) -> float:
         """The learning rate of a step, counted from 1."""
-        warm = min(1.0, step / self.n_warmup_steps) if self.n_warmup_steps else 1.0
-        if self.schedule == "constant":
-            return self.lr * warm
-        return self.lr * warm * (1 + math.cos(math.pi * (step - 1) / self.n_steps)) / 2
+        return learning_rate(
+            step, lr=self.lr, n_steps=self.n_steps, schedule=self.schedule, n_warmup_steps=self.n_warmup_steps
+        )
 
 
 # As JSON has them.

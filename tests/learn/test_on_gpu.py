@@ -188,6 +188,16 @@ def test_a_graph_makes_the_steps_that_are_made_without(precision, negatives):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
 
 
+def test_a_graph_heeds_a_falling_learning_rate():
+    plain, graphed = (
+        Simulation(SimulationConfig(**SIMULATED, schedule="cosine", cuda_graph=graph)) for graph in (False, True)
+    )
+    for _ in range(24):
+        assert plain.step().item() == graphed.step().item()
+    for a, b in zip(plain.weights, graphed.weights, strict=True):
+        assert torch.equal(a, b)
+
+
 def test_a_simulation_with_a_graph_goes_on_after_it_was_killed(tmp_path):
     config = SimulationConfig(**SIMULATED, cuda_graph=True, log_every=4, checkpoint_every=10)
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from m3di.errors import M3diError
 from m3di.learn.files import read_json, replace_through, write_json
+from m3di.learn.simulation.config import SimulationConfig
 
 if TYPE_CHECKING:
     from m3di.learn.simulation.trainer import Simulation
@@ -21,6 +22,11 @@ CONFIG_NAME = "config.json"
 CHECKPOINT_NAME = "checkpoint.safetensors"
 RESULTS_NAME = "results.json"
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # of Adam
+_DEFAULTS = {
+    "covariances": SimulationConfig.covariances,
+    "widths": list(SimulationConfig.widths),
+    "schedule": SimulationConfig.schedule,
+}
 # What may differ when a run goes on: how often it is looked at, and how it is judged.
 _MAY_DIFFER = {"log_every", "checkpoint_every", "eval_seed", "n_eval", "device", "cuda_graph"}
 
@@ -41,7 +47,8 @@ def open_run(run: Path, description: dict[str, Any]) -> None:
 
 def check_same(run: Path, config: dict[str, Any]) -> None:
     """Raise M3diError if RUN/config.json is of another simulation."""
-    before = read_json(run / CONFIG_NAME).get("config", {})
+    # A run from before an option existed has what is its default now.
+    before = {**_DEFAULTS, **read_json(run / CONFIG_NAME).get("config", {})}
     now = json.loads(json.dumps(config))  # tuples are lists there
     other = [name for name in now if name not in _MAY_DIFFER and before.get(name) != now[name]]
     if other:

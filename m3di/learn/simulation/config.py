@@ -9,12 +9,16 @@ from typing import Literal, get_args
 from m3di.errors import UsageError, check_word
 from m3di.learn.device import DEVICES
 from m3di.learn.losses import Similarity, check_similarity, check_temperature
+from m3di.learn.schedule import SCHEDULES, Schedule
 
 Block = Literal["content", "style", "modality"]
 BLOCKS: tuple[str, ...] = get_args(Block)
 Negatives = Literal["cross", "all", "fresh"]
 NEGATIVES: tuple[str, ...] = get_args(Negatives)
+Covariances = Literal["independent", "shared"]
+COVARIANCES: tuple[str, ...] = get_args(Covariances)
 PRECISIONS: tuple[str, ...] = ("fp32", "tf32", "bf16")
+WIDTHS = (10, 50, 50, 50, 50, 10)
 EVAL_SEED_OFFSET = 1_000_003
 
 
@@ -29,14 +33,18 @@ class SimulationConfig:
         encoding_size: Numbers that an observation becomes; None is `n_content`.
         style_change_prob: pi, the probability that a style dimension differs between the modalities.
         statistical: Whether latents are correlated inside c, s, m1, m2 and the style noise (Wishart covariances).
+        covariances: Of statistical dependence: "independent" draws a Wishart matrix for each block, "shared" draws
+            all from one seed, so that blocks of one size have the same matrix (as the published code draws them).
         causal: Whether content causes style.
         shared_mixing: Whether f2 = f1.
         shared_encoder: Whether g2 = g1.
         discrete: Blocks whose dimensions are classes rather than numbers.
         n_classes: Classes of a discrete dimension, 2 or more; None where nothing is discrete.
+        widths: Of an encoder's hidden layers, in multiples of d.
         n_steps: Optimiser steps.
         batch_size: K, pairs a step, 2 or more.
-        lr: Learning rate of Adam.
+        lr: Learning rate of Adam, at its highest.
+        schedule: Of the learning rate: "constant" (the paper's) or "cosine"; see `learning_rate`.
         temperature: tau of the loss.
         similarity: See `SymInfoNCE`.
         negatives: "cross" (equation 4), "all" (those of the own modality too) or "fresh" (a second draw of the own
@@ -63,14 +71,17 @@ class SimulationConfig:
     encoding_size: int | None = None
     style_change_prob: float = 1.0
     statistical: bool = False
+    covariances: Covariances = "independent"
     causal: bool = False
     shared_mixing: bool = False
     shared_encoder: bool = False
     discrete: tuple[Block, ...] = ()
     n_classes: int | None = None
+    widths: tuple[int, ...] = WIDTHS
     n_steps: int = 300_000
     batch_size: int = 6144
     lr: float = 1e-4
+    schedule: Schedule = "constant"
     temperature: float = 1.0
     similarity: Similarity = "neg_squared_euclidean"
     negatives: Negatives = "cross"
@@ -108,9 +119,18 @@ class SimulationConfig:
         check_similarity(self.similarity)
         check_word(self.negatives, NEGATIVES, what="negatives")
         check_word(self.precision, PRECISIONS, what="precision")
+        check_word(self.schedule, SCHEDULES, what="schedule")
+        check_word(self.covariances, COVARIANCES, what="covariances")
+        self._check_widths()
         check_word(self.device, DEVICES, what="device")
         self._check_discrete()
         self._check_eval_seed()
+
+    def _check_widths(self) -> None:
+        if not self.widths:
+            raise UsageError("an encoder needs a hidden layer", where="widths", got="none", expected="1 or more")
+        for width in self.widths:
+            _check_at_least("widths", width, 1, "each is a multiple of the observation's size")
 
     def _check_discrete(self) -> None:
         for block in self.discrete:
@@ -156,6 +176,8 @@ class SimulationConfig:
     def notes(self) -> list[str]:
         """What is allowed, but may surprise."""
         notes = []
+        if self.covariances != "independent" and not self.statistical:
+            notes.append("without statistical dependence there is no covariance to draw: covariances changes nothing")
         if self.shared_mixing and self.n_modality > 0:
             notes.append(
                 "one mixing for both modalities, with modality-specific latents: the paper's setting with f1 = f2 has "

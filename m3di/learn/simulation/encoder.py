@@ -1,23 +1,25 @@
-"""The encoder of the simulation: an MLP of seven layers, passed through in blocks of rows that stay in the cache."""
+"""The encoder of the simulation: an MLP, passed through in blocks of rows that stay in the cache."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from m3di.learn.simulation.config import WIDTHS
+
 SLOPE = 0.01
-WIDTHS = (10, 50, 50, 50, 50, 10)  # of the hidden layers, in multiples of the input
 # On the CPU a block's activations, its gradients and a layer's weights should fit the last-level cache together:
 # then only the matrix products cost time. A GPU takes all rows at once.
 BLOCK_ROWS = {"cpu": 768}
 
 
 class MLPEncoder(nn.Module):
-    """[n, d] observations -> [n, encoding_size]; hidden layers 10 d, 50 d (four times) and 10 d wide, LeakyReLU 0.01.
+    """[n, d] observations -> [n, encoding_size]; LeakyReLU 0.01 after each hidden layer.
 
     Equal to the `nn.Sequential` of its `layers` with LeakyReLU between them; no gradient reaches the observations.
 
@@ -25,11 +27,14 @@ class MLPEncoder(nn.Module):
         size: d.
         encoding_size: Numbers of an encoding.
         dtype: Of the matrix products and activations; weights, their gradients and the encodings are float32.
+        widths: Of the hidden layers, in multiples of d.
     """
 
-    def __init__(self, size: int, encoding_size: int, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self, size: int, encoding_size: int, dtype: torch.dtype = torch.float32, widths: Sequence[int] = WIDTHS
+    ) -> None:
         super().__init__()
-        sizes = [size, *(width * size for width in WIDTHS), encoding_size]
+        sizes = [size, *(width * size for width in widths), encoding_size]
         self.layers = nn.ModuleList(nn.Linear(n_in, n_out) for n_in, n_out in itertools.pairwise(sizes))
         self.dtype = dtype
 

@@ -52,8 +52,8 @@ class LatentProcess:
     Each style dimension changes with probability pi on its own, by its dimension of eps ~ N(0, Sigma_eps). Under
     statistical dependence every Sigma is one draw of a Wishart distribution with identity scale and as many degrees
     of freedom as dimensions; else it is the identity. Under causal dependence a and B are standard normal; else 0.
-    (The published code draws all Wishart matrices from one seed, so that those of equal size are the same matrix;
-    here they are independent.)
+    The draws are independent; with covariances "shared" all come from one seed, as in the published code, so that
+    those of equal size are the same matrix.
 
     A discrete block is binned: each dimension into `n_classes` classes, about equally likely, numbered in order; the
     latent is the class number, shifted and scaled to mean 0 and variance 1 of equally likely classes. So dependence
@@ -68,8 +68,11 @@ class LatentProcess:
         self.config = config
         n_c, n_s, n_m = config.n_content, config.n_style, config.n_modality
         sizes = {"content": n_c, "style": n_s, "change": n_s, "modality1": n_m, "modality2": n_m}
+        shared = config.covariances == "shared"
         self.covariances = {
-            name: _wishart(size, _generator(config.seed, name)) if config.statistical else np.eye(size)
+            name: _wishart(size, _generator(config.seed, "all" if shared else name))
+            if config.statistical
+            else np.eye(size)
             for name, size in sizes.items()
         }
         causes = _generator(config.seed, "causes")

@@ -22,14 +22,17 @@ _SHORT = {
     "encoding_size": "z",
     "style_change_prob": "p",
     "statistical": "statistical",
+    "covariances": "",
     "causal": "causal",
     "shared_mixing": "onemixing",
     "shared_encoder": "oneencoder",
     "discrete": "discrete",
     "n_classes": "k",
+    "widths": "widths",
     "n_steps": "steps",
     "batch_size": "batch",
     "lr": "lr",
+    "schedule": "",
     "temperature": "tau",
     "similarity": "sim",
     "negatives": "negatives",
@@ -45,7 +48,7 @@ def folder_name(config: SimulationConfig) -> str:
         value = getattr(config, field.name)
         if field.name in _SHORT and value != field.default:
             short = _SHORT[field.name]
-            text = "" if value is True else "-".join(value) if isinstance(value, tuple) else format(value, "")
+            text = "" if value is True else "-".join(map(str, value)) if isinstance(value, tuple) else format(value, "")
             parts.append(f"{short}{text}")
     return "-".join([*(parts or ["paper"]), f"seed{config.seed}"])
 

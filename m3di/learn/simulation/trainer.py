@@ -26,6 +26,7 @@ from m3di.errors import M3diError
 from m3di.learn.device import resolve_device
 from m3di.learn.losses import SymInfoNCE
 from m3di.learn.precision import resolve_precision
+from m3di.learn.schedule import learning_rate
 from m3di.learn.simulation import checkpoint
 from m3di.learn.simulation.config import SimulationConfig
 from m3di.learn.simulation.encoder import MLPEncoder
@@ -61,14 +62,16 @@ class Simulation:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(config.seed)
             dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
-            self.encoder1 = MLPEncoder(config.size, config.n_encoding, dtype).to(self.device)
+            self.encoder1 = MLPEncoder(config.size, config.n_encoding, dtype, config.widths).to(self.device)
             self.encoder2 = self.encoder1
             if not config.shared_encoder:
-                self.encoder2 = MLPEncoder(config.size, config.n_encoding, dtype).to(self.device)
+                self.encoder2 = MLPEncoder(config.size, config.n_encoding, dtype, config.widths).to(self.device)
         self.weights = list(nn.ModuleList([self.encoder1, self.encoder2]).parameters())  # each once
         # Fused: one pass over the weights, on the device. On the CPU torch has it from 2.4 on.
         fused = self.device == "cuda" or _torch_release() >= (2, 4)
-        self.optimizer = torch.optim.Adam(self.weights, lr=config.lr, fused=fused)
+        falls_on_gpu = self.device == "cuda" and config.schedule != "constant"
+        lr = torch.tensor(config.lr, device=self.device) if falls_on_gpu else config.lr
+        self.optimizer = torch.optim.Adam(self.weights, lr=lr, fused=fused)
         self.generator = torch.Generator(self.device).manual_seed(config.seed)
         self.n_done = 0
         self._make_step: Callable[[], Tensor] = self._update
@@ -80,9 +83,21 @@ class Simulation:
 
     def step(self) -> Tensor:
         """One optimiser step on a new batch; its loss before the update, [] on the device, good until the next step."""
+        self._set_learning_rate()
         loss = self._make_step()
         self.n_done += 1
         return loss
+
+    def _set_learning_rate(self) -> None:
+        config = self.config
+        if config.schedule == "constant":
+            return
+        lr = learning_rate(self.n_done + 1, lr=config.lr, n_steps=config.n_steps, schedule=config.schedule)
+        for group in self.optimizer.param_groups:
+            if isinstance(group["lr"], Tensor):  # on a GPU, where a CUDA graph reads it at each replay
+                group["lr"].fill_(lr)
+            else:
+                group["lr"] = lr
 
     def _update(self) -> Tensor:
         loss = self.loss(self.generator)

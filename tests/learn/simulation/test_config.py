@@ -35,6 +35,10 @@ from m3di.learn.simulation import SimulationConfig
         ({"negatives": "fesh"}, "did you mean 'fresh'"),
         ({"precision": "fp16"}, "unknown precision"),
         ({"device": "gpu"}, "unknown device"),
+        ({"covariances": "share"}, "did you mean 'shared'"),
+        ({"schedule": "cosin"}, "did you mean 'cosine'"),
+        ({"widths": ()}, "an encoder needs a hidden layer"),
+        ({"widths": (10, 0)}, "widths is too small"),
     ],
 )
 def test_bad_settings(settings, message):
@@ -56,5 +60,8 @@ def test_notes():
     assert SimulationConfig(shared_mixing=True, shared_encoder=True, n_modality=0).notes() == []
     (note,) = SimulationConfig(shared_encoder=True).notes()
     assert "two different mixings" in note
+    (note,) = SimulationConfig(covariances="shared").notes()
+    assert "without statistical dependence" in note
+    assert SimulationConfig(covariances="shared", statistical=True).notes() == []
     (note,) = SimulationConfig(encoding_size=2).notes()
     assert "smaller than the content" in note

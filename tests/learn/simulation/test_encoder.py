@@ -28,6 +28,8 @@ def test_widths():
     encoder = build(15, 5)
     assert [layer.in_features for layer in encoder.layers] == [15, 150, 750, 750, 750, 750, 150]
     assert encoder.layers[-1].out_features == 5
+    narrow = build(15, 5, widths=(2, 3))
+    assert [layer.in_features for layer in narrow.layers] == [15, 30, 45]
 
 
 @pytest.mark.parametrize("block_rows", [7, 10, 100])

@@ -78,6 +78,16 @@ def test_statistical_dependence_has_the_covariances_that_were_drawn():
     np.testing.assert_allclose(covariance(latents.content, latents.style), 0, atol=0.1)
 
 
+def test_one_seed_for_all_covariances_makes_those_of_one_size_equal():
+    settings = {"statistical": True, "n_content": 3, "n_style": 3, "n_modality": 2}
+    shared = LatentProcess(SimulationConfig(**settings, covariances="shared")).covariances
+    np.testing.assert_array_equal(shared["content"], shared["style"])
+    np.testing.assert_array_equal(shared["content"], shared["change"])
+    np.testing.assert_array_equal(shared["modality1"], shared["modality2"])
+    again = LatentProcess(SimulationConfig(**settings, covariances="shared", seed=1)).covariances
+    assert not np.allclose(shared["content"], again["content"])
+
+
 def test_wishart_draws_have_the_right_mean():
     # E[W(I, n)] = n I and Var[W_kk] = 2 n, over seeds.
     size = 3

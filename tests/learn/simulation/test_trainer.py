@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 import torch
@@ -33,7 +34,13 @@ def weights(simulation):
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"negatives": "fresh", "statistical": True, "causal": True}, {"shared_encoder": True}]
+    "options",
+    [
+        {},
+        {"negatives": "fresh", "statistical": True, "causal": True},
+        {"shared_encoder": True},
+        {"schedule": "cosine", "widths": (2, 3)},
+    ],
 )
 def test_a_killed_run_goes_on_to_the_same_weights(tmp_path, options):
     config = SimulationConfig(**TINY, **options, log_every=3, checkpoint_every=5)
@@ -66,6 +73,27 @@ def test_config_json_says_what_was_run(tmp_path):
     assert content["condition_numbers"]["mixing1"] == simulation.mixing1.condition_numbers()
     assert len(content["condition_numbers"]["mixing2"]) == 3
     assert "modality-specific latents" in content["notes"][0]
+
+
+def test_the_cosine_schedule_ends_near_zero():
+    simulation = Simulation(SimulationConfig(**TINY, schedule="cosine"))
+    rates = []
+    for _ in range(12):
+        simulation.step()
+        rates.append(simulation.optimizer.param_groups[0]["lr"])
+    assert rates == pytest.approx([simulation.config.lr * (1 + math.cos(math.pi * k / 12)) / 2 for k in range(12)])
+
+
+def test_a_run_from_before_an_option_existed_goes_on(tmp_path):
+    config = SimulationConfig(**TINY)
+    train(Simulation(config), tmp_path)
+    content = json.loads((tmp_path / "config.json").read_text())
+    for name in ("covariances", "widths", "schedule"):
+        del content["config"][name]
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    train(Simulation(config), tmp_path)
+    with pytest.raises(M3diError, match=r"widths \["):
+        train(Simulation(SimulationConfig(**{**TINY, "widths": (3,)})), tmp_path)
 
 
 def test_another_run_in_the_folder_is_refused(tmp_path):

@@ -1,0 +1,25 @@
+"""How the learning rate goes over the steps of a training or a simulation."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, get_args
+
+Schedule = Literal["constant", "cosine"]
+SCHEDULES: tuple[str, ...] = get_args(Schedule)
+
+
+def learning_rate(step: int, *, lr: float, n_steps: int, schedule: Schedule, n_warmup_steps: int = 0) -> float:
+    """The learning rate of a step, counted from 1.
+
+    Args:
+        step: 1 to `n_steps`.
+        lr: The highest.
+        n_steps: Steps in all.
+        schedule: "constant", or "cosine": lr (1 + cos(pi (step - 1) / n_steps)) / 2, near 0 at the last step.
+        n_warmup_steps: Steps in which it rises to `lr`, in equal parts.
+    """
+    warm = min(1.0, step / n_warmup_steps) if n_warmup_steps else 1.0
+    if schedule == "constant":
+        return lr * warm
+    return lr * warm * (1 + math.cos(math.pi * (step - 1) / n_steps)) / 2
