@@ -20,7 +20,7 @@ from m3di.cli_shapes import shapes
 from m3di.cli_simulate import simulate
 from m3di.cli_train import train
 from m3di.errors import M3diError, UsageError
-from m3di.interruption import exit_code_of, sigterm_interrupts
+from m3di.interruption import exit_code_of, interrupt_behind, sigterm_interrupts
 from m3di.progress import run_display, watched_bar
 
 if TYPE_CHECKING:
@@ -448,6 +448,9 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except click.Abort as abort:
+    except Exception as error:
+        interrupt = interrupt_behind(error)
+        if interrupt is None and not isinstance(error, click.Abort):
+            raise
         click.echo("Interrupted. Run the same command again to continue; what is finished is kept.", err=True)
-        sys.exit(exit_code_of(abort))
+        sys.exit(exit_code_of(interrupt))

@@ -77,11 +77,18 @@ def _deferred() -> Iterator[None]:
             taken[signal.Signals(each)](each, None)
 
 
-def exit_code_of(error: BaseException) -> int:
-    """What shells expect: 143 after SIGTERM, 130 after Ctrl-C.
+def interrupt_behind(error: BaseException) -> KeyboardInterrupt | None:
+    """The interrupt that an error followed from, or None.
 
-    Args:
-        error: What click makes of a `KeyboardInterrupt`.
+    An interrupt that comes while a lock is being waited for leaves the lock unheld, and its release then fails: a
+    RuntimeError hides the interrupt.
     """
-    is_term = isinstance(error.__cause__ or error.__context__, Terminated)
-    return 128 + (signal.SIGTERM if is_term else signal.SIGINT)
+    seen: BaseException | None = error
+    while seen is not None and not isinstance(seen, KeyboardInterrupt):
+        seen = seen.__cause__ or seen.__context__
+    return seen
+
+
+def exit_code_of(interrupt: BaseException | None) -> int:
+    """What shells expect: 143 after SIGTERM, 130 after Ctrl-C."""
+    return 128 + (signal.SIGTERM if isinstance(interrupt, Terminated) else signal.SIGINT)

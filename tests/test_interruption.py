@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from m3di.cli import main
 from m3di.interruption import Terminated, sigterm_interrupts, without_ctrl_c
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="signals of POSIX")
@@ -37,3 +38,29 @@ def test_without_a_signal_all_is_as_before() -> None:
         pass
     assert {number: signal.getsignal(number) for number in before} == before
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def test_an_interrupt_hidden_by_a_lock_that_was_lost_is_told_as_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def lose_the_lock(**_options: object) -> None:
+        lock = threading.Lock()
+        with lock:
+            lock.release()  # as waiting for a condition does
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+
+    monkeypatch.setattr("m3di.cli.cli", lose_the_lock)
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 143
+    assert capsys.readouterr().err.startswith("Interrupted. Run the same command again")
+
+
+def test_other_errors_are_not_taken_for_interrupts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**_options: object) -> None:
+        raise RuntimeError("release unlocked lock") from ValueError("another cause")
+
+    monkeypatch.setattr("m3di.cli.cli", fail)
+    with pytest.raises(RuntimeError, match="release unlocked lock"):
+        main()
