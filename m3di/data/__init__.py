@@ -9,11 +9,11 @@ from m3di.data.card import dataset_card
 from m3di.data.devices import DEVICES, note_devices, noted_devices
 from m3di.data.disk import disk_errors
 from m3di.data.export import LAYOUTS, export
-from m3di.data.folder import LOG, check_claim, check_folder, claim, make_folder, prepare_folder, remove_leftovers
+from m3di.data.folder import LOG, check_claim, check_folder, claim, made_folder, prepare_folder, remove_leftovers
 from m3di.data.importing import import_published
 from m3di.data.info import info
 from m3di.data.journal import ImageJournal, JournalEntry, finished_images
-from m3di.data.lock import LOCK, locked, sole_run
+from m3di.data.lock import LOCK, Held, locked, sole_run
 from m3di.data.manifest import (
     MANIFEST,
     PLAN,
@@ -65,6 +65,7 @@ __all__ = [
     "Batches",
     "FileEntry",
     "Folder",
+    "Held",
     "ImageJournal",
     "JournalEntry",
     "LocalFolder",
@@ -96,7 +97,7 @@ __all__ = [
     "is_url",
     "left_out",
     "locked",
-    "make_folder",
+    "made_folder",
     "merge",
     "nested_json",
     "note_devices",

@@ -115,6 +115,23 @@ def make_folder(out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
 
 
+@contextlib.contextmanager
+def made_folder(out: Path) -> Iterator[None]:
+    """A folder that is there inside the block; where it was not before, and nothing was written to it, it goes again.
+
+    Raises:
+        M3diError: It cannot be made.
+    """
+    missing = [folder for folder in (out, *out.parents) if not folder.exists()]
+    try:
+        make_folder(out)
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # not empty, as it should be
+            for folder in missing:
+                folder.rmdir()
+
+
 def prepare_folder(out: Path, plan: Plan) -> None:
     """Make the folder and note in it what it is going to be.
 

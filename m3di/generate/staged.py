@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 import hashlib
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +17,7 @@ from m3di.generate.plan import Shard, prepare, shards_of
 from m3di.generate.run import check_failures
 from m3di.generate.shards import Failure, Progress, Renders, render_shards
 from m3di.latents import Spec
+from m3di.private_folder import make_private, own_temporary_folder
 from m3di.render import RenderPool, Watch
 
 
@@ -46,7 +45,7 @@ class Delivery:
 
 def default_staging() -> Path:
     """Where unfinished shards lie unless one says where: a folder of this user for temporary files."""
-    return Path(tempfile.gettempdir()) / f"m3di-{getpass.getuser()}"
+    return own_temporary_folder("staging")
 
 
 def render_to(
@@ -116,7 +115,7 @@ def deliver_missing(
     n_there = total - sum(shard.n for shard in missing.values())
     stage = delivery.stage(plan)
     with contextlib.ExitStack() as stack:
-        data.make_folder(stage)
+        _make_stage(stage)
         stack.enter_context(data.sole_run(stage))
         stack.enter_context(data.disk_errors(stage))
         stack.enter_context(_sole_part(delivery))
@@ -133,6 +132,19 @@ def deliver_missing(
     if not failures:
         shutil.rmtree(stage)
     return failures
+
+
+def _make_stage(stage: Path) -> None:
+    """Make the folder of a run for unfinished shards: anybody can guess its name.
+
+    Raises:
+        M3diError: Somebody else was there first, or it cannot be made.
+    """
+    ours = default_staging()
+    for folder in (*reversed(stage.parents), stage):
+        # What the user has named with --staging is for the user to choose, links and all; what lies in it is ours.
+        if folder == stage or folder.is_relative_to(ours):
+            make_private(folder)
 
 
 @contextlib.contextmanager
