@@ -134,7 +134,7 @@ def test_what_a_kill_after_the_last_word_leaves_is_removed(tmp_path: Path, pools
     options = fake_options(tmp_path / "it")
     generate.render(options)
     whole = bytes_of(options.out)
-    data.write_plan(options.out, generate.make_plan(load_spec("m3di"), options))
+    data.note_plan(options.out, generate.make_plan(load_spec("m3di"), options))
     (options.out / "train-00000.tar.images.partial").touch()
     generate.render(options)
     assert bytes_of(options.out) == whole

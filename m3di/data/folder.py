@@ -7,23 +7,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from m3di.data.lock import LOCK
-from m3di.data.manifest import (
-    MANIFEST,
-    PLAN,
-    Plan,
-    parse_manifest,
-    parse_plan,
-    plan_of,
-    read_plan,
-    to_json,
-    write_plan,
+from m3di.data.manifest import MANIFEST, PLAN, Plan, parse_manifest, plan_of, to_json
+from m3di.data.plan_notes import (
+    LOG,
+    copy_name,
+    damaged_plan,
+    is_plan_note,
+    is_witnessed,
+    note_plan,
+    noted_plan,
 )
 from m3di.data.shards import PARTIAL
 from m3di.data.storage import Folder, LocalFolder
 from m3di.errors import M3diError
 
-LOG = "render.log.jsonl"
-"""What happened when: written by runs, no part of a dataset."""
+OF_RUNS = (LOCK, LOG)
+"""What runs leave that have just begun, or ended too soon, besides notes of their plan."""
 
 
 def check_folder(out: Path, plan: Plan) -> None:
@@ -32,15 +31,8 @@ def check_folder(out: Path, plan: Plan) -> None:
     Raises:
         M3diError: It holds another dataset, or other files.
     """
-    if not out.is_dir():
-        return
-    found = read_plan(out)
-    if found is None:
-        # A run that has just begun, or ended too soon, has left these.
-        names = [path.name for path in out.iterdir() if path.name not in (LOCK, LOG)]
-        refuse_files([name for name in names if not name.startswith(PLAN)], str(out))
-    else:
-        refuse_differences(found, plan, str(out))
+    if out.is_dir():
+        _check_names(LocalFolder(out), [path.name for path in out.iterdir()], plan)
 
 
 def claim(folder: Folder, plan: Plan) -> None:
@@ -50,8 +42,12 @@ def claim(folder: Folder, plan: Plan) -> None:
         M3diError: It holds another dataset, or other files, or cannot be written.
     """
     check_claim(folder, plan)
-    folder.create(PLAN, to_json(plan))
-    check_claim(folder, plan)
+    content = to_json(plan)
+    for name in (PLAN, copy_name(plan)):
+        if name in folder.sizes() and folder.read(name) != content and noted_plan(folder, [name]) is None:
+            folder.remove([name])  # damaged
+        folder.create(name, content)
+        check_claim(folder, plan)
 
 
 def check_claim(folder: Folder, plan: Plan) -> None:
@@ -62,14 +58,26 @@ def check_claim(folder: Folder, plan: Plan) -> None:
     """
     if isinstance(folder, LocalFolder):
         check_folder(folder.root, plan)
-        return
-    names = folder.sizes()
-    if MANIFEST in names:
-        refuse_differences(plan_of(parse_manifest(folder.read(MANIFEST), folder.path(MANIFEST))), plan, str(folder))
-    elif PLAN in names:
-        refuse_differences(parse_plan(folder.read(PLAN), folder.path(PLAN)), plan, str(folder))
     else:
-        refuse_files(list(names), str(folder))
+        _check_names(folder, list(folder.sizes()), plan)
+
+
+def _check_names(folder: Folder, names: list[str], plan: Plan) -> None:
+    """Raise where the files of a folder are not those of this dataset, finished or not."""
+    if MANIFEST in names:
+        found = plan_of(parse_manifest(folder.read(MANIFEST), folder.path(MANIFEST)))
+        refuse_differences(found, plan, str(folder))
+        return
+    noted = noted_plan(folder, names)
+    if noted is not None:
+        refuse_differences(noted, plan, str(folder))
+        return
+    others = [name for name in names if name not in OF_RUNS and not is_plan_note(name)]
+    if not others or is_witnessed(folder, names, plan):
+        return
+    if any(map(is_plan_note, names)):
+        raise damaged_plan(folder)
+    refuse_files(others, str(folder))
 
 
 def refuse_files(names: list[str], where: str) -> None:
@@ -139,10 +147,8 @@ def prepare_folder(out: Path, plan: Plan) -> None:
         M3diError: It cannot be written.
     """
     make_folder(out)
-    if (out / PLAN).is_file() and read_plan(out) == plan:  # nothing to write: the disk may be full
-        return
     with _write_errors(out):
-        write_plan(out, plan)
+        note_plan(out, plan)
 
 
 @contextlib.contextmanager

@@ -102,7 +102,8 @@ def _logged(log: LogFile, plan: data.Plan, gpus: list[str], progress: Progress) 
         state["n_done"] = done
         progress(done, total)
 
-    log.write_start(n_samples=plan.n_samples, **plan.render, **({"gpus": gpus} if gpus else {}))
+    settings = {"n_samples": plan.n_samples, **plan.render, **({"gpus": gpus} if gpus else {})}
+    log.write_start(plan=data.plan_fingerprint(plan), **settings)
     try:
         yield count
     except BaseException as error:

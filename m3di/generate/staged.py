@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from m3di import data
-from m3di.generate.finish import finish_folder, receipt_of
+from m3di.generate.finish import clear, finish_folder, receipt_of
 from m3di.generate.options import RenderOptions, render_settings
 from m3di.generate.parts import Part
 from m3di.generate.plan import Shard, prepare, shards_of
@@ -85,12 +85,19 @@ def render_to(
 
 
 def finished(folder: data.Folder) -> data.Manifest | None:
-    """The manifest of a dataset whose files are all there, by size; else None."""
+    """The manifest of a dataset whose files are all there, by size; else None. What runs have left beside it goes.
+
+    Raises:
+        M3diError: The storage failed.
+    """
     names = folder.sizes()
     if data.MANIFEST not in names:
         return None
     manifest = data.parse_manifest(folder.read(data.MANIFEST), folder.path(data.MANIFEST))
-    return manifest if all(names.get(entry.file) == entry.n_bytes for entry in manifest.files) else None
+    if any(names.get(entry.file) != entry.n_bytes for entry in manifest.files):
+        return None
+    clear(folder)
+    return manifest
 
 
 def deliver_missing(
