@@ -42,6 +42,7 @@ class Run:
 
     def __init__(self, out: Path) -> None:
         self.out = out
+        self.n_before = n_starts(out)
         code = "from m3di.cli import main; main()"
         self.process = subprocess.Popen(
             [sys.executable, "-c", code, *map(str, ARGUMENTS), "--out", str(out)],
@@ -56,7 +57,7 @@ class Run:
     def wait_for_images(self) -> bool:
         """Wait until this run renders; False where it is done already."""
         while self.process.poll() is None:
-            if any(line["pid"] == self.process.pid for line in log_of(self.out) if line["event"] == "start"):
+            if n_starts(self.out) > self.n_before:
                 return True
             time.sleep(0.02)
         return False
@@ -110,6 +111,11 @@ def log_of(out: Path) -> list[dict[str, Any]]:
         except ValueError:  # a run was killed while it wrote
             continue
     return found
+
+
+def n_starts(out: Path) -> int:
+    """How many runs have begun to render."""
+    return sum(line["event"] == "start" for line in log_of(out))
 
 
 def rendered(out: Path) -> list[str]:

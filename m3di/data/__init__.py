@@ -9,7 +9,7 @@ from m3di.data.card import dataset_card
 from m3di.data.devices import DEVICES, note_devices, noted_devices
 from m3di.data.disk import disk_errors
 from m3di.data.export import LAYOUTS, export
-from m3di.data.folder import check_claim, check_folder, claim, made_folder, prepare_folder, remove_leftovers
+from m3di.data.folder import check_claim, check_folder, claim, made_folder, part_lock, prepare_folder, remove_leftovers
 from m3di.data.importing import import_published
 from m3di.data.info import info
 from m3di.data.journal import ImageJournal, JournalEntry, finished_images
@@ -115,6 +115,7 @@ __all__ = [
     "noted_plan",
     "open_folder",
     "parse_manifest",
+    "part_lock",
     "plan_fingerprint",
     "plan_of",
     "prepare_folder",

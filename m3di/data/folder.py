@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from m3di.data.lock import LOCK
+from m3di.data.disk import disk_errors
+from m3di.data.lock import LOCK, sole_run
 from m3di.data.manifest import MANIFEST, PLAN, Plan, parse_manifest, plan_of, to_json
 from m3di.data.plan_notes import (
     LOG,
@@ -21,6 +23,7 @@ from m3di.data.shards import PARTIAL
 from m3di.data.storage import Folder, LocalFolder
 from m3di.errors import M3diError
 
+_PART_LOCK = re.compile(r"part-[0-9]+-of-[0-9]+\.lock")
 OF_RUNS = (LOCK, LOG)
 """What runs leave that have just begun, or ended too soon, besides notes of their plan."""
 
@@ -166,6 +169,22 @@ def _write_errors(out: Path) -> Iterator[None]:
 
 
 def remove_leftovers(out: Path) -> None:
-    """Remove what interrupted runs left in the folder of a finished dataset."""
-    for path in out.glob(f"*{PARTIAL}"):
-        path.unlink(missing_ok=True)
+    """Remove what interrupted runs left in the folder of a finished dataset, unless a run is on its way there.
+
+    Locks among it: they name a machine and a process, which nobody needs who gets the dataset.
+
+    Raises:
+        M3diError: A file cannot be removed.
+    """
+    with disk_errors(out):
+        for path in out.glob(f"*{PARTIAL}"):
+            path.unlink(missing_ok=True)
+    for path in out.glob("*.lock"):
+        if path.name == LOCK or _PART_LOCK.fullmatch(path.name):
+            with contextlib.suppress(M3diError), sole_run(out, path.name):
+                pass  # nobody holds it: it goes
+
+
+def part_lock(number: int, count: int) -> str:
+    """File name of the lock of a part of a dataset."""
+    return f"part-{number}-of-{count}.lock"

@@ -130,9 +130,6 @@ class LocalFolder:
                 self._forget(name)
                 (self.root / name).unlink(missing_ok=True)
 
-    def abort_uploads(self) -> None:
-        """Nothing here is out of sight."""
-
     def _forget(self, *names: str) -> None:
         """Close files that are about to change: what is open shows what they were."""
         for name in names:
@@ -157,10 +154,11 @@ class RemoteFolder:
         except ModuleNotFoundError as error:
             raise no_fsspec(url) from error
         self.url = url.rstrip("/")
-        try:
-            self._opened, self._base = fsspec.core.url_to_fs(self.url)
-        except (ValueError, ImportError) as error:
-            raise unknown_url(url, error) from error
+        with reporting(CANNOT_READ, self.url):  # some connect at once
+            try:
+                self._opened, self._base = fsspec.core.url_to_fs(self.url)
+            except (ValueError, ImportError) as error:
+                raise unknown_url(url, error) from error
         self._process = os.getpid()
         self.shows_growing_files = self.url.partition("://")[0] not in OBJECT_STORES
 

@@ -86,6 +86,9 @@ def clear(folder: data.Folder) -> None:
     Raises:
         M3diError: The storage failed.
     """
+    if isinstance(folder, data.LocalFolder):
+        data.remove_leftovers(folder.root)
+        return
     left = [name for name in folder.sizes() if name.endswith(data.PARTIAL)]
     if left:
         folder.remove(left)

@@ -77,8 +77,7 @@ def _finished(out: Path, plan: data.Plan) -> data.Manifest | None:
     data.check_folder(out, plan)
     if not data.is_complete(out):
         return None
-    with data.disk_errors(out):
-        data.remove_leftovers(out)
+    data.remove_leftovers(out)
     return data.read_manifest(out)
 
 
@@ -103,7 +102,7 @@ def _logged(log: LogFile, plan: data.Plan, gpus: list[str], progress: Progress) 
         progress(done, total)
 
     settings = {"n_samples": plan.n_samples, **plan.render, **({"gpus": gpus} if gpus else {})}
-    log.write_start(plan=data.plan_fingerprint(plan), **settings)
+    log.write("start", plan=data.plan_fingerprint(plan), **settings)
     try:
         yield count
     except BaseException as error:

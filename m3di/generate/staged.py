@@ -160,8 +160,7 @@ def _sole_part(delivery: Delivery) -> Iterator[None]:
     if delivery.part is None or not isinstance(delivery.folder, data.LocalFolder):
         yield
         return
-    number, n_parts = delivery.part.number, delivery.part.count
-    with data.locked(delivery.folder.root, f"part-{number}-of-{n_parts}.lock"):
+    with data.locked(delivery.folder.root, data.part_lock(delivery.part.number, delivery.part.count)):
         yield
 
 
