@@ -335,3 +335,41 @@ def test_finalize_on_the_command_line(fake_dataset: Path, tmp_path: Path) -> Non
     result = CliRunner().invoke(cli, ["finalize", f"file://{root}"], catch_exceptions=False)
     assert "train 20, val 4, test 4 samples" in result.output
     assert bytes_of(root) == bytes_of(fake_dataset)
+
+
+def test_a_rerun_clears_what_a_run_left_behind_a_url(
+    bucket: str, fake_dataset: Path, tmp_path: Path, pools: type[FakeRenderPool]
+) -> None:
+    """The storage failed after the manifest was there; and a process was killed in the middle of an upload."""
+    root = f"{bucket}/some/prefix"
+    folder = data.open_folder(root)
+    deliver(root, tmp_path / "stage")
+    kept = {name: folder.read(name) for name in folder.sizes() if name.endswith(data.PARTIAL)}
+    assert len(kept) == 2 + 5  # two notes of the plan, and a receipt for each shard
+    generate.finalize(folder)
+    for name, content in {**kept, "train-00000.tar.0123456789ab.partial": b"half"}.items():
+        folder.create(name, content)
+    files = folder._files  # type: ignore[union-attr]
+    for key in ("some/prefix/train-00000.tar", "some/prefix-of-others/train-00000.tar"):
+        files.call_s3("create_multipart_upload", Bucket="m3di-test", Key=key)
+    options = fake_options(tmp_path)
+    machines = generate.Machines(staging=tmp_path / "stage")
+    assert generate.render_anywhere(root, options, machines) == data.read_manifest(fake_dataset)
+    assert remote_bytes(folder) == bytes_of(fake_dataset)
+    uploads = files.call_s3("list_multipart_uploads", Bucket="m3di-test")["Uploads"]
+    assert [each["Key"] for each in uploads] == ["some/prefix-of-others/train-00000.tar"]
+    files.call_s3("abort_multipart_upload", Bucket="m3di-test", Key=uploads[0]["Key"], UploadId=uploads[0]["UploadId"])
+
+
+def test_where_uploads_may_not_be_listed_they_stay(
+    bucket: str, fake_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = f"{bucket}/here"
+    folder = data.open_folder(root)
+    deliver(root, tmp_path / "stage")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError("Access Denied")
+
+    monkeypatch.setattr(folder._files, "call_s3", refuse, raising=False)  # type: ignore[union-attr]
+    assert generate.finalize(folder) == data.read_manifest(fake_dataset)
