@@ -202,3 +202,15 @@ def test_it_ends_in_good_order_when_asked_to(number: int, exit_code: int, tmp_pa
     assert not (run.out / data.LOCK).exists()
     assert log_of(run.out)[-1]["event"] == "stop"
     assert log_of(run.out)[-1]["why"] == "interrupted"
+
+
+def test_two_at_once(uninterrupted: dict[str, bytes], tmp_path: Path) -> None:
+    """Started at the same moment, on a folder that is not there: one goes on, the other says who does."""
+    out = tmp_path / "it"
+    with running(out) as one, running(out) as other:
+        said = {run.process.pid: run.process.communicate(timeout=120)[1] for run in (one, other)}
+    first, second = sorted((one, other), key=lambda run: run.process.returncode)
+    assert (first.process.returncode, second.process.returncode) == (0, 1)
+    assert "another process is rendering into this folder" in said[second.process.pid]
+    assert f"process {first.process.pid} on " in said[second.process.pid]
+    assert bytes_of(out) == uninterrupted

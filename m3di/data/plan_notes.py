@@ -47,14 +47,26 @@ def noted_plan(folder: Folder, names: Iterable[str]) -> Plan | None:
     Args:
         folder: The folder.
         names: Files in it.
+
+    Raises:
+        M3diError: The storage failed, which says nothing of the notes.
     """
     for name in sorted(name for name in names if name == PLAN or _COPY.fullmatch(name)):
-        with contextlib.suppress(M3diError, OSError):  # damaged, or removed at this moment: the other one
-            raw = folder.read(name)
-            plan = parse_plan(raw, folder.path(name))
-            if name in (PLAN, copy_name(plan)):
-                return plan
+        plan = _sound_plan(folder, name)
+        if plan is not None and name in (PLAN, copy_name(plan)):
+            return plan
     return None
+
+
+def _sound_plan(folder: Folder, name: str) -> Plan | None:
+    try:
+        raw = folder.read(name)
+    except OSError:  # of a disk of this machine: damaged there, or removed at this moment
+        return None
+    try:
+        return parse_plan(raw, folder.path(name))
+    except M3diError:
+        return None
 
 
 def is_witnessed(folder: Folder, names: Iterable[str], plan: Plan) -> bool:

@@ -150,3 +150,28 @@ def test_at_a_url_too(which: str, tmp_path: Path) -> None:
     data.claim(folder, plan)
     assert folder.read(data.PLAN) == folder.read(copy_name(plan))
     assert data.noted_plan(folder, [data.PLAN]) == data.noted_plan(folder, [copy_name(plan)]) == plan
+
+
+def test_a_storage_that_fails_is_no_damaged_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = data.open_folder("memory://notes-failing")
+    data.claim(folder, plan_of(tmp_path))
+
+    def fail(*_: object, **__: object) -> None:
+        raise TimeoutError("no answer")
+
+    monkeypatch.setattr(folder._files, "cat_file", fail)  # type: ignore[union-attr]
+    with pytest.raises(M3diError, match=r"the storage cannot be reached(?s:.)*no answer"):
+        data.claim(folder, plan_of(tmp_path))
+
+
+def test_a_note_on_a_bad_sector(begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Path.read_bytes
+
+    def fail(path: Path) -> bytes:
+        if path.name == data.PLAN:
+            raise OSError(5, "Input/output error")
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    folder = data.LocalFolder(begun)
+    assert data.noted_plan(folder, folder.sizes()) == plan_of(begun)
