@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Iterable, Iterator
 from itertools import count
 from pathlib import Path
@@ -144,6 +145,36 @@ def test_two_machines_with_one_part(tmp_path: Path) -> None:
         deliver(root, tmp_path / "stage", "1/3")
     deliver(root, tmp_path / "stage", "1/3")
     assert not list(root.glob("*.lock"))
+
+
+def test_a_part_that_another_machine_has_taken_over_ends(tmp_path: Path) -> None:
+    root = tmp_path / "shared"
+    lock = root / data.part_lock(1, 3)
+
+    class Slow(FakePool):
+        def outcomes(self, jobs: Iterable[RenderJob]) -> Iterator[Outcome]:
+            for number, outcome in enumerate(super().outcomes(jobs)):
+                if number == 3:
+                    lock.write_text('{"host": "elsewhere", "pid": 7, "token": "theirs"}')
+                    while not lost:  # until its heart beats
+                        time.sleep(0.01)
+                yield outcome
+
+    lost: list[bool] = []
+    beat = data.Held.beat
+
+    def noted(held: data.Held) -> None:
+        beat(held)
+        lost.extend([True] * held._is_lost)
+
+    pool = Slow(32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("m3di.data.lock.BEAT_S", 0.01)
+        patch.setattr(data.Held, "beat", noted)
+        with pytest.raises(M3diError, match=r"has taken over this folder(?s:.)*process 7 on elsewhere"):
+            deliver(root, tmp_path / "stage", "1/3", pool)
+    assert pool.n_rendered == 4
+    assert lock.exists()
 
 
 def test_without_a_receipt_the_shard_itself_is_read(fake_dataset: Path, tmp_path: Path) -> None:

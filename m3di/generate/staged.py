@@ -123,9 +123,16 @@ def deliver_missing(
     stage = delivery.stage(plan)
     with contextlib.ExitStack() as stack:
         _make_stage(stage)
-        stack.enter_context(data.sole_run(stage))
+        held = [stack.enter_context(data.sole_run(stage))]
         stack.enter_context(data.disk_errors(stage))
-        stack.enter_context(_sole_part(delivery))
+        held += stack.enter_context(_sole_part(delivery))
+
+        def count(done: int, _: int) -> None:
+            for each in held:
+                each.check()
+            if progress:
+                progress(n_there + done, total)
+
         data.prepare_folder(stage, plan)
         data.note_devices(stage, delivery.devices)
         for shard in [each for each in missing.values() if (stage / each.name).exists()]:
@@ -133,7 +140,7 @@ def deliver_missing(
             n_there += missing.pop(shard.name).n
         failures = render_shards(
             *(spec, plan, missing.values(), stage, pool),
-            lambda done, _: progress(n_there + done, total) if progress else None,
+            count,
             lambda name: deliver(delivery, spec, plan, missing[name], stage),
         )
     if not failures:
@@ -155,13 +162,13 @@ def _make_stage(stage: Path) -> None:
 
 
 @contextlib.contextmanager
-def _sole_part(delivery: Delivery) -> Iterator[None]:
+def _sole_part(delivery: Delivery) -> Iterator[list[data.Held]]:
     """Where machines share a folder, they can see that a part has its machine already."""
     if delivery.part is None or not isinstance(delivery.folder, data.LocalFolder):
-        yield
+        yield []
         return
-    with data.locked(delivery.folder.root, data.part_lock(delivery.part.number, delivery.part.count)):
-        yield
+    with data.locked(delivery.folder.root, data.part_lock(delivery.part.number, delivery.part.count)) as held:
+        yield [held]
 
 
 def deliver(delivery: Delivery, spec: Spec, plan: data.Plan, shard: Shard, stage: Path) -> None:
