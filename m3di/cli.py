@@ -19,7 +19,7 @@ from m3di.cli_places import UserPath
 from m3di.cli_shapes import shapes
 from m3di.cli_simulate import simulate
 from m3di.cli_train import train
-from m3di.errors import M3diError, UsageError
+from m3di.errors import M3diError, UsageError, without_credentials
 from m3di.interruption import exit_code_of, interrupt_behind, sigterm_interrupts
 from m3di.progress import run_display, watched_bar
 
@@ -173,11 +173,12 @@ def render(out: str | None, spec: str, passes: str, is_dry: bool, **options: Any
         return
     with run_display("render") as (count, watch):
         manifest = render_anywhere(root, wanted, machines, count, watch)
+    place = without_credentials(root)
     if manifest is None:
-        click.echo(f"part {machines.shards} of {root} is done; when all parts are:  m3di finalize {root}")
+        click.echo(f"part {machines.shards} of {place} is done; when all parts are:  m3di finalize {place}")
         return
     counts = ", ".join(f"{name} {n}" for name, n in manifest.n_samples.items())
-    click.echo(f"{root}: {counts} samples\nload it:  m3di.Multimodal3DIdent({root!r})")
+    click.echo(f"{place}: {counts} samples\nload it:  m3di.Multimodal3DIdent({place!r})")
 
 
 @cli.command()
@@ -346,6 +347,7 @@ def verify(root: str, quick: bool, repair: bool, n_workers: int | None) -> None:
         return
     notes: list[Problem] = []
     manifest = verify_dataset(root, quick=quick, on_note=notes.append)
+    root = without_credentials(root)
     for note in notes:
         click.echo(f"note: {note}")
     checked = "have the right structure" if quick else "are as they were made"
@@ -425,7 +427,8 @@ def show_info(root: str) -> None:
 
 
 def _wrote(root: str, n_samples: dict[str, int]) -> None:
-    click.echo(f"{root}: {', '.join(f'{name} {n}' for name, n in n_samples.items())} samples")
+    counts = ", ".join(f"{name} {n}" for name, n in n_samples.items())
+    click.echo(f"{without_credentials(root)}: {counts} samples")
 
 
 cli.add_command(evaluate)

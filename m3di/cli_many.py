@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from m3di.cli_places import UserPath
+from m3di.errors import without_credentials
 
 MANY_OPTIONS = (
     click.option("--shards", metavar="I/N", help="Render the I-th of N parts only; see `m3di finalize`."),
@@ -25,4 +26,5 @@ def finalize(root: str) -> None:
     from m3di.generate import finalize as finalize_dataset
 
     counts = finalize_dataset(open_folder(root)).n_samples
-    click.echo(f"{root}: {', '.join(f'{name} {n}' for name, n in counts.items())} samples\nfinished")
+    told = ", ".join(f"{name} {n}" for name, n in counts.items())
+    click.echo(f"{without_credentials(root)}: {told} samples\nfinished")

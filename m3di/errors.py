@@ -3,7 +3,28 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
+
+# Secrets may hold any sign, also such as a URL should have in another form: rather too much is hidden than too little.
+_USER = re.compile(r"(:/{1,2})([^\s/]+|\S+:\S+)@")
+_NAME = r"[^=\s?&;]*(?:sig|token|key|secret|pass|credential|auth)[^=\s?&;]*"
+_PARAMETER = re.compile(rf"([?&;]{_NAME}=)[^\s&;'\"]+", re.IGNORECASE)
+
+
+def without_credentials(text: str) -> str:
+    """A text with `***` in the place of user names, passwords, keys and signatures in URLs: it may be printed."""
+    return _PARAMETER.sub(r"\1***", _USER.sub(r"\1***@", text)) if ":/" in text else text
+
+
+def _all_without_credentials(texts: dict[str, str]) -> dict[str, str]:
+    """The same for the parts of a message: what is a secret in one of them is none of the reader's in the others."""
+    users = {found[2] for text in texts.values() for found in _USER.finditer(text)}
+    secrets = {*users, *(user.partition(":")[2] for user in users)} - {""}
+    shown = {name: without_credentials(text) for name, text in texts.items()}
+    for secret in sorted(secrets, key=len, reverse=True):
+        shown = {name: text.replace(secret, "***") for name, text in shown.items()}
+    return shown
 
 
 class M3diError(Exception):
@@ -29,9 +50,10 @@ class M3diError(Exception):
         next_step: str | None = None,
     ) -> None:
         parts = {"where": where, "got": got, "expected": expected, "next": next_step}
-        self.what = what
-        self.details = {name: str(part) for name, part in parts.items() if part is not None}
-        super().__init__(what, self.details)
+        texts = {"what": what, **{name: str(part) for name, part in parts.items() if part is not None}}
+        shown = _all_without_credentials(texts)
+        self.what, self.details = shown.pop("what"), shown
+        super().__init__(self.what, self.details)
 
     def __str__(self) -> str:
         return "\n".join([self.what, *(f"  {name + ':':9} {part}" for name, part in self.details.items())])

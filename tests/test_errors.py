@@ -1,8 +1,14 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
-from m3di.errors import M3diError, UsageError, near_match
+import pytest
+from click.testing import CliRunner
+
+from m3di import Multimodal3DIdent, data, generate
+from m3di.cli import cli, main
+from m3di.errors import M3diError, UsageError, near_match, without_credentials
 
 
 def test_a_message_has_what_where_got_expected_and_next() -> None:
@@ -30,3 +36,83 @@ def test_errors_cross_process_boundaries() -> None:
 def test_near_match() -> None:
     assert near_match("m3dii", ["m3di", "other"]) == "m3di"
     assert near_match("zzz", ["m3di"]) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("s3://KEY:SECRET@bucket/a", "s3://***@bucket/a"),
+        ("s3://KEY:SEC/RET+x==@bucket/a", "s3://***@bucket/a"),
+        ("--out ftp://joe:p@ss@host/a, then", "--out ftp://***@host/a, then"),
+        ("https://TOKEN@host/a", "https://***@host/a"),
+        ("/here/s3:/KEY:SECRET@bucket", "/here/s3:/***@bucket"),  # as a path
+        ("http://h/a?X-Amz-Signature=SECRET&x=1", "http://h/a?X-Amz-Signature=***&x=1"),
+        ("az://c/a?se=2026&SIG=SE%2FCRET", "az://c/a?se=2026&SIG=***"),
+        ("s3://bucket/a@b", "s3://bucket/a@b"),
+        ("write to joe@example.org", "write to joe@example.org"),
+        ("C:/Users/joe", "C:/Users/joe"),
+    ],
+)
+def test_credentials_of_urls_are_not_shown(text: str, shown: str) -> None:
+    assert without_credentials(text) == shown
+    error = M3diError(text, where=text, got=text, expected=text, next_step=text)
+    assert list(error.details.values()) == [shown] * 4
+    assert error.what == shown
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+def test_what_a_library_says_of_a_url_shows_no_credentials_either() -> None:
+    """Without `://` nobody can tell: but it is the same text."""
+    error = M3diError("it broke", where="s3://KEY:SECRET@bucket", got='Invalid name "KEY:SECRET@bucket"; SECRET')
+    assert error.details["got"] == 'Invalid name "***@bucket"; ***'
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("info", "s3://KEY:topSECRET@b/none"),
+        ("verify", "ftp://KEY:topSECRET@localhost:9/none"),
+        ("verify", "https://localhost:9/none?X-Amz-Signature=topSECRET"),
+        ("subset", "s3://KEY:top/SECRET@b/none", "--out", "out"),
+        ("merge", "a", "b", "--out", "s3://KEY:topSECRET@b/none"),
+        ("finalize", "s3://KEY:topSECRET@b/none"),
+        ("train", "--data", "s3://KEY:topSECRET@b/none"),
+        ("render", "--n", "1", "--out", "memory://KEY:topSECRET@b/none"),
+    ],
+)
+def test_no_command_shows_them(
+    arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://joe:topSECRET@127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setattr("sys.argv", ["m3di", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = "".join(capsys.readouterr())
+    assert ended.value.code in (1, 2)
+    assert said.startswith("Error: ")
+    assert "SECRET" not in said
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("subset", "x", "--out"), ("verify",), ("finalize",), ("render", "--out"), ("render", "--shards", "1/2", "--out")],
+)
+def test_what_is_printed_of_success_shows_none(
+    arguments: tuple[str, ...], fake_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = data.read_manifest(fake_dataset)
+    for module, name in ((data, "subset"), (data, "verify"), (generate, "finalize")):
+        monkeypatch.setattr(module, name, lambda *_, **__: manifest)
+    is_part = "--shards" in arguments
+    monkeypatch.setattr(generate, "render_anywhere", lambda *_: None if is_part else manifest)
+    result = CliRunner().invoke(cli, [*arguments, "memory://KEY:topSECRET@host/m3di"], catch_exceptions=False)
+    assert "memory://***@host/m3di" in result.output
+    assert "SECRET" not in result.output
+
+
+def test_a_dataset_does_not_show_them(fake_dataset: Path) -> None:
+    dataset = Multimodal3DIdent(fake_dataset)
+    dataset.root = "https://KEY:topSECRET@host/m3di"
+    assert repr(dataset).startswith("Multimodal3DIdent('https://***@host/m3di', ")

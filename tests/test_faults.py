@@ -42,6 +42,7 @@ class Run:
 
     def __init__(self, out: Path) -> None:
         self.out = out
+        self.n_before = n_starts(out)
         code = "from m3di.cli import main; main()"
         self.process = subprocess.Popen(
             [sys.executable, "-c", code, *map(str, ARGUMENTS), "--out", str(out)],
@@ -56,7 +57,7 @@ class Run:
     def wait_for_images(self) -> bool:
         """Wait until this run renders; False where it is done already."""
         while self.process.poll() is None:
-            if any(line["pid"] == self.process.pid for line in log_of(self.out) if line["event"] == "start"):
+            if n_starts(self.out) > self.n_before:
                 return True
             time.sleep(0.02)
         return False
@@ -110,6 +111,11 @@ def log_of(out: Path) -> list[dict[str, Any]]:
         except ValueError:  # a run was killed while it wrote
             continue
     return found
+
+
+def n_starts(out: Path) -> int:
+    """How many runs have begun to render."""
+    return sum(line["event"] == "start" for line in log_of(out))
 
 
 def rendered(out: Path) -> list[str]:
@@ -196,3 +202,15 @@ def test_it_ends_in_good_order_when_asked_to(number: int, exit_code: int, tmp_pa
     assert not (run.out / data.LOCK).exists()
     assert log_of(run.out)[-1]["event"] == "stop"
     assert log_of(run.out)[-1]["why"] == "interrupted"
+
+
+def test_two_at_once(uninterrupted: dict[str, bytes], tmp_path: Path) -> None:
+    """Started at the same moment, on a folder that is not there: one goes on, the other says who does."""
+    out = tmp_path / "it"
+    with running(out) as one, running(out) as other:
+        said = {run.process.pid: run.process.communicate(timeout=120)[1] for run in (one, other)}
+    first, second = sorted((one, other), key=lambda run: run.process.returncode)
+    assert (first.process.returncode, second.process.returncode) == (0, 1)
+    assert "another process is rendering into this folder" in said[second.process.pid]
+    assert f"process {first.process.pid} on " in said[second.process.pid]
+    assert bytes_of(out) == uninterrupted

@@ -68,7 +68,7 @@ def test_an_interrupted_run_is_continued_to_the_same_bytes(fake_dataset: Path, t
 
     with pytest.raises(Interrupted):
         generate.render_missing(spec, plan, out, FakePool(32), stop)
-    assert data.read_plan(out) == plan
+    assert data.noted_plan(data.LocalFolder(out), [data.PLAN]) == plan
     pool = FakePool(32)
     seen: list[int] = []
     generate.render_missing(spec, plan, out, pool, lambda done, total: seen.append(done))

@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "report": {"learn", "data", "latents"},
 }
 # Not rooms: anybody may import them, and they import no room.
-BESIDE = {"errors", "interruption", "templates", "blender_scenes", "__version__"}
+BESIDE = {"errors", "private_folder", "interruption", "templates", "blender_scenes", "__version__"}
 STDLIB = set(sys.stdlib_module_names)
 THIRD_PARTY = {
     "latents": {"numpy", "scipy", "pydantic", "pydantic_core", "yaml", "jinja2", "matplotlib", "platformdirs"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Iterable, Iterator
 from itertools import count
 from pathlib import Path
@@ -107,6 +108,7 @@ def test_a_run_continues_where_it_stopped(fake_dataset: Path, tmp_path: Path) ->
     with pytest.raises(Stopped):  # in the second shard
         deliver(root, tmp_path / "stage", pool=pool)
     assert sorted(data.open_folder(root).sizes()) == [
+        data.copy_name(generate.make_plan(SPEC, fake_options(tmp_path))),
         "plan.json.partial",
         "train-00000.tar",
         "train-00000.tar.rows.partial",
@@ -143,6 +145,36 @@ def test_two_machines_with_one_part(tmp_path: Path) -> None:
         deliver(root, tmp_path / "stage", "1/3")
     deliver(root, tmp_path / "stage", "1/3")
     assert not list(root.glob("*.lock"))
+
+
+def test_a_part_that_another_machine_has_taken_over_ends(tmp_path: Path) -> None:
+    root = tmp_path / "shared"
+    lock = root / data.part_lock(1, 3)
+
+    class Slow(FakePool):
+        def outcomes(self, jobs: Iterable[RenderJob]) -> Iterator[Outcome]:
+            for number, outcome in enumerate(super().outcomes(jobs)):
+                if number == 3:
+                    lock.write_text('{"host": "elsewhere", "pid": 7, "token": "theirs"}')
+                    while not lost:  # until its heart beats
+                        time.sleep(0.01)
+                yield outcome
+
+    lost: list[bool] = []
+    beat = data.Held.beat
+
+    def noted(held: data.Held) -> None:
+        beat(held)
+        lost.extend([True] * held._is_lost)
+
+    pool = Slow(32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("m3di.data.lock.BEAT_S", 0.01)
+        patch.setattr(data.Held, "beat", noted)
+        with pytest.raises(M3diError, match=r"has taken over this folder(?s:.)*process 7 on elsewhere"):
+            deliver(root, tmp_path / "stage", "1/3", pool)
+    assert pool.n_rendered == 4
+    assert lock.exists()
 
 
 def test_without_a_receipt_the_shard_itself_is_read(fake_dataset: Path, tmp_path: Path) -> None:
@@ -334,3 +366,41 @@ def test_finalize_on_the_command_line(fake_dataset: Path, tmp_path: Path) -> Non
     result = CliRunner().invoke(cli, ["finalize", f"file://{root}"], catch_exceptions=False)
     assert "train 20, val 4, test 4 samples" in result.output
     assert bytes_of(root) == bytes_of(fake_dataset)
+
+
+def test_a_rerun_clears_what_a_run_left_behind_a_url(
+    bucket: str, fake_dataset: Path, tmp_path: Path, pools: type[FakeRenderPool]
+) -> None:
+    """The storage failed after the manifest was there; and a process was killed in the middle of an upload."""
+    root = f"{bucket}/some/prefix"
+    folder = data.open_folder(root)
+    deliver(root, tmp_path / "stage")
+    kept = {name: folder.read(name) for name in folder.sizes() if name.endswith(data.PARTIAL)}
+    assert len(kept) == 2 + 5  # two notes of the plan, and a receipt for each shard
+    generate.finalize(folder)
+    for name, content in {**kept, "train-00000.tar.0123456789ab.partial": b"half"}.items():
+        folder.create(name, content)
+    files = folder._files  # type: ignore[union-attr]
+    for key in ("some/prefix/train-00000.tar", "some/prefix-of-others/train-00000.tar"):
+        files.call_s3("create_multipart_upload", Bucket="m3di-test", Key=key)
+    options = fake_options(tmp_path)
+    machines = generate.Machines(staging=tmp_path / "stage")
+    assert generate.render_anywhere(root, options, machines) == data.read_manifest(fake_dataset)
+    assert remote_bytes(folder) == bytes_of(fake_dataset)
+    uploads = files.call_s3("list_multipart_uploads", Bucket="m3di-test")["Uploads"]
+    assert [each["Key"] for each in uploads] == ["some/prefix-of-others/train-00000.tar"]
+    files.call_s3("abort_multipart_upload", Bucket="m3di-test", Key=uploads[0]["Key"], UploadId=uploads[0]["UploadId"])
+
+
+def test_where_uploads_may_not_be_listed_they_stay(
+    bucket: str, fake_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = f"{bucket}/here"
+    folder = data.open_folder(root)
+    deliver(root, tmp_path / "stage")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError("Access Denied")
+
+    monkeypatch.setattr(folder._files, "call_s3", refuse, raising=False)  # type: ignore[union-attr]
+    assert generate.finalize(folder) == data.read_manifest(fake_dataset)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 import resource
 import subprocess
 import sys
@@ -83,6 +84,61 @@ def test_the_second_run_is_refused(tmp_path: Path, pools: type[FakeRenderPool]) 
     assert pools.made == []
 
 
+def test_of_two_that_are_started_together_the_first_goes_on(
+    fake_dataset: Path, tmp_path: Path, pools: type[FakeRenderPool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one comes while Blender starts for the first, whose folder was not there before."""
+    out = tmp_path / "new" / "it"
+    refused: list[str] = []
+
+    def second(pool: FakeRenderPool) -> None:
+        assert len(pools.made) == 1  # the second does not get so far
+        with pytest.raises(M3diError, match=rf"another process is rendering(?s:.)*process {os.getpid()} on") as error:
+            generate.render(fake_options(out))
+        refused.append(str(error.value))
+
+    monkeypatch.setattr(FakeRenderPool, "check", second)
+    generate.render(fake_options(out))
+    assert len(refused) == 1
+    assert bytes_of(out) == bytes_of(fake_dataset)
+
+
+def test_a_dataset_that_another_run_has_finished_meanwhile_is_taken(
+    fake_dataset: Path, tmp_path: Path, pools: type[FakeRenderPool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the first look and the lock."""
+    out = tmp_path / "it"
+    made = data.made_folder
+
+    @contextlib.contextmanager
+    def come_between(folder: Path) -> Iterator[None]:
+        monkeypatch.setattr(data, "made_folder", made)
+        generate.render(fake_options(out))
+        with made(folder):
+            yield
+
+    monkeypatch.setattr(data, "made_folder", come_between)
+    assert generate.render(fake_options(out)) == data.read_manifest(fake_dataset)
+    assert len(pools.made) == 1
+    assert bytes_of(out) == bytes_of(fake_dataset)
+
+
+def test_where_blender_does_not_start_no_folder_is_left(
+    tmp_path: Path, pools: type[FakeRenderPool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(pool: FakeRenderPool) -> None:
+        raise M3diError("no Blender")
+
+    monkeypatch.setattr(FakeRenderPool, "check", fail)
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    for out in (tmp_path / "new" / "it", kept):
+        with pytest.raises(M3diError, match="no Blender"):
+            generate.render(fake_options(out))
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+    assert not list(kept.iterdir())
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     disk = tmp_path / "disk"
@@ -134,7 +190,7 @@ def test_what_a_kill_after_the_last_word_leaves_is_removed(tmp_path: Path, pools
     options = fake_options(tmp_path / "it")
     generate.render(options)
     whole = bytes_of(options.out)
-    data.write_plan(options.out, generate.make_plan(load_spec("m3di"), options))
+    data.note_plan(options.out, generate.make_plan(load_spec("m3di"), options))
     (options.out / "train-00000.tar.images.partial").touch()
     generate.render(options)
     assert bytes_of(options.out) == whole

@@ -9,11 +9,11 @@ from m3di.data.card import dataset_card
 from m3di.data.devices import DEVICES, note_devices, noted_devices
 from m3di.data.disk import disk_errors
 from m3di.data.export import LAYOUTS, export
-from m3di.data.folder import LOG, check_claim, check_folder, claim, make_folder, prepare_folder, remove_leftovers
+from m3di.data.folder import check_claim, check_folder, claim, made_folder, part_lock, prepare_folder, remove_leftovers
 from m3di.data.importing import import_published
 from m3di.data.info import info
 from m3di.data.journal import ImageJournal, JournalEntry, finished_images
-from m3di.data.lock import LOCK, locked, sole_run
+from m3di.data.lock import LOCK, Held, locked, sole_run
 from m3di.data.manifest import (
     MANIFEST,
     PLAN,
@@ -24,15 +24,21 @@ from m3di.data.manifest import (
     TextEntry,
     is_complete,
     parse_manifest,
-    parse_plan,
     plan_of,
     read_manifest,
-    read_plan,
     write_manifest,
-    write_plan,
 )
 from m3di.data.merge import merge, subset
 from m3di.data.parquet import UNREADABLE, read_parquet, read_parquet_schema
+from m3di.data.plan_notes import (
+    LOG,
+    copy_name,
+    damaged_plan,
+    is_plan_note,
+    note_plan,
+    noted_plan,
+    plan_fingerprint,
+)
 from m3di.data.receipts import Receipt, read_receipt, receipt_name
 from m3di.data.salvage import JOURNAL_IMAGE, sound_images
 from m3di.data.seal import CARD, file_entry, seal, write_documents
@@ -65,6 +71,7 @@ __all__ = [
     "Batches",
     "FileEntry",
     "Folder",
+    "Held",
     "ImageJournal",
     "JournalEntry",
     "LocalFolder",
@@ -83,6 +90,8 @@ __all__ = [
     "check_claim",
     "check_folder",
     "claim",
+    "copy_name",
+    "damaged_plan",
     "dataset_card",
     "disk_errors",
     "export",
@@ -93,17 +102,21 @@ __all__ = [
     "import_published",
     "info",
     "is_complete",
+    "is_plan_note",
     "is_url",
     "left_out",
     "locked",
-    "make_folder",
+    "made_folder",
     "merge",
     "nested_json",
     "note_devices",
+    "note_plan",
     "noted_devices",
+    "noted_plan",
     "open_folder",
     "parse_manifest",
-    "parse_plan",
+    "part_lock",
+    "plan_fingerprint",
     "plan_of",
     "prepare_folder",
     "read_ahead",
@@ -111,7 +124,6 @@ __all__ = [
     "read_manifest",
     "read_parquet",
     "read_parquet_schema",
-    "read_plan",
     "read_receipt",
     "read_shard",
     "receipt_name",
@@ -130,7 +142,6 @@ __all__ = [
     "write_atomically",
     "write_documents",
     "write_manifest",
-    "write_plan",
     "write_samples",
 ]
 

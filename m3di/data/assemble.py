@@ -11,10 +11,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from m3di.data.manifest import MANIFEST, Manifest, Plan, SplitEntry
+from m3di.data.manifest import Manifest, Plan, SplitEntry
 from m3di.data.seal import file_entry, seal
 from m3di.data.shards import ShardWriter, read_shard, sample_key, shard_name, write_atomically
-from m3di.errors import M3diError
 
 PLACE = ("key", "shard")
 Contents = Mapping[str, bytes]
@@ -30,20 +29,12 @@ def assemble(
     """Write a dataset.
 
     Args:
-        root: A new or empty folder.
+        root: An empty folder, see `whole_folder`.
         plan: What it is.
         tables: For each split its rows; key, shard and offsets are written anew.
         contents: For each split the files of each row, by extension.
         devices: GPUs that have rendered the images.
-
-    Raises:
-        M3diError: The folder is not empty or cannot be written.
     """
-    check_empty(root)
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise M3diError("the folder cannot be written", where=str(root), got=error.strerror) from error
     splits = {}
     for split, n in plan.n_samples.items():
         names = list(_write_shards(root, plan, split, n, iter(contents.get(split, ()))))
@@ -52,17 +43,6 @@ def assemble(
         shards = tuple(file_entry(root / name, n_inside) for name, n_inside in names)
         splits[split] = SplitEntry(n_samples=n, shards=shards, table=file_entry(table, n))
     return seal(root, plan, splits, devices)
-
-
-def check_empty(root: Path) -> None:
-    """Raise M3diError unless a folder is new or empty."""
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise M3diError(
-            "the output folder is not empty",
-            where=str(root),
-            expected=f"a new or an empty folder, without a {MANIFEST}",
-            next_step="choose another folder",
-        )
 
 
 def sample_json(row: Mapping[str, Any]) -> bytes:

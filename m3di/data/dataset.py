@@ -20,7 +20,7 @@ from m3di.data.sources import ShardSource, open_source
 from m3di.data.storage import open_to_read
 from m3di.data.tokens import Tokenizer
 from m3di.data.where import Filter, mask_of
-from m3di.errors import M3diError, UsageError
+from m3di.errors import M3diError, UsageError, without_credentials
 
 try:
     import torch
@@ -171,7 +171,8 @@ class Multimodal3DIdent(Dataset[Any]):
     def __repr__(self) -> str:
         views = ", ".join(f"{name} ({modality})" for name, modality in self.modalities.items())
         some = "" if self._rows is None else f" of {self._n:,}"
-        return f"Multimodal3DIdent({str(self.root)!r}, split={self.split!r}): {len(self):,}{some} samples of {views}"
+        root = without_credentials(str(self.root))
+        return f"Multimodal3DIdent({root!r}, split={self.split!r}): {len(self):,}{some} samples of {views}"
 
     @cached_property
     def table(self) -> pa.Table:

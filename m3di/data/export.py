@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from m3di.data import published
-from m3di.data.assemble import check_empty, described
+from m3di.data.assemble import described
 from m3di.data.croissant import CROISSANT, croissant
 from m3di.data.images import decode, encode
 from m3di.data.manifest import Manifest, plan_of, read_manifest, to_json
@@ -23,6 +23,7 @@ from m3di.data.published_words import unknown_words_note
 from m3di.data.shards import write_atomically
 from m3di.data.sources import ShardFiles
 from m3di.data.storage import LocalFolder, local_path
+from m3di.data.whole_folder import whole_folder
 from m3di.errors import M3diError, UsageError, did_you_mean
 
 
@@ -73,27 +74,32 @@ def _upstream(root: Path, manifest: Manifest, out: Path) -> str | None:
             expected="one image and one text with the factors of the spec `m3di`",
             next_step="m3di export --to imagefolder takes any dataset",
         )
-    check_empty(out)
     texts: dict[str, list[str]] = {}
-    for split, entry in manifest.splits.items():
-        if not entry.n_samples:
-            continue
-        folder = out / split
-        (folder / "images").mkdir(parents=True)
-        (folder / "text").mkdir()
-        table = read_parquet(root / entry.table.file)
-        for name, content in published_csv(spec, table).items():
-            (folder / name).write_bytes(content)
-        texts[split] = table["text.caption"].to_pylist()
-        (folder / CAPTIONS).write_bytes("\n".join(texts[split]).encode())
-        for row, raw in enumerate(_images(root, manifest, table, "image")):
-            (folder / image_name(row, entry.n_samples)).write_bytes(raw)
-        # Not part of the published layout: what the CSV files have no columns for.
-        buffer = io.BytesIO()
-        pq.write_table(described(table).add_column(0, "key", table["key"]), buffer, compression="zstd")
-        (folder / TABLE).write_bytes(buffer.getvalue())
-    write_atomically(out / PLAN, to_json(plan_of(manifest)))  # last: what has one is whole
+    with whole_folder(out) as folder:
+        for split, entry in manifest.splits.items():
+            if entry.n_samples:
+                texts[split] = _write_published(root, manifest, split, folder / split)
+        write_atomically(folder / PLAN, to_json(plan_of(manifest)))
     return unknown_words_note(manifest, "text", texts)
+
+
+def _write_published(root: Path, manifest: Manifest, split: str, folder: Path) -> list[str]:
+    """Write the folder of a split; its captions."""
+    n_samples = manifest.splits[split].n_samples
+    (folder / "images").mkdir(parents=True)
+    (folder / "text").mkdir()
+    table = read_parquet(root / manifest.splits[split].table.file)
+    for name, content in published_csv(manifest.parsed_spec, table).items():
+        (folder / name).write_bytes(content)
+    texts: list[str] = table["text.caption"].to_pylist()
+    (folder / CAPTIONS).write_bytes("\n".join(texts).encode())
+    for row, raw in enumerate(_images(root, manifest, table, "image")):
+        (folder / image_name(row, n_samples)).write_bytes(raw)
+    # Not part of the published layout: what the CSV files have no columns for.
+    buffer = io.BytesIO()
+    pq.write_table(described(table).add_column(0, "key", table["key"]), buffer, compression="zstd")
+    (folder / TABLE).write_bytes(buffer.getvalue())
+    return texts
 
 
 def _images(root: Path, manifest: Manifest, table: Any, view: str) -> Iterator[bytes]:
@@ -109,24 +115,26 @@ def _imagefolder(root: Path, manifest: Manifest, out: Path) -> None:
     views = list(manifest.parsed_spec.views_of("image"))
     if not views:
         raise M3diError("the dataset has no images", where=str(root), next_step="read its tables as they are")
-    check_empty(out)
-    for split, entry in manifest.splits.items():
-        if not entry.n_samples:
-            continue
-        folder = out / {"val": "validation"}.get(split, split)
-        folder.mkdir(parents=True)
-        table = read_parquet(root / entry.table.file)
-        rows = described(table).to_pylist()
-        names = {view: "file_name" if len(views) == 1 else f"{view}_file_name" for view in views}
-        for view, column in names.items():
-            for row, raw in enumerate(_images(root, manifest, table, view)):
-                name = f"{table['key'][row].as_py()}{'' if len(views) == 1 else f'.{view}'}.png"
-                (folder / name).write_bytes(raw)
-                rows[row] = {**rows[row], column: name}
-        lines = [
-            json.dumps({**{name: row[name] for name in names.values()}, **row}, ensure_ascii=False) for row in rows
-        ]
-        (folder / "metadata.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with whole_folder(out) as folder:
+        for split, entry in manifest.splits.items():
+            if entry.n_samples:
+                _write_imagefolder(root, manifest, split, folder / {"val": "validation"}.get(split, split))
+
+
+def _write_imagefolder(root: Path, manifest: Manifest, split: str, folder: Path) -> None:
+    """Write the folder of a split."""
+    folder.mkdir(parents=True)
+    table = read_parquet(root / manifest.splits[split].table.file)
+    rows = described(table).to_pylist()
+    views = list(manifest.parsed_spec.views_of("image"))
+    names = {view: "file_name" if len(views) == 1 else f"{view}_file_name" for view in views}
+    for view, column in names.items():
+        for row, raw in enumerate(_images(root, manifest, table, view)):
+            name = f"{table['key'][row].as_py()}{'' if len(views) == 1 else f'.{view}'}.png"
+            (folder / name).write_bytes(raw)
+            rows[row] = {**rows[row], column: name}
+    lines = [json.dumps({**{name: row[name] for name in names.values()}, **row}, ensure_ascii=False) for row in rows]
+    (folder / "metadata.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _croissant(root: Path, manifest: Manifest, out: Path) -> None:

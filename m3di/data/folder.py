@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from m3di.data.lock import LOCK
-from m3di.data.manifest import (
-    MANIFEST,
-    PLAN,
-    Plan,
-    parse_manifest,
-    parse_plan,
-    plan_of,
-    read_plan,
-    to_json,
-    write_plan,
+from m3di.data.disk import disk_errors
+from m3di.data.lock import LOCK, sole_run
+from m3di.data.manifest import MANIFEST, PLAN, Plan, parse_manifest, plan_of, to_json
+from m3di.data.plan_notes import (
+    LOG,
+    copy_name,
+    damaged_plan,
+    is_plan_note,
+    is_witnessed,
+    note_plan,
+    noted_plan,
 )
 from m3di.data.shards import PARTIAL
 from m3di.data.storage import Folder, LocalFolder
 from m3di.errors import M3diError
 
-LOG = "render.log.jsonl"
-"""What happened when: written by runs, no part of a dataset."""
+_PART_LOCK = re.compile(r"part-[0-9]+-of-[0-9]+\.lock")
+OF_RUNS = (LOCK, LOG)
+"""What runs leave that have just begun, or ended too soon, besides notes of their plan."""
 
 
 def check_folder(out: Path, plan: Plan) -> None:
@@ -32,15 +34,8 @@ def check_folder(out: Path, plan: Plan) -> None:
     Raises:
         M3diError: It holds another dataset, or other files.
     """
-    if not out.is_dir():
-        return
-    found = read_plan(out)
-    if found is None:
-        # A run that has just begun, or ended too soon, has left these.
-        names = [path.name for path in out.iterdir() if path.name not in (LOCK, LOG)]
-        refuse_files([name for name in names if not name.startswith(PLAN)], str(out))
-    else:
-        refuse_differences(found, plan, str(out))
+    if out.is_dir():
+        _check_names(LocalFolder(out), [path.name for path in out.iterdir()], plan)
 
 
 def claim(folder: Folder, plan: Plan) -> None:
@@ -50,8 +45,12 @@ def claim(folder: Folder, plan: Plan) -> None:
         M3diError: It holds another dataset, or other files, or cannot be written.
     """
     check_claim(folder, plan)
-    folder.create(PLAN, to_json(plan))
-    check_claim(folder, plan)
+    content = to_json(plan)
+    for name in (PLAN, copy_name(plan)):
+        if name in folder.sizes() and folder.read(name) != content and noted_plan(folder, [name]) is None:
+            folder.remove([name])  # damaged
+        folder.create(name, content)
+        check_claim(folder, plan)
 
 
 def check_claim(folder: Folder, plan: Plan) -> None:
@@ -62,14 +61,26 @@ def check_claim(folder: Folder, plan: Plan) -> None:
     """
     if isinstance(folder, LocalFolder):
         check_folder(folder.root, plan)
-        return
-    names = folder.sizes()
-    if MANIFEST in names:
-        refuse_differences(plan_of(parse_manifest(folder.read(MANIFEST), folder.path(MANIFEST))), plan, str(folder))
-    elif PLAN in names:
-        refuse_differences(parse_plan(folder.read(PLAN), folder.path(PLAN)), plan, str(folder))
     else:
-        refuse_files(list(names), str(folder))
+        _check_names(folder, list(folder.sizes()), plan)
+
+
+def _check_names(folder: Folder, names: list[str], plan: Plan) -> None:
+    """Raise where the files of a folder are not those of this dataset, finished or not."""
+    if MANIFEST in names:
+        found = plan_of(parse_manifest(folder.read(MANIFEST), folder.path(MANIFEST)))
+        refuse_differences(found, plan, str(folder))
+        return
+    noted = noted_plan(folder, names)
+    if noted is not None:
+        refuse_differences(noted, plan, str(folder))
+        return
+    others = [name for name in names if name not in OF_RUNS and not is_plan_note(name)]
+    if not others or is_witnessed(folder, names, plan):
+        return
+    if any(map(is_plan_note, names)):
+        raise damaged_plan(folder)
+    refuse_files(others, str(folder))
 
 
 def refuse_files(names: list[str], where: str) -> None:
@@ -115,6 +126,23 @@ def make_folder(out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
 
 
+@contextlib.contextmanager
+def made_folder(out: Path) -> Iterator[None]:
+    """A folder that is there inside the block; where it was not before, and nothing was written to it, it goes again.
+
+    Raises:
+        M3diError: It cannot be made.
+    """
+    missing = [folder for folder in (out, *out.parents) if not folder.exists()]
+    try:
+        make_folder(out)
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # not empty, as it should be
+            for folder in missing:
+                folder.rmdir()
+
+
 def prepare_folder(out: Path, plan: Plan) -> None:
     """Make the folder and note in it what it is going to be.
 
@@ -122,10 +150,8 @@ def prepare_folder(out: Path, plan: Plan) -> None:
         M3diError: It cannot be written.
     """
     make_folder(out)
-    if (out / PLAN).is_file() and read_plan(out) == plan:  # nothing to write: the disk may be full
-        return
     with _write_errors(out):
-        write_plan(out, plan)
+        note_plan(out, plan)
 
 
 @contextlib.contextmanager
@@ -143,6 +169,22 @@ def _write_errors(out: Path) -> Iterator[None]:
 
 
 def remove_leftovers(out: Path) -> None:
-    """Remove what interrupted runs left in the folder of a finished dataset."""
-    for path in out.glob(f"*{PARTIAL}"):
-        path.unlink(missing_ok=True)
+    """Remove what interrupted runs left in the folder of a finished dataset, unless a run is on its way there.
+
+    Locks among it: they name a machine and a process, which nobody needs who gets the dataset.
+
+    Raises:
+        M3diError: A file cannot be removed.
+    """
+    with disk_errors(out):
+        for path in out.glob(f"*{PARTIAL}"):
+            path.unlink(missing_ok=True)
+    for path in out.glob("*.lock"):
+        if path.name == LOCK or _PART_LOCK.fullmatch(path.name):
+            with contextlib.suppress(M3diError), sole_run(out, path.name):
+                pass  # nobody holds it: it goes
+
+
+def part_lock(number: int, count: int) -> str:
+    """File name of the lock of a part of a dataset."""
+    return f"part-{number}-of-{count}.lock"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,12 +13,13 @@ import pyarrow as pa
 from m3di import __version__
 from m3di.data import published
 from m3di.data.archives import unpack
-from m3di.data.assemble import Contents, assemble, check_empty, described, sample_json
+from m3di.data.assemble import Contents, assemble, described, sample_json
 from m3di.data.images import ImageError, decode
 from m3di.data.manifest import Manifest, Plan, TextEntry
 from m3di.data.published import image_name
 from m3di.data.sources import PublishedSource
 from m3di.data.storage import LocalFolder, local_path
+from m3di.data.whole_folder import whole_folder
 from m3di.errors import M3diError
 from m3di.latents import plain_spec
 
@@ -40,18 +41,20 @@ def import_published(source: str | os.PathLike[str], root: str | os.PathLike[str
         UsageError: A place is a URL.
     """
     source, root = local_path(source), local_path(root)
-    check_empty(root)
-    if source.is_dir():
-        return _import_folder(source, root, shard_size)
-    if not source.is_file():
+    if not source.is_dir() and not source.is_file():
         raise M3diError("there is nothing to import", where=str(source), next_step="check the path")
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{root.name}-", dir=root.parent) as unpacked:
-        unpack(source, Path(unpacked))
-        inside = _top(Path(unpacked))
+    with whole_folder(root) as folder:
+        if source.is_dir():
+            return _import_folder(source, folder, shard_size)
+        unpacked = folder / "unpacked"
+        unpacked.mkdir()
+        unpack(source, unpacked)
+        inside = _top(unpacked)
         if not published.split_folders(LocalFolder(inside)):
             raise _no_layout(source)
-        return _import_folder(inside, root, shard_size)
+        manifest = _import_folder(inside, folder, shard_size)
+        shutil.rmtree(unpacked)
+        return manifest
 
 
 def _top(folder: Path) -> Path:

@@ -180,7 +180,6 @@ def to_json(model: BaseModel) -> bytes:
 def write_manifest(root: Path, manifest: Manifest) -> None:
     """Write `dataset.json`, with its checksum: from here on the dataset is complete."""
     write_atomically(root / MANIFEST, to_json(manifest.sealed()))
-    plan_path(root).unlink(missing_ok=True)
 
 
 def read_manifest(root: Path) -> Manifest:
@@ -239,28 +238,6 @@ def is_complete(root: Path) -> bool:
 def plan_of(manifest: Manifest) -> Plan:
     """The plan that a finished dataset was made by."""
     return Plan.model_validate(manifest.model_dump(include=set(Plan.model_fields)))
-
-
-def plan_path(root: Path) -> Path:
-    """Where an unfinished run keeps its plan."""
-    return root / PLAN
-
-
-def write_plan(root: Path, plan: Plan) -> None:
-    """Record what an unfinished folder is going to be."""
-    write_atomically(plan_path(root), to_json(plan))
-
-
-def read_plan(root: Path) -> Plan | None:
-    """The plan of the dataset in a folder, finished or not; None where there is none.
-
-    Raises:
-        M3diError: The file that holds it is damaged.
-    """
-    if (root / MANIFEST).is_file():
-        return plan_of(parse_manifest((root / MANIFEST).read_bytes(), str(root / MANIFEST)))
-    path = plan_path(root)
-    return parse_plan(path.read_bytes(), str(path)) if path.is_file() else None
 
 
 def parse_plan(raw: bytes, where: str) -> Plan:

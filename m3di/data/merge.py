@@ -19,6 +19,7 @@ from m3di.data.sources import ShardSource, open_shards
 from m3di.data.storage import local_path
 from m3di.data.verify_samples import ORIGIN
 from m3di.data.where import mask_of
+from m3di.data.whole_folder import whole_folder
 from m3di.errors import M3diError, UsageError, did_you_mean
 
 FORMATS = ("png", "webp", "qoi")
@@ -192,4 +193,5 @@ def _joined(out: Path, plan: Plan, parts: dict[str, list[_Part]]) -> Manifest:
     source = plan.source if plan.source == "imported" else "derived"
     devices = [device for each in parts.values() for part in each for device in part.source.manifest.devices]
     plan = plan.model_copy(update={"n_samples": n_samples, "source": source})
-    return assemble(out, plan, rows, contents, devices)
+    with whole_folder(out) as folder:
+        return assemble(folder, plan, rows, contents, devices)

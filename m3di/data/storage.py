@@ -9,12 +9,13 @@ import shutil
 import uuid
 import weakref
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from m3di.data.shards import PARTIAL
 from m3di.data.storage_errors import no_fsspec, no_ranges, plain_errors, reporting, unknown_url
-from m3di.errors import UsageError
+from m3di.errors import M3diError, UsageError
 
 MAX_OPEN = 32
 BLOCK = 8 << 20
@@ -153,10 +154,11 @@ class RemoteFolder:
         except ModuleNotFoundError as error:
             raise no_fsspec(url) from error
         self.url = url.rstrip("/")
-        try:
-            self._opened, self._base = fsspec.core.url_to_fs(self.url)
-        except (ValueError, ImportError) as error:
-            raise unknown_url(url, error) from error
+        with reporting(CANNOT_READ, self.url):  # some connect at once
+            try:
+                self._opened, self._base = fsspec.core.url_to_fs(self.url)
+            except (ValueError, ImportError) as error:
+                raise unknown_url(url, error) from error
         self._process = os.getpid()
         self.shows_growing_files = self.url.partition("://")[0] not in OBJECT_STORES
 
@@ -267,6 +269,20 @@ class RemoteFolder:
             for name in names:
                 if name in there:
                     self._files.rm_file(self._at(name))
+
+    def abort_uploads(self) -> None:
+        """Have S3 drop the pieces of uploads to this folder that were cut off: no listing shows them, and they cost.
+
+        Where we may not do that, they stay: the rules of a bucket can end them, too.
+        """
+        if self.url.partition("://")[0] not in ("s3", "s3a"):
+            return
+        bucket, _, prefix = self._base.partition("/")
+        with suppress(M3diError), reporting(CANNOT_WRITE, self.path("")):
+            found = self._files.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=f"{prefix}/")
+            for each in found.get("Uploads", ()):
+                key, number = each["Key"], each["UploadId"]
+                self._files.call_s3("abort_multipart_upload", Bucket=bucket, Key=key, UploadId=number)
 
     def close(self) -> None:
         """Nothing stays open."""

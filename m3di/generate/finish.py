@@ -35,19 +35,27 @@ def finalize(folder: data.Folder) -> data.Manifest:
     if data.MANIFEST in names:
         manifest = data.parse_manifest(folder.read(data.MANIFEST), folder.path(data.MANIFEST))
         if all(names.get(entry.file) == entry.n_bytes for entry in manifest.files):
-            folder.remove(leftovers(names))
+            clear(folder)
             return manifest
         plan = data.plan_of(manifest)
-    elif data.PLAN in names:
-        plan = data.parse_plan(folder.read(data.PLAN), folder.path(data.PLAN))
     else:
+        plan = _noted_plan(folder, names)
+    return finish_folder(folder, spec_from_dict(plan.spec, where=str(folder), stored=True), plan)
+
+
+def _noted_plan(folder: data.Folder, names: Mapping[str, int]) -> data.Plan:
+    """What an unfinished dataset is going to be."""
+    plan = data.noted_plan(folder, names)
+    if plan is None and any(map(data.is_plan_note, names)):
+        raise data.damaged_plan(folder)
+    if plan is None:
         raise M3diError(
             "there is no dataset to finish here",
             where=str(folder),
             got=f"neither {data.PLAN} nor {data.MANIFEST}",
             next_step="check the path; its parts come first: the dataset's `m3di render` command with --shards I/N",
         )
-    return finish_folder(folder, spec_from_dict(plan.spec, where=str(folder), stored=True), plan)
+    return plan
 
 
 def finish_folder(folder: data.Folder, spec: Spec, plan: data.Plan) -> data.Manifest:
@@ -67,13 +75,24 @@ def finish_folder(folder: data.Folder, spec: Spec, plan: data.Plan) -> data.Mani
             for entry in (*(split.table for split in manifest.splits.values()), *manifest.documents):
                 data.upload(folder, here / entry.file, entry)
             data.upload(folder, here / data.MANIFEST, data.file_entry(here / data.MANIFEST, 0))
-    folder.remove(leftovers(folder.sizes()))
+    clear(folder)
     return manifest
 
 
-def leftovers(names: Mapping[str, int]) -> list[str]:
-    """What is of no use once a dataset is finished: its plan, its devices, and the receipts of its shards."""
-    return [name for name in names if name in (data.PLAN, data.DEVICES) or name.endswith(data.receipt_name(""))]
+def clear(folder: data.Folder) -> None:
+    """Remove what is of no use once a dataset is finished: notes of its plan and devices, receipts of its shards, and
+    uploads that a killed run has left half way.
+
+    Raises:
+        M3diError: The storage failed.
+    """
+    if isinstance(folder, data.LocalFolder):
+        data.remove_leftovers(folder.root)
+        return
+    left = [name for name in folder.sizes() if name.endswith(data.PARTIAL)]
+    if left:
+        folder.remove(left)
+    folder.abort_uploads()
 
 
 def check_all_there(folder: data.Folder, plan: data.Plan, names: Mapping[str, int]) -> None:

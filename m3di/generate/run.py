@@ -36,11 +36,9 @@ def render(options: RenderOptions, progress: Progress | None = None, watch: Watc
             Blender or a GPU is missing; images failed. What was finished before is kept.
     """
     spec, options, yours, plan = prepare(options)
-    data.check_folder(options.out, plan)
-    if data.is_complete(options.out):
-        with data.disk_errors(options.out):
-            data.remove_leftovers(options.out)
-        return data.read_manifest(options.out)
+    there = _finished(options.out, plan)
+    if there is not None:
+        return there
     watchers = [watch] if watch else []
 
     def see(event: PoolEvent) -> None:
@@ -48,39 +46,63 @@ def render(options: RenderOptions, progress: Progress | None = None, watch: Watc
             each(event)
 
     with contextlib.ExitStack() as stack:
-        if options.out.is_dir():  # at once, before Blender starts
-            stack.enter_context(data.sole_run(options.out))
+        # At once, before Blender starts: of two that are started together, the first one goes on.
+        stack.enter_context(data.made_folder(options.out))
+        held = stack.enter_context(data.sole_run(options.out))
+        there = _finished(options.out, plan)  # another process may have been quicker
+        if there is not None:
+            return there
         settings = render_settings(options, yours)
         pool = RenderPool(settings, options.n_workers, options.limits, see)
         stack.enter_context(pool)
         pool.check()
-        if not options.out.is_dir():
-            data.make_folder(options.out)
-            stack.enter_context(data.sole_run(options.out))
-            data.check_folder(options.out, plan)  # another process may have been quicker
         data.prepare_folder(options.out, plan)
         with data.disk_errors(options.out):
             log = LogFile(options.out / data.LOG)
             watchers.append(log.write_pool_event)
             gpus = [gpu.described() for gpu in pool.gpus]
             data.note_devices(options.out, gpus)
-            with _logged(log, plan, gpus, progress) as counted:
+            with _logged(log, plan, gpus, _while(held, progress)) as counted:
                 check_failures(options.out, render_missing(spec, plan, options.out, pool, counted, log.write_shard))
                 pool.close()
                 return finish(options.out, spec, plan)
 
 
+def _finished(out: Path, plan: data.Plan) -> data.Manifest | None:
+    """The manifest of the dataset, where it is there already.
+
+    Raises:
+        M3diError: The folder holds something else.
+    """
+    data.check_folder(out, plan)
+    if not data.is_complete(out):
+        return None
+    data.remove_leftovers(out)
+    return data.read_manifest(out)
+
+
+def _while(held: data.Held, progress: Progress | None) -> Progress:
+    """A progress that ends the run once another process has taken the folder over."""
+
+    def count(done: int, total: int) -> None:
+        held.check()
+        if progress:
+            progress(done, total)
+
+    return count
+
+
 @contextlib.contextmanager
-def _logged(log: LogFile, plan: data.Plan, gpus: list[str], progress: Progress | None) -> Iterator[Progress]:
+def _logged(log: LogFile, plan: data.Plan, gpus: list[str], progress: Progress) -> Iterator[Progress]:
     """Note start and end of a run, whichever that is, and how many samples were there then."""
     began, state = time.monotonic(), {"n_done": 0}
 
     def count(done: int, total: int) -> None:
         state["n_done"] = done
-        if progress:
-            progress(done, total)
+        progress(done, total)
 
-    log.write_start(n_samples=plan.n_samples, **plan.render, **({"gpus": gpus} if gpus else {}))
+    settings = {"n_samples": plan.n_samples, **plan.render, **({"gpus": gpus} if gpus else {})}
+    log.write("start", plan=data.plan_fingerprint(plan), **settings)
     try:
         yield count
     except BaseException as error:

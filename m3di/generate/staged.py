@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 import hashlib
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from m3di import data
-from m3di.generate.finish import finish_folder, receipt_of
+from m3di.generate.finish import clear, finish_folder, receipt_of
 from m3di.generate.options import RenderOptions, render_settings
 from m3di.generate.parts import Part
 from m3di.generate.plan import Shard, prepare, shards_of
 from m3di.generate.run import check_failures
 from m3di.generate.shards import Failure, Progress, Renders, render_shards
 from m3di.latents import Spec
+from m3di.private_folder import make_private, own_temporary_folder
 from m3di.render import RenderPool, Watch
 
 
@@ -46,7 +45,7 @@ class Delivery:
 
 def default_staging() -> Path:
     """Where unfinished shards lie unless one says where: a folder of this user for temporary files."""
-    return Path(tempfile.gettempdir()) / f"m3di-{getpass.getuser()}"
+    return own_temporary_folder("staging")
 
 
 def render_to(
@@ -86,12 +85,19 @@ def render_to(
 
 
 def finished(folder: data.Folder) -> data.Manifest | None:
-    """The manifest of a dataset whose files are all there, by size; else None."""
+    """The manifest of a dataset whose files are all there, by size; else None. What runs have left beside it goes.
+
+    Raises:
+        M3diError: The storage failed.
+    """
     names = folder.sizes()
     if data.MANIFEST not in names:
         return None
     manifest = data.parse_manifest(folder.read(data.MANIFEST), folder.path(data.MANIFEST))
-    return manifest if all(names.get(entry.file) == entry.n_bytes for entry in manifest.files) else None
+    if any(names.get(entry.file) != entry.n_bytes for entry in manifest.files):
+        return None
+    clear(folder)
+    return manifest
 
 
 def deliver_missing(
@@ -116,10 +122,17 @@ def deliver_missing(
     n_there = total - sum(shard.n for shard in missing.values())
     stage = delivery.stage(plan)
     with contextlib.ExitStack() as stack:
-        data.make_folder(stage)
-        stack.enter_context(data.sole_run(stage))
+        _make_stage(stage)
+        held = [stack.enter_context(data.sole_run(stage))]
         stack.enter_context(data.disk_errors(stage))
-        stack.enter_context(_sole_part(delivery))
+        held += stack.enter_context(_sole_part(delivery))
+
+        def count(done: int, _: int) -> None:
+            for each in held:
+                each.check()
+            if progress:
+                progress(n_there + done, total)
+
         data.prepare_folder(stage, plan)
         data.note_devices(stage, delivery.devices)
         for shard in [each for each in missing.values() if (stage / each.name).exists()]:
@@ -127,7 +140,7 @@ def deliver_missing(
             n_there += missing.pop(shard.name).n
         failures = render_shards(
             *(spec, plan, missing.values(), stage, pool),
-            lambda done, _: progress(n_there + done, total) if progress else None,
+            count,
             lambda name: deliver(delivery, spec, plan, missing[name], stage),
         )
     if not failures:
@@ -135,15 +148,27 @@ def deliver_missing(
     return failures
 
 
+def _make_stage(stage: Path) -> None:
+    """Make the folder of a run for unfinished shards: anybody can guess its name.
+
+    Raises:
+        M3diError: Somebody else was there first, or it cannot be made.
+    """
+    ours = default_staging()
+    for folder in (*reversed(stage.parents), stage):
+        # What the user has named with --staging is for the user to choose, links and all; what lies in it is ours.
+        if folder == stage or folder.is_relative_to(ours):
+            make_private(folder)
+
+
 @contextlib.contextmanager
-def _sole_part(delivery: Delivery) -> Iterator[None]:
+def _sole_part(delivery: Delivery) -> Iterator[list[data.Held]]:
     """Where machines share a folder, they can see that a part has its machine already."""
     if delivery.part is None or not isinstance(delivery.folder, data.LocalFolder):
-        yield
+        yield []
         return
-    number, n_parts = delivery.part.number, delivery.part.count
-    with data.locked(delivery.folder.root, f"part-{number}-of-{n_parts}.lock"):
-        yield
+    with data.locked(delivery.folder.root, data.part_lock(delivery.part.number, delivery.part.count)) as held:
+        yield [held]
 
 
 def deliver(delivery: Delivery, spec: Spec, plan: data.Plan, shard: Shard, stage: Path) -> None:

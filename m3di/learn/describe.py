@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 import m3di
+from m3di.errors import without_credentials
 from m3di.learn.config import TrainConfig
 from m3di.learn.distributed import World
 from m3di.learn.inputs import ImageStatistics, PairedDataset, ViewInput
@@ -32,7 +33,7 @@ def describe(
     return {
         "config": asdict(config),
         "data": {
-            "root": str(dataset.root),
+            "root": without_credentials(str(dataset.root)),
             "fingerprint": dataset.fingerprint,
             "n_samples": len(dataset),
             "views": {view: asdict(each) for view, each in inputs.items()},

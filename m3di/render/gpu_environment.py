@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from m3di.private_folder import make_private, own_temporary_folder
 from m3di.render.gpu import STATES_FACTOR
 
+STATES = "CYCLES_CONCURRENT_STATES_FACTOR"
 CACHE_BYTES = 2 << 30
 """Of compiled kernels. The driver's own limit is 1 GiB, and one that is reached drops what is needed next."""
 
 
 def gpu_environment(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """What is to be set before Blender is imported; what the user has set stays.
+    """What is to be set before Blender is imported; what the user has set stays as it is.
 
     Cards for which Blender ships no kernel of its own compile one at their first render. Without a place to keep it,
-    every worker would compile, at every start.
+    every worker would compile, at every start. Whoever could write into that place could have us run kernels of theirs.
+
+    Raises:
+        M3diError: The place for them in the folder for temporary files is not this user's alone.
     """
-    wanted = {"CYCLES_CONCURRENT_STATES_FACTOR": STATES_FACTOR, "CUDA_CACHE_MAXSIZE": str(CACHE_BYTES)}
-    if not _is_writable(Path(environment.get("HOME", "")) / ".nv"):
+    wanted = {STATES: STATES_FACTOR, "CUDA_CACHE_MAXSIZE": str(CACHE_BYTES)}
+    if "CUDA_CACHE_PATH" not in environment and not _is_writable(Path(environment.get("HOME", "")) / ".nv"):
         wanted["CUDA_CACHE_PATH"] = str(_own_folder("cuda"))
-    if not _is_writable(Path("/var/tmp")):  # where OptiX keeps its own
+    if "OPTIX_CACHE_PATH" not in environment and not _is_writable(Path("/var/tmp")):  # where OptiX keeps its own
         wanted["OPTIX_CACHE_PATH"] = str(_own_folder("optix"))
-    return {name: value for name, value in wanted.items() if name not in environment}
+    # Given although it is set: workers see no variable of Cycles but those they are given, see `prepare_blender`.
+    kept = {name: environment[name] for name in (STATES,) if name in environment}
+    return {name: value for name, value in wanted.items() if name not in environment} | kept
 
 
 def _own_folder(name: str) -> Path:
-    return Path(tempfile.gettempdir()) / f"m3di-kernels-{os.getuid() if hasattr(os, 'getuid') else 0}" / name
+    return make_private(make_private(own_temporary_folder("kernels")) / name)
 
 
 def _is_writable(folder: Path) -> bool:

@@ -7,6 +7,7 @@ trimesh from the bytes of the one file: materials and files that it refers to ar
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from numpy.typing import NDArray
 
 from m3di.errors import M3diError, UsageError, near_match
 from m3di.interruption import without_ctrl_c
+from m3di.render.environment import prepare_blender
+from m3di.render.scratch import Scratch
 
 FORMATS = (".blend", ".obj", ".ply", ".stl", ".glb")
 MAX_BYTES = 1 << 30
@@ -91,10 +94,13 @@ def read_mesh(path: Path, mesh_name: str | None = None, *, triangles: bool = Tru
     check_file(path)
     try:
         # Spawned, so that it starts without anything that this process has opened or set.
-        with pebble.ProcessPool(max_workers=1, context=multiprocessing.get_context("spawn")) as pool:
-            with without_ctrl_c():
-                future = pool.schedule(_read, args=[path, mesh_name, triangles], timeout=READ_TIMEOUT_S)
-            return future.result()
+        spawn = multiprocessing.get_context("spawn")
+        with contextlib.closing(Scratch()) as scratch:
+            first = (Path(scratch.name) / "reader",)
+            with pebble.ProcessPool(1, context=spawn, initializer=prepare_blender, initargs=first) as pool:
+                with without_ctrl_c():
+                    future = pool.schedule(_read, args=[path, mesh_name, triangles], timeout=READ_TIMEOUT_S)
+                return future.result()
     except (pebble.ProcessExpired, FutureTimeoutError) as error:
         raise _unreadable(path, f"reading it ended the worker process: {error}") from None
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -18,6 +16,7 @@ from m3di.render.gpu_environment import gpu_environment
 from m3di.render.job import Outcome, PoolEvent, RenderedImage, RenderJob, RenderSettings, Watch, WorkerLimits
 from m3di.render.machine import default_n_workers
 from m3di.render.mps import CONTROL, MPS_BACKENDS, Mps, is_chosen, start_mps
+from m3di.render.scratch import Scratch
 from m3di.render.starting import answer, find_gpus, opening, reason
 from m3di.render.worker import Report, render_image
 from m3di.render.worker_process import WorkerProcess
@@ -61,18 +60,12 @@ class RenderPool:
         self.n_workers = n_workers
         self.limits = limits or WorkerLimits()
         self._watch = watch or (lambda event: None)
-        # On a memory file system where there is one: what Blender renders is written and read back at once.
-        memory = Path("/dev/shm")
-        self._scratch = tempfile.TemporaryDirectory(
-            prefix="m3di-",
-            dir=memory if memory.is_dir() and os.access(memory, os.W_OK) else None,
-            ignore_cleanup_errors=True,
-        )
+        self._environment = gpu_environment() if settings.gpu else {}
+        self._scratch = Scratch()
         self._workers: list[WorkerProcess] = []
         self._settings: list[RenderSettings] = []
         self._abandoned: set[WorkerProcess] = set()
         self._retired: set[WorkerProcess] = set()
-        self._environment = gpu_environment() if settings.gpu else {}
         self._mps: Mps | None = None
 
     @property
@@ -99,7 +92,7 @@ class RenderPool:
     def close(self) -> None:
         """End all workers at once, whatever they do."""
         self._end_workers()
-        self._scratch.cleanup()
+        self._scratch.close()
 
     def _end_workers(self) -> None:
         for worker in self._workers:

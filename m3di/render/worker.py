@@ -6,7 +6,6 @@ import contextlib
 import multiprocessing
 import os
 import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from m3di.render.annotation import annotate, encode_pass
+from m3di.render.environment import prepare_blender
 from m3di.render.gpu import Gpu
 from m3di.render.image import check_image, encode_png, linear_to_srgb
 from m3di.render.job import RenderedImage, RenderSettings
@@ -44,9 +44,7 @@ def start_worker(lifeline: Connection, scratch: Path, environment: Mapping[str, 
         scratch: Folder for the worker's temporary files.
         environment: Environment variables to set before Blender is imported.
     """
-    os.environ.update(environment)
-    scratch.mkdir(exist_ok=True)
-    tempfile.tempdir = str(scratch)
+    prepare_blender(scratch, environment)
     threading.Thread(target=_end_with_parent, args=(lifeline, scratch), daemon=True).start()
 
 
