@@ -21,7 +21,7 @@ from m3di.generate import (
     shards_of,
     user_shapes_of,
 )
-from m3di.latents import Spec, missing_mechanisms
+from m3di.latents import Spec, missing_mechanisms, spec_from_dict
 from m3di.render import ANNOTATIONS, PASSES, RenderedImage, RenderPool, Watch, agree
 
 
@@ -265,6 +265,8 @@ def check_repairable(root: Path, manifest: data.Manifest, problems: list[data.Pr
             expected=", ".join(f"{name} {each}" for name, each in other.items()),
             next_step="install those versions, or render the dataset anew",
         )
+    if bad:  # as strictly as any spec: what cannot be drawn or shown is told before anything is touched
+        spec_from_dict(manifest.spec, where=str(root / data.MANIFEST))
     if bad & {shard.file for split in manifest.splits.values() for shard in split.shards}:
         _check_shapes(root, manifest)
 

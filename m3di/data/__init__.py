@@ -33,6 +33,7 @@ from m3di.data.manifest import (
 )
 from m3di.data.merge import merge, subset
 from m3di.data.parquet import UNREADABLE, read_parquet, read_parquet_schema
+from m3di.data.plain import MAX_SAMPLES, MAX_SEED, MAX_SIZE_PX
 from m3di.data.receipts import Receipt, read_receipt, receipt_name
 from m3di.data.salvage import JOURNAL_IMAGE, sound_images
 from m3di.data.seal import CARD, file_entry, seal, write_documents
@@ -58,6 +59,9 @@ __all__ = [
     "LOCK",
     "LOG",
     "MANIFEST",
+    "MAX_SAMPLES",
+    "MAX_SEED",
+    "MAX_SIZE_PX",
     "PARTIAL",
     "PLAN",
     "UNREADABLE",

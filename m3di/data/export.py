@@ -15,13 +15,11 @@ import pyarrow.parquet as pq
 from m3di.data import published
 from m3di.data.assemble import check_empty, described
 from m3di.data.croissant import CROISSANT, croissant
-from m3di.data.images import decode, encode
 from m3di.data.manifest import Manifest, plan_of, read_manifest, to_json
-from m3di.data.parquet import read_parquet, read_parquet_schema
 from m3di.data.published import CAPTIONS, PLAN, TABLE, image_name, published_csv
 from m3di.data.published_words import unknown_words_note
 from m3di.data.shards import write_atomically
-from m3di.data.sources import ShardFiles
+from m3di.data.sources import ShardSource
 from m3di.data.storage import LocalFolder, local_path
 from m3di.errors import M3diError, UsageError, did_you_mean
 
@@ -74,6 +72,7 @@ def _upstream(root: Path, manifest: Manifest, out: Path) -> str | None:
             next_step="m3di export --to imagefolder takes any dataset",
         )
     check_empty(out)
+    source = ShardSource(LocalFolder(root), manifest)
     texts: dict[str, list[str]] = {}
     for split, entry in manifest.splits.items():
         if not entry.n_samples:
@@ -81,12 +80,12 @@ def _upstream(root: Path, manifest: Manifest, out: Path) -> str | None:
         folder = out / split
         (folder / "images").mkdir(parents=True)
         (folder / "text").mkdir()
-        table = read_parquet(root / entry.table.file)
+        table = source.table(split)
         for name, content in published_csv(spec, table).items():
             (folder / name).write_bytes(content)
         texts[split] = table["text.caption"].to_pylist()
         (folder / CAPTIONS).write_bytes("\n".join(texts[split]).encode())
-        for row, raw in enumerate(_images(root, manifest, table, "image")):
+        for row, raw in enumerate(_images(source, split, table, "image")):
             (folder / image_name(row, entry.n_samples)).write_bytes(raw)
         # Not part of the published layout: what the CSV files have no columns for.
         buffer = io.BytesIO()
@@ -96,13 +95,11 @@ def _upstream(root: Path, manifest: Manifest, out: Path) -> str | None:
     return unknown_words_note(manifest, "text", texts)
 
 
-def _images(root: Path, manifest: Manifest, table: Any, view: str) -> Iterator[bytes]:
+def _images(source: ShardSource, split: str, table: Any, view: str) -> Iterator[bytes]:
     """The images of a split as PNG: the very bytes, where they are PNG."""
-    files = ShardFiles(LocalFolder(root), manifest.extensions, table)
-    extension = files.extension(view)
+    files = source.files(split, table)
     for row in range(table.num_rows):
-        raw = files.read(row, view)
-        yield raw if extension == "png" else encode(decode(raw, extension), "png")
+        yield files.read_image(row, view, "png")
 
 
 def _imagefolder(root: Path, manifest: Manifest, out: Path) -> None:
@@ -110,16 +107,17 @@ def _imagefolder(root: Path, manifest: Manifest, out: Path) -> None:
     if not views:
         raise M3diError("the dataset has no images", where=str(root), next_step="read its tables as they are")
     check_empty(out)
+    source = ShardSource(LocalFolder(root), manifest)
     for split, entry in manifest.splits.items():
         if not entry.n_samples:
             continue
         folder = out / {"val": "validation"}.get(split, split)
         folder.mkdir(parents=True)
-        table = read_parquet(root / entry.table.file)
+        table = source.table(split)
         rows = described(table).to_pylist()
         names = {view: "file_name" if len(views) == 1 else f"{view}_file_name" for view in views}
         for view, column in names.items():
-            for row, raw in enumerate(_images(root, manifest, table, view)):
+            for row, raw in enumerate(_images(source, split, table, view)):
                 name = f"{table['key'][row].as_py()}{'' if len(views) == 1 else f'.{view}'}.png"
                 (folder / name).write_bytes(raw)
                 rows[row] = {**rows[row], column: name}
@@ -130,7 +128,8 @@ def _imagefolder(root: Path, manifest: Manifest, out: Path) -> None:
 
 
 def _croissant(root: Path, manifest: Manifest, out: Path) -> None:
-    schemas = {name: read_parquet_schema(root / entry.table.file) for name, entry in manifest.splits.items()}
+    source = ShardSource(LocalFolder(root), manifest)
+    schemas = {name: source.schema(name) for name in manifest.splits}
     path = out / CROISSANT if out.is_dir() else out
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, croissant(manifest, schemas))

@@ -20,12 +20,14 @@ import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from m3di.errors import M3diError
 
 PARTIAL = ".partial"
 BLOCK = tarfile.BLOCKSIZE
+EXTENDED = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, b"X")
+"""Types of headers that say more of the next member: tarfile reads them whole."""
 
 
 def shard_name(split: str, number: int) -> str:
@@ -116,6 +118,17 @@ def write_atomically(path: Path, content: bytes) -> None:
     publish(partial, path)
 
 
+class _PlainInfo(tarfile.TarInfo):
+    """A header of a plain archive: one that promises a long name, or attributes, is refused before it is read."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Any:
+        info = super().frombuf(buf, encoding, errors)
+        if info.type not in tarfile.SUPPORTED_TYPES or info.type in EXTENDED or info.size < 0:
+            raise tarfile.ReadError("no header of a plain member")
+        return info
+
+
 def read_shard(path: Path) -> Iterator[ShardSample]:
     """The samples of a finished shard, in order.
 
@@ -124,13 +137,17 @@ def read_shard(path: Path) -> Iterator[ShardSample]:
     """
     key = ""
     members: dict[str, Member] = {}
+    n_bytes = path.stat().st_size
     try:
-        with tarfile.open(path, "r:") as tar:
+        with tarfile.open(path, "r:", tarinfo=_PlainInfo) as tar:
             for info in tar:
                 name, _, extension = info.name.partition(".")
                 if name != key and members:
                     yield ShardSample(key, members)
                     members = {}
+                # Of a sparse member or a link, what is stored is not what is stated.
+                if not info.isreg() or info.issparse() or info.offset_data + info.size > n_bytes:
+                    raise tarfile.ReadError(f"{info.name!r} is no plain member that lies within the shard")
                 key = name
                 members[extension] = Member(info.offset_data, info.size)
     except tarfile.TarError as error:

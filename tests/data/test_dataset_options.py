@@ -21,7 +21,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from m3di import Multimodal3DIdent
-from m3di.data import Batches, BatchLoader, build_tokenizer
+from m3di.data import Batches, BatchLoader, build_tokenizer, export
 from m3di.data.images import ImageError, decode, encode
 from m3di.errors import M3diError, UsageError
 
@@ -205,7 +205,10 @@ def test_image_formats(extension: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (17, 23, 3), dtype=np.uint8)
     raw = encode(pixels, extension)
     np.testing.assert_array_equal(decode(raw, extension), pixels)
-    np.testing.assert_array_equal(decode(raw, "other"), pixels)  # by Pillow
+    with pytest.raises(ImageError, match="'eps' is no image format: expected png"):
+        decode(raw, "eps")
+    with pytest.raises(ImageError, match="23 x 17 pixels, expected 17 x 17"):
+        decode(raw, extension, 17)
     with pytest.raises(ImageError):
         decode(raw[: len(raw) // 2], extension)
     with pytest.raises(ImageError):
@@ -309,7 +312,19 @@ def test_cache_refuses_images_of_several_sizes(fake_dataset: Path, tmp_path: Pat
     chunk = n_filler.to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
     raw[offsets[2] : offsets[2] + sizes[2]] = small[:33] + chunk + small[33:]
     (root / "train-00000.tar").write_bytes(raw)
-    with pytest.raises(M3diError, match=r"sample 2 of split(?s:.)*\(8, 8\) pixels"):
-        dataset[[1, 2]]
+    for cache in (None, "ram"):
+        with pytest.raises(M3diError, match=r"sample 2 of split(?s:.)*8 x 8 pixels, expected 32 x 32"):
+            Multimodal3DIdent(root, cache=cache)[[1, 2]]  # type: ignore[arg-type]
+
+
+@pytest.mark.filterwarnings("ignore:.*train does not have:UserWarning")
+def test_images_of_several_sizes_in_the_published_layout(fake_dataset: Path, tmp_path: Path) -> None:
+    root = tmp_path / "published"
+    export(fake_dataset, "upstream", root)
+    for path in [root / "m3di.json", *root.glob("*/m3di.parquet")]:
+        path.unlink()
+    (root / "train/images/02.png").write_bytes(encode(np.zeros((8, 8, 3), np.uint8), "png"))
+    with pytest.raises(M3diError, match=r"sample 2 of split(?s:.)*\(8, 8\) pixels(?s:.)*as the others"):
+        Multimodal3DIdent(root)[[1, 2]]
     with pytest.raises(M3diError, match=r"sample 2 of split(?s:.)*as the first image"):
         Multimodal3DIdent(root, cache="ram")[2]
