@@ -48,11 +48,6 @@ def table_problems(table: pa.Table, manifest: Manifest, spec: Spec, split: str) 
         spec: The spec of the manifest.
         split: The split.
     """
-    names = table.column_names
-    twice = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
-    if twice is not None:
-        yield f"column {twice} is there twice"
-        return
     origin = _origin(table) if manifest.source == "derived" else iter(())
     for check in (_kinds(table, manifest, spec), _places(table, manifest, split), _values(table, spec), origin):
         problem = next(check, None)

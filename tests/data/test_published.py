@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import gzip
 import io
 import json
 import math
@@ -10,6 +11,7 @@ import re
 import shutil
 import tarfile
 import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -230,10 +232,10 @@ def member(name: str, kind: bytes = tarfile.REGTYPE) -> tarfile.TarInfo:
         (member("train/../../x.png"), "a path that leads out"),
         (member("..\\x.png"), "a path that leads out"),
         (member("C:/x.png"), "a path that leads out"),
-        (member("train/images/00.png", tarfile.SYMTYPE), "a link or a device"),
-        (member("train/images/00.png", tarfile.LNKTYPE), "a link or a device"),
-        (member("train/images/00.png", tarfile.CHRTYPE), "a link or a device"),
-        (member("train/images/00.png", tarfile.FIFOTYPE), "a link or a device"),
+        (member("train/images/00.png", tarfile.SYMTYPE), "a link, a device or a sparse file"),
+        (member("train/images/00.png", tarfile.LNKTYPE), "a link, a device or a sparse file"),
+        (member("train/images/00.png", tarfile.CHRTYPE), "a link, a device or a sparse file"),
+        (member("train/images/00.png", tarfile.FIFOTYPE), "a link, a device or a sparse file"),
     ],
 )
 def test_hostile_archives_are_refused(tmp_path: Path, info: tarfile.TarInfo, message: str) -> None:
@@ -241,6 +243,50 @@ def test_hostile_archives_are_refused(tmp_path: Path, info: tarfile.TarInfo, mes
         tar.addfile(info, io.BytesIO(b""))
     with pytest.raises(M3diError, match=rf"{message}(?s:.)*evil\.tar\.gz"):
         import_published(tmp_path / "evil.tar.gz", tmp_path / "in" / "back")
+    assert list((tmp_path / "in").iterdir()) == []
+
+
+def header(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
+    """A tar header that promises `size` bytes."""
+    info = tarfile.TarInfo(name)
+    info.size, info.type = size, kind
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+def sparse_header(size: int) -> bytes:
+    """A GNU header of a file with one block of 512 bytes in it, and the rest a hole."""
+    raw = bytearray(header("train/text/text_raw.txt", 512, tarfile.GNUTYPE_SPARSE))
+    raw[386:410] = b"%011o\0%011o\0" % (0, 512)
+    raw[482], raw[483:495] = 0, b"\x80" + size.to_bytes(11, "big")
+    raw[148:156] = b" " * 8
+    raw[148:156] = b"%06o\0 " % sum(raw)
+    return bytes(raw)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (header("train/text/text_raw.txt", 200 << 20) + b"\0" * (200 << 20), r"far too much(?s:.)*of an archive of"),
+        (header("other.txt", 200 << 20) + b"\0" * (200 << 20), r"far too much(?s:.)*or more"),  # nobody wants it
+        (header("train/text/text_raw.txt", 2 << 30) + b"\0" * 512, r"far too much(?s:.)*2,147,483,648 bytes"),
+        (sparse_header(1 << 60) + b"x" * 512 + b"\0" * 1024, "a link, a device or a sparse file"),
+        (header("a", 200 << 20, tarfile.GNUTYPE_LONGNAME) + b"a" * (200 << 20), "a header of 209,715,200 bytes"),
+        (header("a", 3 << 20, tarfile.XHDTYPE) + b"a" * (3 << 20), "a header of 3,145,728 bytes"),
+    ],
+    ids=["bomb", "bomb that nobody wants", "one gigantic file", "sparse", "long name", "attributes"],
+)
+def test_archives_hold_no_more_than_they_may(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "evil.tar.gz").write_bytes(gzip.compress(content, 1))
+    with pytest.raises(M3diError, match=message):
+        import_published(tmp_path / "evil.tar.gz", tmp_path / "in" / "back")
+    assert list((tmp_path / "in").iterdir()) == []
+
+
+def test_a_zip_holds_no_more_than_it_may(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "evil.zip", "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("train/text/text_raw.txt", b"\0" * (80 << 20))
+    with pytest.raises(M3diError, match=r"far too much(?s:.)*83,886,080 bytes or more"):
+        import_published(tmp_path / "evil.zip", tmp_path / "in" / "back")
     assert list((tmp_path / "in").iterdir()) == []
 
 
