@@ -59,11 +59,7 @@ def export(
 
 def _upstream(root: Path, manifest: Manifest, out: Path) -> str | None:
     spec = manifest.parsed_spec
-    needed = {"image": published.IMAGE_COLUMNS, "text": ("text_color", "text_phrasing")}
-    fits = set(spec.observed) == set(needed) and all(
-        name in spec.observed[view].view.factors for view, names in needed.items() for name in names
-    )
-    if not fits:
+    if not published.has_place(spec):
         raise M3diError(
             "the published layout has no place for this dataset",
             where=str(root),

@@ -68,7 +68,7 @@ class ShardWriter:
         self.path = path
         self.extensions = extensions
         self.partial = path.with_name(path.name + PARTIAL)
-        self._stream: IO[bytes] = self.partial.open("wb")
+        self._stream: IO[bytes] = open_partial(self.partial)
         self._tar = tarfile.TarFile(fileobj=self._stream, mode="w", format=tarfile.USTAR_FORMAT)
 
     def add(self, key: str, contents: Mapping[str, bytes]) -> None:
@@ -92,6 +92,12 @@ class ShardWriter:
             self._stream.close()
 
 
+def open_partial(path: Path) -> IO[bytes]:
+    """A new file to write; what has its name is removed before, so that no link leads the bytes elsewhere."""
+    path.unlink(missing_ok=True)
+    return path.open("xb")
+
+
 def publish(partial: Path, path: Path) -> None:
     """Give a finished file its final name, durably."""
     partial.replace(path)
@@ -111,7 +117,7 @@ def sync_folder(folder: Path) -> None:
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a whole file under a temporary name, fsync and rename it."""
     partial = path.with_name(path.name + PARTIAL)
-    with partial.open("wb") as stream:
+    with open_partial(partial) as stream:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())

@@ -124,7 +124,7 @@ class ShardSource:
         entry = self.manifest.splits[split].table
         try:
             source = source_in(self.folder, entry.file)
-            problem = next(metadata_problems(read_parquet_metadata(source), entry), None)
+            problem = next(metadata_problems(read_parquet_metadata(source), entry.n_samples), None)
             table = read_parquet(source) if problem is None else None
             if table is not None:
                 problem = next(table_problems(table, self.manifest, self.spec, split), None)

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from m3di.data.manifest import FileEntry, Manifest
+from m3di.data.manifest import Manifest
 from m3di.data.plain import MAX_SAMPLES, MAX_SEED
 from m3di.latents import SPLITS, Factor, Spec
 
@@ -25,12 +25,12 @@ MAX_ROW_BYTES, MAX_BASE_BYTES = 1 << 14, 1 << 22
 """A column may take so many bytes for each row, and these once (a dictionary), before it is compressed."""
 
 
-def metadata_problems(found: pq.FileMetaData, entry: FileEntry) -> Iterator[str]:
+def metadata_problems(found: pq.FileMetaData, n_rows: int) -> Iterator[str]:
     """What is wrong with a table by what its file says of itself: its rows have not been read yet."""
-    if found.num_rows != entry.n_samples:
-        yield f"{found.num_rows} rows, expected {entry.n_samples}"
+    if found.num_rows != n_rows:
+        yield f"{found.num_rows} rows, expected {n_rows}"
         return
-    most = MAX_BASE_BYTES + MAX_ROW_BYTES * entry.n_samples
+    most = MAX_BASE_BYTES + MAX_ROW_BYTES * n_rows
     for number in range(found.num_columns):
         groups = [found.row_group(group).column(number) for group in range(found.num_row_groups)]
         n_bytes = sum(group.total_uncompressed_size for group in groups)
@@ -48,21 +48,33 @@ def table_problems(table: pa.Table, manifest: Manifest, spec: Spec, split: str) 
         spec: The spec of the manifest.
         split: The split.
     """
-    origin = _origin(table) if manifest.source == "derived" else iter(())
-    for check in (_kinds(table, manifest, spec), _places(table, manifest, split), _values(table, spec), origin):
+    ranges = [f"{extension}_{part}" for extension in manifest.extensions.values() for part in ("offset", "size")]
+    places = {"shard": "texts", **dict.fromkeys(ranges, "integers")}
+    checks = [_keys(table), _places(table, manifest, split), _values(table, spec)]
+    if manifest.source == "derived":
+        places |= dict(zip(ORIGIN, ("integers", "texts", "integers"), strict=True))
+        checks.append(_origin(table))
+    yield from _first(_kinds(table, spec, places), *checks)
+
+
+def published_problems(table: pa.Table, spec: Spec) -> Iterator[str]:
+    """What is wrong with the rows of a table that lies beside the published layout: it has no shards."""
+    yield from _first(_kinds(table, spec, {}), _keys(table), _values(table, spec))
+
+
+def _first(*checks: Iterator[str]) -> Iterator[str]:
+    """The first problem: later checks go by what the earlier ones have found sound."""
+    for check in checks:
         problem = next(check, None)
         if problem is not None:
             yield problem
             return
 
 
-def _kinds(table: pa.Table, manifest: Manifest, spec: Spec) -> Iterator[str]:
+def _kinds(table: pa.Table, spec: Spec, places: dict[str, str]) -> Iterator[str]:
     """Columns that are missing, of another type, with empty cells, or no text."""
-    texts = {"key", "shard", *(f"{view}.caption" for view in spec.views_of("text"))}
-    origin = dict(zip(ORIGIN, ("integers", "texts", "integers"), strict=True)) if manifest.source == "derived" else {}
-    ranges = [f"{extension}_{part}" for extension in manifest.extensions.values() for part in ("offset", "size")]
-    numbers = {**dict.fromkeys(ranges, "integers"), **{name: _kind(factor) for name, factor in _factors(spec)}}
-    expected = {**dict.fromkeys(sorted(texts), "texts"), **numbers, **origin}
+    texts = dict.fromkeys(["key", *(f"{view}.caption" for view in spec.views_of("text"))], "texts")
+    expected = {**texts, **places, **{name: _kind(factor) for name, factor in _factors(spec)}}
     missing = [name for name in expected if name not in table.column_names]
     if missing:
         yield f"column {missing[0]} is missing"
@@ -99,14 +111,18 @@ def _factors(spec: Spec) -> Iterator[tuple[str, Factor]]:
             yield f"{view}.{name}", spec.factors[name]
 
 
-def _places(table: pa.Table, manifest: Manifest, split: str) -> Iterator[str]:
-    """Keys that are no file names, shards that are not the split's, ranges that are not in their shard."""
+def _keys(table: pa.Table) -> Iterator[str]:
+    """Keys that are no file names, or are there twice."""
     odd = pc.invert(pc.match_substring_regex(table["key"], KEY))  # type: ignore[attr-defined]
     if pc.any(odd).as_py():  # type: ignore[attr-defined]
         row = pc.index(odd, True).as_py()
         yield f"row {row}: the key {table['key'][row].as_py()!r} is no plain name"
     if pc.count_distinct(table["key"]).as_py() != table.num_rows:  # type: ignore[attr-defined]
         yield "a key is there twice"
+
+
+def _places(table: pa.Table, manifest: Manifest, split: str) -> Iterator[str]:
+    """Shards that are not the split's, ranges that are not in their shard."""
     shards = {shard.file: shard.n_bytes for shard in manifest.splits[split].shards}
     known = pa.array(list(shards), table.schema.field("shard").type)
     number = pc.index_in(table["shard"], value_set=known)  # type: ignore[attr-defined]

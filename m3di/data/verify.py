@@ -145,7 +145,7 @@ def _table(folder: Folder, manifest: Manifest, split: str, quick: bool) -> pa.Ta
         if isinstance(path, Problem):
             return path
         try:
-            what = next(metadata_problems(read_parquet_metadata(path), entry), None)
+            what = next(metadata_problems(read_parquet_metadata(path), entry.n_samples), None)
             if what is not None:
                 return Problem(entry.file, what)
             table = read_parquet(path, ["key"] if quick else None)

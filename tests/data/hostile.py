@@ -16,6 +16,7 @@ import signal
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +209,45 @@ def use(root: Path, out: Path, other: Path) -> dict[str, Callable[[], object]]:
     }
 
 
+def forge_published(root: Path, draw: random.Random, room: Path) -> str:
+    """Change a dataset in the published layout; which kind of change it was."""
+    split = root / draw.choice(["train", "val"])
+    kind = draw.choice(["plan", "plan", "own table", "own table", "csv", "csv", "captions", "image"])
+    if kind == "plan":
+        document = json.loads((root / "m3di.json").read_text())
+        change_document(document, draw, room)
+        (root / "m3di.json").write_text(json.dumps(document))
+    elif kind == "own table":
+        table = pq.read_table(split / "m3di.parquet")
+        pq.write_table(change_table(table, draw, room), split / "m3di.parquet")
+    elif kind == "csv":
+        path = split / draw.choice(["latents_image.csv", "latents_text.csv"])
+        lines = [line.split(",") for line in path.read_text().splitlines()]
+        row = draw.choice(lines)
+        row[draw.randrange(len(row))] = str(draw.choice(VALUES)).replace("\ud7ff", "")
+        path.write_text("\n".join(map(",".join, lines)) if draw.random() < 0.8 else "\n".join(map(",".join, lines[1:])))
+        if draw.random() < 0.5:  # by the published files alone
+            (root / "m3di.json").unlink()
+    else:
+        path = split / ("text/text_raw.txt" if kind == "captions" else "images/0.png")
+        path.write_bytes(change_bytes(path.read_bytes(), draw))
+    return kind
+
+
+def use_published(root: Path, out: Path) -> dict[str, Callable[[], object]]:
+    """Everything that is asked of the published layout, by name."""
+
+    def load() -> None:
+        for split in ("train", "val"):
+            list(Multimodal3DIdent(root, split))
+
+    return {
+        "open": load,
+        "info": lambda: data.info(root),
+        "import": lambda: data.import_published(root, out / "imported"),
+    }
+
+
 @contextmanager
 def cpu_limit(seconds: float) -> Iterator[None]:
     """End what takes more time of the processor, as a hang would."""
@@ -224,14 +264,22 @@ def cpu_limit(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGPROF, before)
 
 
-def run_case(number: int, sound: Path, derived: Path, other: Path, room: Path) -> list[str]:
+@dataclass(frozen=True)
+class Sound:
+    """Sound datasets: a rendered one, one that was cut from it, one of another seed, and a published one."""
+
+    rendered: Path
+    derived: Path
+    other: Path
+    published: Path
+
+
+def run_case(number: int, sound: Sound, room: Path) -> list[str]:
     """Forge a dataset, and use it.
 
     Args:
         number: The case.
-        sound: A rendered dataset.
-        derived: One that was cut from it.
-        other: One of another seed.
+        sound: What is forged.
         room: A new folder.
 
     Returns:
@@ -239,12 +287,14 @@ def run_case(number: int, sound: Path, derived: Path, other: Path, room: Path) -
     """
     draw = random.Random(number)
     root, out = room / "in" / "it", room / "out"
-    shutil.copytree(draw.choice([sound, sound, derived]), root)
+    is_ours = draw.random() < 0.85
+    source = draw.choice([sound.rendered, sound.rendered, sound.derived]) if is_ours else sound.published
+    shutil.copytree(source, root)
     out.mkdir()
     for folder in (room, room / "in"):
         (folder / "secret.txt").write_bytes(MARKER * 100)
-    kind = forge(root, draw, room)
-    uses = use(root, out, other)
+    kind = (forge if is_ours else forge_published)(root, draw, room)
+    uses = use(root, out, sound.other) if is_ours else use_published(root, out)
     chosen = ["open", *draw.sample(list(uses)[1:], 2)]
     wrong = []
     for name in sorted(chosen, key=list(uses).index):
