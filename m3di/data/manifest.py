@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from m3di.data.plain import (
+    MAX_ONE_HOT,
     MAX_TOKENS,
     Count,
     Extension,
@@ -83,6 +84,12 @@ class TextEntry(Strict):
     vocabulary: tuple[str, ...] = Field(min_length=2)
     length: int = Field(ge=0, le=MAX_TOKENS)
     quoted: Literal["words", "unit"] = "words"
+
+    @model_validator(mode="after")
+    def _one_hot_fits(self) -> TextEntry:
+        if self.length * len(self.vocabulary) > MAX_ONE_HOT:
+            raise ValueError(f"{self.length} tokens out of {len(self.vocabulary)} are too many")
+        return self
 
     @property
     def tokenizer(self) -> Tokenizer:

@@ -20,8 +20,10 @@ MAX_SIZE_PX = 8192
 """Side of an image; one of this size takes 200 MB in memory."""
 MAX_SEED = 2**63 - 1
 """Tables hold seeds as signed integers of 64 bits."""
-MAX_TOKENS = 100_000
+MAX_TOKENS = 4096
 """Tokens of a caption."""
+MAX_ONE_HOT = 1 << 24
+"""Numbers of a caption as one-hot vectors: 64 MiB."""
 MAX_BYTES = 1 << 53
 MAX_NAME = 200  # characters; file systems take 255 bytes
 

@@ -45,7 +45,11 @@ def rename(holder: Document, key: str, other: str) -> None:
         (lambda m: m["extensions"].pop("image"), r"extensions(?s:.)*nothing of the view 'image'"),
         (lambda m: m["text"].clear(), r"text(?s:.)*nothing of the view 'text'"),
         (lambda m: m["text"].update(image=m["text"]["text"]), "'image', which is no text view"),
-        (lambda m: m["text"]["text"].update(length=10**11), r"text\.text\.length(?s:.)*less than or equal to 100000"),
+        (lambda m: m["text"]["text"].update(length=10**11), r"text\.text\.length(?s:.)*less than or equal to 4096"),
+        (
+            lambda m: m["text"]["text"].update(length=4096, vocabulary=[str(number) for number in range(5000)]),
+            "4096 tokens out of 5000 are too many",
+        ),
         (lambda m: m["text"]["text"].update(length=-3), "greater than or equal to 0"),
         (lambda m: m["text"]["text"].update(vocabulary=[]), r"vocabulary(?s:.)*at least 2"),
         (lambda m: shard(m).update(n_samples=10**12), "less than or equal to 1000000000"),
@@ -150,6 +154,15 @@ def test_parameters_of_a_stored_mechanism_may_be_nonsense(
     (root / "dataset.json").write_text(json.dumps(document))
     Multimodal3DIdent(root)[0]  # reading asks for no mechanism
     with pytest.raises(M3diError, match=message):
+        data.verify(root)
+
+
+def test_phrasings_of_a_stored_spec_may_be_nonsense(fake_dataset: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(fake_dataset, tmp_path / "it"))
+    document = json.loads((root / "dataset.json").read_text())
+    document["spec"]["factors"]["text_phrasing"]["values"][0] = "nobody"
+    (root / "dataset.json").write_text(json.dumps(document))
+    with pytest.raises(M3diError, match=r"split 'train' should be cannot be derived(?s:.)*KeyError: 'nobody'"):
         data.verify(root)
 
 

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
@@ -363,3 +365,40 @@ def test_two_images_a_sample(tmp_path: Path) -> None:
     line = json.loads((tmp_path / "out" / "train" / "metadata.jsonl").read_text().splitlines()[0])
     assert line["image_file_name"] == "000000000.image.png"
     assert (tmp_path / "out" / "train" / line["image_changed_file_name"]).exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda table: table.slice(1), "3 rows, expected 4"),
+        (lambda table: table.drop_columns(["text.text_color"]), "column text.text_color is missing"),
+        (lambda table: table.drop_columns(["key"]), "column key is missing"),
+        (lambda table: table.set_column(0, "key", [["../x", "1", "2", "3"]]), "the key '../x' is no plain name"),
+    ],
+)
+def test_the_table_beside_an_export_is_checked(
+    exported: Path, tmp_path: Path, change: Callable[[pa.Table], pa.Table], message: str
+) -> None:
+    path = exported / "val" / "m3di.parquet"
+    pq.write_table(change(pq.read_table(path)), path)
+    for use in (lambda: Multimodal3DIdent(exported, "val"), lambda: import_published(exported, tmp_path / "back")):
+        with pytest.raises(M3diError, match=rf"val/m3di\.parquet\n  got: +.*{message}"):
+            use()
+    path.write_bytes(b"PAR1" * 9)
+    with pytest.raises(M3diError, match="a file of the published layout cannot be read"):
+        Multimodal3DIdent(exported, "val")
+
+
+def test_the_plan_beside_an_export_fits_the_layout(exported: Path) -> None:
+    plan = json.loads((exported / "m3di.json").read_text())
+    del plan["spec"]["views"]["text"]["factors"]["text_color"]
+    (exported / "m3di.json").write_text(json.dumps(plan))
+    with pytest.raises(M3diError, match=r"it is no table of the published layout, by the spec in m3di\.json"):
+        Multimodal3DIdent(exported, "val")
+
+
+def test_a_gigantic_csv_is_not_read(exported: Path) -> None:
+    with (exported / "val" / "latents_image.csv").open("r+b") as stream:
+        stream.truncate(2 << 30)  # a hole
+    with pytest.raises(M3diError, match="2,147,483,648 bytes, expected at most 1,073,741,824"):
+        Multimodal3DIdent(exported, "val")
