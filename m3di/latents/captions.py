@@ -20,7 +20,7 @@ from m3di.latents.phrasings import CLOSE, OPEN
 from m3di.latents.problems import Problem, hint, listed
 from m3di.latents.sample import Samples
 from m3di.latents.spec import Spec
-from m3di.latents.templates import Template, Word, load_template, word_index
+from m3di.latents.templates import Template, Word, builtin_template, word_index
 
 YES_NO = ("out", "in")
 MISSPELT = 0.85  # similarity of two names of which one is a slip; of object_xpos and object_alpharot it is 0.69
@@ -50,7 +50,7 @@ def template_of(spec: Spec, view: str) -> Template:
         UsageError: There is no such template.
     """
     name = str(spec.observed[view].view.template)
-    return spec.templates.get(name) or load_template(name)
+    return spec.templates.get(name) or builtin_template(name)
 
 
 def choice_factors(name: str, view: dict[str, Any], template: Template) -> dict[str, dict[str, Any]]:

@@ -114,4 +114,6 @@ class _Environment(SandboxedEnvironment):
 
 @cache
 def _environment() -> _Environment:
-    return _Environment(undefined=jinja2.StrictUndefined, autoescape=False)
+    environment = _Environment(undefined=jinja2.StrictUndefined, autoescape=False)
+    environment.globals.clear()  # `range`, `joiner` and the like are no words of a template
+    return environment

@@ -21,7 +21,7 @@ from m3di.latents.names import MAX_NAME, NAME
 from m3di.latents.problems import UNSET, Origin, Problem, hint, listed, problems_of, report, value_at
 from m3di.latents.spec import FactorUse, Pairs, Sequence, Spec, View
 from m3di.latents.stored import stored_problems
-from m3di.latents.templates import Template, load_template
+from m3di.latents.templates import Template, builtin_template
 from m3di.latents.yaml_text import Path
 
 STAND_IN = "private"
@@ -266,7 +266,7 @@ def _add_choices(data: dict[str, Any], reported: set[Path]) -> list[Problem]:
             continue  # reported by the view itself, or when its file was looked for
         try:
             own = data.get("templates", {}).get(view["template"])
-            template = Template.model_validate(own) if own is not None else load_template(view["template"])
+            template = Template.model_validate(own) if own is not None else builtin_template(view["template"])
         except UsageError as error:
             problems.append(_template_problem(("views", name, "template"), error))
             continue

@@ -165,6 +165,21 @@ def load_template(name: str) -> Template:
     return parse_template((files("m3di.templates") / f"{name}.yaml").read_text(encoding="utf-8"), where=name)
 
 
+def builtin_template(name: str) -> Template:
+    """The built-in template with this name. No file is looked for: the spec may come from a stranger.
+
+    Raises:
+        UsageError: There is none.
+    """
+    if is_yaml_name(name):
+        raise UsageError(
+            f"the spec does not hold its caption template {name!r}",
+            expected="its text, in `templates`",
+            next_step="load the spec from its file, which takes the template in",
+        )
+    return load_template(name)
+
+
 def parse_template(text: str, *, where: str) -> Template:
     """Validate the text of a template file.
 

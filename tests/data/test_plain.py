@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from m3di import Multimodal3DIdent, data
+from m3di.data.manifest import Manifest, to_json
 from m3di.errors import M3diError
 from m3di.generate import RenderOptions
 from m3di.repair import repair
@@ -172,3 +173,36 @@ def test_phrasings_of_a_stored_spec_may_be_nonsense(fake_dataset: Path, tmp_path
 def test_nothing_is_rendered_that_could_not_be_opened(tmp_path: Path, option: str, value: int) -> None:
     with pytest.raises(M3diError, match="is too large"):
         RenderOptions(out=tmp_path, **{option: value}).check()  # type: ignore[arg-type]
+
+
+def change(root: Path, place: Callable[[Document], object]) -> None:
+    """Change a manifest, and give it a checksum that holds."""
+    document = json.loads((root / "dataset.json").read_text())
+    place(document)
+    (root / "dataset.json").write_bytes(to_json(Manifest.model_validate(document).sealed()))
+
+
+def test_a_template_beside_the_dataset_is_not_looked_for(fake_dataset: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(fake_dataset, tmp_path / "it"))
+    secret = tmp_path / "secret.yaml"
+    secret.write_text("password: of nobody's business\n")
+    change(root, lambda m: m["spec"]["views"]["text"].update(template=str(secret)))
+    assert data.left_out(data.verify(root)) == {"text": f"the template {str(secret)!r} is not here"}
+    (root / "val.parquet").unlink()
+    with pytest.raises(M3diError, match="the spec does not hold its caption template") as error:
+        repair(root)
+    assert "password" not in str(error.value)
+
+
+def test_a_repair_asks_for_what_it_cannot_render(fake_dataset: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(fake_dataset, tmp_path / "it"))
+    change(root, lambda m: m["render"].update(quality="; rm -rf"))
+    data.verify(root)
+    (root / "val-00000.tar").unlink()
+    with pytest.raises(M3diError, match="unknown quality"):
+        repair(root)
+    change(root, lambda m: m["render"].update(quality="draft"))
+    change(root, lambda m: m["spec"]["views"]["image"]["factors"].pop("object_shape"))
+    with pytest.raises(M3diError, match="needs `shape` or the factor"):
+        repair(root)
+    assert not list(root.glob("*.partial"))

@@ -17,6 +17,7 @@ def test_what_a_phrasing_may_say() -> None:
         "{% if clauses.a and not clauses['b'] %}{{ words.items }}{% else %}{{ x ~ '!' }}{% endif %} {{ y if z == 1 }}"
     )
     assert names_read(source) == {"clauses", "words", "x", "y", "z"}
+    assert names_read("{{ joiner }}{{ range }}") == {"joiner", "range"}  # names as any other
     context = {"clauses": {"a": True, "b": False}, "words": {"items": "one"}, "x": "two", "y": "three", "z": 1}
     assert rendered(source, context) == "one three"
     assert rendered(source, {**context, "clauses": {"a": False, "b": False}, "z": 2}) == "two! "
