@@ -56,7 +56,7 @@ class M3diError(Exception):
         super().__init__(self.what, self.details)
 
     def __str__(self) -> str:
-        return "\n".join([self.what, *(f"  {name + ':':9} {part}" for name, part in self.details.items())])
+        return printable("\n".join([self.what, *(f"  {name + ':':9} {part}" for name, part in self.details.items())]))
 
     def __reduce__(self) -> tuple[object, ...]:
         # Errors cross process boundaries (render workers, loader workers): keep the parts.
@@ -73,6 +73,13 @@ def _rebuild(kind: type[M3diError], what: str, details: dict[str, str]) -> M3diE
     error = kind(what)
     error.details = details
     return error
+
+
+def printable(text: str) -> str:
+    """A text with its control characters written out: what a file says never steers the terminal."""
+    if text.replace("\n", "").isprintable():
+        return text
+    return "".join(each if each.isprintable() or each == "\n" else repr(each)[1:-1] for each in text)
 
 
 def near_match(word: str, known: Iterable[str]) -> str | None:

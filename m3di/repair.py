@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from m3di import __version__, data
-from m3di.errors import M3diError, UsageError
+from m3di.errors import M3diError, UsageError, check_word
 from m3di.generate import (
     Progress,
     RenderOptions,
@@ -21,8 +21,8 @@ from m3di.generate import (
     shards_of,
     user_shapes_of,
 )
-from m3di.latents import Spec, missing_mechanisms
-from m3di.render import ANNOTATIONS, PASSES, RenderedImage, RenderPool, Watch, agree
+from m3di.latents import Spec, missing_mechanisms, spec_from_dict
+from m3di.render import ANNOTATIONS, PASSES, QUALITIES, RenderedImage, RenderPool, Watch, agree
 
 
 def repair(
@@ -265,6 +265,9 @@ def check_repairable(root: Path, manifest: data.Manifest, problems: list[data.Pr
             expected=", ".join(f"{name} {each}" for name, each in other.items()),
             next_step="install those versions, or render the dataset anew",
         )
+    if bad:  # as strictly as any run: what cannot be drawn or shown is told before anything is touched
+        check_word(manifest.render["quality"], tuple(QUALITIES), what="quality")
+        spec_from_dict(manifest.spec, where=str(root / data.MANIFEST))
     if bad & {shard.file for split in manifest.splits.values() for shard in split.shards}:
         _check_shapes(root, manifest)
 

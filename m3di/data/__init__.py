@@ -30,6 +30,7 @@ from m3di.data.manifest import (
 )
 from m3di.data.merge import merge, subset
 from m3di.data.parquet import UNREADABLE, read_parquet, read_parquet_schema
+from m3di.data.plain import MAX_SAMPLES, MAX_SEED, MAX_SIZE_PX
 from m3di.data.plan_notes import (
     LOG,
     copy_name,
@@ -64,6 +65,9 @@ __all__ = [
     "LOCK",
     "LOG",
     "MANIFEST",
+    "MAX_SAMPLES",
+    "MAX_SEED",
+    "MAX_SIZE_PX",
     "PARTIAL",
     "PLAN",
     "UNREADABLE",

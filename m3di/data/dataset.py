@@ -324,7 +324,7 @@ class Multimodal3DIdent(Dataset[Any]):
             return kept[0]
         extension = self._files.extension(view)
         try:
-            image = decode(self._files.read(row, view), extension)
+            image = decode(self._files.read(row, view), extension, self._files.size_px)
         except (OSError, ImageError) as error:
             raise self._unreadable(row, view, error, f"a whole {extension.upper()}") from error
         if store is not None:

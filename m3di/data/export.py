@@ -15,13 +15,11 @@ import pyarrow.parquet as pq
 from m3di.data import published
 from m3di.data.assemble import described
 from m3di.data.croissant import CROISSANT, croissant
-from m3di.data.images import decode, encode
 from m3di.data.manifest import Manifest, plan_of, read_manifest, to_json
-from m3di.data.parquet import read_parquet, read_parquet_schema
 from m3di.data.published import CAPTIONS, PLAN, TABLE, image_name, published_csv
 from m3di.data.published_words import unknown_words_note
 from m3di.data.shards import write_atomically
-from m3di.data.sources import ShardFiles
+from m3di.data.sources import ShardSource
 from m3di.data.storage import LocalFolder, local_path
 from m3di.data.whole_folder import whole_folder
 from m3di.errors import M3diError, UsageError, did_you_mean
@@ -62,11 +60,7 @@ def export(
 
 def _upstream(root: Path, manifest: Manifest, out: Path) -> str | None:
     spec = manifest.parsed_spec
-    needed = {"image": published.IMAGE_COLUMNS, "text": ("text_color", "text_phrasing")}
-    fits = set(spec.observed) == set(needed) and all(
-        name in spec.observed[view].view.factors for view, names in needed.items() for name in names
-    )
-    if not fits:
+    if not published.has_place(spec):
         raise M3diError(
             "the published layout has no place for this dataset",
             where=str(root),
@@ -75,25 +69,26 @@ def _upstream(root: Path, manifest: Manifest, out: Path) -> str | None:
             next_step="m3di export --to imagefolder takes any dataset",
         )
     texts: dict[str, list[str]] = {}
+    source = ShardSource(LocalFolder(root), manifest)
     with whole_folder(out) as folder:
         for split, entry in manifest.splits.items():
             if entry.n_samples:
-                texts[split] = _write_published(root, manifest, split, folder / split)
+                texts[split] = _write_published(source, manifest, split, folder / split)
         write_atomically(folder / PLAN, to_json(plan_of(manifest)))
     return unknown_words_note(manifest, "text", texts)
 
 
-def _write_published(root: Path, manifest: Manifest, split: str, folder: Path) -> list[str]:
+def _write_published(source: ShardSource, manifest: Manifest, split: str, folder: Path) -> list[str]:
     """Write the folder of a split; its captions."""
     n_samples = manifest.splits[split].n_samples
     (folder / "images").mkdir(parents=True)
     (folder / "text").mkdir()
-    table = read_parquet(root / manifest.splits[split].table.file)
+    table = source.table(split)
     for name, content in published_csv(manifest.parsed_spec, table).items():
         (folder / name).write_bytes(content)
     texts: list[str] = table["text.caption"].to_pylist()
     (folder / CAPTIONS).write_bytes("\n".join(texts).encode())
-    for row, raw in enumerate(_images(root, manifest, table, "image")):
+    for row, raw in enumerate(_images(source, split, table, "image")):
         (folder / image_name(row, n_samples)).write_bytes(raw)
     # Not part of the published layout: what the CSV files have no columns for.
     buffer = io.BytesIO()
@@ -102,34 +97,32 @@ def _write_published(root: Path, manifest: Manifest, split: str, folder: Path) -
     return texts
 
 
-def _images(root: Path, manifest: Manifest, table: Any, view: str) -> Iterator[bytes]:
+def _images(source: ShardSource, split: str, table: Any, view: str) -> Iterator[bytes]:
     """The images of a split as PNG: the very bytes, where they are PNG."""
-    files = ShardFiles(LocalFolder(root), manifest.extensions, table)
-    extension = files.extension(view)
+    files = source.files(split, table)
     for row in range(table.num_rows):
-        raw = files.read(row, view)
-        yield raw if extension == "png" else encode(decode(raw, extension), "png")
+        yield files.read_image(row, view, "png")
 
 
 def _imagefolder(root: Path, manifest: Manifest, out: Path) -> None:
     views = list(manifest.parsed_spec.views_of("image"))
     if not views:
         raise M3diError("the dataset has no images", where=str(root), next_step="read its tables as they are")
+    source = ShardSource(LocalFolder(root), manifest)
     with whole_folder(out) as folder:
         for split, entry in manifest.splits.items():
             if entry.n_samples:
-                _write_imagefolder(root, manifest, split, folder / {"val": "validation"}.get(split, split))
+                _write_imagefolder(source, views, split, folder / {"val": "validation"}.get(split, split))
 
 
-def _write_imagefolder(root: Path, manifest: Manifest, split: str, folder: Path) -> None:
+def _write_imagefolder(source: ShardSource, views: list[str], split: str, folder: Path) -> None:
     """Write the folder of a split."""
     folder.mkdir(parents=True)
-    table = read_parquet(root / manifest.splits[split].table.file)
+    table = source.table(split)
     rows = described(table).to_pylist()
-    views = list(manifest.parsed_spec.views_of("image"))
     names = {view: "file_name" if len(views) == 1 else f"{view}_file_name" for view in views}
     for view, column in names.items():
-        for row, raw in enumerate(_images(root, manifest, table, view)):
+        for row, raw in enumerate(_images(source, split, table, view)):
             name = f"{table['key'][row].as_py()}{'' if len(views) == 1 else f'.{view}'}.png"
             (folder / name).write_bytes(raw)
             rows[row] = {**rows[row], column: name}
@@ -138,7 +131,8 @@ def _write_imagefolder(root: Path, manifest: Manifest, split: str, folder: Path)
 
 
 def _croissant(root: Path, manifest: Manifest, out: Path) -> None:
-    schemas = {name: read_parquet_schema(root / entry.table.file) for name, entry in manifest.splits.items()}
+    source = ShardSource(LocalFolder(root), manifest)
+    schemas = {name: source.schema(name) for name in manifest.splits}
     path = out / CROISSANT if out.is_dir() else out
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, croissant(manifest, schemas))

@@ -14,7 +14,7 @@ from m3di import __version__
 from m3di.data import published
 from m3di.data.archives import unpack
 from m3di.data.assemble import Contents, assemble, described, sample_json
-from m3di.data.images import ImageError, decode
+from m3di.data.images import ImageError, ImageSizeError, decode
 from m3di.data.manifest import Manifest, Plan, TextEntry
 from m3di.data.published import image_name
 from m3di.data.sources import PublishedSource
@@ -128,12 +128,18 @@ def _plan(source: PublishedSource, tables: dict[str, pa.Table], shard_size: int)
     )
 
 
-def _image(source: PublishedSource, split: str, table: pa.Table, row: int) -> tuple[bytes, tuple[int, ...]]:
+def _image(
+    source: PublishedSource, split: str, table: pa.Table, row: int, size_px: int | None = None
+) -> tuple[bytes, tuple[int, ...]]:
     """An image file, and height and width of the image."""
     files = source.files(split, table)
     try:
         raw = files.read(row, "image")
-        return raw, decode(raw, "png").shape[:2]
+        return raw, decode(raw, "png", size_px).shape[:2]
+    except ImageSizeError as error:
+        raise M3diError(
+            f"image {row} of split {split!r} has another size", where=files.where(row, "image"), got=error
+        ) from error
     except (OSError, ImageError) as error:
         raise M3diError(
             f"image {row} of split {split!r} cannot be read",
@@ -150,14 +156,7 @@ def _contents(source: PublishedSource, split: str, table: pa.Table, plan: Plan) 
     captions = table["text.caption"].to_pylist()
     size = plan.render["size_px"]
     for row in range(table.num_rows):
-        raw, shape = _image(source, split, table, row)
-        if shape != (size, size):
-            raise M3diError(
-                f"image {row} of split {split!r} has another size",
-                where=source.files(split, table).where(row, "image"),
-                got=f"{shape[1]} x {shape[0]} pixels",
-                expected=f"{size} x {size}",
-            )
+        raw, _ = _image(source, split, table, row, size)
         values = {name: rows[name][row].as_py() for name in latents}
         yield {
             plan.extensions["image"]: raw,

@@ -7,6 +7,7 @@ import os
 from m3di.data.manifest import Manifest
 from m3di.data.sources import ShardSource, open_source
 from m3di.data.storage import open_to_read
+from m3di.errors import printable
 from m3di.latents import Factor, told
 
 
@@ -42,7 +43,7 @@ def info(root: str | os.PathLike[str]) -> str:
         width = max(map(len, observed.view.factors), default=0)
         for factor, use in observed.view.factors.items():
             lines.append(f"  {factor:{width}}  {use.role:8}  {_support(spec.factors[factor])}")
-    return "\n".join(lines)
+    return printable("\n".join(lines))
 
 
 def _seeds(manifest: Manifest) -> str:

@@ -50,6 +50,8 @@ class ImageJournal:
 
     def __init__(self, shard: Path) -> None:
         self.path = journal_path(shard)
+        if self.path.is_symlink():  # a stranger's: what is written would land elsewhere
+            self.path.unlink()
         if not self.path.exists():
             self.path.touch()
             sync_folder(self.path.parent)

@@ -5,25 +5,43 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Field,
     SerializerFunctionWrapHandler,
     ValidationError,
     field_validator,
     model_serializer,
+    model_validator,
 )
 
-from m3di.data.shards import PARTIAL, write_atomically
+from m3di.data.plain import (
+    MAX_ONE_HOT,
+    MAX_TOKENS,
+    Count,
+    Extension,
+    FileName,
+    NBytes,
+    PartName,
+    Printed,
+    Seed,
+    Sha256,
+    ShapeName,
+    SplitName,
+    check_render,
+)
+from m3di.data.shards import BLOCK, PARTIAL, shard_name, write_atomically
 from m3di.data.storage import Folder, LocalFolder
 from m3di.data.tokens import Tokenizer
 from m3di.errors import M3diError
-from m3di.latents import Spec, spec_from_dict
+from m3di.latents import LATENTS, Spec, spec_from_dict
 
 MANIFEST = "dataset.json"
 PLAN = f"plan.json{PARTIAL}"  # what an unfinished dataset is going to be
+PlanType = TypeVar("PlanType", bound="Plan")
 
 
 class Strict(BaseModel):
@@ -35,34 +53,43 @@ class Strict(BaseModel):
 class FileEntry(Strict):
     """A file of the dataset; `n_samples` is 0 where it is neither a shard nor a table."""
 
-    file: str
-    n_bytes: int
-    sha256: str
-    n_samples: int = 0
-
-    @field_validator("file")
-    @classmethod
-    def _is_plain(cls, name: str) -> str:
-        """A name that leads out of the folder would be read, and by a repair removed."""
-        if not name or name in (".", "..") or set(name) & set("/\\\0"):
-            raise ValueError(f"{name!r} is no plain file name")
-        return name
+    file: FileName
+    n_bytes: NBytes
+    sha256: Sha256
+    n_samples: Count = 0
 
 
 class SplitEntry(Strict):
     """The shards of a split in order, and its table."""
 
-    n_samples: int
+    n_samples: Count
     shards: tuple[FileEntry, ...]
     table: FileEntry
+
+    @model_validator(mode="after")
+    def _counts_agree(self) -> SplitEntry:
+        n = sum(shard.n_samples for shard in self.shards)
+        if not n == self.n_samples == self.table.n_samples:
+            raise ValueError(
+                f"the shards hold {n} samples, the table has {self.table.n_samples} rows, expected {self.n_samples}"
+            )
+        if self.n_samples > self.table.n_bytes:  # before a reader makes room for them
+            raise ValueError(f"{self.n_samples} rows do not fit in {self.table.n_bytes} bytes of {self.table.file}")
+        return self
 
 
 class TextEntry(Strict):
     """The tokens of a text view, see `Tokenizer`."""
 
-    vocabulary: tuple[str, ...]
-    length: int
+    vocabulary: tuple[str, ...] = Field(min_length=2)
+    length: int = Field(ge=0, le=MAX_TOKENS)
     quoted: Literal["words", "unit"] = "words"
+
+    @model_validator(mode="after")
+    def _one_hot_fits(self) -> TextEntry:
+        if self.length * len(self.vocabulary) > MAX_ONE_HOT:
+            raise ValueError(f"{self.length} tokens out of {len(self.vocabulary)} are too many")
+        return self
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -91,15 +118,29 @@ class Plan(Strict):
 
     format: Literal["m3di-1"] = "m3di-1"
     spec: dict[str, Any]
-    seed: int
-    n_samples: dict[str, int]
-    shard_size: int
-    extensions: dict[str, str]
+    seed: Seed
+    n_samples: dict[SplitName, Count]
+    shard_size: int = Field(ge=1)
+    extensions: dict[PartName, Extension]
     render: dict[str, Any]
-    text: dict[str, TextEntry]
-    shapes: dict[str, str] = {}
+    text: dict[PartName, TextEntry]
+    shapes: dict[ShapeName, Sha256] = {}
     source: Literal["rendered", "derived", "imported"] = "rendered"
-    seeds: tuple[int, ...] = ()
+    seeds: tuple[Seed, ...] = ()
+
+    @field_validator("extensions")
+    @classmethod
+    def _files_differ(cls, extensions: dict[str, str]) -> dict[str, str]:
+        if len(set(extensions.values())) < len(extensions):
+            raise ValueError("two files of a sample have one extension")
+        if LATENTS not in extensions:
+            raise ValueError(f"the extension of {LATENTS!r} is missing")
+        return extensions
+
+    @model_validator(mode="after")
+    def _settings_are_sound(self) -> Plan:
+        check_render(self.render, imported=self.source == "imported")
+        return self
 
     @model_serializer(mode="wrap")
     def _without_what_is_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -128,10 +169,43 @@ class Manifest(Plan):
         checksum: SHA-256 of this manifest with an empty checksum.
     """
 
-    splits: dict[str, SplitEntry]
+    splits: dict[SplitName, SplitEntry]
     documents: tuple[FileEntry, ...] = ()
-    devices: tuple[str, ...] = ()
-    checksum: str = ""
+    devices: tuple[Printed, ...] = ()
+    checksum: Sha256 | Literal[""] = ""
+
+    @model_validator(mode="after")
+    def _files_are_those_of_the_plan(self) -> Manifest:
+        if not {split for split, n in self.n_samples.items() if n} <= set(self.splits) <= set(self.n_samples):
+            raise ValueError(f"splits {', '.join(self.splits)}, and n_samples of {', '.join(self.n_samples)}")
+        for split, entry in self.splits.items():
+            if entry.n_samples != self.n_samples[split]:
+                raise ValueError(
+                    f"the shards of {split} hold {entry.n_samples} samples, expected {self.n_samples[split]}"
+                )
+            self._check_shards(split, entry)
+        names = [MANIFEST, *(entry.file for entry in self.files)]
+        twice = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
+        if twice is not None:
+            raise ValueError(f"two files are called {twice}")
+        return self
+
+    def _check_shards(self, split: str, entry: SplitEntry) -> None:
+        """Shards as the plan has them: a repair renders them by these names and counts."""
+        n_shards = -(-entry.n_samples // self.shard_size)
+        if len(entry.shards) != n_shards:
+            raise ValueError(
+                f"{split} has {len(entry.shards)} shards, expected {n_shards} of {self.shard_size} samples each"
+            )
+        for number, shard in enumerate(entry.shards):
+            name, n = shard_name(split, number), min(self.shard_size, entry.n_samples - number * self.shard_size)
+            if (shard.file, shard.n_samples) != (name, n):
+                found = f"{shard.file} with {shard.n_samples} samples"
+                raise ValueError(f"shard {number} of {split} is {found}, expected {name} with {n}")
+            if n * len(self.extensions) * BLOCK > shard.n_bytes:
+                raise ValueError(
+                    f"{shard.file}: {n} samples of {len(self.extensions)} files do not fit in {shard.n_bytes} bytes"
+                )
 
     @property
     def files(self) -> list[FileEntry]:
@@ -223,8 +297,7 @@ def parse_manifest(raw: bytes, where: str) -> Manifest:
     Raises:
         M3diError: It is no valid manifest.
     """
-    manifest: Manifest = _parse(Manifest, raw, where)
-    return manifest
+    return _parse(Manifest, raw, where)
 
 
 def is_complete(root: Path) -> bool:
@@ -246,18 +319,37 @@ def parse_plan(raw: bytes, where: str) -> Plan:
     Raises:
         M3diError: It is no valid plan.
     """
-    plan: Plan = _parse(Plan, raw, where)
+    return _parse(Plan, raw, where)
+
+
+def _parse(kind: type[PlanType], raw: bytes, where: str) -> PlanType:
+    try:
+        plan = kind.model_validate_json(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "top"
+        raise _invalid(f"{where}: {place[:200]}", first["msg"].removeprefix("Value error, ")) from None
+    _check_views(plan, where)
     return plan
 
 
-def _parse(kind: Any, raw: bytes, where: str) -> Any:
-    try:
-        return kind.model_validate_json(raw)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise M3diError(
-            "the file is no valid m3di manifest",
-            where=f"{where}: {'.'.join(map(str, first['loc'])) or 'top'}",
-            got=first["msg"],
-            next_step="restore it from a copy, or render into another folder",
-        ) from None
+def _check_views(plan: Plan, where: str) -> None:
+    """Raise unless every view of the spec has its file, and every text view its tokens."""
+    spec = spec_from_dict(plan.spec, where=where, stored=True)
+    expected = {"extensions": set(spec.observed), "text": set(spec.views_of("text"))}
+    for place, views in expected.items():
+        missing = sorted(views - set(getattr(plan, place)))
+        if missing:
+            raise _invalid(f"{where}: {place}", f"nothing of the view {missing[0]!r} of its spec")
+    unknown = sorted(set(plan.text) - expected["text"])
+    if unknown:
+        raise _invalid(f"{where}: text", f"{unknown[0]!r}, which is no text view of its spec")
+
+
+def _invalid(where: str, got: str) -> M3diError:
+    return M3diError(
+        "the file is no valid m3di manifest",
+        where=where,
+        got=got,
+        next_step="restore it from a copy, or render into another folder",
+    )

@@ -13,11 +13,10 @@ import pyarrow as pa
 
 from m3di.data.assemble import Contents, assemble, described
 from m3di.data.chosen import split_called
-from m3di.data.images import decode, encode
 from m3di.data.manifest import Manifest, Plan, TextEntry, plan_of
 from m3di.data.sources import ShardSource, open_shards
 from m3di.data.storage import local_path
-from m3di.data.verify_samples import ORIGIN
+from m3di.data.table_checks import ORIGIN
 from m3di.data.where import mask_of
 from m3di.data.whole_folder import whole_folder
 from m3di.errors import M3diError, UsageError, did_you_mean
@@ -45,10 +44,10 @@ class _Part:
         for row in range(self.table.num_rows):
             contents = {}
             for view, extension in extensions.items():
-                raw = files.read(row, view)
                 if view in images and extension != own[view]:
-                    raw = encode(decode(raw, files.extension(view)), extension.rpartition(".")[2])
-                contents[extension] = raw
+                    contents[extension] = files.read_image(row, view, extension.rpartition(".")[2])
+                else:
+                    contents[extension] = files.read_whole(row, view)
             yield contents
 
 
@@ -186,8 +185,24 @@ def _check_distinct(split: str, parts: list[_Part]) -> None:
         seen.update(origins)
 
 
+def _concatenated(split: str, parts: list[_Part]) -> pa.Table:
+    try:
+        return pa.concat_tables([part.rows for part in parts])
+    except pa.ArrowException:
+        schemas = [dict(zip(part.rows.schema.names, part.rows.schema.types, strict=True)) for part in parts]
+        names = sorted({name for each in schemas for name in each})
+        differing = [name for name in names if len({each.get(name) for each in schemas}) > 1]
+        raise M3diError(
+            f"the tables of split {split!r} differ in their columns",
+            where=" | ".join(str(part.source.folder) for part in parts),
+            got=", ".join(differing[:5]) or "columns in another order",
+            expected="the same columns of the same types",
+            next_step="render the datasets with one version of m3di",
+        ) from None
+
+
 def _joined(out: Path, plan: Plan, parts: dict[str, list[_Part]]) -> Manifest:
-    rows = {split: pa.concat_tables([part.rows for part in each]) for split, each in parts.items()}
+    rows = {split: _concatenated(split, each) for split, each in parts.items()}
     contents = {split: chain(*(part.contents(plan.extensions) for part in each)) for split, each in parts.items()}
     n_samples = {split: table.num_rows for split, table in rows.items()}
     source = plan.source if plan.source == "imported" else "derived"

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from m3di.data.storage import Folder, LocalFolder
 
-UNREADABLE = (OSError, pa.ArrowException)
+UNREADABLE = (OSError, pa.ArrowException, UnicodeDecodeError)
 """What reading a file that is missing or damaged raises."""
 
 
@@ -36,7 +36,17 @@ def read_parquet(source: Path | bytes, columns: Sequence[str] | None = None) -> 
 
 def read_parquet_in(folder: Folder, name: str) -> pa.Table:
     """A table in a folder, wherever it lies; errors as of `read_parquet`, and those of the storage."""
-    return read_parquet(folder.root / name if isinstance(folder, LocalFolder) else folder.read(name))
+    return read_parquet(source_in(folder, name))
+
+
+def source_in(folder: Folder, name: str) -> Path | bytes:
+    """What `read_parquet` takes for a file in a folder: its path, or from elsewhere its bytes."""
+    return folder.root / name if isinstance(folder, LocalFolder) else folder.read(name)
+
+
+def read_parquet_metadata(source: Path | bytes) -> pq.FileMetaData:
+    """Counts and sizes of a file, before anything of its rows is read; errors as of `read_parquet`."""
+    return pq.read_metadata(_readable(source))
 
 
 def read_parquet_schema(path: Path) -> pa.Schema:

@@ -20,12 +20,15 @@ from numpy.typing import NDArray
 
 from m3di.data.chosen import ALIASES
 from m3di.data.manifest import Plan, parse_plan
-from m3di.data.parquet import read_csv, read_parquet_in
-from m3di.data.storage import Folder
+from m3di.data.parquet import UNREADABLE, read_csv, read_parquet, read_parquet_metadata, source_in
+from m3di.data.storage import Folder, LocalFolder
 from m3di.data.table import latent_columns
+from m3di.data.table_checks import metadata_problems, published_problems
 from m3di.errors import M3diError
 from m3di.latents import SPLITS, Samples, Spec, load_spec, plain_spec, spec_from_dict
 
+MAX_TEXT = 1 << 30
+"""Bytes of a CSV file, or of all captions of a split: ten million samples."""
 PLAN, TABLE = "m3di.json", "m3di.parquet"
 CAPTIONS = "text/text_raw.txt"
 IMAGE_CSV, TEXT_CSV = "latents_image.csv", "latents_text.csv"
@@ -124,9 +127,10 @@ def published_table(folder: Folder, split: str, prefix: str, plan: Plan | None) 
     if len(set(counts.values())) > 1:
         raise M3diError("the files of a split differ in length", where=folder.path(prefix), got=counts)
     if plan is not None and folder.exists(prefix + TABLE):
-        table = read_parquet_in(folder, prefix + TABLE)
+        spec = spec_from_dict(plan.spec, where=PLAN, stored=True)
+        table = _own_table(folder, prefix + TABLE, spec, n)
         _check_agreement(folder.path(prefix), image, text)
-        _check_same(folder.path(prefix), spec_from_dict(plan.spec, where=PLAN, stored=True), table, image, text, texts)
+        _check_same(folder.path(prefix), spec, table, image, text, texts)
         return table
     spec = published_spec()
     views = {
@@ -138,6 +142,29 @@ def published_table(folder: Folder, split: str, prefix: str, plan: Plan | None) 
     samples = Samples(spec, split, 0, 0, n, views)
     keys = [image_name(index, n)[len("images/") : -len(".png")] for index in range(n)]
     return pa.table({"key": keys, "text.caption": texts, **latent_columns(samples)})
+
+
+def has_place(spec: Spec) -> bool:
+    """Whether the published layout has a place for the data of a spec: one image and one text, with its factors."""
+    needed = {"image": IMAGE_COLUMNS, "text": ("text_color", "text_phrasing")}
+    return set(spec.observed) == set(needed) and all(
+        name in spec.observed[view].view.factors for view, names in needed.items() for name in names
+    )
+
+
+def _own_table(folder: Folder, name: str, spec: Spec, n: int) -> pa.Table:
+    """The table that an export of ours left, checked."""
+    problem = None if has_place(spec) else f"it is no table of the published layout, by the spec in {PLAN}"
+    try:
+        source = source_in(folder, name)
+        problem = problem or next(metadata_problems(read_parquet_metadata(source), n), None)
+        table = read_parquet(source) if problem is None else None
+        problem = problem or next(published_problems(table, spec), None)
+    except UNREADABLE as error:
+        raise _unreadable(folder, name, error) from error
+    if problem is not None:
+        raise _unreadable(folder, name, problem)
+    return table
 
 
 def published_csv(spec: Spec, table: pa.Table) -> dict[str, bytes]:
@@ -169,12 +196,14 @@ def fingerprint(folder: Folder, folders: dict[str, str]) -> str:
 
 def _read(folder: Folder, name: str) -> bytes:
     try:
+        if isinstance(folder, LocalFolder) and folder.size(name) > MAX_TEXT:
+            raise _unreadable(folder, name, f"{folder.size(name):,} bytes, expected at most {MAX_TEXT:,}")
         return folder.read(name)
     except OSError as error:
         raise _unreadable(folder, name, error) from error
 
 
-def _unreadable(folder: Folder, name: str, error: Exception) -> M3diError:
+def _unreadable(folder: Folder, name: str, error: object) -> M3diError:
     return M3diError("a file of the published layout cannot be read", where=folder.path(name), got=error)
 
 
@@ -210,7 +239,7 @@ def _values(where: str, spec: Spec, table: pa.Table, name: str) -> NDArray[Any]:
         numbers = table[name].to_numpy().astype(np.float64)
     except (ValueError, TypeError):
         numbers = np.array([_number(value) for value in table[name].to_pylist()])
-    wrong = np.isnan(numbers)
+    wrong = ~np.isfinite(numbers)
     if dtype.kind in "iu":
         wrong |= numbers != np.floor(numbers)
     if wrong.any():
@@ -250,11 +279,12 @@ def _text_factors(where: str, spec: Spec, table: pa.Table) -> dict[str, NDArray[
     factor = spec.factors["text_color"]
     index_of = {name: index for index, name in enumerate(factor.names)}
     names = table["object_color_name"].to_pylist()
-    unknown = sorted({name for name in names if name not in index_of})
+    unknown = sorted({str(name) for name in names if name not in index_of})
     if unknown:
-        raise M3diError("unknown colour names", where=where, got=", ".join(unknown[:5]))
+        raise M3diError("unknown colour names", where=where, got=", ".join(unknown[:5])[:300])
     color = np.array([index_of[name] for name in names], dtype=np.int64)
-    wrong = np.flatnonzero(color_ranks(spec)[color] != table["object_color_index"].to_numpy())
+    stated = np.array([_number(value) for value in table["object_color_index"].to_pylist()])
+    wrong = np.flatnonzero(color_ranks(spec)[color] != stated)
     if len(wrong):
         raise M3diError(
             "a colour's index is not that of its name", where=f"{where}, row {wrong[0]}", got=names[wrong[0]]

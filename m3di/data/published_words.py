@@ -9,7 +9,7 @@ from m3di.data.manifest import Manifest
 from m3di.latents import captions, sample
 
 _WORD = re.compile(r"'s\b|[\w/-]+|[^\w\s]")  # hyphens and slashes join, 's is apart
-_STEP, _MOST = 10_000, 1_000_000
+_STEP, _MOST = 10_000, 300_000
 _SHOWN = 5
 
 

@@ -106,7 +106,7 @@ def _by_headers(
                 try:
                     stated: dict[str, Any] = json.loads(content(sample.members[manifest.extensions[LATENTS]]))
                     noted = {view: {name: stated[view][name] for name in annotations} for view in views}
-                except (ValueError, KeyError, TypeError):
+                except (ValueError, KeyError, TypeError, RecursionError):
                     continue
                 yield Place(sample.key, sample.members, noted)
     except M3diError:  # from here on the headers are unreadable
@@ -115,9 +115,10 @@ def _by_headers(
 
 def _is_image(raw: bytes, size_px: int) -> bool:
     try:
-        return decode(raw, "png").shape == (size_px, size_px, 3)
+        decode(raw, "png", size_px)
     except ImageError:
         return False
+    return True
 
 
 def _is_sound(raw: bytes, extension: str) -> bool:

@@ -11,10 +11,11 @@ from PIL import Image
 
 from m3di.data.card import PICTURE, dataset_card
 from m3di.data.croissant import CROISSANT, croissant
-from m3di.data.images import decode
+from m3di.data.images import ImageError, decode
 from m3di.data.manifest import FileEntry, Manifest, Plan, SplitEntry, write_manifest
 from m3di.data.parquet import read_parquet_schema
 from m3di.data.shards import read_shard, sha256_of, write_atomically
+from m3di.errors import M3diError
 
 CARD = "README.md"
 N_PICTURED = 8
@@ -64,6 +65,18 @@ def file_entry(path: Path, n_samples: int) -> FileEntry:
     return FileEntry(file=path.name, n_bytes=path.stat().st_size, sha256=sha256_of(path), n_samples=n_samples)
 
 
+def _image(shard: Path, name: str, raw: bytes) -> Image.Image:
+    try:
+        return Image.fromarray(decode(raw, name.rpartition(".")[2]))
+    except ImageError as error:
+        raise M3diError(
+            "an image of the dataset cannot be read",
+            where=f"{shard}, {name}",
+            got=error,
+            next_step="m3di verify says what is damaged in the dataset that it comes from",
+        ) from error
+
+
 def sample_picture(root: Path, manifest: Manifest) -> bytes | None:
     """A PNG with the first samples side by side, one row a view; None where there are no images."""
     views = [manifest.extensions[name] for name in manifest.parsed_spec.views_of("image")]
@@ -79,7 +92,7 @@ def sample_picture(root: Path, manifest: Manifest) -> bytes | None:
             for sample in samples:
                 stream.seek(sample.members[view].offset)
                 raw = stream.read(sample.members[view].size)
-                row.append(Image.fromarray(decode(raw, view.rpartition(".")[2])))
+                row.append(_image(path, f"{sample.key}.{view}", raw))
             rows.append(row)
     width, height = rows[0][0].size
     sheet = Image.new("RGB", (width * len(samples), height * len(rows)))

@@ -20,12 +20,14 @@ import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from m3di.errors import M3diError
 
 PARTIAL = ".partial"
 BLOCK = tarfile.BLOCKSIZE
+EXTENDED = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, b"X")
+"""Types of headers that say more of the next member: tarfile reads them whole."""
 
 
 def shard_name(split: str, number: int) -> str:
@@ -66,7 +68,7 @@ class ShardWriter:
         self.path = path
         self.extensions = extensions
         self.partial = path.with_name(path.name + PARTIAL)
-        self._stream: IO[bytes] = self.partial.open("wb")
+        self._stream: IO[bytes] = open_partial(self.partial)
         self._tar = tarfile.TarFile(fileobj=self._stream, mode="w", format=tarfile.USTAR_FORMAT)
 
     def add(self, key: str, contents: Mapping[str, bytes]) -> None:
@@ -90,6 +92,12 @@ class ShardWriter:
             self._stream.close()
 
 
+def open_partial(path: Path) -> IO[bytes]:
+    """A new file to write; what has its name is removed before, so that no link leads the bytes elsewhere."""
+    path.unlink(missing_ok=True)
+    return path.open("xb")
+
+
 def publish(partial: Path, path: Path) -> None:
     """Give a finished file its final name, durably."""
     partial.replace(path)
@@ -109,11 +117,22 @@ def sync_folder(folder: Path) -> None:
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a whole file under a temporary name, fsync and rename it."""
     partial = path.with_name(path.name + PARTIAL)
-    with partial.open("wb") as stream:
+    with open_partial(partial) as stream:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
     publish(partial, path)
+
+
+class _PlainInfo(tarfile.TarInfo):
+    """A header of a plain archive: one that promises a long name, or attributes, is refused before it is read."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Any:
+        info = super().frombuf(buf, encoding, errors)
+        if info.type not in tarfile.SUPPORTED_TYPES or info.type in EXTENDED or info.size < 0:
+            raise tarfile.ReadError("no header of a plain member")
+        return info
 
 
 def read_shard(path: Path) -> Iterator[ShardSample]:
@@ -124,13 +143,17 @@ def read_shard(path: Path) -> Iterator[ShardSample]:
     """
     key = ""
     members: dict[str, Member] = {}
+    n_bytes = path.stat().st_size
     try:
-        with tarfile.open(path, "r:") as tar:
+        with tarfile.open(path, "r:", tarinfo=_PlainInfo) as tar:
             for info in tar:
                 name, _, extension = info.name.partition(".")
                 if name != key and members:
                     yield ShardSample(key, members)
                     members = {}
+                # Of a sparse member or a link, what is stored is not what is stated.
+                if not info.isreg() or info.issparse() or info.offset_data + info.size > n_bytes:
+                    raise tarfile.ReadError(f"{info.name!r} is no plain member that lies within the shard")
                 key = name
                 members[extension] = Member(info.offset_data, info.size)
     except tarfile.TarError as error:

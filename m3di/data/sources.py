@@ -12,16 +12,21 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from m3di.data import published
+from m3di.data.images import ImageError, decode, encode
 from m3di.data.manifest import MANIFEST, Manifest, no_dataset, parse_manifest
-from m3di.data.parquet import UNREADABLE, read_parquet_in
+from m3di.data.parquet import UNREADABLE, read_parquet, read_parquet_metadata, source_in
 from m3di.data.storage import Folder, open_to_read
+from m3di.data.table_checks import metadata_problems, table_problems
 from m3di.data.tokens import Tokenizer, tokenizer_of
 from m3di.errors import M3diError
 from m3di.latents import Spec, spec_from_dict
 
 
 class Files(Protocol):
-    """The image files of a split, by row of its table and view."""
+    """The image files of a split, by row of its table and view; `size_px` is their side where that is known."""
+
+    @property
+    def size_px(self) -> int | None: ...
 
     def read(self, row: int, view: str) -> bytes: ...
 
@@ -111,21 +116,43 @@ class ShardSource:
         return {name: entry.n_samples for name, entry in self.manifest.splits.items()}
 
     def table(self, split: str) -> pa.Table:
-        """The whole table of a split."""
+        """The whole table of a split, checked: its shards, ranges, keys and values are what the manifest allows.
+
+        Raises:
+            M3diError: It cannot be read, or is none of this dataset.
+        """
+        entry = self.manifest.splits[split].table
+        try:
+            source = source_in(self.folder, entry.file)
+            problem = next(metadata_problems(read_parquet_metadata(source), entry.n_samples), None)
+            table = read_parquet(source) if problem is None else None
+            if table is not None:
+                problem = next(table_problems(table, self.manifest, self.spec, split), None)
+        except UNREADABLE as error:
+            raise self._bad_table(split, f"the table of split {split!r} cannot be read", error) from error
+        if table is None or problem is not None:
+            raise self._bad_table(split, f"the table of split {split!r} does not fit its dataset", problem)
+        return table
+
+    def schema(self, split: str) -> pa.Schema:
+        """Names and types of the columns of the table of a split.
+
+        Raises:
+            M3diError: It cannot be read.
+        """
         name = self.manifest.splits[split].table.file
         try:
-            return read_parquet_in(self.folder, name)
+            return read_parquet_metadata(source_in(self.folder, name)).schema.to_arrow_schema()
         except UNREADABLE as error:
-            raise M3diError(
-                f"the table of split {split!r} cannot be read",
-                where=self.folder.path(name),
-                got=error,
-                next_step=f"m3di verify {self.folder}",
-            ) from error
+            raise self._bad_table(split, f"the table of split {split!r} cannot be read", error) from error
 
-    def files(self, split: str, table: pa.Table) -> Files:
+    def _bad_table(self, split: str, what: str, got: object) -> M3diError:
+        name = self.manifest.splits[split].table.file
+        return M3diError(what, where=self.folder.path(name), got=got, next_step=f"m3di verify {self.folder}")
+
+    def files(self, split: str, table: pa.Table) -> ShardFiles:
         """The image files of a split."""
-        return ShardFiles(self.folder, self.manifest.extensions, table)
+        return ShardFiles(self.folder, self.manifest, table)
 
     def tokenizer(self, view: str) -> Tokenizer:
         """The tokenizer of a text view."""
@@ -135,22 +162,63 @@ class ShardSource:
 class ShardFiles:
     """Files in shards: one byte range each."""
 
-    def __init__(self, folder: Folder, extensions: dict[str, str], table: pa.Table) -> None:
-        self.folder, self._extensions = folder, extensions
+    def __init__(self, folder: Folder, manifest: Manifest, table: pa.Table) -> None:
+        self.folder, self._extensions = folder, manifest.extensions
+        self.size_px: int | None = manifest.render["size_px"]
         shard = table["shard"].combine_chunks().dictionary_encode()
         shard = shard.chunk(0) if isinstance(shard, pa.ChunkedArray) else shard
         self._names: list[str] = shard.dictionary.to_pylist()
         self._shard: NDArray[Any] = shard.indices.to_numpy()
         self._ranges: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {
             view: (table[f"{extension}_offset"].to_numpy(), table[f"{extension}_size"].to_numpy())
-            for view, extension in extensions.items()
-            if f"{extension}_offset" in table.column_names
+            for view, extension in manifest.extensions.items()
         }
 
     def read(self, row: int, view: str) -> bytes:
-        """Bytes of the file of a row and view."""
+        """Bytes of the file of a row and view.
+
+        Raises:
+            OSError: They are not there; a reader of samples says which sample it wanted.
+            M3diError: The storage failed.
+        """
         offset, size = self._ranges[view]
-        return self.folder.read_range(self._names[self._shard[row]], int(offset[row]), int(size[row]))
+        found = self.folder.read_range(self._names[self._shard[row]], int(offset[row]), int(size[row]))
+        if len(found) != size[row]:
+            raise OSError(f"the shard ends {size[row] - len(found)} bytes too early")
+        return found
+
+    def read_whole(self, row: int, view: str) -> bytes:
+        """As `read`, for those that cannot go on without it.
+
+        Raises:
+            M3diError: The bytes are not there.
+        """
+        try:
+            return self.read(row, view)
+        except OSError as error:
+            raise self._unreadable(row, view, error.strerror or error) from error
+
+    def read_image(self, row: int, view: str, extension: str) -> bytes:
+        """The image of a row as a file of a format: the very bytes, where it has that format.
+
+        Raises:
+            M3diError: It cannot be read.
+        """
+        raw = self.read_whole(row, view)
+        if self.extension(view) == extension:
+            return raw
+        try:
+            return encode(decode(raw, self.extension(view), self.size_px), extension)
+        except ImageError as error:
+            raise self._unreadable(row, view, error) from error
+
+    def _unreadable(self, row: int, view: str, got: object) -> M3diError:
+        return M3diError(
+            f"a file of row {row} cannot be read",
+            where=self.where(row, view),
+            got=got,
+            next_step=f"m3di verify {self.folder}  says what is damaged",
+        )
 
     def extension(self, view: str) -> str:
         """Format of a view's files."""
@@ -196,7 +264,8 @@ class PublishedSource:
 
     def files(self, split: str, table: pa.Table) -> Files:
         """The image files of a split."""
-        return PublishedFiles(self.folder, self.splits[split], table.num_rows)
+        size_px = self.plan.render["size_px"] if self.plan is not None else None
+        return PublishedFiles(self.folder, self.splits[split], table.num_rows, size_px)
 
     def tokenizer(self, view: str) -> Tokenizer:
         """The tokenizer of our plan, else one of all captions there are."""
@@ -213,6 +282,7 @@ class PublishedFiles:
     folder: Folder
     prefix: str
     n: int
+    size_px: int | None
 
     def read(self, row: int, view: str) -> bytes:
         """Bytes of the image of a row."""

@@ -86,7 +86,8 @@ class LocalFolder:
         if len(self._open) > MAX_OPEN:
             for oldest in list(self._open)[:-MAX_OPEN]:
                 self._open.pop(oldest, None)
-        return os.pread(file.descriptor, size, offset)
+        # No more than there is: room for `size` bytes is made before anything is read.
+        return os.pread(file.descriptor, max(0, min(size, os.fstat(file.descriptor).st_size - offset)), offset)
 
     def create(self, name: str, content: bytes) -> None:
         """Write a small file unless there is one of this name: of several writers the first wins."""

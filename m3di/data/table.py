@@ -15,7 +15,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from m3di.data.shards import PARTIAL, ShardSample, publish, write_atomically
+from m3di.data.shards import PARTIAL, ShardSample, open_partial, publish, write_atomically
 from m3di.errors import M3diError, UsageError
 from m3di.latents import Samples, captions
 
@@ -63,7 +63,7 @@ class TableWriter:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.partial = path.with_name(path.name + PARTIAL)
-        self._stream = self.partial.open("wb")
+        self._stream = open_partial(self.partial)
         self._writer: pq.ParquetWriter | None = None
         self._waiting: list[pa.Table] = []
 

@@ -12,11 +12,12 @@ from pathlib import Path
 import pyarrow as pa
 
 from m3di.data.manifest import MANIFEST, FileEntry, Manifest, to_json
-from m3di.data.parquet import UNREADABLE, read_parquet
+from m3di.data.parquet import UNREADABLE, read_parquet, read_parquet_metadata
 from m3di.data.seal import CARD
 from m3di.data.shards import PARTIAL, ShardSample, read_shard, sample_key, sha256_of
 from m3di.data.sources import ShardSource, open_shards
 from m3di.data.storage import Folder, LocalFolder
+from m3di.data.table_checks import metadata_problems, table_problems
 from m3di.data.upload import on_this_machine
 from m3di.data.verify_samples import SampleChecks
 from m3di.errors import M3diError
@@ -97,7 +98,7 @@ def _problems(folder: Folder, manifest: Manifest, quick: bool) -> Iterator[Probl
         yield Problem(MANIFEST, "not as it was written: its checksum or its layout is wrong")
     sizes = folder.sizes()
     for split, entry in manifest.splits.items():
-        table = _table(folder, entry.table, quick)
+        table = _table(folder, manifest, split, quick)
         yield from [table] if isinstance(table, Problem) else []
         checks = None if quick or isinstance(table, Problem) else SampleChecks(manifest, split, table)
         if checks is not None:
@@ -138,16 +139,23 @@ def _sound_file(folder: Folder, entry: FileEntry, quick: bool) -> Iterator[Path 
         yield path if digest == entry.sha256 else Problem(entry.file, f"sha256 {digest}, expected {entry.sha256}")
 
 
-def _table(folder: Folder, entry: FileEntry, quick: bool) -> pa.Table | Problem:
+def _table(folder: Folder, manifest: Manifest, split: str, quick: bool) -> pa.Table | Problem:
+    entry = manifest.splits[split].table
     with _sound_file(folder, entry, quick) as path:
         if isinstance(path, Problem):
             return path
         try:
+            what = next(metadata_problems(read_parquet_metadata(path), entry.n_samples), None)
+            if what is not None:
+                return Problem(entry.file, what)
             table = read_parquet(path, ["key"] if quick else None)
+            if quick and table.column_names != ["key"]:
+                return Problem(entry.file, "column key is missing")
+            what = None if quick else next(table_problems(table, manifest, manifest.parsed_spec, split), None)
+            if what is not None:
+                return Problem(entry.file, what)
         except UNREADABLE as error:
             return Problem(entry.file, f"no readable table: {error}")
-    if table.num_rows != entry.n_samples:
-        return Problem(entry.file, f"{table.num_rows} rows, expected {entry.n_samples}")
     if table["key"].to_pylist() != [sample_key(index) for index in range(entry.n_samples)]:
         return Problem(entry.file, f"its keys do not count up from {sample_key(0)}")
     return table

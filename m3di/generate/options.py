@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from m3di import data
 from m3di.errors import UsageError, check_word, did_you_mean
 from m3di.latents import Spec, intervene, load_spec
 from m3di.render import GB, GPU_BACKENDS, PASSES, QUALITIES, RenderSettings, UserShape, WorkerLimits, default_n_workers
@@ -86,9 +87,13 @@ class RenderOptions:
         least |= {"worker_memory_gb": 0.1, "image_timeout_s": 1}
         options = {"n_train": "--n", "size_px": "--size", "n_workers": "--workers"}
         options |= {"worker_memory_gb": "--worker-memory", "image_timeout_s": "--image-timeout"}
+        most = dict.fromkeys(("n_train", "n_val", "n_test"), data.MAX_SAMPLES)
+        most |= {"seed": data.MAX_SEED, "size_px": data.MAX_SIZE_PX}
         for name, bound in least.items():
             value = getattr(self, name)
             option = options.get(name, f"--{name.replace('_', '-')}")
+            if value is not None and value > most.get(name, math.inf):
+                raise UsageError(f"{option} is too large", where=option, got=value, expected=f"at most {most[name]}")
             if value is not None and not math.isfinite(value):
                 raise UsageError(f"{option} is not a finite number", where=option, got=value)
             if value is not None and value < bound:

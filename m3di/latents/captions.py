@@ -13,18 +13,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from m3di.errors import UsageError
+from m3di.latents.phrasings import CLOSE, OPEN
 from m3di.latents.problems import Problem, hint, listed
 from m3di.latents.sample import Samples
 from m3di.latents.spec import Spec
-from m3di.latents.templates import Template, Word, load_template, word_index
+from m3di.latents.templates import Template, Word, builtin_template, word_index
 
 YES_NO = ("out", "in")
 MISSPELT = 0.85  # similarity of two names of which one is a slip; of object_xpos and object_alpharot it is 0.69
-OPEN, CLOSE = "\ue000", "\ue001"  # private use: no template or value holds them
+MAX_SENTENCES = 4096
+"""Sentences of a view: each phrasing with every combination of its clauses."""
 
 
 def phrasing_factor(view: str) -> str:
@@ -49,7 +50,7 @@ def template_of(spec: Spec, view: str) -> Template:
         UsageError: There is no such template.
     """
     name = str(spec.observed[view].view.template)
-    return spec.templates.get(name) or load_template(name)
+    return spec.templates.get(name) or builtin_template(name)
 
 
 def choice_factors(name: str, view: dict[str, Any], template: Template) -> dict[str, dict[str, Any]]:
@@ -103,13 +104,12 @@ def caption_problems(spec: Spec, name: str) -> Iterator[Problem]:
     if not problems:
         try:
             sentences(spec, name)
-        except (UsageError, jinja2.TemplateError) as error:
-            details = error.details if isinstance(error, UsageError) else {}
-            what = error.what if isinstance(error, UsageError) else str(error)
+        except UsageError as error:
+            details = error.details
             problems = [
                 Problem(
                     ("views", name, "template"),
-                    f"template {template.name!r}: {what}",
+                    f"template {template.name!r}: {error.what}",
                     expected=details.get("expected"),
                     next_step=details.get("next", "correct the template"),
                 )
@@ -187,7 +187,8 @@ def sentences(spec: Spec, view_name: str) -> list[Sentence]:
     """Every sentence that a text view can say.
 
     Raises:
-        UsageError: A phrasing compares a word, or asks for a form that the lexicon does not have.
+        UsageError: A phrasing compares a word, or asks for a form that the lexicon does not have; or there are more
+            sentences than `MAX_SENTENCES`.
     """
     observed = spec.observed[view_name]
     view, declared = observed.view, observed.declared
@@ -199,9 +200,16 @@ def sentences(spec: Spec, view_name: str) -> list[Sentence]:
     slots = {name: _Slot(name, each) for name, each in words.items()}
     context: dict[str, Any] = {name: slots[name] for name in template.reads if name in slots}
     context["words"] = {word: slots[word_factor(declared, word)] for word in template.words}
-    found = []
+    found: list[Sentence] = []
     for index, phrasing in enumerate(spec.factors[phrasing_factor(declared)].names):
-        clauses = [clause for clause in template.clauses if f"clauses.{clause}" in template.phrasings[phrasing].text]
+        text = template.phrasings[phrasing].text if phrasing in template.phrasings else ""
+        clauses = [clause for clause in template.clauses if f"clauses.{clause}" in text]
+        if len(found) + 2 ** len(clauses) > MAX_SENTENCES:
+            raise UsageError(
+                f"template {template.name!r} has too many sentences: phrasing {phrasing!r} has {len(clauses)} clauses",
+                expected=f"at most {MAX_SENTENCES} of all phrasings with every combination of their clauses",
+                next_step="take clauses away",
+            )
         for present in itertools.product(range(2), repeat=len(clauses)):
             context["clauses"] = dict(zip(clauses, map(bool, present), strict=True))
             rendered = template.render(phrasing, context)
@@ -256,6 +264,9 @@ class _Slot(str):
 
     __hash__ = str.__hash__
 
+    def __bool__(self) -> bool:
+        return self == ""  # asked by an `if`: as bad as a comparison
+
 
 def _places(rendered: str, words: dict[str, tuple[Word, ...]]) -> Iterator[Place]:
     """The places of a rendered phrasing; its first letter, in a literal or a word, is a capital."""
@@ -264,5 +275,5 @@ def _places(rendered: str, words: dict[str, tuple[Word, ...]]) -> Iterator[Place
         name, _, form = mark.partition(".")
         texts = tuple(word.forms[form] if form else word.text for word in words[name]) if mark else (literal,)
         if number == 0:
-            texts = tuple(text[0].upper() + text[1:] for text in texts)
+            texts = tuple(text[:1].upper() + text[1:] for text in texts)
         yield Place(name or None, texts)

@@ -17,13 +17,13 @@ from m3di.errors import UsageError
 from m3di.latents.captions import choice_factors
 from m3di.latents.checks import spec_problems
 from m3di.latents.factor import STORED, Factor
+from m3di.latents.names import MAX_NAME, NAME
 from m3di.latents.problems import UNSET, Origin, Problem, hint, listed, problems_of, report, value_at
 from m3di.latents.spec import FactorUse, Pairs, Sequence, Spec, View
-from m3di.latents.templates import Template, load_template
+from m3di.latents.stored import stored_problems
+from m3di.latents.templates import Template, builtin_template
 from m3di.latents.yaml_text import Path
 
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-MAX_NAME = 100
 STAND_IN = "private"
 TITLE = "the spec has {count}:"
 _MODELS: dict[str, type[BaseModel]] = {"factors": Factor, "views": View, "pairs": Pairs, "sequence": Sequence}
@@ -58,9 +58,13 @@ def to_yaml(spec: Spec) -> str:
 
 def _stored(data: dict[str, Any], origin: Origin) -> Spec:
     try:
-        return Spec.model_validate(data, context={STORED: True})
+        spec = Spec.model_validate(data, context={STORED: True})
     except ValidationError as error:
         raise report(TITLE, problems_of(error, data, origin), data, origin) from None
+    problems = list(stored_problems(spec))
+    if problems:
+        raise report(TITLE, problems, data, origin)
+    return spec
 
 
 def validated(
@@ -262,7 +266,7 @@ def _add_choices(data: dict[str, Any], reported: set[Path]) -> list[Problem]:
             continue  # reported by the view itself, or when its file was looked for
         try:
             own = data.get("templates", {}).get(view["template"])
-            template = Template.model_validate(own) if own is not None else load_template(view["template"])
+            template = Template.model_validate(own) if own is not None else builtin_template(view["template"])
         except UsageError as error:
             problems.append(_template_problem(("views", name, "template"), error))
             continue

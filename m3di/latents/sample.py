@@ -152,6 +152,13 @@ class _Evaluation:
         """A factor's value by its mechanism, with the noise of one view and the parents of one view."""
         if name == world.do:
             return self._apply(MechanismUse(name="uniform"), name, self._noise(name, f"{noise} do"), [])
+        missing = [parent for parent in use.parents if parent not in self.spec.factors]
+        if missing:
+            raise M3diError(
+                f"the parent {missing[0]!r} of factor {name!r} is not there",
+                where=f"spec {self.spec.name!r}",
+                expected=", ".join(self.spec.factors),
+            )
         parents = [Parent(self.spec.factors[parent], self.value(world, view, parent)) for parent in use.parents]
         if world.frame and self.spec.is_temporal(use):
             before = self.value(World(world.do, world.frame - 1), view, name)
@@ -174,7 +181,17 @@ class _Evaluation:
                 if self.spec.plugins
                 else "install the package that registers it, or import the module that does",
             )
-        values = mechanism.function(u, parents, factor, **use.parameters)
+        try:
+            values = mechanism.function(u, parents, factor, **use.parameters)
+        except M3diError:
+            raise
+        except Exception as error:
+            raise M3diError(
+                f"the mechanism {use.name!r} failed",
+                where=where,
+                got=f"{type(error).__name__}: {error}"[:300],
+                next_step="correct the mechanism, or its parameters",
+            ) from error
         problem = value_problem(factor, values, len(u))
         if problem:
             raise M3diError(

@@ -1,8 +1,9 @@
 """Caption templates: several phrasings of the same facts, with synonyms, optional clauses and a lexicon.
 
-A template is a YAML file (see `templates/README.md`). Its phrasings are Jinja2; factors come in as words, synonyms as
-`words.NAME`, optional clauses as the truth values `clauses.NAME`. Every choice (phrasing, synonym, clause) is a
-factor of its own in the spec, named after the view: `text_phrasing`, `text_word_NAME`, `text_clause_NAME`.
+A template is a YAML file (see `templates/README.md`). Its phrasings are the part of Jinja2 that `phrasings` knows;
+factors come in as words, synonyms as `words.NAME`, optional clauses as the truth values `clauses.NAME`. Every choice
+(phrasing, synonym, clause) is a factor of its own in the spec, named after the view: `text_phrasing`,
+`text_word_NAME`, `text_clause_NAME`.
 """
 
 from __future__ import annotations
@@ -13,19 +14,18 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
-import jinja2.meta
 import numpy as np
-from jinja2.sandbox import SandboxedEnvironment
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from m3di.errors import UsageError, did_you_mean
 from m3di.latents.factor import Factor
+from m3di.latents.phrasings import PhrasingError, names_read, rendered
 from m3di.latents.problems import Origin, Problem, fault_problems, hint, problems_of, report
 from m3di.latents.yaml_text import is_yaml_name, read_text, read_yaml
 
 NAMESPACES = ("words", "clauses")
+EXPECTED = "text, {{ words }} and {% if clauses.NAME %}"
 BARE = "word"  # the form in which a value appears when no form is asked for
 
 
@@ -75,13 +75,24 @@ class Template(BaseModel):
     def _plain_text(cls, value: dict[str, Any]) -> dict[str, Any]:
         return {name: {"text": each} if isinstance(each, str) else each for name, each in value.items()}
 
+    @field_validator("lexicon")
+    @classmethod
+    def _texts_by_value(cls, lexicon: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for factor, forms in lexicon.items():
+            for form, texts in forms.items():
+                if form == "bins" and not (isinstance(texts, list) and texts):
+                    raise ValueError(f"`bins` of {factor!r} is no list of words")
+                if form != "bins" and not isinstance(texts, dict):
+                    raise ValueError(f"the form {form!r} of {factor!r} is no mapping from values to texts")
+        return lexicon
+
     def usable(self, seen: frozenset[str]) -> tuple[str, ...]:
         """Names of the phrasings whose required factors are all seen."""
         return tuple(name for name, each in self.phrasings.items() if seen.issuperset(each.requires))
 
     def reads_of(self, phrasing: str) -> frozenset[str]:
         """The factors that a phrasing reads."""
-        return _variables(self.phrasings[phrasing].text) - set(NAMESPACES)
+        return names_read(self.phrasings[phrasing].text) - set(NAMESPACES)
 
     def vocabulary(self, name: str, factor: Factor) -> tuple[Word, ...]:
         """The word of each value of a factor, or of each bin of a number.
@@ -97,7 +108,7 @@ class Template(BaseModel):
             raise UsageError(
                 f"template {self.name!r} puts {name!r} into words by bins of its range, and it has no `range`"
             )
-        values = tuple(bins) if bins is not None else factor.names
+        values = tuple(map(str, bins)) if bins is not None else factor.names
         missing = [f"{form} of {value!r}" for form, texts in entry.items() for value in values if value not in texts]
         if missing:
             raise UsageError(f"template {self.name!r} has no words in {name!r} for {', '.join(missing)}")
@@ -111,8 +122,15 @@ class Template(BaseModel):
         return tuple(found)
 
     def render(self, phrasing: str, context: dict[str, Any]) -> str:
-        """One phrasing, rendered; white space is folded."""
-        return " ".join(_environment().from_string(self.phrasings[phrasing].text).render(context).split())
+        """One phrasing, rendered; white space is folded.
+
+        Raises:
+            UsageError: It is no phrasing, or an expression in it has no value.
+        """
+        try:
+            return " ".join(rendered(self.phrasings[phrasing].text, context).split())
+        except PhrasingError as error:
+            raise UsageError(f"phrasing {phrasing!r}: {error}", expected=EXPECTED, next_step="correct it") from None
 
 
 def word_index(factor: Factor, raw: NDArray[Any], n_words: int) -> NDArray[np.int64]:
@@ -120,16 +138,6 @@ def word_index(factor: Factor, raw: NDArray[Any], n_words: int) -> NDArray[np.in
     if factor.type == "categorical":
         return np.asarray(raw, dtype=np.int64)
     return np.clip((factor.to_unit(raw) * n_words).astype(np.int64), 0, n_words - 1)
-
-
-@cache
-def _environment() -> SandboxedEnvironment:
-    return SandboxedEnvironment(undefined=jinja2.StrictUndefined, autoescape=False)
-
-
-@cache
-def _variables(source: str) -> frozenset[str]:
-    return frozenset(jinja2.meta.find_undeclared_variables(_environment().parse(source)))
 
 
 def template_names() -> list[str]:
@@ -155,6 +163,21 @@ def load_template(name: str) -> Template:
             next_step=did_you_mean(name, known),
         )
     return parse_template((files("m3di.templates") / f"{name}.yaml").read_text(encoding="utf-8"), where=name)
+
+
+def builtin_template(name: str) -> Template:
+    """The built-in template with this name. No file is looked for: the spec may come from a stranger.
+
+    Raises:
+        UsageError: There is none.
+    """
+    if is_yaml_name(name):
+        raise UsageError(
+            f"the spec does not hold its caption template {name!r}",
+            expected="its text, in `templates`",
+            next_step="load the spec from its file, which takes the template in",
+        )
+    return load_template(name)
 
 
 def parse_template(text: str, *, where: str) -> Template:
@@ -198,9 +221,9 @@ def template_problems(template: Template) -> list[Problem]:
     for name, phrasing in template.phrasings.items():
         path = ("phrasings", name)
         try:
-            unknown = _variables(phrasing.text) - known
-        except jinja2.TemplateSyntaxError as error:
-            problems.append(Problem(path, str(error), expected="a Jinja2 template", next_step="correct its brackets"))
+            unknown = names_read(phrasing.text) - known
+        except PhrasingError as error:
+            problems.append(Problem(path, str(error), expected=EXPECTED, next_step="correct its brackets and words"))
             continue
         problems += [
             Problem(

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from m3di.errors import M3diError, UsageError, near_match
 from m3di.interruption import without_ctrl_c
 from m3di.render.environment import prepare_blender
+from m3di.render.glb_check import check_alone
 from m3di.render.scratch import Scratch
 
 FORMATS = (".blend", ".obj", ".ply", ".stl", ".glb")
@@ -109,6 +110,8 @@ def _read(path: Path, mesh_name: str | None, triangles: bool) -> FileMesh:
     """In the worker."""
     if path.suffix.lower() == ".blend":
         return _read_blend(path, mesh_name, triangles)
+    if path.suffix.lower() == ".glb":
+        check_alone(path)
     return _read_with_trimesh(path)
 
 
@@ -168,7 +171,13 @@ def _read_with_trimesh(path: Path) -> FileMesh:
 
     try:
         with path.open("rb") as stream:
-            scene = trimesh.load_scene(stream, file_type=path.suffix[1:].lower(), process=False, skip_materials=True)
+            scene = trimesh.load_scene(
+                stream,
+                file_type=path.suffix[1:].lower(),
+                process=False,
+                skip_materials=True,
+                resolver=_refusing_resolver(),
+            )
         meshes = [each for each in scene.dump() if isinstance(each, trimesh.Trimesh)]
     except Exception as error:  # noqa: BLE001 - a damaged file makes trimesh raise nearly anything
         raise _unreadable(path, f"{type(error).__name__}: {error}") from None
@@ -177,6 +186,29 @@ def _read_with_trimesh(path: Path) -> FileMesh:
     corners = np.concatenate([np.zeros((0, 3), dtype=np.int64), *faces])
     vertices = np.concatenate([np.zeros((0, 3)), *(np.asarray(each.vertices, dtype=np.float64) for each in meshes)])
     return FileMesh(vertices, corners.ravel(), np.full(len(corners), 3))
+
+
+def _refusing_resolver() -> Any:
+    """What trimesh asks for every other file that a mesh names: it gets none, wherever it lies."""
+    from trimesh.resolvers import Resolver
+
+    class Refusing(Resolver):
+        def __init__(self) -> None:
+            pass
+
+        def get(self, name: str) -> bytes:
+            raise ValueError(f"it refers to another file, {name!r}: a mesh is read from its own file alone")
+
+        def write(self, name: str, data: object) -> None:
+            raise ValueError(f"it asks to write {name!r}")
+
+        def namespaced(self, namespace: str) -> Refusing:
+            return self
+
+        def keys(self) -> list[str]:
+            return []
+
+    return Refusing()
 
 
 def _unreadable(path: Path, got: object) -> M3diError:

@@ -21,7 +21,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from m3di import Multimodal3DIdent
-from m3di.data import Batches, BatchLoader, build_tokenizer
+from m3di.data import Batches, BatchLoader, build_tokenizer, export
 from m3di.data.images import ImageError, decode, encode
 from m3di.errors import M3diError, UsageError
 
@@ -205,11 +205,71 @@ def test_image_formats(extension: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (17, 23, 3), dtype=np.uint8)
     raw = encode(pixels, extension)
     np.testing.assert_array_equal(decode(raw, extension), pixels)
-    np.testing.assert_array_equal(decode(raw, "other"), pixels)  # by Pillow
+    with pytest.raises(ImageError, match="'eps' is no image format: expected png"):
+        decode(raw, "eps")
+    with pytest.raises(ImageError, match="23 x 17 pixels, expected 17 x 17"):
+        decode(raw, extension, 17)
     with pytest.raises(ImageError):
         decode(raw[: len(raw) // 2], extension)
     with pytest.raises(ImageError):
         decode(b"", extension)
+
+
+def png_of(width: int, height: int, kind: bytes = b"\x08\x02", *, twice: bool = False) -> bytes:
+    """A PNG that says it has this size, and holds a line or so."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return len(body).to_bytes(4, "big") + name + body + zlib.crc32(name + body).to_bytes(4, "big")
+
+    head = chunk(b"IHDR", width.to_bytes(4, "big") + height.to_bytes(4, "big") + kind + b"\0\0\0")
+    small = chunk(b"IHDR", (32).to_bytes(4, "big") * 2 + kind + b"\0\0\0") if twice else b""
+    body = chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + small + head + body
+
+
+GREY = b"\x08\x00"
+
+
+@pytest.mark.parametrize(
+    ("raw", "extension", "message"),
+    [
+        (png_of(30_000, 30_000), "png", "30000 x 30000 pixels, expected at most 8192 x 8192"),
+        (png_of(8193, 1, GREY), "png", "8193 x 1 pixels, expected at most"),
+        (png_of(30_000, 30_000, GREY), "png", "30000 x 30000|could be decompression bomb"),
+        (png_of(0, 0), "png", "0 x 0 pixels"),
+        (b"qoif" + (60_000).to_bytes(4, "big") * 2 + b"\3\0" + b"\0" * 107 + b"\1", "qoi", "60000 x 60000 pixels"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "eps", "'eps' is no image format"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\0IEND\xae\x42\x60\x82", "png", "the first PNG chunk is no IHDR|cannot identify"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_gigantic_image_is_not_decoded(raw: bytes, extension: str, message: str) -> None:
+    with pytest.raises(ImageError, match=message):
+        decode(raw, extension)
+
+
+@pytest.mark.parametrize("kind", [b"\x08\x02", GREY])
+def test_an_image_that_is_as_large_as_it_should_be_in_its_first_head_only(kind: bytes) -> None:
+    with pytest.raises(ImageError):
+        decode(png_of(6000, 6000, kind, twice=True), "png", 32)
+
+
+def test_a_bomb_among_images_is_skipped(fake_dataset: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(fake_dataset, tmp_path / "copy"))
+    offsets, sizes = Multimodal3DIdent(root)._files._ranges["image"]  # type: ignore[attr-defined]
+    raw = bytearray((root / "train-00000.tar").read_bytes())
+    bomb = png_of(8000, 8000)
+    filler = int(sizes[2]) - len(bomb) - 12
+    body = b"tEXt" + b"a" * filler
+    chunk = filler.to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
+    raw[offsets[2] : offsets[2] + sizes[2]] = bomb[:33] + chunk + bomb[33:]
+    (root / "train-00000.tar").write_bytes(raw)
+    with pytest.raises(M3diError, match=r"sample 2 of split(?s:.)*8000 x 8000 pixels, expected 32 x 32"):
+        Multimodal3DIdent(root)[2]
+    dataset = Multimodal3DIdent(root, on_error="skip")
+    with pytest.warns(UserWarning, match="8000 x 8000"):
+        assert len(dataset[[1, 2, 3]]["caption"]) == 2
+    assert dataset.n_skipped == 1
 
 
 def test_every_flipped_bit_of_a_png_is_seen() -> None:
@@ -309,7 +369,19 @@ def test_cache_refuses_images_of_several_sizes(fake_dataset: Path, tmp_path: Pat
     chunk = n_filler.to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
     raw[offsets[2] : offsets[2] + sizes[2]] = small[:33] + chunk + small[33:]
     (root / "train-00000.tar").write_bytes(raw)
-    with pytest.raises(M3diError, match=r"sample 2 of split(?s:.)*\(8, 8\) pixels"):
-        dataset[[1, 2]]
+    for cache in (None, "ram"):
+        with pytest.raises(M3diError, match=r"sample 2 of split(?s:.)*8 x 8 pixels, expected 32 x 32"):
+            Multimodal3DIdent(root, cache=cache)[[1, 2]]  # type: ignore[arg-type]
+
+
+@pytest.mark.filterwarnings("ignore:.*train does not have:UserWarning")
+def test_images_of_several_sizes_in_the_published_layout(fake_dataset: Path, tmp_path: Path) -> None:
+    root = tmp_path / "published"
+    export(fake_dataset, "upstream", root)
+    for path in [root / "m3di.json", *root.glob("*/m3di.parquet")]:
+        path.unlink()
+    (root / "train/images/02.png").write_bytes(encode(np.zeros((8, 8, 3), np.uint8), "png"))
+    with pytest.raises(M3diError, match=r"sample 2 of split(?s:.)*\(8, 8\) pixels(?s:.)*as the others"):
+        Multimodal3DIdent(root)[[1, 2]]
     with pytest.raises(M3diError, match=r"sample 2 of split(?s:.)*as the first image"):
         Multimodal3DIdent(root, cache="ram")[2]

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -117,3 +119,20 @@ def test_info(fake_dataset: Path, tmp_path: Path) -> None:
     assert "spotlight_color   private   hue in [0, 1]" in text
     export(fake_dataset, "upstream", tmp_path / "up")
     assert "the published layout" in info(tmp_path / "up")
+
+
+def test_tables_of_other_columns_are_not_joined(fake_dataset: Path, other_seed: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(other_seed, tmp_path / "it"))
+    table = pq.read_table(root / "val.parquet")
+    pq.write_table(table.append_column("note", [["x"] * table.num_rows]), root / "val.parquet")
+    with pytest.raises(M3diError, match=r"tables of split 'val' differ in their columns(?s:.)*got: +note"):
+        merge([fake_dataset, root], tmp_path / "out")
+
+
+def test_an_image_that_cannot_be_shown_in_the_card(fake_dataset: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(fake_dataset, tmp_path / "it"))
+    raw = bytearray((root / "train-00000.tar").read_bytes())
+    raw[520] ^= 1
+    (root / "train-00000.tar").write_bytes(raw)
+    with pytest.raises(M3diError, match=r"an image of the dataset cannot be read(?s:.)*000000000\.png"):
+        subset(root, tmp_path / "out")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import gzip
 import io
 import json
 import math
@@ -10,11 +11,14 @@ import re
 import shutil
 import tarfile
 import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
@@ -230,10 +234,10 @@ def member(name: str, kind: bytes = tarfile.REGTYPE) -> tarfile.TarInfo:
         (member("train/../../x.png"), "a path that leads out"),
         (member("..\\x.png"), "a path that leads out"),
         (member("C:/x.png"), "a path that leads out"),
-        (member("train/images/00.png", tarfile.SYMTYPE), "a link or a device"),
-        (member("train/images/00.png", tarfile.LNKTYPE), "a link or a device"),
-        (member("train/images/00.png", tarfile.CHRTYPE), "a link or a device"),
-        (member("train/images/00.png", tarfile.FIFOTYPE), "a link or a device"),
+        (member("train/images/00.png", tarfile.SYMTYPE), "a link, a device or a sparse file"),
+        (member("train/images/00.png", tarfile.LNKTYPE), "a link, a device or a sparse file"),
+        (member("train/images/00.png", tarfile.CHRTYPE), "a link, a device or a sparse file"),
+        (member("train/images/00.png", tarfile.FIFOTYPE), "a link, a device or a sparse file"),
     ],
 )
 def test_hostile_archives_are_refused(tmp_path: Path, info: tarfile.TarInfo, message: str) -> None:
@@ -241,6 +245,50 @@ def test_hostile_archives_are_refused(tmp_path: Path, info: tarfile.TarInfo, mes
         tar.addfile(info, io.BytesIO(b""))
     with pytest.raises(M3diError, match=rf"{message}(?s:.)*evil\.tar\.gz"):
         import_published(tmp_path / "evil.tar.gz", tmp_path / "in" / "back")
+    assert list((tmp_path / "in").iterdir()) == []
+
+
+def header(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
+    """A tar header that promises `size` bytes."""
+    info = tarfile.TarInfo(name)
+    info.size, info.type = size, kind
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+def sparse_header(size: int) -> bytes:
+    """A GNU header of a file with one block of 512 bytes in it, and the rest a hole."""
+    raw = bytearray(header("train/text/text_raw.txt", 512, tarfile.GNUTYPE_SPARSE))
+    raw[386:410] = b"%011o\0%011o\0" % (0, 512)
+    raw[482], raw[483:495] = 0, b"\x80" + size.to_bytes(11, "big")
+    raw[148:156] = b" " * 8
+    raw[148:156] = b"%06o\0 " % sum(raw)
+    return bytes(raw)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (header("train/text/text_raw.txt", 200 << 20) + b"\0" * (200 << 20), r"far too much(?s:.)*of an archive of"),
+        (header("other.txt", 200 << 20) + b"\0" * (200 << 20), r"far too much(?s:.)*or more"),  # nobody wants it
+        (header("train/text/text_raw.txt", 2 << 30) + b"\0" * 512, r"far too much(?s:.)*2,147,483,648 bytes"),
+        (sparse_header(1 << 60) + b"x" * 512 + b"\0" * 1024, "a link, a device or a sparse file"),
+        (header("a", 200 << 20, tarfile.GNUTYPE_LONGNAME) + b"a" * (200 << 20), "a header of 209,715,200 bytes"),
+        (header("a", 3 << 20, tarfile.XHDTYPE) + b"a" * (3 << 20), "a header of 3,145,728 bytes"),
+    ],
+    ids=["bomb", "bomb that nobody wants", "one gigantic file", "sparse", "long name", "attributes"],
+)
+def test_archives_hold_no_more_than_they_may(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "evil.tar.gz").write_bytes(gzip.compress(content, 1))
+    with pytest.raises(M3diError, match=message):
+        import_published(tmp_path / "evil.tar.gz", tmp_path / "in" / "back")
+    assert list((tmp_path / "in").iterdir()) == []
+
+
+def test_a_zip_holds_no_more_than_it_may(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "evil.zip", "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("train/text/text_raw.txt", b"\0" * (80 << 20))
+    with pytest.raises(M3diError, match=r"far too much(?s:.)*83,886,080 bytes or more"):
+        import_published(tmp_path / "evil.zip", tmp_path / "in" / "back")
     assert list((tmp_path / "in").iterdir()) == []
 
 
@@ -317,3 +365,40 @@ def test_two_images_a_sample(tmp_path: Path) -> None:
     line = json.loads((tmp_path / "out" / "train" / "metadata.jsonl").read_text().splitlines()[0])
     assert line["image_file_name"] == "000000000.image.png"
     assert (tmp_path / "out" / "train" / line["image_changed_file_name"]).exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda table: table.slice(1), "3 rows, expected 4"),
+        (lambda table: table.drop_columns(["text.text_color"]), "column text.text_color is missing"),
+        (lambda table: table.drop_columns(["key"]), "column key is missing"),
+        (lambda table: table.set_column(0, "key", [["../x", "1", "2", "3"]]), "the key '../x' is no plain name"),
+    ],
+)
+def test_the_table_beside_an_export_is_checked(
+    exported: Path, tmp_path: Path, change: Callable[[pa.Table], pa.Table], message: str
+) -> None:
+    path = exported / "val" / "m3di.parquet"
+    pq.write_table(change(pq.read_table(path)), path)
+    for use in (lambda: Multimodal3DIdent(exported, "val"), lambda: import_published(exported, tmp_path / "back")):
+        with pytest.raises(M3diError, match=rf"val/m3di\.parquet\n  got: +.*{message}"):
+            use()
+    path.write_bytes(b"PAR1" * 9)
+    with pytest.raises(M3diError, match="a file of the published layout cannot be read"):
+        Multimodal3DIdent(exported, "val")
+
+
+def test_the_plan_beside_an_export_fits_the_layout(exported: Path) -> None:
+    plan = json.loads((exported / "m3di.json").read_text())
+    del plan["spec"]["views"]["text"]["factors"]["text_color"]
+    (exported / "m3di.json").write_text(json.dumps(plan))
+    with pytest.raises(M3diError, match=r"it is no table of the published layout, by the spec in m3di\.json"):
+        Multimodal3DIdent(exported, "val")
+
+
+def test_a_gigantic_csv_is_not_read(exported: Path) -> None:
+    with (exported / "val" / "latents_image.csv").open("r+b") as stream:
+        stream.truncate(2 << 30)  # a hole
+    with pytest.raises(M3diError, match="2,147,483,648 bytes, expected at most 1,073,741,824"):
+        Multimodal3DIdent(exported, "val")

@@ -73,3 +73,23 @@ def test_a_file_that_is_no_tar(tmp_path: Path) -> None:
     path.write_bytes(b"x" * 5000)
     with pytest.raises(M3diError, match=r"no readable tar archive(?s:.)*a\.tar"):
         list(read_shard(path))
+
+
+def test_a_member_that_promises_more_than_there_is(tmp_path: Path) -> None:
+    """Long names and attributes are read whole by tarfile, and what is stated is made room for."""
+
+    def header(kind: bytes, size: int) -> bytes:
+        info = tarfile.TarInfo("000000000.png")
+        info.size, info.type, info.linkname = size, kind, "x" * (kind == tarfile.SYMTYPE)
+        return info.tobuf(tarfile.USTAR_FORMAT if size < 1 << 33 else tarfile.GNU_FORMAT)
+
+    for kind, size, message in [
+        (tarfile.REGTYPE, 1 << 50, "no plain member that lies within the shard"),
+        (tarfile.SYMTYPE, 0, "no plain member"),
+        (tarfile.DIRTYPE, 0, "no plain member"),
+        (tarfile.GNUTYPE_LONGNAME, 1 << 40, "no header of a plain member"),
+        (tarfile.XHDTYPE, 1 << 40, "no header of a plain member"),
+    ]:
+        (tmp_path / "a.tar").write_bytes(header(kind, size) + b"\0" * 1024)
+        with pytest.raises(M3diError, match=rf"no readable tar archive(?s:.)*{message}"):
+            list(read_shard(tmp_path / "a.tar"))

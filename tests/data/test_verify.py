@@ -88,22 +88,32 @@ def test_missing_short_and_foreign_files_in_one_report(copy: Path) -> None:
 @pytest.mark.parametrize(
     ("place", "message"),
     [
-        (("splits", "train", "n_samples"), "the shards of train hold 20 samples"),
-        (("splits", "train", "shards", 0, "n_samples"), "train-00000.tar: 8 samples, expected 9"),
-        (("splits", "val", "table", "n_samples"), "val.parquet: 4 rows, expected 5"),
+        (("splits", "train", "n_samples"), "the shards hold 20 samples, the table has 20 rows, expected 21"),
+        (("splits", "train", "shards", 0, "n_samples"), "the shards hold 21 samples, the table has 20 rows"),
+        (("splits", "val", "table", "n_samples"), "the shards hold 4 samples, the table has 5 rows, expected 4"),
+        (("n_samples", "val"), "the shards of val hold 4 samples, expected 5"),
+        (("shard_size",), "shard 0 of train is train-00000.tar with 8 samples, expected train-00000.tar with 9"),
     ],
 )
-def test_counts_are_recomputed(copy: Path, place: tuple[str | int, ...], message: str) -> None:
+def test_counts_of_a_manifest_agree(copy: Path, place: tuple[str | int, ...], message: str) -> None:
     data = json.loads((copy / "dataset.json").read_text())
     entry = data
     for key in place[:-1]:
         entry = entry[key]
     entry[place[-1]] += 1
     (copy / "dataset.json").write_text(json.dumps(data))
-    if place[-2] == "train":
-        data["n_samples"]["train"] += 1
-        (copy / "dataset.json").write_text(json.dumps(data))
     with pytest.raises(M3diError, match=message):
+        verify(copy)
+
+
+def test_counts_are_recomputed(copy: Path) -> None:
+    """A manifest that agrees with itself, and not with the files."""
+    data = json.loads((copy / "dataset.json").read_text())
+    entry = data["splits"]["val"]
+    for each in (data["n_samples"], entry, entry["table"], entry["shards"][0]):
+        each["val" if each is data["n_samples"] else "n_samples"] += 1
+    (copy / "dataset.json").write_text(json.dumps(data))
+    with pytest.raises(M3diError, match=r"parquet: 4 rows, expected 5\n(?s:.)*00000\.tar: 4 samples, expected 5"):
         verify(copy)
 
 
@@ -208,7 +218,7 @@ def test_wrong_samples_with_right_hashes(
             r"image\.object_color is 0\.5, the spec gives",
         ),
         ("text.caption", lambda values: ["A cow.", *values[1:]], r"row 0: text\.caption is 'A cow\.', the spec gives"),
-        ("shard", lambda values: ["val-00001.tar"] * 4, r"sample 000000000: the table looks for it in val-00001\.tar"),
+        ("shard", lambda values: ["val-00001.tar"] * 4, r"row 0: the shard 'val-00001\.tar' is not one of the split"),
         ("image.object_color", None, r"column image\.object_color is missing"),
     ],
 )

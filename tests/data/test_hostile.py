@@ -1,0 +1,69 @@
+"""Datasets from strangers: whatever their files say, nothing outside is touched, and each fault is one message."""
+
+from __future__ import annotations
+
+import json
+import resource
+import shutil
+from pathlib import Path
+
+import pytest
+
+from m3di import data
+from m3di.errors import M3diError
+from m3di.repair import repair
+from tests.conftest import FakeRenderPool, write_fake_dataset
+from tests.data.hostile import Sound, run_case
+
+GIGABYTE_KB = 1 << 20
+SIZES = {"n_train": 6, "n_val": 2, "n_test": 1, "size_px": 8, "shard_size": 4}
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Sound:
+    """Read only."""
+    folder = tmp_path_factory.mktemp("sound")
+    rendered = write_fake_dataset(folder / "rendered", **SIZES)
+    data.subset(rendered, folder / "derived", n=5)
+    data.export(rendered, "upstream", folder / "published", on_note=lambda note: None)
+    other = write_fake_dataset(folder / "other", seed=1, **SIZES)
+    return Sound(rendered, folder / "derived", other, folder / "published")
+
+
+def run_cases(numbers: range, sound: Sound, tmp_path: Path) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    wrong = [each for number in numbers for each in run_case(number, sound, tmp_path / str(number))]
+    assert not wrong, "\n".join(wrong)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < GIGABYTE_KB
+
+
+def test_forged_datasets(sound: Sound, tmp_path: Path, pools: type[FakeRenderPool]) -> None:
+    run_cases(range(25), sound, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_thousand_forged_datasets(sound: Sound, tmp_path: Path, pools: type[FakeRenderPool]) -> None:
+    run_cases(range(1000, 2000), sound, tmp_path)
+
+
+def test_what_is_written_follows_no_link(sound: Sound, tmp_path: Path, pools: type[FakeRenderPool]) -> None:
+    """A dataset that was unpacked from an archive may hold links where a repair writes."""
+    root = Path(shutil.copytree(sound.rendered, tmp_path / "it"))
+    precious = tmp_path / "precious.txt"
+    precious.write_text("years of work")
+    for name in ("README.md", "dataset.json", "train.parquet", "train-00000.tar", "train-00000.tar.images"):
+        (root / f"{name}.partial").symlink_to(precious)
+    for name in ("README.md", "train.parquet", "train-00000.tar"):
+        (root / name).unlink()
+    assert repair(root)
+    assert precious.read_text() == "years of work"
+    assert data.verify(root) == data.read_manifest(sound.rendered)
+
+
+def test_what_a_dataset_says_does_not_steer_the_terminal(sound: Sound, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(sound.rendered, tmp_path / "it"))
+    document = json.loads((root / "dataset.json").read_text())
+    document["spec"]["description"] = "\x1b[2Jall is well"
+    (root / "dataset.json").write_text(json.dumps(document))
+    assert "m3di: \\x1b[2Jall is well\n" in data.info(root)
+    assert str(M3diError("a\x1b[31m\nb")) == "a\\x1b[31m\nb"
