@@ -26,8 +26,8 @@ from m3di.render.gpu import Gpu, is_out_of_memory, use_gpu
 from m3di.render.lone_ground import GROUNDS, LoneGround, set_color
 from m3di.render.passes import Passes, call_render, keep_passes_on, out_of_gpu_memory, render_passes
 from m3di.render.quality import Quality
-from m3di.render.scene import SceneValues
-from m3di.render.user_shapes import UserShape
+from m3di.render.scene import OBJECT_SCALE, SceneValues
+from m3di.render.user_shapes import NO_SCALE, UserShape
 
 WARM_UP_PX = 8
 SPECK_M, SPECK_DEPTH_M = 0.001, 50.0
@@ -60,6 +60,7 @@ class BlenderScene:
         self.quality = quality
         self.camera = camera
         self._meshes: dict[str, Any] = {}
+        self._scales: dict[str, tuple[float, float, float]] = {}
         self._hulls = ObjectHulls()
         self._user_shapes = {shape.name: shape for shape in user_shapes}
         with as_file(files("m3di.blender_scenes") / "scene.blend") as path, quiet():
@@ -101,6 +102,7 @@ class BlenderScene:
         objects, materials = bpy.data.objects, bpy.data.materials
         thing = objects["object"]
         thing.data = self._mesh(values.shape)
+        thing.scale = [OBJECT_SCALE * each for each in self._scales[values.shape]]
         thing.rotation_euler = values.rotation_rad
         material = materials[values.material]
         thing.material_slots[0].link = "OBJECT"
@@ -124,14 +126,16 @@ class BlenderScene:
     def _mesh(self, shape: str) -> Any:
         if shape not in self._meshes:
             yours = self._user_shapes.get(shape)
-            self.add_mesh(shape, user_mesh(yours) if yours else builtin_mesh(shape))
+            mesh, scale = user_mesh(yours) if yours else (builtin_mesh(shape), NO_SCALE)
+            self.add_mesh(shape, mesh, scale)
         return self._meshes[shape]
 
-    def add_mesh(self, shape: str, mesh: Any) -> None:
+    def add_mesh(self, shape: str, mesh: Any, scale: tuple[float, float, float] = NO_SCALE) -> None:
         """Make a Blender mesh usable as a shape; its own materials are dropped."""
         mesh.materials.clear()
         mesh.materials.append(None)
         self._meshes[shape] = mesh
+        self._scales[shape] = scale
 
     def render(self, values: SceneValues) -> tuple[NDArray[np.float32], Passes]:
         """Scene-linear radiance, float32 [height, width, 3], and what is where."""

@@ -14,7 +14,8 @@ from m3di.errors import M3diError
 from m3di.render.user_shapes import UserShape, load_user_mesh
 
 SHARP_RAD = math.radians(60.0)
-"""Meshes of the user are shaded smooth but across edges sharper than this: round where coarse, crisp where cubic."""
+"""Meshes whose file says nothing of shading are smooth but across edges sharper than this: round where coarse, crisp
+where cubic."""
 
 
 def builtin_mesh(shape: str) -> Any:
@@ -27,8 +28,8 @@ def builtin_mesh(shape: str) -> Any:
     return appended.meshes[0]
 
 
-def user_mesh(shape: UserShape) -> Any:
-    """A Blender mesh of a shape of the user.
+def user_mesh(shape: UserShape) -> tuple[Any, tuple[float, float, float]]:
+    """A Blender mesh of a shape of the user, and the scale of its object.
 
     Raises:
         M3diError: It is not the mesh that it was when rendering began.
@@ -55,4 +56,4 @@ def user_mesh(shape: UserShape) -> Any:
         mesh.set_sharp_from_angle(angle=SHARP_RAD)
     else:
         mesh.normals_split_custom_set(stored.normals.tolist())
-    return mesh
+    return mesh, stored.scale

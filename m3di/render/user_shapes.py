@@ -1,7 +1,7 @@
 """Meshes of the user: kept in the user's data folder, found by name before the built-in shapes.
 
-`NAME.npz` holds `vertices`, `corners`, `face_sizes`, perhaps `normals`, and `source`: plain arrays, read without
-pickle, so that a file from elsewhere can do no more than be refused.
+`NAME.npz` holds `vertices`, `corners`, `face_sizes`, perhaps `normals` and `scale`, and `source`: plain arrays, read
+without pickle, so that a file from elsewhere can do no more than be refused.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from m3di import latents
 from m3di.errors import M3diError, UsageError, did_you_mean, near_match
 from m3di.latents import DATA_HOME, builtin_shapes, user_shape_names
 
+NO_SCALE = (1.0, 1.0, 1.0)
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 
 
@@ -35,6 +36,8 @@ class UserMesh:
         face_sizes: Number of corners of each face; int32 [F].
         normals: Normal at each corner, float32 [C, 3]; None where faces meet smoothly at any edge but a sharp one.
         source: Name of the file that it came from.
+        scale: By which the scene multiplies the vertices, beside its own: that of an object that was kept as it is.
+            Apart from the vertices, since normals and tangents follow from the mesh before it is scaled.
     """
 
     vertices: NDArray[np.float32]
@@ -42,6 +45,7 @@ class UserMesh:
     face_sizes: NDArray[np.int32]
     normals: NDArray[np.float32] | None
     source: str
+    scale: tuple[float, float, float] = NO_SCALE
 
     @property
     def sha256(self) -> str:
@@ -53,6 +57,8 @@ class UserMesh:
             digest.update(array.astype(kind).tobytes())
         if self.normals is not None:
             digest.update(self.normals.astype("<f4").tobytes())
+        if self.scale != NO_SCALE:
+            digest.update(np.array(self.scale, "<f8").tobytes())
         return digest.hexdigest()
 
 
@@ -137,6 +143,7 @@ def load_user_mesh(path: Path) -> UserMesh:
                 face_sizes=_array(arrays, "face_sizes", np.int32, (-1,)),
                 normals=_array(arrays, "normals", np.float32, (-1, 3)) if "normals" in arrays else None,
                 source=str(arrays["source"]),
+                scale=_scale(arrays),
             )
         if mesh.face_sizes.sum() != len(mesh.corners) or not 0 <= mesh.corners.min() <= mesh.corners.max() < len(
             mesh.vertices
@@ -158,6 +165,13 @@ def _array(arrays: Any, name: str, dtype: Any, shape: tuple[int, ...]) -> NDArra
     if found.dtype != dtype or found.size == 0:
         raise ValueError(f"{name} is {found.dtype} {list(found.shape)}")
     return found.reshape(shape)
+
+
+def _scale(arrays: Any) -> tuple[float, float, float]:
+    if "scale" not in arrays:
+        return NO_SCALE
+    x, y, z = _array(arrays, "scale", np.float64, (3,)).tolist()
+    return x, y, z
 
 
 def check_name(name: str, *, replace: bool) -> None:
@@ -193,9 +207,15 @@ def store_user_meshes(meshes: dict[str, UserMesh]) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, mesh in meshes.items():
-            arrays = {"vertices": mesh.vertices, "corners": mesh.corners, "face_sizes": mesh.face_sizes}
+            arrays: dict[str, NDArray[Any]] = {
+                "vertices": mesh.vertices,
+                "corners": mesh.corners,
+                "face_sizes": mesh.face_sizes,
+            }
             if mesh.normals is not None:
                 arrays["normals"] = mesh.normals
+            if mesh.scale != NO_SCALE:
+                arrays["scale"] = np.array(mesh.scale, dtype=np.float64)
             with partial[name].open("wb") as stream:
                 np.savez_compressed(stream, source=np.array(mesh.source), **arrays)
                 stream.flush()
