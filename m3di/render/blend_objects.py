@@ -21,6 +21,7 @@ from m3di.render.blend_safety import check_needs_no_file, forget_animation
 from m3di.render.blender_session import quiet
 from m3di.render.evaluated_mesh import (
     is_solid,
+    numbers,
     placed,
     plain_mesh,
     render_settings_for_viewport,
@@ -29,6 +30,7 @@ from m3di.render.evaluated_mesh import (
 from m3di.render.mesh_choice import chosen_name, listed
 from m3di.render.mesh_files import FileMesh
 from m3di.render.mesh_reading import unreadable
+from m3di.render.user_shapes import NO_SCALE, KeptObject
 
 _SHEAR = 1e-5  # of the largest scale: less is rounding
 
@@ -48,6 +50,7 @@ def read_blend(path: Path, wanted: str | None, *, as_is: bool) -> FileMesh:
 def _read(path: Path, wanted: str | None, as_is: bool) -> FileMesh:
     known, shown, loose = _contents(path)
     hidden = sorted({*known} - {*shown})
+    left_out: list[str] = []
     if wanted is None and not as_is and known:
         if not shown:
             raise M3diError(
@@ -58,6 +61,7 @@ def _read(path: Path, wanted: str | None, as_is: bool) -> FileMesh:
                 next_step="choose one with --mesh NAME",
             )
         names = shown
+        left_out = hidden
     else:
         # A mesh without an object is there to be asked for, or where there is nothing else.
         meshes = {name: {name} for name in loose if not known or name == wanted}
@@ -66,11 +70,14 @@ def _read(path: Path, wanted: str | None, as_is: bool) -> FileMesh:
     things = _append(path, names) if names[0] in known else [_around(_append_mesh(path, names[0]))]
     check_needs_no_file(path, things)
     forget_animation()
-    render_settings_for_viewport()
     for thing in things:
         thing.hide_viewport = thing.hide_render = False
         bpy.context.scene.collection.objects.link(thing)
-    found = _as_it_is(things[0]) if as_is else scene_in_world(path, keep_polygons=False, with_normals=True)
+    if as_is:
+        found = _as_it_is(things[0])
+    else:
+        render_settings_for_viewport()
+        found = scene_in_world(path, keep_polygons=False, with_normals=True)
     if not len(found.face_sizes) and any(thing.type != "MESH" for thing in things):
         raise M3diError(
             "the file shows curves or texts without a surface",
@@ -79,7 +86,7 @@ def _read(path: Path, wanted: str | None, as_is: bool) -> FileMesh:
             expected="a surface: one face or more",
             next_step="give the curve a bevel or an extrusion (Object Data > Geometry) in Blender, and save it again",
         )
-    notes = (f"left out, since hidden in the file: {listed(hidden)}",) if hidden and names is shown else ()
+    notes = (f"left out, since hidden in the file: {listed(left_out)}",) if left_out else ()
     return replace(found, notes=notes)
 
 
@@ -162,23 +169,41 @@ def _around(mesh: Any) -> Any:
 
 def _as_it_is(thing: Any) -> FileMesh:
     """One object as the published procedure takes it: its scale is kept, its place and rotation are not."""
-    graph = bpy.context.evaluated_depsgraph_get()
-    graph.update()
-    evaluated = thing.evaluated_get(graph)
+    side = max(_evaluated(thing).dimensions)
+    render_settings_for_viewport()
+    evaluated = _evaluated(thing)
     mesh = evaluated.to_mesh()
     if mesh is None:
         return FileMesh(np.zeros((0, 3)), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
     found = plain_mesh(mesh, keep_polygons=True)
+    if not mesh.has_custom_normals:  # otherwise they say no more than faces and edges do
+        found = replace(found, normals=None)
+    kept = KeptObject(
+        scale=NO_SCALE,
+        longest_side=side,
+        texture_space=(*mesh.texspace_location, *mesh.texspace_size),
+        flat=~numbers(mesh.polygons, "use_smooth", np.bool_),
+        sharp_edges=numbers(mesh.edges, "vertices", np.int32, 2).reshape(-1, 2)[
+            numbers(mesh.edges, "use_edge_sharp", np.bool_)
+        ],
+    )
     if thing.parent is None:
         x, y, z = (float(a * b) for a, b in zip(thing.scale, thing.delta_scale, strict=True))
-        return replace(found, scale=(x, y, z))
+        return replace(found, kept=replace(kept, scale=(x, y, z)))
     stretch = _without_rotation(np.array(evaluated.matrix_world, dtype=np.float64)[:3, :3])
     x, y, z = (float(each) for each in np.diag(stretch))
     if np.abs(stretch - np.diag([x, y, z])).max() <= _SHEAR * np.abs(stretch).max():
-        return replace(found, scale=(x, y, z))
+        return replace(found, kept=replace(kept, scale=(x, y, z)))
+    # Sheared by a parent: that is no scale, and goes into the mesh.
     matrix = np.eye(4)
     matrix[:3, :3] = stretch
-    return placed(found, matrix)
+    return replace(placed(found, matrix), kept=kept)
+
+
+def _evaluated(thing: Any) -> Any:
+    graph = bpy.context.evaluated_depsgraph_get()
+    graph.update()
+    return thing.evaluated_get(graph)
 
 
 def _without_rotation(linear: NDArray[np.float64]) -> NDArray[np.float64]:

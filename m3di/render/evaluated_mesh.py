@@ -76,15 +76,19 @@ def _shown_meshes() -> Iterator[tuple[Any, NDArray[np.float64]]]:
 
 def plain_mesh(mesh: Any, *, keep_polygons: bool) -> FileMesh:
     """The numbers of a Blender mesh, with a normal at each corner."""
-    vertices = _numbers(mesh.vertices, "co", np.float32, 3).reshape(-1, 3).astype(np.float64)
-    corners = _numbers(mesh.loops, "vertex_index", np.int32).astype(np.int64)
-    normals = _numbers(mesh.corner_normals, "vector", np.float32, 3).reshape(-1, 3).astype(np.float64)
+    vertices = numbers(mesh.vertices, "co", np.float32, 3).reshape(-1, 3).astype(np.float64)
+    corners = numbers(mesh.loops, "vertex_index", np.int32).astype(np.int64)
+    normals = numbers(mesh.corner_normals, "vector", np.float32, 3).reshape(-1, 3).astype(np.float64)
     if keep_polygons:
-        sizes = _numbers(mesh.polygons, "loop_total", np.int32).astype(np.int64)
+        sizes = numbers(mesh.polygons, "loop_total", np.int32).astype(np.int64)
     else:
         mesh.calc_loop_triangles()
-        chosen = _numbers(mesh.loop_triangles, "loops", np.int32, 3)
+        chosen = numbers(mesh.loop_triangles, "loops", np.int32, 3)
         corners, normals, sizes = corners[chosen], normals[chosen], np.full(len(mesh.loop_triangles), 3)
+        if mesh.normals_domain == "FACE":
+            # Of a polygon that is not plane, a flat surface shows each triangle as it lies.
+            a, b, c = np.moveaxis(vertices[corners].reshape(-1, 3, 3), 1, 0)
+            normals = np.repeat(_unit(np.cross(b - a, c - a)), 3, axis=0)
     return FileMesh(vertices, corners, sizes, normals, single_precision=True)
 
 
@@ -98,11 +102,15 @@ def placed(mesh: FileMesh, matrix: NDArray[np.float64]) -> FileMesh:
         order, cofactors = reversed_faces(mesh.face_sizes), -cofactors
     normals = mesh.normals
     if normals is not None:
-        normals = normals[order] @ cofactors.T
-        lengths = np.linalg.norm(normals, axis=1, keepdims=True)
-        normals = normals / np.where(lengths > 0.0, lengths, 1.0)
+        normals = _unit(normals[order] @ cofactors.T)
     vertices = mesh.vertices @ linear.T + matrix[:3, 3]
     return replace(mesh, vertices=vertices, corners=mesh.corners[order], normals=normals)
+
+
+def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit: NDArray[np.float64] = vectors / np.where(lengths > 0.0, lengths, 1.0)
+    return unit
 
 
 def reversed_faces(face_sizes: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -126,7 +134,8 @@ def _joined(parts: list[FileMesh], *, with_normals: bool) -> FileMesh:
     )
 
 
-def _numbers(collection: Any, attribute: str, dtype: Any, per_item: int = 1) -> NDArray[Any]:
+def numbers(collection: Any, attribute: str, dtype: Any, per_item: int = 1) -> NDArray[Any]:
+    """One attribute of all items of a collection of Blender."""
     values = np.empty(len(collection) * per_item, dtype=dtype)
     collection.foreach_get(attribute, values)
     return values

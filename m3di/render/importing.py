@@ -15,7 +15,7 @@ from m3di.render.mesh_cleaning import Triangles, clean
 from m3di.render.mesh_files import FileMesh, check_file, read_mesh
 from m3di.render.mesh_notes import lost_decimals, notes_on
 from m3di.render.scene import LONGEST_SIDE
-from m3di.render.user_shapes import UserMesh, UserShape, check_name, find_shapes, store_user_meshes
+from m3di.render.user_shapes import NO_SCALE, UserMesh, UserShape, check_name, find_shapes, store_user_meshes
 
 _AXES = {"X": (1, 0, 0), "Y": (0, 1, 0), "Z": (0, 0, 1), "-X": (-1, 0, 0), "-Y": (0, -1, 0), "-Z": (0, 0, -1)}
 _Z_UP = (".blend", ".ply", ".stl")
@@ -108,7 +108,7 @@ def usable_mesh(
         face_sizes=sizes.astype(np.int32),
         normals=None if normals is None else normals.astype(np.float32),
         source=path.name,
-        scale=found.scale,
+        kept=None if found.kept is None else found.kept.turned(turn),
     )
 
 
@@ -148,7 +148,7 @@ def _check(found: FileMesh, path: Path, *, as_is: bool) -> None:
             f"{n_bad} of {n_vertices} vertices with NaN or infinity",
             "finite coordinates",
         )
-    used = found.vertices[np.unique(found.corners)] * found.scale
+    used = found.vertices[np.unique(found.corners)] * (found.kept.scale if found.kept else NO_SCALE)
     side, largest = float(np.ptp(used, axis=0).max()), float(np.abs(used).max())
     # Cleaned, a mesh moves to the origin; as it is, it stays where it is.
     max_side = MAX_SIDE_AS_IS if as_is else MAX_SIDE

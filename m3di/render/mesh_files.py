@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from m3di.errors import M3diError, UsageError
 from m3di.interruption import without_ctrl_c
-from m3di.render.user_shapes import NO_SCALE
+from m3di.render.user_shapes import KeptObject
 
 FORMATS = (".blend", ".obj", ".ply", ".stl", ".glb", ".gltf", ".zip")
 OTHER_FORMATS = (".fbx", ".usd", ".usda", ".usdc", ".usdz", ".abc", ".dae", ".3ds", ".x3d", ".off", ".step", ".stp")
@@ -33,7 +33,7 @@ class FileMesh:
         corners: Vertex number of each corner, face by face; int64 [C].
         face_sizes: Number of corners of each face; int64 [F].
         normals: Normal at each corner, float64 [C, 3]; None where the file leaves the shading open.
-        scale: By which the scene multiplies the vertices, [3]: the scale of an object that is taken as it is.
+        kept: What its object adds, of an object of a `.blend` that is taken as it is.
         single_precision: The file keeps coordinates as 32-bit floats.
         notes: What the user should know about how it was read.
     """
@@ -42,7 +42,7 @@ class FileMesh:
     corners: NDArray[np.int64]
     face_sizes: NDArray[np.int64]
     normals: NDArray[np.float64] | None = None
-    scale: tuple[float, float, float] = NO_SCALE
+    kept: KeptObject | None = None
     single_precision: bool = False
     notes: tuple[str, ...] = ()
 
