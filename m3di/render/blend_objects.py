@@ -8,7 +8,7 @@ text. What reads other files, or depends on a simulation, is refused by `blend_s
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,23 @@ from m3di.render.user_shapes import NO_SCALE, KeptObject
 _SHEAR = 1e-5  # of the largest scale: less is rounding
 
 
+@dataclass(frozen=True)
+class _Contents:
+    """What a file holds.
+
+    Attributes:
+        known: Of all solid objects, the names that each goes by: its own, and that of its mesh.
+        shown: Names of the objects that the scene shows and renders.
+        hidden: Names of those that it does not.
+        loose: Names of meshes that no object has.
+    """
+
+    known: dict[str, set[str]]
+    shown: list[str]
+    hidden: list[str]
+    loose: list[str]
+
+
 def read_blend(path: Path, wanted: str | None, *, as_is: bool) -> FileMesh:
     """What a `.blend` shows.
 
@@ -48,11 +65,12 @@ def read_blend(path: Path, wanted: str | None, *, as_is: bool) -> FileMesh:
 
 
 def _read(path: Path, wanted: str | None, as_is: bool) -> FileMesh:
-    known, shown, loose = _contents(path)
-    hidden = sorted({*known} - {*shown})
-    left_out: list[str] = []
-    if wanted is None and not as_is and known:
-        if not shown:
+    contents = _contents(path, one_scene=wanted is None and not as_is)
+    hidden = contents.hidden if wanted is None and not as_is else []
+    is_loose = False
+    if wanted is None and not as_is and contents.known:
+        names = contents.shown
+        if not names:
             raise M3diError(
                 "the file shows no object with a surface: all are hidden",
                 where=str(path),
@@ -60,34 +78,28 @@ def _read(path: Path, wanted: str | None, as_is: bool) -> FileMesh:
                 expected="one that is shown and rendered",
                 next_step="choose one with --mesh NAME",
             )
-        names = shown
-        left_out = hidden
     else:
         # A mesh without an object is there to be asked for, or where there is nothing else.
-        meshes = {name: {name} for name in loose if not known or name == wanted}
-        names = [chosen_name(path, {**known, **meshes}, wanted, expected=path.stem if as_is else None)]
+        loose = {name: {name} for name in contents.loose if not contents.known or name == wanted}
+        names = [chosen_name(path, {**contents.known, **loose}, wanted, expected=path.stem if as_is else None)]
+        is_loose = names[0] not in contents.known
     _fresh_scene()
-    things = _append(path, names) if names[0] in known else [_around(_append_mesh(path, names[0]))]
-    check_needs_no_file(path, things)
+    things = _append(path, "meshes" if is_loose else "objects", names)
+    check_needs_no_file(path, names)
     forget_animation()
-    for thing in things:
+    for thing in [bpy.data.objects.new(mesh.name, mesh) for mesh in things] if is_loose else things:
         thing.hide_viewport = thing.hide_render = False
         bpy.context.scene.collection.objects.link(thing)
-    if as_is:
-        found = _as_it_is(things[0])
-    else:
-        render_settings_for_viewport()
-        found = scene_in_world(path, keep_polygons=False, with_normals=True)
-    if not len(found.face_sizes) and any(thing.type != "MESH" for thing in things):
+    found = _as_it_is(bpy.context.scene.objects[0]) if as_is else _as_shown(path)
+    if not len(found.face_sizes) and not is_loose and any(thing.type != "MESH" for thing in things):
         raise M3diError(
             "the file shows curves or texts without a surface",
             where=str(path),
-            got=listed(sorted(thing.name for thing in things)),
+            got=listed(names),
             expected="a surface: one face or more",
             next_step="give the curve a bevel or an extrusion (Object Data > Geometry) in Blender, and save it again",
         )
-    notes = (f"left out, since hidden in the file: {listed(left_out)}",) if left_out else ()
-    return replace(found, notes=notes)
+    return replace(found, notes=(f"left out, since hidden in the file: {listed(hidden)}",) if hidden else ())
 
 
 def _fresh_scene() -> None:
@@ -95,27 +107,32 @@ def _fresh_scene() -> None:
     bpy.context.preferences.filepaths.use_scripts_auto_execute = False
 
 
-def _contents(path: Path) -> tuple[dict[str, set[str]], list[str], list[str]]:
-    """Of all solid objects the names that they go by; those that are shown; meshes that no object has."""
+def _contents(path: Path, *, one_scene: bool) -> _Contents:
     _fresh_scene()
     appended = _load(path, ("scenes", "objects"))
-    things = [thing for thing in appended["objects"] if thing is not None and is_solid(thing)]
-    known = {thing.name: {thing.name, thing.data.name} for thing in things}
-    # An object that only instances others, a collection for example, has no surface of its own.
-    instancers = [thing.name for thing in appended["objects"] if thing is not None and _is_instancer(thing)]
+    things = [thing for thing in appended["objects"] if thing is not None]
+    known = {thing.name: {thing.name, thing.data.name} for thing in things if is_solid(thing)}
+    # An object that only instances a collection has no surface of its own, and shows what is in that.
+    instancers = [thing for thing in things if _is_instancer(thing)]
+    instanced = {each.name for thing in instancers for each in thing.instance_collection.all_objects}
     scenes = [scene for scene in appended["scenes"] if scene is not None]
-    shown = [[*_shown(scene, {*known, *instancers})] for scene in scenes]
-    shown = [names for names in shown if names]
-    if len(shown) > 1:
+    in_scenes = [[*_shown(scene, {*known, *(thing.name for thing in instancers)})] for scene in scenes]
+    in_scenes = [names for names in in_scenes if names]
+    if len(in_scenes) > 1 and one_scene:
         raise UsageError(
             "the file holds several scenes",
             where=str(path),
-            got=listed(sorted({name for names in shown for name in names})),
+            got=listed(sorted({name for names in in_scenes for name in names})),
             expected="one scene, or one object",
             next_step="choose an object with --mesh NAME",
         )
-    meshes = [name for name in appended["names of meshes"] if not any(name in each for each in known.values())]
-    return known, shown[0] if shown else [] if scenes else [*known], meshes
+    shown = in_scenes[0] if in_scenes else [] if scenes else [*known]
+    return _Contents(
+        known=known,
+        shown=shown,
+        hidden=sorted({*known} - {*shown} - instanced),
+        loose=[name for name in appended["names of meshes"] if not any(name in each for each in known.values())],
+    )
 
 
 def _is_instancer(thing: Any) -> bool:
@@ -149,22 +166,16 @@ def _load(path: Path, kinds: Sequence[str], names: Sequence[str] | None = None) 
     return {**{kind: list(getattr(appended, kind)) for kind in kinds}, "names of meshes": names_of_meshes}
 
 
-def _append(path: Path, names: Sequence[str]) -> list[Any]:
-    things = _load(path, ("objects",), names)["objects"]
-    if any(thing is None for thing in things):
+def _append(path: Path, kind: str, names: Sequence[str]) -> list[Any]:
+    found = _load(path, (kind,), names)[kind]
+    if any(each is None for each in found):
         raise unreadable(path, "an object that is listed but not there")
-    return things
+    return found
 
 
-def _append_mesh(path: Path, name: str) -> Any:
-    (mesh,) = _load(path, ("meshes",), [name])["meshes"]
-    if mesh is None:
-        raise unreadable(path, "a mesh that is listed but not there")
-    return mesh
-
-
-def _around(mesh: Any) -> Any:
-    return bpy.data.objects.new(mesh.name, mesh)
+def _as_shown(path: Path) -> FileMesh:
+    render_settings_for_viewport()
+    return scene_in_world(path, keep_polygons=False, with_normals=True)
 
 
 def _as_it_is(thing: Any) -> FileMesh:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import bpy
 
@@ -33,18 +32,17 @@ def forget_animation() -> None:
                     each.animation_data_clear()
 
 
-def check_needs_no_file(path: Path, things: Iterable[Any]) -> None:
-    """Raise where what is loaded depends on other files, or on a simulation.
+def check_needs_no_file(path: Path, names: Sequence[str]) -> None:
+    """Raise where what is loaded for the objects of these names depends on other files, or on a simulation.
 
     Raises:
         M3diError: It does; all that does is named.
     """
-    chosen = {thing.name for thing in things}
     problems = [*_linked(), *_modifiers(), *_nodes(), *_images(), *_fonts(), *_constraints()]
     if problems:
         raise M3diError(
             "the shape is not in this file alone: it needs other files or a simulation, which m3di does not read",
-            where=f"{path}, {listed(sorted(chosen))}",
+            where=f"{path}, {listed(names)}",
             got="; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else ""),
             expected="objects whose surface follows from the file",
             next_step="in Blender, select the object, Object > Convert > Mesh, save a copy, and import that",
