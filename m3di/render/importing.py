@@ -73,7 +73,7 @@ def import_shape(
             expected="one of the two",
         )
     found = read_mesh(path, options.mesh, as_is=options.as_is)
-    turn = _turn(path, options)
+    turn = axes(path, options)
     mesh = usable_mesh(found, path, turn, as_is=options.as_is, mend_winding=options.mend_winding)
     store_user_meshes({name: mesh})
     for note in (*found.notes, *lost_decimals(found), *notes_on(mesh, as_is=options.as_is)):
@@ -112,7 +112,7 @@ def usable_mesh(
     )
 
 
-def _turn(path: Path, options: ImportOptions) -> NDArray[np.float64]:
+def axes(path: Path, options: ImportOptions) -> NDArray[np.float64]:
     """The rotation [3, 3] from the file's axes to ours."""
     if options.as_is and options.up is None and options.forward is None:
         return np.eye(3)
