@@ -72,8 +72,9 @@ def import_shape(
             where="--as-is, --mend-winding",
             expected="one of the two",
         )
+    axes(path.suffix, options)  # before the file is read, which takes longer
     found = read_mesh(path, options.mesh, as_is=options.as_is)
-    turn = axes(path, options)
+    turn = axes(found.format or path.suffix, options)
     mesh = usable_mesh(found, path, turn, as_is=options.as_is, mend_winding=options.mend_winding)
     store_user_meshes({name: mesh})
     for note in (*found.notes, *lost_decimals(found), *notes_on(mesh, as_is=options.as_is)):
@@ -112,11 +113,15 @@ def usable_mesh(
     )
 
 
-def axes(path: Path, options: ImportOptions) -> NDArray[np.float64]:
-    """The rotation [3, 3] from the file's axes to ours."""
+def axes(suffix: str, options: ImportOptions) -> NDArray[np.float64]:
+    """The rotation [3, 3] from the axes of a file to ours.
+
+    Raises:
+        UsageError: Two axes that are one.
+    """
     if options.as_is and options.up is None and options.forward is None:
         return np.eye(3)
-    y_up = path.suffix.lower() not in _Z_UP
+    y_up = suffix.lower() not in _Z_UP
     up = options.up or ("Y" if y_up else "Z")
     forward = options.forward or ("Z" if y_up else "-Y")
     if up[-1] == forward[-1]:

@@ -36,6 +36,7 @@ class FileMesh:
         kept: What its object adds, of an object of a `.blend` that is taken as it is.
         single_precision: The file keeps coordinates as 32-bit floats.
         notes: What the user should know about how it was read.
+        format: Ending of the file's name, `.obj` for example; of a `.zip`, that of the file in it.
     """
 
     vertices: NDArray[np.float64]
@@ -45,6 +46,7 @@ class FileMesh:
     kept: KeptObject | None = None
     single_precision: bool = False
     notes: tuple[str, ...] = ()
+    format: str = ""
 
 
 def check_file(path: Path) -> None:
@@ -103,7 +105,7 @@ def read_mesh(path: Path, mesh_name: str | None = None, *, as_is: bool = False) 
     """
     import pebble
 
-    from m3di.render.mesh_reading import read_in_worker, unreadable
+    from m3di.render.mesh_reading import MAX_MEMORY_BYTES, read_in_worker, unreadable
 
     check_file(path)
     try:
@@ -115,5 +117,6 @@ def read_mesh(path: Path, mesh_name: str | None = None, *, as_is: bool = False) 
     except FutureTimeoutError:
         raise unreadable(path, f"reading it took more than {READ_TIMEOUT_S} s, and was ended") from None
     except pebble.ProcessExpired as error:
-        raise unreadable(path, f"reading it ended the worker process: {error}") from None
+        cause = f"damaged, or in need of more than {MAX_MEMORY_BYTES >> 30} GiB of memory"
+        raise unreadable(path, f"reading it ended the worker process ({error}): it is {cause}") from None
     return found

@@ -13,6 +13,7 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -51,7 +52,7 @@ def read_in_worker(path: Path, mesh_name: str | None, as_is: bool) -> FileMesh:
                 next_step="leave --mesh out",
             )
         try:
-            return _read(inner, Path(folder), mesh_name, as_is)
+            return replace(_read(inner, Path(folder), mesh_name, as_is), format=inner.suffix.lower())
         except MemoryError:
             raise unreadable(path, f"it needs more than {MAX_MEMORY_BYTES >> 30} GiB of memory") from None
 

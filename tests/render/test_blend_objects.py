@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from m3di.errors import M3diError
-from m3di.render import QUALITIES, ImportOptions, SceneValues, find_shapes, import_shape
+from m3di.render import QUALITIES, ImportOptions, SceneValues, find_shapes
 from m3di.render.importing import axes, usable_mesh
 from m3di.render.mesh_files import FileMesh
 from m3di.render.user_shapes import store_user_meshes
@@ -125,7 +125,7 @@ def test_what_blender_renders_is_read_in_world_space(tmp_path: Path) -> None:
     np.testing.assert_allclose(child.kept.scale, 1.0, rtol=1e-5)  # that of its parent counts
     # Along other axes: z to x, x to y, y to z.
     options = ImportOptions(as_is=True, up="Y", forward="Z")
-    mesh = usable_mesh(stretched, FILE, axes(FILE, options), as_is=True)
+    mesh = usable_mesh(stretched, FILE, axes(".blend", options), as_is=True)
     assert mesh.scale == (3, 1, -2)
     assert np.ptp(mesh.vertices * mesh.scale, axis=0).tolist() == [6, 2, 4]
 

@@ -155,6 +155,7 @@ def test_solids_have_their_area_and_volume_in_every_format(tmp_path: Path) -> No
     found = dict(zip(names, in_worker(_read_all, tmp_path, names), strict=True))
     for name in [*FILES, "l.zip"]:
         assert area_and_volume(found[name]) == pytest.approx((AREA, VOLUME), rel=1e-5), name
+    assert (found["l.zip"].format, found["far.ply"].format) == (".obj", ".ply")
     assert area_and_volume(found["strip.ply"])[1] == pytest.approx(1 / 6)
     assert area_and_volume(found["sparse.glb"])[1] == pytest.approx(8 / 6)
     # Draco rounds to 14 bits
