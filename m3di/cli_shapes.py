@@ -69,15 +69,19 @@ def remove(names: tuple[str, ...]) -> None:
 @click.option("--name", required=True, help="Name by which specs use it.")
 @click.option("--up", type=AXES, help="Axis of the file that points up.  [default: Y in .obj and .glb, else Z]")
 @click.option("--forward", type=AXES, help="Axis that the front faces.  [default: Z in .obj and .glb, else -Y]")
-@click.option("--as-is", is_flag=True, help="Keep origin and size.")
-@click.option("--mesh", help="Which mesh of a .blend that holds several.")
+@click.option("--as-is", is_flag=True, help="Keep origin, size and polygons.")
+@click.option("--mesh", help="Which object, or mesh, of a file that holds several.")
+@click.option("--mend-winding", is_flag=True, help="Turn faces that are turned against the others.")
 @click.option("--replace", is_flag=True, help="Replace a mesh of yours that has this name.")
 def import_mesh(path: Path, name: str, **options: Any) -> None:
-    """Take over a mesh of your own: .blend, .obj, .ply, .stl or .glb."""
+    """Take over a mesh of your own: .blend, .obj, .ply, .stl, .glb, or .zip with one of these in it."""
     from m3di.render import ImportOptions, builtin_shapes, check_blender, import_shape
 
     check_blender()
-    shape = import_shape(path, name, ImportOptions(**options))
+    notes: list[str] = []
+    shape = import_shape(path, name, ImportOptions(**options), tell=notes.append)
+    for note in notes:
+        click.echo(f"note: {note}")
     click.echo(f"{name}: stored as {shape.path}")
     if name in builtin_shapes():
         click.echo(f"it stands in for the built-in shape until you run: m3di shapes remove {name}")

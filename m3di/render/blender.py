@@ -26,8 +26,8 @@ from m3di.render.gpu import Gpu, is_out_of_memory, use_gpu
 from m3di.render.lone_ground import GROUNDS, LoneGround, set_color
 from m3di.render.passes import Passes, call_render, keep_passes_on, out_of_gpu_memory, render_passes
 from m3di.render.quality import Quality
-from m3di.render.scene import SceneValues
-from m3di.render.user_shapes import UserShape
+from m3di.render.scene import OBJECT_SCALE, SceneValues
+from m3di.render.user_shapes import NO_SCALE, KeptObject, UserShape
 
 WARM_UP_PX = 8
 SPECK_M, SPECK_DEPTH_M = 0.001, 50.0
@@ -60,6 +60,7 @@ class BlenderScene:
         self.quality = quality
         self.camera = camera
         self._meshes: dict[str, Any] = {}
+        self._kept: dict[str, KeptObject | None] = {}
         self._hulls = ObjectHulls()
         self._user_shapes = {shape.name: shape for shape in user_shapes}
         with as_file(files("m3di.blender_scenes") / "scene.blend") as path, quiet():
@@ -101,6 +102,8 @@ class BlenderScene:
         objects, materials = bpy.data.objects, bpy.data.materials
         thing = objects["object"]
         thing.data = self._mesh(values.shape)
+        kept = self._kept[values.shape]
+        thing.scale = [OBJECT_SCALE * each for each in (kept.scale if kept else NO_SCALE)]
         thing.rotation_euler = values.rotation_rad
         material = materials[values.material]
         thing.material_slots[0].link = "OBJECT"
@@ -111,7 +114,7 @@ class BlenderScene:
         set_color(ground, values.ground_rgb)
         # `dimensions` follows the mesh and the scale, not the rotation: one number a shape.
         bpy.context.view_layer.update()
-        longest_side_m = max(thing.dimensions)
+        longest_side_m = OBJECT_SCALE * kept.longest_side if kept else max(thing.dimensions)
         thing.location = values.object_location_m(longest_side_m)
         objects["ground"].location.z = -round(longest_side_m * GROUND_STEPS_PER_M) / GROUND_STEPS_PER_M
         spotlight = objects["spotlight"]
@@ -124,14 +127,16 @@ class BlenderScene:
     def _mesh(self, shape: str) -> Any:
         if shape not in self._meshes:
             yours = self._user_shapes.get(shape)
-            self.add_mesh(shape, user_mesh(yours) if yours else builtin_mesh(shape))
+            mesh, kept = user_mesh(yours) if yours else (builtin_mesh(shape), None)
+            self.add_mesh(shape, mesh, kept)
         return self._meshes[shape]
 
-    def add_mesh(self, shape: str, mesh: Any) -> None:
+    def add_mesh(self, shape: str, mesh: Any, kept: KeptObject | None = None) -> None:
         """Make a Blender mesh usable as a shape; its own materials are dropped."""
         mesh.materials.clear()
         mesh.materials.append(None)
         self._meshes[shape] = mesh
+        self._kept[shape] = kept
 
     def render(self, values: SceneValues) -> tuple[NDArray[np.float32], Passes]:
         """Scene-linear radiance, float32 [height, width, 3], and what is where."""

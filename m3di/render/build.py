@@ -15,6 +15,7 @@ import bpy
 from m3di.render.blender import place_camera
 from m3di.render.camera import DATASET_CAMERA
 from m3di.render.materials import crystal, metal, rubber
+from m3di.render.scene import OBJECT_SCALE
 from m3di.render.shapes import SHAPES, build
 
 GROUND_SIDE_M = 1500.0
@@ -98,7 +99,7 @@ def write_scene(path: Path) -> None:
     placeholder = bpy.data.meshes.new("placeholder")
     placeholder.from_pydata([(0, 0, 0), (1, 0, 0), (0, 1, 0)], [], [(0, 1, 2)])
     node = bpy.data.objects.new("object", placeholder)
-    node.scale = (1.5, 1.5, 1.5)
+    node.scale = (OBJECT_SCALE, OBJECT_SCALE, OBJECT_SCALE)
     bpy.context.scene.collection.objects.link(node)
     _save(path)
 

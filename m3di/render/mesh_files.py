@@ -1,8 +1,6 @@
 """Reads mesh files, each in a worker process of its own: what a file holds can crash or hang nothing else.
 
-Nothing in a file is executed. A `.blend` is not opened: only the one mesh is appended from it, with auto-run off, and
-its numbers are read without evaluating anything, so that scripts and drivers stay text. Other formats are read by
-trimesh from the bytes of the one file: materials and files that it refers to are not looked for.
+Nothing in a file is executed, and no file is looked for that it names; `mesh_reading` says how for each format.
 """
 
 from __future__ import annotations
@@ -12,18 +10,19 @@ import multiprocessing
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from m3di.errors import M3diError, UsageError, near_match
+from m3di.errors import M3diError, UsageError
 from m3di.interruption import without_ctrl_c
 from m3di.render.environment import prepare_blender
-from m3di.render.glb_check import check_alone
 from m3di.render.scratch import Scratch
+from m3di.render.user_shapes import KeptObject
 
-FORMATS = (".blend", ".obj", ".ply", ".stl", ".glb")
+FORMATS = (".blend", ".obj", ".ply", ".stl", ".glb", ".gltf", ".zip")
+OTHER_FORMATS = (".fbx", ".usd", ".usda", ".usdc", ".usdz", ".abc", ".dae", ".3ds", ".x3d", ".off", ".step", ".stp")
+"""Known, but not read: they name other files, or Blender has no importer for them."""
 MAX_BYTES = 1 << 30
 READ_TIMEOUT_S = 300
 
@@ -36,13 +35,21 @@ class FileMesh:
         vertices: float64 [V, 3].
         corners: Vertex number of each corner, face by face; int64 [C].
         face_sizes: Number of corners of each face; int64 [F].
-        normals: Normal at each corner where the file sets them by hand, float64 [C, 3].
+        normals: Normal at each corner, float64 [C, 3]; None where the file leaves the shading open.
+        kept: What its object adds, of an object of a `.blend` that is taken as it is.
+        single_precision: The file keeps coordinates as 32-bit floats.
+        notes: What the user should know about how it was read.
+        format: Ending of the file's name, `.obj` for example; of a `.zip`, that of the file in it.
     """
 
     vertices: NDArray[np.float64]
     corners: NDArray[np.int64]
     face_sizes: NDArray[np.int64]
     normals: NDArray[np.float64] | None = None
+    kept: KeptObject | None = None
+    single_precision: bool = False
+    notes: tuple[str, ...] = ()
+    format: str = ""
 
 
 def check_file(path: Path) -> None:
@@ -57,40 +64,51 @@ def check_file(path: Path) -> None:
         raise UsageError("this is a folder", where=str(path), expected=f"a mesh file ({formats})")
     if not path.is_file():
         raise UsageError("there is no such file", where=str(path), expected=f"a mesh file ({formats})")
-    if path.suffix.lower() not in FORMATS:
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
         raise UsageError(
-            "this is no mesh file that can be read",
+            f"{suffix} is a format that m3di does not read"
+            if suffix in OTHER_FORMATS
+            else "this is no mesh file that can be read",
             where=str(path),
             got=path.suffix or "a name without an extension",
             expected=formats,
-            next_step="open it in the program that made it, and export it as .glb or .obj",
+            next_step="open it in Blender, or in the program that made it, and export it as .glb or .obj",
         )
     n_bytes = path.stat().st_size
     if n_bytes == 0:
         raise M3diError("the file is empty", where=str(path), got="0 bytes", expected="a mesh")
     if n_bytes > MAX_BYTES:
-        raise M3diError(
-            "the file is too large",
-            where=str(path),
-            got=f"{n_bytes:,} bytes",
-            expected=f"at most {MAX_BYTES:,}",
-            next_step="reduce the mesh, for example with Blender's modifier Decimate",
-        )
+        raise too_large(path, n_bytes)
 
 
-def read_mesh(path: Path, mesh_name: str | None = None, *, triangles: bool = True) -> FileMesh:
+def too_large(where: object, n_bytes: int) -> M3diError:
+    """The error for a file of more than `MAX_BYTES`."""
+    return M3diError(
+        "the file is too large",
+        where=str(where),
+        got=f"{n_bytes:,} bytes",
+        expected=f"at most {MAX_BYTES:,}",
+        next_step="reduce the mesh, for example with Blender's modifier Decimate",
+    )
+
+
+def read_mesh(path: Path, mesh_name: str | None = None, *, as_is: bool = False) -> FileMesh:
     """The mesh in a file.
 
     Args:
         path: A file of one of `FORMATS`.
-        mesh_name: Which mesh of a `.blend` with several.
-        triangles: Split polygons with more corners.
+        mesh_name: Which object, or mesh, of a file with several.
+        as_is: Polygons stay whole, and of a `.blend` one object is taken without its place and rotation, its scale
+            apart; else polygons are split into triangles, and all objects are taken as they stand in the world.
 
     Raises:
-        UsageError: A `.blend` has no such mesh, or several and none is named.
+        UsageError: The file has no such mesh, or several, out of which one must be named.
         M3diError: The file cannot be read as what its name says.
     """
     import pebble
+
+    from m3di.render.mesh_reading import MAX_MEMORY_BYTES, read_in_worker, unreadable
 
     check_file(path)
     try:
@@ -100,122 +118,11 @@ def read_mesh(path: Path, mesh_name: str | None = None, *, triangles: bool = Tru
             first = (Path(scratch.name) / "reader",)
             with pebble.ProcessPool(1, context=spawn, initializer=prepare_blender, initargs=first) as pool:
                 with without_ctrl_c():
-                    future = pool.schedule(_read, args=[path, mesh_name, triangles], timeout=READ_TIMEOUT_S)
-                return future.result()
-    except (pebble.ProcessExpired, FutureTimeoutError) as error:
-        raise _unreadable(path, f"reading it ended the worker process: {error}") from None
-
-
-def _read(path: Path, mesh_name: str | None, triangles: bool) -> FileMesh:
-    """In the worker."""
-    if path.suffix.lower() == ".blend":
-        return _read_blend(path, mesh_name, triangles)
-    if path.suffix.lower() == ".glb":
-        check_alone(path)
-    return _read_with_trimesh(path)
-
-
-def _read_blend(path: Path, mesh_name: str | None, triangles: bool) -> FileMesh:
-    import bpy
-
-    from m3di.render.blender_session import quiet
-
-    bpy.context.preferences.filepaths.use_scripts_auto_execute = False
-    with quiet():
-        try:
-            with bpy.data.libraries.load(str(path), link=False) as (found, appended):
-                names = list(found.meshes)
-                appended.meshes = [_chosen(path, names, mesh_name)]
-        except (OSError, RuntimeError) as error:
-            raise _unreadable(path, error) from None
-    mesh = appended.meshes[0]
-    if mesh is None:
-        raise _unreadable(path, "a mesh that is listed but not there")
-    normals = None
-    if triangles:
-        mesh.calc_loop_triangles()
-        corners = _numbers(mesh.loop_triangles, "vertices", np.int32, 3)
-        sizes = np.full(len(mesh.loop_triangles), 3)
-    else:
-        corners, sizes = _numbers(mesh.loops, "vertex_index", np.int32), _numbers(mesh.polygons, "loop_total", np.int32)
-        if mesh.has_custom_normals:
-            normals = _numbers(mesh.corner_normals, "vector", np.float32, 3).reshape(-1, 3).astype(np.float64)
-    vertices = _numbers(mesh.vertices, "co", np.float32, 3).reshape(-1, 3).astype(np.float64)
-    return FileMesh(vertices, corners.astype(np.int64), sizes.astype(np.int64), normals)
-
-
-def _chosen(path: Path, names: list[str], mesh_name: str | None) -> str:
-    if mesh_name is None and len(names) == 1:
-        return names[0]
-    if mesh_name in names:
-        return str(mesh_name)
-    if not names:
-        raise M3diError("the file holds no mesh", where=str(path), expected="one mesh or more")
-    near = near_match(mesh_name, names) if mesh_name else None
-    raise UsageError(
-        f"the file holds no mesh called {mesh_name!r}" if mesh_name else "the file holds several meshes",
-        where=str(path),
-        got=", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else ""),
-        next_step=f"did you mean --mesh {near!r}?" if near else "choose one with --mesh NAME",
-    )
-
-
-def _numbers(collection: Any, attribute: str, dtype: Any, per_item: int = 1) -> NDArray[Any]:
-    values = np.empty(len(collection) * per_item, dtype=dtype)
-    collection.foreach_get(attribute, values)
-    return values
-
-
-def _read_with_trimesh(path: Path) -> FileMesh:
-    import trimesh
-
-    try:
-        with path.open("rb") as stream:
-            scene = trimesh.load_scene(
-                stream,
-                file_type=path.suffix[1:].lower(),
-                process=False,
-                skip_materials=True,
-                resolver=_refusing_resolver(),
-            )
-        meshes = [each for each in scene.dump() if isinstance(each, trimesh.Trimesh)]
-    except Exception as error:  # noqa: BLE001 - a damaged file makes trimesh raise nearly anything
-        raise _unreadable(path, f"{type(error).__name__}: {error}") from None
-    first = np.cumsum([0, *(len(each.vertices) for each in meshes)])
-    faces = [np.asarray(each.faces, dtype=np.int64) + start for each, start in zip(meshes, first, strict=False)]
-    corners = np.concatenate([np.zeros((0, 3), dtype=np.int64), *faces])
-    vertices = np.concatenate([np.zeros((0, 3)), *(np.asarray(each.vertices, dtype=np.float64) for each in meshes)])
-    return FileMesh(vertices, corners.ravel(), np.full(len(corners), 3))
-
-
-def _refusing_resolver() -> Any:
-    """What trimesh asks for every other file that a mesh names: it gets none, wherever it lies."""
-    from trimesh.resolvers import Resolver
-
-    class Refusing(Resolver):
-        def __init__(self) -> None:
-            pass
-
-        def get(self, name: str) -> bytes:
-            raise ValueError(f"it refers to another file, {name!r}: a mesh is read from its own file alone")
-
-        def write(self, name: str, data: object) -> None:
-            raise ValueError(f"it asks to write {name!r}")
-
-        def namespaced(self, namespace: str) -> Refusing:
-            return self
-
-        def keys(self) -> list[str]:
-            return []
-
-    return Refusing()
-
-
-def _unreadable(path: Path, got: object) -> M3diError:
-    return M3diError(
-        f"the file cannot be read as {path.suffix.lower()}",
-        where=str(path),
-        got=" ".join(str(got).split()),
-        expected="a whole file that Blender opens",
-        next_step="open it in Blender, save it again, and import the copy",
-    )
+                    future = pool.schedule(read_in_worker, args=[path, mesh_name, as_is], timeout=READ_TIMEOUT_S)
+                found: FileMesh = future.result()
+    except FutureTimeoutError:
+        raise unreadable(path, f"reading it took more than {READ_TIMEOUT_S} s, and was ended") from None
+    except pebble.ProcessExpired as error:
+        cause = f"damaged, or in need of more than {MAX_MEMORY_BYTES >> 30} GiB of memory"
+        raise unreadable(path, f"reading it ended the worker process ({error}): it is {cause}") from None
+    return found

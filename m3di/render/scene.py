@@ -15,6 +15,8 @@ Vector = tuple[float, float, float]
 
 LONGEST_SIDE = 2.8
 """Longest side of every shape's bounding box before the scene scales it, Blender units."""
+OBJECT_SCALE = 1.5
+"""By which the scene multiplies the object, and its own scale if it has one."""
 SPOTLIGHT_RADIUS_M = 4.0
 SPOTLIGHT_CLEARANCE_M = 6.0
 GREY = 0.5

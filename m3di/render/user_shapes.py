@@ -1,7 +1,7 @@
 """Meshes of the user: kept in the user's data folder, found by name before the built-in shapes.
 
-`NAME.npz` holds `vertices`, `corners`, `face_sizes`, perhaps `normals`, and `source`: plain arrays, read without
-pickle, so that a file from elsewhere can do no more than be refused.
+`NAME.npz` holds `vertices`, `corners`, `face_sizes` and `source`, and perhaps `normals` and what an object adds: plain
+arrays, read without pickle, so that a file from elsewhere can do no more than be refused.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import re
 import zipfile
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,41 @@ from m3di import latents
 from m3di.errors import M3diError, UsageError, did_you_mean, near_match
 from m3di.latents import DATA_HOME, builtin_shapes, user_shape_names
 
+NO_SCALE = (1.0, 1.0, 1.0)
+_N_KEPT = 3 + 1 + 6  # the numbers of a `KeptObject`
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+
+
+@dataclass(frozen=True)
+class KeptObject:
+    """What an object added to its mesh, where it was kept as it is; beside the mesh, as Blender has it.
+
+    Attributes:
+        scale: Of the object; the scene multiplies it by its own. Normals and tangents follow from the mesh before.
+        longest_side: Of the bounding box, scaled, as `Object.dimensions` has it: it follows the settings for viewports,
+            while the mesh is that of renders.
+        texture_space: Location and size of the mesh's texture space, from which tangents follow: six numbers.
+        flat: Whether each face is flat, bool [F].
+        sharp_edges: Vertex numbers of the edges across which faces are not smooth, int32 [E, 2].
+    """
+
+    scale: tuple[float, float, float]
+    longest_side: float
+    texture_space: tuple[float, ...]
+    flat: NDArray[np.bool_]
+    sharp_edges: NDArray[np.int32]
+
+    def turned(self, turn: NDArray[np.float64]) -> KeptObject:
+        """Along other axes, which `turn` [3, 3] swaps and inverts."""
+        swap = np.abs(turn)
+        place, size = np.array(self.texture_space[:3]), np.array(self.texture_space[3:])
+        x, y, z = (swap @ self.scale).tolist()
+        return replace(self, scale=(x, y, z), texture_space=(*(turn @ place).tolist(), *(swap @ size).tolist()))
+
+    def as_bytes(self) -> bytes:
+        """All of it, for a digest."""
+        numbers = np.array([*self.scale, self.longest_side, *self.texture_space], "<f8")
+        return numbers.tobytes() + self.flat.tobytes() + self.sharp_edges.astype("<i4").tobytes()
 
 
 @dataclass(frozen=True)
@@ -35,6 +69,7 @@ class UserMesh:
         face_sizes: Number of corners of each face; int32 [F].
         normals: Normal at each corner, float32 [C, 3]; None where faces meet smoothly at any edge but a sharp one.
         source: Name of the file that it came from.
+        kept: What its object added, where it was kept as it is.
     """
 
     vertices: NDArray[np.float32]
@@ -42,6 +77,12 @@ class UserMesh:
     face_sizes: NDArray[np.int32]
     normals: NDArray[np.float32] | None
     source: str
+    kept: KeptObject | None = None
+
+    @property
+    def scale(self) -> tuple[float, float, float]:
+        """By which the scene multiplies the vertices, beside its own scale."""
+        return self.kept.scale if self.kept else NO_SCALE
 
     @property
     def sha256(self) -> str:
@@ -53,6 +94,8 @@ class UserMesh:
             digest.update(array.astype(kind).tobytes())
         if self.normals is not None:
             digest.update(self.normals.astype("<f4").tobytes())
+        if self.kept is not None:
+            digest.update(self.kept.as_bytes())
         return digest.hexdigest()
 
 
@@ -137,6 +180,7 @@ def load_user_mesh(path: Path) -> UserMesh:
                 face_sizes=_array(arrays, "face_sizes", np.int32, (-1,)),
                 normals=_array(arrays, "normals", np.float32, (-1, 3)) if "normals" in arrays else None,
                 source=str(arrays["source"]),
+                kept=_kept(arrays),
             )
         if mesh.face_sizes.sum() != len(mesh.corners) or not 0 <= mesh.corners.min() <= mesh.corners.max() < len(
             mesh.vertices
@@ -158,6 +202,16 @@ def _array(arrays: Any, name: str, dtype: Any, shape: tuple[int, ...]) -> NDArra
     if found.dtype != dtype or found.size == 0:
         raise ValueError(f"{name} is {found.dtype} {list(found.shape)}")
     return found.reshape(shape)
+
+
+def _kept(arrays: Any) -> KeptObject | None:
+    if "kept" not in arrays:
+        return None
+    x, y, z, longest_side, *texture_space = _array(arrays, "kept", np.float64, (_N_KEPT,)).tolist()
+    flat = _array(arrays, "flat", np.bool_, arrays["face_sizes"].shape)
+    # Not by `_array`: there may be none.
+    sharp_edges = arrays["sharp_edges"].astype(np.int32, casting="safe").reshape(-1, 2)
+    return KeptObject((x, y, z), longest_side, tuple(texture_space), flat, sharp_edges)
 
 
 def check_name(name: str, *, replace: bool) -> None:
@@ -193,9 +247,17 @@ def store_user_meshes(meshes: dict[str, UserMesh]) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, mesh in meshes.items():
-            arrays = {"vertices": mesh.vertices, "corners": mesh.corners, "face_sizes": mesh.face_sizes}
+            arrays: dict[str, NDArray[Any]] = {
+                "vertices": mesh.vertices,
+                "corners": mesh.corners,
+                "face_sizes": mesh.face_sizes,
+            }
             if mesh.normals is not None:
                 arrays["normals"] = mesh.normals
+            if mesh.kept is not None:
+                kept = mesh.kept
+                arrays["kept"] = np.array([*kept.scale, kept.longest_side, *kept.texture_space], dtype=np.float64)
+                arrays["flat"], arrays["sharp_edges"] = kept.flat, kept.sharp_edges
             with partial[name].open("wb") as stream:
                 np.savez_compressed(stream, source=np.array(mesh.source), **arrays)
                 stream.flush()

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import struct
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from m3di.errors import M3diError, UsageError
-from m3di.render import ImportOptions, find_shapes, import_shape, mesh_files, remove_user_shape, user_shapes
+from m3di.render import (
+    ImportOptions,
+    find_shapes,
+    import_shape,
+    mesh_files,
+    mesh_reading,
+    remove_user_shape,
+    user_shapes,
+)
 from m3di.render.importing import usable_mesh
 from m3di.render.mesh_files import FileMesh
 from m3di.render.user_shapes import UserMesh, load_user_mesh, shape_folder, store_user_meshes
@@ -140,8 +150,37 @@ def test_axes_that_do_not_fit(tmp_path: Path) -> None:
         import_shape(tmp_path / "a.obj", "thing", ImportOptions(up="Z", forward="-Z"))
 
 
+def _crash(path: Path, mesh_name: str | None, as_is: bool) -> FileMesh:
+    """In a worker."""
+    os._exit(1)
+
+
+def _hang(path: Path, mesh_name: str | None, as_is: bool) -> FileMesh:
+    """In a worker."""
+    time.sleep(600)
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("reader", "message"),
+    [
+        (_crash, r"reading it ended the worker process(?s:.)*damaged, or in need of more than 8 GiB"),
+        (_hang, "reading it took more than 1 s, and was ended"),
+    ],
+)
+def test_a_reader_that_crashes_or_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: Path, reader: object, message: str
+) -> None:
+    monkeypatch.setattr(mesh_reading, "read_in_worker", reader)
+    monkeypatch.setattr(mesh_files, "READ_TIMEOUT_S", 1 if reader is _hang else 60)
+    (tmp_path / "a.obj").write_text(OBJ)
+    with pytest.raises(M3diError, match=message):
+        import_shape(tmp_path / "a.obj", "thing")
+    assert not home.exists()
+
+
 @pytest.mark.slow
-def test_formats_of_trimesh(tmp_path: Path) -> None:
+def test_formats_that_trimesh_writes(tmp_path: Path) -> None:
     import trimesh
 
     scene = trimesh.Scene()
