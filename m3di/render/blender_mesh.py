@@ -11,6 +11,7 @@ import bpy
 import numpy as np
 
 from m3di.errors import M3diError
+from m3di.render.solid import is_solid
 from m3di.render.user_shapes import UserShape, load_user_mesh
 
 SHARP_RAD = math.radians(60.0)
@@ -56,3 +57,13 @@ def user_mesh(shape: UserShape) -> Any:
     else:
         mesh.normals_split_custom_set(stored.normals.tolist())
     return mesh
+
+
+def is_solid_mesh(mesh: Any) -> bool:
+    """The same as `is_solid`, of a Blender mesh."""
+    vertices = np.empty(3 * len(mesh.vertices), np.float32)
+    corners, face_sizes = np.empty(len(mesh.loops), np.int32), np.empty(len(mesh.polygons), np.int32)
+    mesh.vertices.foreach_get("co", vertices)
+    mesh.loops.foreach_get("vertex_index", corners)
+    mesh.polygons.foreach_get("loop_total", face_sizes)
+    return is_solid(vertices.reshape(-1, 3), corners, face_sizes)
