@@ -7,7 +7,6 @@ trimesh from the bytes of the one file: materials and files that it refers to ar
 
 from __future__ import annotations
 
-import multiprocessing
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from m3di.errors import M3diError, UsageError, near_match
 from m3di.interruption import without_ctrl_c
+from m3di.render.spawning import SPAWN
 
 FORMATS = (".blend", ".obj", ".ply", ".stl", ".glb")
 MAX_BYTES = 1 << 30
@@ -91,7 +91,7 @@ def read_mesh(path: Path, mesh_name: str | None = None, *, triangles: bool = Tru
     check_file(path)
     try:
         # Spawned, so that it starts without anything that this process has opened or set.
-        with pebble.ProcessPool(max_workers=1, context=multiprocessing.get_context("spawn")) as pool:
+        with pebble.ProcessPool(max_workers=1, context=SPAWN) as pool:
             with without_ctrl_c():
                 future = pool.schedule(_read, args=[path, mesh_name, triangles], timeout=READ_TIMEOUT_S)
             return future.result()
