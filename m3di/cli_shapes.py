@@ -40,9 +40,10 @@ def list_shapes() -> None:
 @click.option("--workers", "n_workers", default=1, show_default=True, help="Worker processes.")
 def preview(names: tuple[str, ...], out: Path | None, size_px: int, n_workers: int) -> None:
     """Render shapes from eight sides, and as datasets show them."""
-    from m3di.render import check_blender, find_shapes, turntables
+    from m3di.render import check_blender, check_sizes, find_shapes, turntables
     from m3di.report import save_turntable_sheet, turntable_sheet
 
+    check_sizes(size_px, n_workers)
     yours = find_shapes(names, where="NAME")
     check_blender()
     with progress_bar("preview") as progress:

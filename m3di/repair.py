@@ -22,7 +22,7 @@ from m3di.generate import (
     user_shapes_of,
 )
 from m3di.latents import Spec, missing_mechanisms, spec_from_dict
-from m3di.render import ANNOTATIONS, PASSES, QUALITIES, RenderedImage, RenderPool, Watch, agree
+from m3di.render import PASSES, QUALITIES, RenderedImage, RenderPool, Watch, agree
 
 
 def repair(
@@ -103,7 +103,7 @@ def _keep_what_agrees(root: Path, how: _Rendering, shards: list[data.FileEntry])
 
 
 def _images(root: Path, manifest: data.Manifest, shard: data.FileEntry) -> Iterator[data.JournalEntry]:
-    return data.sound_images(root, manifest, shard, None, tuple(ANNOTATIONS))
+    return data.sound_images(root, manifest, shard, None, tuple(manifest.noted))
 
 
 def _rendered(entry: data.JournalEntry) -> RenderedImage:
@@ -157,7 +157,7 @@ def _take_apart(root: Path, manifest: data.Manifest, bad: list[str]) -> None:
                 continue
             journal = data.ImageJournal(root / shard.file)
             try:
-                for image in data.sound_images(root, manifest, shard, table, tuple(ANNOTATIONS)):
+                for image in data.sound_images(root, manifest, shard, table, tuple(manifest.noted)):
                     if (image.key, image.view) not in journal:
                         journal.append(image)
             finally:

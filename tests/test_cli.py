@@ -20,6 +20,7 @@ import yaml
 from PIL import Image
 
 from m3di.cli import main
+from m3di.generate import Preview, RenderOptions
 from m3di.latents import MECHANISMS, captions, do, load_spec, sample
 from tests.conftest import write_fake_dataset
 
@@ -99,6 +100,38 @@ def test_no_samples(tmp_path: Path, n: int) -> None:
 def test_the_installed_command(tmp_path: Path) -> None:
     failed(installed_m3di("render", "--n", 0, cwd=tmp_path), 2, "--n is too small")
     failed(installed_m3di("verify", tmp_path), 1, "no m3di dataset here")
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        (("--columns", 0), ("a sheet needs a column", "--columns", "got:      0", "1 or more")),
+        (("--size", 0), ("--size is too small", "got:      0", "8 or more")),
+        (("--size", 0, "--columns", 0), ("--size is too small",)),
+        (("--n", 0), ("--n is too small",)),
+        (("--group-by", "object_colour"), ("no view sees a factor", "did you mean 'object_color'?", "--group-by")),
+        (("--group-by", "text.object_color"), ("no view sees a factor", "did you mean")),
+    ],
+)
+def test_previews_that_cannot_be_are_refused_before_anything_is_rendered(
+    tmp_path: Path, options: tuple[object, ...], parts: tuple[str, ...]
+) -> None:
+    failed(m3di("preview", *options, cwd=tmp_path), 2, *parts)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_preview_says_which_characters_no_font_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def shown(options: RenderOptions, n: int, *_: object) -> Preview:
+        images = {"image": np.zeros((n, 16, 16, 3), np.uint8)}
+        return Preview(sample(options.load_spec(), "train", n, seed=0), images, {"text": ["茶 𓀀"] * n})
+
+    monkeypatch.setattr("m3di.generate.preview", shown)
+    done = m3di("preview", "--n", 3, "--columns", 2, "--no-latents", "--group-by", "object_shape", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "note: no font here has these characters, and boxes stand for them: 𓀀\n"
+    assert "look at  preview.png" in done.stdout
+    with Image.open(tmp_path / "preview.png") as sheet:
+        assert sheet.width > 200
 
 
 def test_unknown_quality(tmp_path: Path) -> None:

@@ -31,6 +31,8 @@ def test_list_remove_and_what_is_unknown() -> None:
     assert done.stdout == "teapot: removed, the built-in shape is back\n"
     failed(m3di("shapes", "remove", "teapot"), 2, "you have no shape called 'teapot'", "a built-in shape: it stays")
     failed(m3di("shapes", "preview", "teapod"), 2, "no shape is called 'teapod'", "did you mean 'teapot'?")
+    failed(m3di("shapes", "preview", "cow", "--size", 0), 2, "--size is too small", "got:      0", "8 or more")
+    failed(m3di("shapes", "preview", "cow", "--workers", 0), 2, "--workers is too small", "1 or more")
 
 
 def test_a_spec_with_an_unknown_shape_is_refused_before_anything_is_written(tmp_path: Path) -> None:

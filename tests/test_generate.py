@@ -272,6 +272,9 @@ def test_annotations_are_in_every_row(fake_dataset: Path) -> None:
     assert table["image.object_visible_px"].dtype == np.int64
     assert table["image.object_contrast"].between(0, 1).all()
     assert table["image.object_center_y_px"].nunique() > 10
+    assert table["image.object_displayed_hue"].between(0, 1, inclusive="left").all()
+    assert table["image.object_displayed_hue"].nunique() > 10
+    assert "`VIEW.object_displayed_hue`" in (fake_dataset / "README.md").read_text()
 
 
 def test_a_shard_without_annotations_is_reported(tmp_path: Path) -> None:

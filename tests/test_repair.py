@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from m3di import data
+from m3di import Multimodal3DIdent, data
 from m3di.errors import M3diError, UsageError
 from m3di.render import Gpu, Outcome, RenderJob
 from m3di.render.image import encode_png
@@ -38,6 +38,48 @@ def test_repair_renders_what_is_bad_and_nothing_else(tmp_path: Path, pools: type
     assert repair(root) == ["val.parquet"]
     assert bytes_of(root) == whole
     assert len(pools.made) == 1
+
+
+def before_the_hue_was_noted(out: Path, monkeypatch: pytest.MonkeyPatch, **options: object) -> Path:
+    """A dataset as it was before manifests said what is noted of each image."""
+    with monkeypatch.context() as patch:
+        patch.setattr("m3di.generate.plan.ANNOTATIONS", ())
+        return write_fake_dataset(out, **options)
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+def test_datasets_without_the_displayed_hue_stay_without_it(
+    tmp_path: Path, pools: type[FakeRenderPool], monkeypatch: pytest.MonkeyPatch, gpu: bool
+) -> None:
+    root = before_the_hue_was_noted(tmp_path / "old", monkeypatch, gpu=gpu)
+    whole = bytes_of(root)
+    assert not [name for name, raw in whole.items() if b"displayed_hue" in raw or b"annotations" in raw]
+    names = Multimodal3DIdent(root).table.column_names
+    assert "image.object_contrast" in names
+    assert "image.object_displayed_hue" not in names
+    data.verify(root)
+    raw = bytearray(whole["train-00001.tar"])
+    raw[place(root, "000000010", "png")[0] + 200] ^= 4
+    (root / "train-00001.tar").write_bytes(raw)
+    (root / "train.parquet").unlink()
+    assert repair(root) == ["train-00001.tar", "train.parquet"]
+    assert bytes_of(root) == whole
+    data.subset(root, tmp_path / "cut", n=3)
+    data.verify(tmp_path / "cut")
+
+
+def test_datasets_with_and_without_the_displayed_hue_are_not_joined(
+    tmp_path: Path, fake_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = before_the_hue_was_noted(tmp_path / "old", monkeypatch, seed=1)
+    other = before_the_hue_was_noted(tmp_path / "other", monkeypatch, seed=2)
+    with pytest.raises(M3diError, match=r"differ in more than their samples(?s:.)*annotations: \[.* \| null"):
+        data.merge([fake_dataset, old], tmp_path / "both")
+    data.merge([old, other], tmp_path / "both")
+    data.verify(tmp_path / "both")
+    data.subset(fake_dataset, tmp_path / "blue", where="image.object_displayed_hue > 0.5")
+    data.verify(tmp_path / "blue")
+    assert min(Multimodal3DIdent(tmp_path / "blue").table["image.object_displayed_hue"].to_pylist()) > 0.5
 
 
 def place(root: Path, key: str, extension: str) -> tuple[int, int]:

@@ -66,7 +66,7 @@ Without m3di: the shards are WebDataset tar files with {_contents(manifest)} for
 Raw categorical values are indices into the values listed. Columns of the table are named `VIEW.FACTOR` (raw),
 `VIEW.FACTOR_name` (the value's name) and `VIEW.FACTOR_UNIT` (physical value). Of each image the table also says how
 much of the object shows (`VIEW.object_visible_px`), where (`VIEW.object_left_px`, ...) and how well it stands out
-(`VIEW.object_contrast`, 0 to 1): filter by them if tiny or invisible objects are of no use to you.
+(`VIEW.object_contrast`, 0 to 1): filter by them if tiny or invisible objects are of no use to you.{_hue(manifest)}
 
 ## How it was made
 
@@ -85,6 +85,15 @@ The resolved spec, the seed, all settings and the SHA-256 of every file are in `
 
 {_LICENCES["imported" if imported else "own"]}
 {_foreign_meshes(manifest)}"""
+
+
+def _hue(manifest: Manifest) -> str:
+    if "object_displayed_hue" not in manifest.noted:
+        return ""
+    return (
+        "\n`VIEW.object_displayed_hue` is the median hue of the object as the image shows it (turns; -1 where it has\n"
+        "none): coloured light and shading move it away from the hue of the object itself."
+    )
 
 
 def _seeds(manifest: Manifest) -> str:

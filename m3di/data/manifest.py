@@ -37,7 +37,7 @@ from m3di.data.shards import BLOCK, PARTIAL, shard_name, write_atomically
 from m3di.data.storage import Folder, LocalFolder
 from m3di.data.tokens import Tokenizer
 from m3di.errors import M3diError
-from m3di.latents import LATENTS, Spec, spec_from_dict
+from m3di.latents import ANNOTATIONS, LATENTS, LATER_ANNOTATIONS, Spec, spec_from_dict
 
 MANIFEST = "dataset.json"
 PLAN = f"plan.json{PARTIAL}"  # what an unfinished dataset is going to be
@@ -114,6 +114,7 @@ class Plan(Strict):
             or joined from such datasets; the table says which sample each row was (`origin_*`). `imported`: read from
             the published layout; latents and captions are what its files say.
         seeds: The seeds of datasets that were joined, where they differ; else empty, and not written.
+        annotations: Names of what is noted of each rendered image; empty, and not written, where that was not yet said.
     """
 
     format: Literal["m3di-1"] = "m3di-1"
@@ -127,6 +128,7 @@ class Plan(Strict):
     shapes: dict[ShapeName, Sha256] = {}
     source: Literal["rendered", "derived", "imported"] = "rendered"
     seeds: tuple[Seed, ...] = ()
+    annotations: tuple[str, ...] = ()
 
     @field_validator("extensions")
     @classmethod
@@ -146,12 +148,19 @@ class Plan(Strict):
     def _without_what_is_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """A dataset of one seed, or from the CPU, has no such key."""
         dumped: dict[str, Any] = handler(self)
-        return {name: value for name, value in dumped.items() if name not in ("seeds", "devices") or value}
+        may_lack = ("seeds", "annotations", "devices")
+        return {name: value for name, value in dumped.items() if name not in may_lack or value}
 
     @property
     def all_seeds(self) -> tuple[int, ...]:
         """Every seed that its samples come from."""
         return self.seeds or (self.seed,)
+
+    @property
+    def noted(self) -> dict[str, type]:
+        """Names and types of what is noted of each rendered image."""
+        names = self.annotations or tuple(name for name in ANNOTATIONS if name not in LATER_ANNOTATIONS)
+        return {name: kind for name, kind in ANNOTATIONS.items() if name in names}
 
     def differences(self, other: Plan) -> list[str]:
         """Where two plans differ: `place: this | other`, one line a place."""

@@ -11,7 +11,7 @@ from m3di import data
 from m3di.errors import M3diError
 from m3di.generate.parts import Part, missing_parts
 from m3di.generate.plan import Shard, shards_of
-from m3di.latents import ANNOTATIONS, LATENTS, Spec, captions, sample, spec_from_dict
+from m3di.latents import LATENTS, Spec, captions, sample, spec_from_dict
 
 MAX_SHOWN = 20
 
@@ -147,7 +147,7 @@ def receipt_of(root: Path, spec: Spec, plan: data.Plan, shard: Shard, part: Part
     texts = {name: captions(samples, name) for name in spec.views_of("text")}
     # From the shard, not from memory: what an interrupted run rendered before is known from there only.
     images = list(spec.views_of("image"))
-    seen = data.read_annotations(root, [(shard.name, found)], plan.extensions[LATENTS], images, ANNOTATIONS)
+    seen = data.read_annotations(root, [(shard.name, found)], plan.extensions[LATENTS], images, plan.noted)
     rows = data.shard_rows(samples, texts, shard.name, found, seen)
     return data.Receipt(data.file_entry(path, shard.n), rows, str(part or ""), data.noted_devices(root))
 

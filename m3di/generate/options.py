@@ -9,7 +9,17 @@ from pathlib import Path
 from m3di import data
 from m3di.errors import UsageError, check_word, did_you_mean
 from m3di.latents import Spec, intervene, load_spec
-from m3di.render import GB, GPU_BACKENDS, PASSES, QUALITIES, RenderSettings, UserShape, WorkerLimits, default_n_workers
+from m3di.render import (
+    GB,
+    GPU_BACKENDS,
+    LEAST_SIZE_PX,
+    PASSES,
+    QUALITIES,
+    RenderSettings,
+    UserShape,
+    WorkerLimits,
+    default_n_workers,
+)
 
 
 @dataclass(frozen=True)
@@ -80,7 +90,7 @@ class RenderOptions:
             "n_val": 0,
             "n_test": 0,
             "seed": 0,
-            "size_px": 8,
+            "size_px": LEAST_SIZE_PX,
             "n_workers": 1,
             "shard_size": 1,
         }

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from m3di import __version__, data
 from m3di.generate.options import RenderOptions
-from m3di.latents import LATENTS, SPLITS, Spec, plain_spec, shapes_shown
+from m3di.latents import ANNOTATIONS, LATENTS, SPLITS, Spec, plain_spec, shapes_shown
 from m3di.render import PASSES, UserShape, check_blender, find_shapes
 
 
@@ -62,6 +62,7 @@ def make_plan(spec: Spec, options: RenderOptions) -> data.Plan:
             for name, tokenizer in tokenizers.items()
         },
         shapes={shape.name: shape.sha256 for shape in user_shapes_of(spec)},
+        annotations=tuple(ANNOTATIONS),
     )
 
 

@@ -273,6 +273,7 @@ class ContentsOf:
 
     def __init__(self, plan: data.Plan, samples: Samples) -> None:
         self.extensions = plan.extensions
+        self._noted = tuple(plan.noted)
         self._texts = {name: captions(samples, name) for name in samples.spec.views_of("text")}
         self._columns = samples.columns()
 
@@ -289,7 +290,7 @@ class ContentsOf:
         }
         contents = {self.extensions[name]: each[row].encode() for name, each in self._texts.items()}
         for view, image in images.items():
-            nested[view] |= image.annotation
+            nested[view] |= {name: image.annotation[name] for name in self._noted}
             contents[self.extensions[view]] = image.png
             contents |= {self.extensions[f"{view}.{name}"]: content for name, content in image.passes.items()}
         contents[self.extensions[LATENTS]] = data.nested_json(nested)

@@ -16,7 +16,7 @@ from m3di.latents.reference import reference_page, spec_schema
 from m3di.latents.resolve import plain_spec, spec_from_dict, to_yaml
 from m3di.latents.sample import Samples, missing_mechanisms, sample
 from m3di.latents.scene_checks import shapes_shown
-from m3di.latents.scene_factors import ANNOTATIONS, SCENE_FACTORS, SceneFactor
+from m3di.latents.scene_factors import ANNOTATIONS, LATER_ANNOTATIONS, SCENE_FACTORS, SceneFactor
 from m3di.latents.shapes import DATA_HOME, builtin_shapes, shape_folder, shape_names, user_shape_names
 from m3di.latents.spec import SPLITS, FactorUse, Observed, Spec, View
 from m3di.latents.templates import load_template, parse_template, template_names
@@ -25,6 +25,7 @@ __all__ = [
     "ANNOTATIONS",
     "DATA_HOME",
     "LATENTS",
+    "LATER_ANNOTATIONS",
     "MECHANISMS",
     "PALETTES",
     "SCENE_FACTORS",

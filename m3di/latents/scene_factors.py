@@ -60,5 +60,9 @@ ANNOTATIONS: Mapping[str, type] = {
     "object_center_x_px": float,
     "object_center_y_px": float,
     "object_contrast": float,
+    "object_displayed_hue": float,
 }
 """Names and types of what is noted of each rendered image, in order: they are columns beside the factors."""
+
+LATER_ANNOTATIONS = ("object_displayed_hue",)
+"""Those that datasets from before a manifest said what is noted do not have."""

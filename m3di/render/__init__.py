@@ -8,6 +8,7 @@ from m3di.render.gpu import GPU_BACKENDS, Gpu, default_workers_per_gpu
 from m3di.render.importing import ImportOptions, import_shape
 from m3di.render.job import (
     GB,
+    LEAST_SIZE_PX,
     Outcome,
     PoolEvent,
     RenderedImage,
@@ -20,7 +21,7 @@ from m3di.render.machine import check_blender, default_n_workers
 from m3di.render.pool import RenderPool
 from m3di.render.quality import QUALITIES, Quality
 from m3di.render.scene import SceneValues, scene_values
-from m3di.render.turntable import Turntable, turntables
+from m3di.render.turntable import Turntable, check_sizes, turntables
 from m3di.render.user_shapes import UserShape, find_shapes, remove_user_shape, user_shapes
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "DATASET_CAMERA",
     "GB",
     "GPU_BACKENDS",
+    "LEAST_SIZE_PX",
     "PASSES",
     "QUALITIES",
     "Camera",
@@ -48,6 +50,7 @@ __all__ = [
     "agree",
     "builtin_shapes",
     "check_blender",
+    "check_sizes",
     "default_n_workers",
     "default_workers_per_gpu",
     "find_shapes",

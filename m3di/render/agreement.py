@@ -19,6 +19,8 @@ NORMAL_TOLERANCE = 0.01
 """The same of a component of a unit normal."""
 PART_TOLERANCE = 0.001
 """Part of the values that may differ by more. On an H100, 0.003 % differed between runs, by one level (RESULTS.md)."""
+HUE_TOLERANCE = 0.02
+"""Turns by which the displayed hue may differ: two levels of a dull colour."""
 PX_TOLERANCE = 2.0
 """Pixels by which what is noted of the object may differ, or by 1 %: of some, the centre is on its edge."""
 
@@ -46,6 +48,9 @@ def _pass_agrees(name: str, one: bytes, other: bytes) -> bool:
 def _noted_agrees(name: str, one: float, other: float) -> bool:
     if name.endswith("_px"):
         return math.isclose(one, other, rel_tol=0.01, abs_tol=PX_TOLERANCE)
+    if name.endswith("_hue"):
+        apart = abs(one - other)
+        return (one < 0.0) == (other < 0.0) and min(apart, 1.0 - apart) <= HUE_TOLERANCE
     return math.isclose(one, other, abs_tol=LEVEL_TOLERANCE / 255)
 
 

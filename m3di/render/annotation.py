@@ -16,6 +16,7 @@ PASSES = {"mask": "mask.png", "depth": "depth.png", "normal": "normal.npz"}
 """Passes that can be written beside an image, and the extensions of their files."""
 
 DEPTH_UNIT_M = 0.001
+NO_HUE = -1.0
 
 
 def annotate(
@@ -30,11 +31,12 @@ def annotate(
 
     Returns:
         Values by the names of `ANNOTATIONS`: the number of pixels whose centre the object covers; its box, left and top
-        in, right and bottom out, all 0 where nothing of it shows; its projected centre; and its `contrast`.
+        in, right and bottom out, all 0 where nothing of it shows; its projected centre; its `contrast`; and its
+        `displayed_hue`.
     """
     rows, columns = np.nonzero(mask)
     box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1) if len(rows) else (0, 0, 0, 0)
-    values = (len(rows), *box, *center_px, contrast(pixels, mask))
+    values = (len(rows), *box, *center_px, contrast(pixels, mask), displayed_hue(pixels, mask))
     return {name: kind(value) for (name, kind), value in zip(ANNOTATIONS.items(), values, strict=True)}
 
 
@@ -52,6 +54,30 @@ def contrast(pixels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> float:
     background = pixels[around].mean(axis=0)
     distance = np.sqrt(((pixels[mask] - background) ** 2).mean(axis=1))
     return round(float(distance.mean()) / 255.0, 6)
+
+
+def displayed_hue(pixels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> float:
+    """The median hue of the object's pixels as the image shows them, in turns, [0, 1).
+
+    Hue is that of the sRGB channels (HSV). It lies on a circle: the median is the hue from which all others are least
+    far along the circle, in sum; of several, the smallest. `NO_HUE` where nothing of the object shows, or only greys.
+    """
+    from matplotlib.colors import rgb_to_hsv
+
+    shown = pixels[mask]
+    shown = shown[shown.min(axis=1) < shown.max(axis=1)]
+    if not len(shown):
+        return NO_HUE
+    hues, counts = np.unique(rgb_to_hsv(shown / 255.0)[:, 0] % 1.0, return_counts=True)
+    # The circle twice: the half of it after each hue is one stretch, and so is the other half.
+    place, weight = np.concatenate([hues, hues + 1.0]), np.tile(counts, 2)
+    n_before = np.concatenate([[0], np.cumsum(weight)])
+    sum_before = np.concatenate([[0.0], np.cumsum(weight * place)])
+    start = np.arange(len(hues))
+    half, whole = np.searchsorted(place, hues + 0.5, side="right"), start + len(hues)
+    after = sum_before[half] - sum_before[start] - hues * (n_before[half] - n_before[start])
+    before = (hues + 1.0) * (n_before[whole] - n_before[half]) - (sum_before[whole] - sum_before[half])
+    return round(float(hues[np.argmin(np.round(after + before, 6))]), 6) % 1.0
 
 
 def encode_pass(name: str, mask: NDArray[np.bool_], depth_m: NDArray[np.float32], normal: NDArray[np.float32]) -> bytes:

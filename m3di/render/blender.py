@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from m3di.errors import M3diError
 from m3di.render.blender_geometry import ObjectHulls, ground_height_m, lights_of_scene
-from m3di.render.blender_mesh import builtin_mesh, user_mesh
+from m3di.render.blender_mesh import builtin_mesh, is_solid_mesh, user_mesh
 from m3di.render.blender_session import cycles_preferences, quiet
 from m3di.render.camera import DATASET_CAMERA, SENSOR_MM, Camera
 from m3di.render.footprint import LIGHTS, Rectangle, footprint, outline
@@ -27,6 +27,7 @@ from m3di.render.lone_ground import GROUNDS, LoneGround, set_color
 from m3di.render.passes import Passes, call_render, keep_passes_on, out_of_gpu_memory, render_passes
 from m3di.render.quality import Quality
 from m3di.render.scene import OBJECT_SCALE, SceneValues
+from m3di.render.solid import TWO_SIDED
 from m3di.render.user_shapes import NO_SCALE, KeptObject, UserShape
 
 WARM_UP_PX = 8
@@ -61,6 +62,7 @@ class BlenderScene:
         self.camera = camera
         self._meshes: dict[str, Any] = {}
         self._kept: dict[str, KeptObject | None] = {}
+        self._shows_backs: set[str] = set()
         self._hulls = ObjectHulls()
         self._user_shapes = {shape.name: shape for shape in user_shapes}
         with as_file(files("m3di.blender_scenes") / "scene.blend") as path, quiet():
@@ -105,7 +107,8 @@ class BlenderScene:
         kept = self._kept[values.shape]
         thing.scale = [OBJECT_SCALE * each for each in (kept.scale if kept else NO_SCALE)]
         thing.rotation_euler = values.rotation_rad
-        material = materials[values.material]
+        shows_backs = values.shape in self._shows_backs
+        material = materials[TWO_SIDED.get(values.material, values.material) if shows_backs else values.material]
         thing.material_slots[0].link = "OBJECT"
         thing.material_slots[0].material = material
         set_color(material, values.object_rgb)
@@ -129,6 +132,8 @@ class BlenderScene:
             yours = self._user_shapes.get(shape)
             mesh, kept = user_mesh(yours) if yours else (builtin_mesh(shape), None)
             self.add_mesh(shape, mesh, kept)
+            if yours and not is_solid_mesh(self._meshes[shape]):
+                self._shows_backs.add(shape)
         return self._meshes[shape]
 
     def add_mesh(self, shape: str, mesh: Any, kept: KeptObject | None = None) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from m3di.errors import M3diError
+from m3di.render.solid import is_solid
 from m3di.render.user_shapes import KeptObject, UserShape, load_user_mesh
 
 SHARP_RAD = math.radians(60.0)
@@ -73,3 +74,13 @@ def _sharpen(mesh: Any, pairs: NDArray[np.int32]) -> None:
     n = len(mesh.vertices)
     all_keys, sharp_keys = (np.sort(each, axis=1).astype(np.int64) @ (n, 1) for each in (ends.reshape(-1, 2), pairs))
     mesh.edges.foreach_set("use_edge_sharp", np.isin(all_keys, sharp_keys))
+
+
+def is_solid_mesh(mesh: Any) -> bool:
+    """The same as `is_solid`, of a Blender mesh."""
+    vertices = np.empty(3 * len(mesh.vertices), np.float32)
+    corners, face_sizes = np.empty(len(mesh.loops), np.int32), np.empty(len(mesh.polygons), np.int32)
+    mesh.vertices.foreach_get("co", vertices)
+    mesh.loops.foreach_get("vertex_index", corners)
+    mesh.polygons.foreach_get("loop_total", face_sizes)
+    return is_solid(vertices.reshape(-1, 3), corners, face_sizes)

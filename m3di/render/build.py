@@ -17,6 +17,7 @@ from m3di.render.camera import DATASET_CAMERA
 from m3di.render.materials import crystal, metal, rubber
 from m3di.render.scene import OBJECT_SCALE
 from m3di.render.shapes import SHAPES, build
+from m3di.render.solid import TWO_SIDED
 
 GROUND_SIDE_M = 1500.0
 FACETED = ("cube", "cylinder", "cone")
@@ -93,6 +94,7 @@ def write_scene(path: Path) -> None:
     _lights()
     _ground()
     rubber("rubber")
+    rubber(TWO_SIDED["rubber"], two_sided=True)
     metal("metal")
     crystal("crystal")
     rubber("ground_checker", checker=True)

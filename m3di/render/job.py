@@ -13,6 +13,8 @@ from m3di.render.scene import SceneValues
 from m3di.render.user_shapes import UserShape
 
 GB = 1_000_000_000
+LEAST_SIZE_PX = 8
+"""Of the side of an image."""
 
 
 @dataclass(frozen=True)

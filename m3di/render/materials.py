@@ -37,14 +37,26 @@ def _finish(tree: Any, shader: Any) -> None:
     tree.links.new(shader.outputs[0], output.inputs["Surface"])
 
 
-def rubber(name: str, ior: float = 1.2, roughness: float = 0.35, *, checker: bool = False) -> Any:
-    """Diffuse under velvet under a white gloss, each mixed in by its Fresnel factor; perhaps in a checker pattern."""
+def rubber(
+    name: str, ior: float = 1.2, roughness: float = 0.35, *, checker: bool = False, two_sided: bool = False
+) -> Any:
+    """Diffuse under velvet under a white gloss, each mixed in by its Fresnel factor.
+
+    Args:
+        name: Of the material.
+        ior: Index of refraction of the gloss.
+        roughness: Of the gloss.
+        checker: In a checker pattern.
+        two_sided: The back of a face looks like its front; else it is almost black.
+    """
     material, tree, color = _material(name)
     color = _checker(tree, color) if checker else color
 
     def fresnel(value: float) -> Any:
         node = tree.nodes.new("ShaderNodeFresnel")
         node.inputs["IOR"].default_value = value
+        if two_sided:
+            _same_from_behind(tree, node, value)
         return node
 
     diffuse = tree.nodes.new("ShaderNodeBsdfDiffuse")
@@ -60,6 +72,20 @@ def rubber(name: str, ior: float = 1.2, roughness: float = 0.35, *, checker: boo
     base = _mix(tree, diffuse, velvet, fresnel(ior + 0.2))
     _finish(tree, _mix(tree, base, gloss, fresnel(ior)))
     return material
+
+
+def _same_from_behind(tree: Any, fresnel: Any, ior: float) -> None:
+    """Have a Fresnel node tell of the back of a face what it tells of the front.
+
+    Cycles takes the inverse of the index at a back: light would leave a solid there, and past some angle be mirrored
+    wholly, which without bounces is black. So a back gets the inverse, which is inverted, and a front the index itself.
+    """
+    index = tree.nodes.new("ShaderNodeMath")
+    index.operation = "MULTIPLY_ADD"
+    index.inputs[1].default_value = 1.0 / ior - ior
+    index.inputs[2].default_value = ior
+    tree.links.new(tree.nodes.new("ShaderNodeNewGeometry").outputs["Backfacing"], index.inputs[0])
+    tree.links.new(index.outputs[0], fresnel.inputs["IOR"])
 
 
 def metal(name: str) -> Any:

@@ -6,7 +6,6 @@ Nothing in a file is executed, and no file is looked for that it names; `mesh_re
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from m3di.errors import M3diError, UsageError
 from m3di.interruption import without_ctrl_c
 from m3di.render.environment import prepare_blender
 from m3di.render.scratch import Scratch
+from m3di.render.spawning import SPAWN
 from m3di.render.user_shapes import KeptObject
 
 FORMATS = (".blend", ".obj", ".ply", ".stl", ".glb", ".gltf", ".zip")
@@ -113,10 +113,9 @@ def read_mesh(path: Path, mesh_name: str | None = None, *, as_is: bool = False) 
     check_file(path)
     try:
         # Spawned, so that it starts without anything that this process has opened or set.
-        spawn = multiprocessing.get_context("spawn")
         with contextlib.closing(Scratch()) as scratch:
             first = (Path(scratch.name) / "reader",)
-            with pebble.ProcessPool(1, context=spawn, initializer=prepare_blender, initargs=first) as pool:
+            with pebble.ProcessPool(1, context=SPAWN, initializer=prepare_blender, initargs=first) as pool:
                 with without_ctrl_c():
                     future = pool.schedule(read_in_worker, args=[path, mesh_name, as_is], timeout=READ_TIMEOUT_S)
                 found: FileMesh = future.result()

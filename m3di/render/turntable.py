@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from m3di.errors import UsageError
 from m3di.render.camera import Camera
-from m3di.render.job import RenderJob, RenderSettings
+from m3di.render.job import LEAST_SIZE_PX, RenderJob, RenderSettings
 from m3di.render.pool import RenderPool
 from m3di.render.quality import Quality
 from m3di.render.scene import SceneValues
@@ -40,6 +41,17 @@ class Turntable:
     in_dataset: NDArray[np.uint8]
 
 
+def check_sizes(size_px: int, n_workers: int) -> None:
+    """Raise where pictures of shapes cannot be of this size, or rendered by so many workers.
+
+    Raises:
+        UsageError: It names the option.
+    """
+    for option, value, least in (("--size", size_px, LEAST_SIZE_PX), ("--workers", n_workers, 1)):
+        if value < least:
+            raise UsageError(f"{option} is too small", where=option, got=value, expected=f"{least} or more")
+
+
 def turntables(
     names: Sequence[str],
     *,
@@ -52,8 +64,10 @@ def turntables(
     """Render shapes from eight sides, and once as datasets show them.
 
     Raises:
+        UsageError: The size or the number of workers is too small.
         M3diError: Blender is missing, or an image failed.
     """
+    check_sizes(size_px, n_workers)
     total = len(names) * (N_ANGLES + 1)
 
     def images(size: int, camera: Camera, angles: Sequence[float], before: int) -> NDArray[np.uint8]:

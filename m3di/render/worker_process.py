@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import shutil
 import threading
 import time
@@ -13,10 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from m3di.interruption import without_ctrl_c
+from m3di.render.spawning import SPAWN
 from m3di.render.worker import Report, report, start_worker
-
-_spawn = multiprocessing.get_context("spawn")
-# Spawned, not forked: Blender does not survive a fork, and neither do torch's threads.
 
 
 class WorkerProcess:
@@ -53,10 +50,10 @@ class WorkerProcess:
         self._n_starts += 1
         self.started = time.monotonic()
         self._own_scratch = self._scratch / f"worker-{self.number}-{self._n_starts}"
-        self._reader, self._lifeline = _spawn.Pipe(duplex=False)
+        self._reader, self._lifeline = SPAWN.Pipe(duplex=False)
         self._pool = pebble.ProcessPool(
             max_workers=1,
-            context=_spawn,
+            context=SPAWN,
             initializer=start_worker,
             initargs=(self._reader, self._own_scratch, self._environment),
         )

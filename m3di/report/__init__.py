@@ -1,12 +1,15 @@
 """Pictures and tables of what was generated and learnt."""
 
-from m3di.report.contact_sheet import contact_sheet, save_contact_sheet
+from m3di.report.contact_sheet import check_layout, contact_sheet, save_contact_sheet
 from m3di.report.graph import causal_graph, save_causal_graph
+from m3di.report.lettering import missing_characters
 from m3di.report.turntable import save_turntable_sheet, turntable_sheet
 
 __all__ = [
     "causal_graph",
+    "check_layout",
     "contact_sheet",
+    "missing_characters",
     "save_causal_graph",
     "save_contact_sheet",
     "save_turntable_sheet",

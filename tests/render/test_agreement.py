@@ -67,6 +67,11 @@ def test_a_file_that_is_no_pass_agrees_with_none() -> None:
         ("object_left_px", 3, False),
         ("object_contrast", 0.005, True),
         ("object_contrast", 0.01, False),
+        ("object_displayed_hue", 0.015, True),
+        ("object_displayed_hue", 0.985, True),  # a circle
+        ("object_displayed_hue", 0.03, False),
+        ("object_displayed_hue", 0.5, False),
+        ("object_displayed_hue", -1.5, False),
     ],
 )
 def test_what_is_noted_of_the_object_is_compared_as_well(name: str, change: float, agrees: bool) -> None:

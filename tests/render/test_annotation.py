@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import colorsys
 import io
 import math
 from dataclasses import replace
@@ -12,7 +13,7 @@ import pytest
 from PIL import Image
 
 from m3di.render import ANNOTATIONS, PASSES, RenderedImage, RenderJob, RenderPool, RenderSettings
-from m3di.render.annotation import annotate, contrast, encode_pass
+from m3di.render.annotation import annotate, contrast, displayed_hue, encode_pass
 from m3di.render.quality import Quality
 from tests.render.test_blender import VALUES
 
@@ -44,13 +45,14 @@ def test_counts_box_and_centre() -> None:
         "object_center_x_px": 37.5,
         "object_center_y_px": -3.25,
         "object_contrast": 1.0,
+        "object_displayed_hue": -1.0,
     }
 
 
 def test_an_object_that_does_not_show() -> None:
     found = annotate(painted(NOTHING, 0, 7), NOTHING, (100.0, 100.0))
     assert list(found) == list(ANNOTATIONS)
-    assert [value for name, value in found.items() if "center" not in name] == [0, 0, 0, 0, 0, 0.0]
+    assert [value for name, value in found.items() if "center" not in name] == [0, 0, 0, 0, 0, 0.0, -1.0]
 
 
 @pytest.mark.parametrize(("inside", "outside", "expected"), [(255, 0, 1.0), (51, 0, 0.2), (80, 80, 0.0), (0, 255, 1.0)])
@@ -66,6 +68,49 @@ def test_contrast_counts_what_is_near_only() -> None:
 
 def test_contrast_of_an_object_that_fills_the_image() -> None:
     assert contrast(painted(~NOTHING, 100, 0), ~NOTHING) == 0.0
+
+
+def hue_of(*colors: tuple[int, int, int]) -> float:
+    """Displayed hue of an object that has these pixels, in the middle of a green picture."""
+    pixels = np.full((1, len(colors) + 2, 3), (0, 255, 0), dtype=np.uint8)
+    pixels[0, 1:-1] = colors
+    mask = np.zeros(pixels.shape[:2], dtype=bool)
+    mask[0, 1:-1] = True
+    return displayed_hue(pixels, mask)
+
+
+RED, YELLOW, CYAN, BLUE, MAGENTA = (255, 0, 0), (90, 90, 0), (0, 255, 255), (10, 10, 200), (200, 100, 200)
+
+
+@pytest.mark.parametrize(
+    ("colors", "expected"),
+    [
+        ([RED], 0.0),
+        ([YELLOW], 1 / 6),
+        ([CYAN], 1 / 2),
+        ([MAGENTA], 5 / 6),
+        ([RED, YELLOW, YELLOW], 1 / 6),
+        ([BLUE, (120, 120, 120), (0, 0, 0), (255, 255, 255)], 2 / 3),  # greys have no hue
+        ([(120, 120, 120)], -1.0),
+        # Over the end of the circle: purple, red and orange have red in their middle, not cyan.
+        ([MAGENTA, MAGENTA, RED, RED, RED, YELLOW, YELLOW], 0.0),
+        ([(255, 0, 42), (255, 42, 0)], 42 / 255 / 6),  # each is the median: the smaller
+        ([RED, CYAN], 0.0),
+    ],
+)
+def test_displayed_hue_known_answers(colors: list[tuple[int, int, int]], expected: float) -> None:
+    assert hue_of(*colors) == pytest.approx(expected, abs=1e-6)
+
+
+def test_displayed_hue_against_the_definition() -> None:
+    """The hue from which the others are least far, by trying all of them."""
+    rng = np.random.default_rng(0)
+    for n in (3, 20, 101):
+        colors = [tuple(color) for color in rng.integers(0, 256, (n, 3)).tolist()]
+        hues = np.array([colorsys.rgb_to_hsv(*(channel / 255 for channel in color))[0] for color in colors])
+        apart = np.abs(hues[:, None] - hues)
+        far = np.minimum(apart, 1 - apart).sum(axis=1).round(6)
+        assert hue_of(*colors) == pytest.approx(hues[far == far.min()].min(), abs=1e-6)
 
 
 def test_passes_are_read_back_by_foreign_readers_and_equal_bytes() -> None:
@@ -115,6 +160,13 @@ def test_a_sphere_at_the_origin(rendered: dict[str, RenderedImage]) -> None:
     middle = (slice(47, 49), slice(47, 49))
     np.testing.assert_allclose(depth_m[middle], DISTANCE_M - RADIUS_M, atol=0.02)
     np.testing.assert_allclose(normal[middle].mean(axis=(0, 1)), [math.sqrt(0.5), 0.0, math.sqrt(0.5)], atol=0.02)
+
+
+@pytest.mark.slow
+def test_a_green_sphere_in_white_light_is_green(rendered: dict[str, RenderedImage]) -> None:
+    red, green, blue = VALUES.object_rgb
+    assert red == blue < green
+    assert rendered["origin"].annotation["object_displayed_hue"] == pytest.approx(1 / 3, abs=0.03)
 
 
 @pytest.mark.slow
