@@ -117,3 +117,25 @@ def test_info(fake_dataset: Path, tmp_path: Path) -> None:
     assert "spotlight_color   private   hue in [0, 1]" in text
     export(fake_dataset, "upstream", tmp_path / "up")
     assert "the published layout" in info(tmp_path / "up")
+
+
+def test_the_longest_caption_of_all_fits(fake_dataset: Path, other_seed: Path, tmp_path: Path) -> None:
+    """Whatever their order: cut off to the first one's length, captions would lose their ends silently."""
+    roots = []
+    for number, root in enumerate((fake_dataset, other_seed)):
+        export(root, "upstream", tmp_path / f"up{number}")
+        for path in [tmp_path / f"up{number}" / "m3di.json", *(tmp_path / f"up{number}").glob("*/m3di.parquet")]:
+            path.unlink()
+        for path in (tmp_path / f"up{number}").glob("*/text/text_raw.txt"):
+            lines = path.read_text().splitlines()
+            path.write_text("".join(f"{line}{' It is far away indeed.' * (3 * number)}\n" for line in lines))
+        roots.append(import_published(tmp_path / f"up{number}", tmp_path / f"in{number}") and tmp_path / f"in{number}")
+    lengths = []
+    for order in (roots, roots[::-1]):
+        out = tmp_path / f"both{len(lengths)}"
+        merge(order, out)
+        both = Multimodal3DIdent(out)
+        lengths.append(both.tokenizer.length)
+        for item in both:
+            assert both.tokenizer.decode(item["text"]).endswith("indeed .") == item["caption"].endswith("indeed.")
+    assert lengths[0] == lengths[1] == Multimodal3DIdent(roots[1]).tokenizer.length
