@@ -334,3 +334,33 @@ def test_finalize_on_the_command_line(fake_dataset: Path, tmp_path: Path) -> Non
     result = CliRunner().invoke(cli, ["finalize", f"file://{root}"], catch_exceptions=False)
     assert "train 20, val 4, test 4 samples" in result.output
     assert bytes_of(root) == bytes_of(fake_dataset)
+
+
+def test_what_a_run_with_a_failed_image_has_rendered_is_kept(fake_dataset: Path, tmp_path: Path) -> None:
+    class Failing(FakePool):
+        def outcomes(self, jobs: Iterable[RenderJob]) -> Iterator[Outcome]:
+            for outcome in super().outcomes(jobs):
+                bad = "000000010" in outcome.job.name
+                yield Outcome(outcome.job, None, "it is bad") if bad else outcome
+
+    root = f"memory://many-{next(NUMBERS)}"
+    folder, plan = data.open_folder(root), generate.make_plan(SPEC, fake_options(tmp_path))
+    data.claim(folder, plan)
+    shards, stage = list(generate.shards_of(plan)), tmp_path / "stage"
+    (failure,) = generate.deliver_missing(Delivery(folder, stage), SPEC, plan, shards, Failing(32))
+    assert "it is bad" in str(failure)
+    assert "train-00001.tar" not in folder.sizes()
+    assert deliver(root, stage) == 1  # the one that failed, and none of the seven beside it
+    generate.finalize(folder)
+    assert remote_bytes(folder) == bytes_of(fake_dataset)
+
+
+def test_two_runs_with_one_staging_folder(tmp_path: Path) -> None:
+    folder, plan = data.open_folder(tmp_path / "shared"), generate.make_plan(SPEC, fake_options(tmp_path))
+    data.claim(folder, plan)
+    delivery = Delivery(folder, tmp_path / "stage")
+    stage = delivery.stage(plan)
+    data.make_folder(stage)
+    with data.locked(stage), pytest.raises(M3diError, match="another process is rendering into this folder"):
+        generate.deliver_missing(delivery, SPEC, plan, list(generate.shards_of(plan)), FakePool(32))
+    assert deliver(tmp_path / "shared", tmp_path / "stage") == 28

@@ -182,3 +182,15 @@ def test_no_interval_leaves_the_range_of_its_metric(of: Encoded) -> None:
         if each.metric not in RANGES:
             assert not (each.ci_low < 0 or each.ci_high > 1 or not 0 <= each.value <= 1), each
         assert not each.ci_high < each.ci_low
+
+
+def test_the_spread_over_seeds_is_that_of_a_sample() -> None:
+    """Divided by n - 1: the seeds are a few out of many; of one seed there is none."""
+    of = encoded(CONTENT, STYLE)
+    scored = [Score("image", "image.shape", "", "", "logistic", "accuracy", value) for value in (0.5, 0.6, 0.8)]
+    (row,) = over_seeds(gather([to_table(of, [each]) for each in scored])).to_pylist()
+    assert row["n_seeds"] == 3
+    assert row["mean"] == pytest.approx(19 / 30)
+    assert row["std"] == pytest.approx(0.1527525)
+    (row,) = over_seeds(to_table(of, scored[:1])).to_pylist()
+    assert (row["n_seeds"], row["mean"], row["std"], row["ci_low"], row["ci_high"]) == (1, 0.5, None, None, None)
