@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -364,3 +365,13 @@ def test_two_runs_with_one_staging_folder(tmp_path: Path) -> None:
     with data.locked(stage), pytest.raises(M3diError, match="another process is rendering into this folder"):
         generate.deliver_missing(delivery, SPEC, plan, list(generate.shards_of(plan)), FakePool(32))
     assert deliver(tmp_path / "shared", tmp_path / "stage") == 28
+
+
+def test_a_receipt_that_lacks_rows(tmp_path: Path) -> None:
+    root = tmp_path / "shared"
+    deliver(root, tmp_path / "stage")
+    receipt = data.read_receipt(data.open_folder(root), "train-00001.tar")
+    short = replace(receipt, rows=receipt.rows.slice(0, receipt.rows.num_rows - 1))
+    (root / data.receipt_name("train-00001.tar")).write_bytes(short.to_bytes())
+    with pytest.raises(M3diError, match=r"not what its receipt says(?s:.)*train-00001\.tar"):
+        generate.finalize(data.open_folder(root))

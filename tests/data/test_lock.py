@@ -65,6 +65,7 @@ def test_another_machine_holds_it_while_the_file_is_touched(
         assert json.loads(path.read_text())["pid"] == os.getpid()
 
 
+@pytest.mark.timeout(60)
 def test_the_owner_touches_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock_module, "BEAT_S", 0.01)
     with locked(tmp_path):

@@ -12,7 +12,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from m3di.data import Problem, ShardWriter, file_entry, plan_of, read_manifest, read_shard, seal, subset, verify
+from m3di.data import (
+    Problem,
+    ShardWriter,
+    file_entry,
+    is_complete,
+    plan_of,
+    read_manifest,
+    read_shard,
+    seal,
+    subset,
+    verify,
+)
 from m3di.data.images import ImageError, check_png, encode
 from m3di.data.manifest import to_json
 from m3di.errors import M3diError
@@ -297,3 +308,15 @@ def test_a_png_that_stops_in_a_chunk_is_noticed_wherever_that_is() -> None:
     for cut in set(range(len(raw))) - borders:
         with pytest.raises(ImageError, match=r"checksum of a PNG chunk is wrong|no PNG signature"):
             check_png(raw[:cut])
+
+
+def test_a_dataset_is_complete_where_every_file_has_its_size(copy: Path) -> None:
+    assert is_complete(copy)
+    for name in ("train-00001.tar", "val.parquet", "README.md"):
+        raw = (copy / name).read_bytes()
+        (copy / name).write_bytes(raw[:-1])
+        assert not is_complete(copy)
+        (copy / name).unlink()
+        assert not is_complete(copy)
+        (copy / name).write_bytes(raw)
+    assert is_complete(copy)

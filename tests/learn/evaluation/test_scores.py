@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from m3di.errors import M3diError, UsageError
-from m3di.learn.evaluation import Encoded, FactorValues, Protocol, Score, gather, over_seeds, score, to_table
+from m3di.learn.evaluation import (
+    Encoded,
+    FactorValues,
+    Protocol,
+    Score,
+    gather,
+    over_seeds,
+    score,
+    to_table,
+    write_results,
+)
 from m3di.learn.evaluation.protocol import RANGES
+from m3di.learn.evaluation.results import is_made_by
 
 N, M = 150, 100
 RNG = np.random.default_rng(0)
@@ -194,3 +206,15 @@ def test_the_spread_over_seeds_is_that_of_a_sample() -> None:
     assert row["std"] == pytest.approx(0.1527525)
     (row,) = over_seeds(to_table(of, scored[:1])).to_pylist()
     assert (row["n_seeds"], row["mean"], row["std"], row["ci_low"], row["ci_high"]) == (1, 0.5, None, None, None)
+
+
+def test_results_are_made_by_exactly_what_is_noted(tmp_path: Path) -> None:
+    """Else results of another protocol would be taken for those asked for."""
+    path, table = tmp_path / "it.parquet", to_table(encoded(CONTENT, STYLE), [])
+    assert not is_made_by(path, {"n": 1})
+    write_results(path, table, {"n": 1, "seed": 2})
+    assert is_made_by(path, {"seed": 2, "n": 1})
+    assert not is_made_by(path, {"n": 1, "seed": 3})
+    assert not is_made_by(path, {"n": 1})
+    write_results(path, table)
+    assert not is_made_by(path, {})
