@@ -274,5 +274,5 @@ def test_a_template_gets_at_nothing_of_python(phrasing: str) -> None:
     quoted = phrasing.replace("'", "''")
     template = f"{{name: t, reads: {{object_shape: label}}, phrasings: {{a: '{quoted}'}}}}"
     spec = f"{{extends: m3di, name: t, views: {{text: {{template: t}}}}, templates: {{t: {template}}}}}"
-    with pytest.raises(UsageError, match=r"views\.text(?s:.)*(unsafe|no form|has no attribute)"):
+    with pytest.raises(UsageError, match=r"(unsafe|form|no part of a phrasing)"):
         parse_spec(spec, where="test")

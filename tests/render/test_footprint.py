@@ -189,6 +189,6 @@ def test_the_sun_widens_a_shadow_with_the_height_above_the_ground() -> None:
 
 def test_what_stands_above_the_area_light_has_no_bound() -> None:
     """Its mirrored shadow would be a small rectangle, and in sight."""
-    above = np.array([(x, y, z) for x in (-0.1, 0.1) for y in (-0.1, 0.1) for z in (8.0, 8.2)])
+    above = np.array([(x, y, z) for x in (-0.1, 0.1) for y in (-0.1, 0.1) for z in (14.5, 15.0)])
     found = footprint("area", above, GROUND_M, lights_at((0.0, 4.0, 10.2), np.zeros(3)), DATASET_CAMERA, SIZE_PX)
     assert found == Rectangle(0, 0, SIZE_PX, SIZE_PX)
