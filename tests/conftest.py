@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 import numpy as np
@@ -136,8 +138,25 @@ def fake_options(out: Path, **options: object) -> generate.RenderOptions:
     return generate.RenderOptions(out=out, **{**values, **options})  # type: ignore[arg-type]
 
 
-def write_fake_dataset(out: Path, **options: object) -> Path:
-    """A whole dataset, written by the real code around a fake renderer."""
+_OUTCOMES = FakePool.outcomes
+_KEPT = TemporaryDirectory(prefix="m3di-tests-")
+
+
+def write_fake_dataset(out: Path, *, anew: bool = False, **options: object) -> Path:
+    """A whole dataset, written by the real code around a fake renderer.
+
+    The same options give the same bytes, so that they are written once, and copied then; `anew` writes them again. What
+    a test has patched, or a spec file that may be another one by now, is not kept.
+    """
+    if anew or "spec" in options or FakePool.outcomes is not _OUTCOMES:
+        return _write_fake_dataset(out, options)
+    kept = Path(_KEPT.name) / hashlib.sha256(repr(sorted(options.items())).encode()).hexdigest()
+    if not kept.exists():
+        _write_fake_dataset(kept, options)
+    return Path(shutil.copytree(kept, out))
+
+
+def _write_fake_dataset(out: Path, options: Mapping[str, object]) -> Path:
     wanted = fake_options(out, **options)
     spec = wanted.load_spec()
     plan = generate.make_plan(spec, wanted.resolved(spec))
