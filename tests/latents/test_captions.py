@@ -85,7 +85,10 @@ def test_templates_shipped() -> None:
     assert template_names() == ["detailed", "german", "m3di", "minimal"]
 
 
-@pytest.mark.parametrize("template", template_names())
+@pytest.mark.parametrize(
+    "template",
+    [pytest.param(name, marks=[pytest.mark.slow] if name == "detailed" else []) for name in template_names()],
+)
 def test_every_caption_is_read_back(template: str) -> None:
     """All that 20,000 captions say is what was drawn: values, bins of numbers, and every choice."""
     spec = spec_of(template)
