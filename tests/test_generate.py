@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from PIL import Image
 
 from m3di import Multimodal3DIdent, data, generate
 from m3di.errors import M3diError, UsageError
-from m3di.latents import load_spec
+from m3di.latents import Spec, load_spec
+from m3di.render import Outcome, RenderJob
 from tests.conftest import FakePool, fake_options, write_fake_dataset
 
 
@@ -30,7 +32,7 @@ def test_files_of_a_dataset(fake_dataset: Path) -> None:
 
 
 def test_equal_inputs_give_equal_bytes(fake_dataset: Path, tmp_path: Path) -> None:
-    assert bytes_of(write_fake_dataset(tmp_path / "again")) == bytes_of(fake_dataset)
+    assert bytes_of(write_fake_dataset(tmp_path / "again", anew=True)) == bytes_of(fake_dataset)
 
 
 def test_a_sample_does_not_depend_on_sizes(fake_dataset: Path, tmp_path: Path) -> None:
@@ -318,3 +320,25 @@ def test_passes_lie_beside_each_image_and_change_nothing_else(rendered_dataset: 
     mask = (out / "train-00000.tar").read_bytes()[table["mask.png_offset"][1] :][: table["mask.png_size"][1]]
     assert (np.asarray(Image.open(io.BytesIO(mask))) == 255).sum() == table["image.object_visible_px"][1]
     assert "`KEY.depth.png` (image.depth)" in (out / "README.md").read_text()
+
+
+def test_failures_here_and_there_do_not_stop_a_run(spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only when one image after the other fails, something is wrong with all of them."""
+    monkeypatch.setattr("m3di.generate.shards.MAX_FAILURES_IN_A_ROW", 3)
+    options = fake_options(tmp_path / "it")
+    plan = generate.make_plan(spec, options)
+    data.prepare_folder(options.out, plan)
+
+    class Failing(FakePool):
+        def __init__(self, good: int) -> None:
+            super().__init__(32)
+            self.good = good
+
+        def outcomes(self, jobs: Iterable[RenderJob]) -> Iterator[Outcome]:
+            for number, outcome in enumerate(super().outcomes(jobs), 1):
+                yield outcome if number % self.good == 0 else Outcome(outcome.job, None, "it is bad")
+
+    failures = generate.render_missing(spec, plan, options.out, Failing(3))  # two, one good, two, ...
+    assert len(failures) == 28 - 28 // 3
+    with pytest.raises(M3diError, match=r"the last 3 images could not be rendered(?s:.)*it is bad"):
+        generate.render_missing(spec, plan, options.out, Failing(4))

@@ -74,6 +74,7 @@ def test_blender_is_imported_in_the_render_room_only() -> None:
         assert not {module.split(".")[0] for module in imported_modules(path)} & {"bpy", "mathutils"}, path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "forbidden"),
     [

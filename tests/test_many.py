@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -404,3 +405,43 @@ def test_where_uploads_may_not_be_listed_they_stay(
 
     monkeypatch.setattr(folder._files, "call_s3", refuse, raising=False)  # type: ignore[union-attr]
     assert generate.finalize(folder) == data.read_manifest(fake_dataset)
+
+
+def test_what_a_run_with_a_failed_image_has_rendered_is_kept(fake_dataset: Path, tmp_path: Path) -> None:
+    class Failing(FakePool):
+        def outcomes(self, jobs: Iterable[RenderJob]) -> Iterator[Outcome]:
+            for outcome in super().outcomes(jobs):
+                bad = "000000010" in outcome.job.name
+                yield Outcome(outcome.job, None, "it is bad") if bad else outcome
+
+    root = f"memory://many-{next(NUMBERS)}"
+    folder, plan = data.open_folder(root), generate.make_plan(SPEC, fake_options(tmp_path))
+    data.claim(folder, plan)
+    shards, stage = list(generate.shards_of(plan)), tmp_path / "stage"
+    (failure,) = generate.deliver_missing(Delivery(folder, stage), SPEC, plan, shards, Failing(32))
+    assert "it is bad" in str(failure)
+    assert "train-00001.tar" not in folder.sizes()
+    assert deliver(root, stage) == 1  # the one that failed, and none of the seven beside it
+    generate.finalize(folder)
+    assert remote_bytes(folder) == bytes_of(fake_dataset)
+
+
+def test_two_runs_with_one_staging_folder(tmp_path: Path) -> None:
+    folder, plan = data.open_folder(tmp_path / "shared"), generate.make_plan(SPEC, fake_options(tmp_path))
+    data.claim(folder, plan)
+    delivery = Delivery(folder, tmp_path / "stage")
+    stage = delivery.stage(plan)
+    data.make_folder(stage)
+    with data.locked(stage), pytest.raises(M3diError, match="another process is rendering into this folder"):
+        generate.deliver_missing(delivery, SPEC, plan, list(generate.shards_of(plan)), FakePool(32))
+    assert deliver(tmp_path / "shared", tmp_path / "stage") == 28
+
+
+def test_a_receipt_that_lacks_rows(tmp_path: Path) -> None:
+    root = tmp_path / "shared"
+    deliver(root, tmp_path / "stage")
+    receipt = data.read_receipt(data.open_folder(root), "train-00001.tar")
+    short = replace(receipt, rows=receipt.rows.slice(0, receipt.rows.num_rows - 1))
+    (root / data.receipt_name("train-00001.tar")).write_bytes(short.to_bytes())
+    with pytest.raises(M3diError, match=r"not what its receipt says(?s:.)*train-00001\.tar"):
+        generate.finalize(data.open_folder(root))

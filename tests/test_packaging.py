@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -56,3 +57,18 @@ main()
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("20 0\n")
     assert (tmp_path / "run" / "metrics.csv").exists()
+
+
+def pinned(name: str) -> dict[str, str]:
+    """Version of each package of a file of exact versions, by its normalised name."""
+    found = re.findall(r"^([A-Za-z0-9._-]+)==([^ ;\\\n]+)", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[-_.]+", "-", package).lower(): version for package, version in found}
+
+
+def test_the_lock_has_the_versions_of_the_constraints_and_a_hash_of_every_file() -> None:
+    constraints, lock = pinned("constraints.txt"), pinned("requirements.lock")
+    assert {package: version for package, version in lock.items() if package in constraints} == lock
+    left_out = {"torch", "tzdata"}  # torch is installed from elsewhere; tzdata is wanted by Windows alone
+    assert constraints.keys() - lock.keys() <= left_out, "run `make lock`"
+    entries = re.split(r"^(?=[A-Za-z])", (ROOT / "requirements.lock").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert all("--hash=sha256:" in entry for entry in entries if entry.strip())

@@ -17,7 +17,7 @@ from m3di.render import Gpu, Outcome, RenderJob
 from m3di.render.image import encode_png
 from m3di.render.user_shapes import UserMesh, store_user_meshes
 from m3di.repair import repair
-from tests.conftest import FakeRenderPool, write_fake_dataset
+from tests.conftest import FakePool, FakeRenderPool, write_fake_dataset
 from tests.test_generate import bytes_of
 
 
@@ -435,3 +435,25 @@ def test_a_manifest_that_names_files_elsewhere_is_refused(tmp_path: Path, name: 
         with pytest.raises(M3diError, match=r"no valid m3di manifest(?s:.)*is no plain file name"):
             act(root)
     assert (tmp_path / "victim.txt").read_text() == "precious"
+
+
+def test_a_damaged_pass_beside_a_sound_image_is_rendered_again(
+    tmp_path: Path, pools: type[FakeRenderPool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcomes = FakePool.outcomes
+
+    def with_mask(pool: FakePool, jobs: Iterable[RenderJob]) -> Iterator[Outcome]:
+        for outcome in outcomes(pool, jobs):
+            assert outcome.image is not None
+            mask = encode_png(np.array(Image.open(io.BytesIO(outcome.image.png)))[..., 0])
+            yield replace(outcome, image=replace(outcome.image, passes={"mask": mask}))
+
+    monkeypatch.setattr(FakePool, "outcomes", with_mask)
+    root = write_fake_dataset(tmp_path / "it", passes=("mask",))
+    whole = bytes_of(root)
+    path, raw = root / "train-00001.tar", bytearray(whole["train-00001.tar"])
+    raw[place(root, "000000012", "mask.png")[0] + 200] ^= 4
+    path.write_bytes(raw)
+    repair(root)
+    assert bytes_of(root) == whole
+    assert sum(pool.n_rendered for pool in pools.made) == 1

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -60,16 +61,21 @@ class Palette:
         Of colours at one distance, the first; of the two names of one colour (aqua and cyan), the later in the list,
         as in the captions of the published dataset.
         """
+        tree, last = self._distinct
+        distance, index = tree.query(rgb, k=2)
+        tied = distance[:, 0] == distance[:, 1]
+        return np.asarray(last[np.where(tied, index.min(axis=1), index[:, 0])], dtype=np.int64)
+
+    @cached_property
+    def _distinct(self) -> tuple[Any, NDArray[np.int64]]:
+        """A tree of the colours, each once, in the order of their first names; and the last index of each."""
         from scipy.spatial import cKDTree
 
         distinct, first, which = np.unique(self.rgb, axis=0, return_index=True, return_inverse=True)
         last = np.zeros_like(first)
         np.maximum.at(last, which.ravel(), np.arange(len(self.rgb)))
         order = np.argsort(first)
-        distinct, last = distinct[order], last[order]
-        distance, index = cKDTree(distinct).query(rgb, k=2)
-        tied = distance[:, 0] == distance[:, 1]
-        return np.asarray(last[np.where(tied, index.min(axis=1), index[:, 0])], dtype=np.int64)
+        return cKDTree(distinct[order]), last[order]
 
 
 @cache

@@ -138,6 +138,7 @@ def test_damaged_manifest(fake_dataset: Path, tmp_path: Path) -> None:
         Multimodal3DIdent(root)
 
 
+@pytest.mark.slow
 def test_without_torch_one_clear_message() -> None:
     code = (
         "import sys; sys.modules['torch'] = None\n"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,22 @@ def test_bytes_that_never_reached_the_disk_are_noticed(shard: Path, place: int) 
     raw[start + place :] = bytes(len(raw) - start - place)
     file_of(shard).write_bytes(raw)
     assert finished_images(shard) == {(entry.key, "image") for entry in ENTRIES[:2]}
+
+
+def test_an_image_is_on_the_disk_when_append_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr("os.fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_size))
+    journal = ImageJournal(tmp_path / "train-00000.tar")
+    synced.clear()  # that of the folder
+    for number, entry in enumerate(ENTRIES, 1):
+        journal.append(entry)
+        assert len(synced) == number
+        assert synced[-1] == file_of(tmp_path / "train-00000.tar").stat().st_size
+    journal.close()
+
+
+def test_what_follows_the_last_whole_image_is_cut_off_when_it_is_opened(shard: Path) -> None:
+    whole = file_of(shard).read_bytes()
+    file_of(shard).write_bytes(whole + whole[:90])
+    ImageJournal(shard).close()
+    assert file_of(shard).read_bytes() == whole

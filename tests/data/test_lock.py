@@ -227,3 +227,32 @@ def test_an_empty_lock_of_a_crash_is_taken_over(tmp_path: Path) -> None:
     (tmp_path / LOCK).touch()
     with locked(tmp_path):
         pass
+
+
+def test_an_owner_that_is_late_by_some_beats_still_holds_it(tmp_path: Path) -> None:
+    """Its machine may be busy, or its disk slow: 5 minutes are 15 beats."""
+    path = tmp_path / LOCK
+    path.write_text(json.dumps({"host": "elsewhere", "pid": 1, "since": "2026-01-01T00:00:00"}))
+    late = time.time() - 10 * lock_module.BEAT_S
+    os.utime(path, (late, late))
+    with pytest.raises(M3diError, match="process 1 on elsewhere"), locked(tmp_path):
+        pass
+
+
+def test_a_lock_whose_owner_removes_it_meanwhile_is_taken_as_a_new_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel's lock on a file that is gone keeps nobody out."""
+    take, n_taken = lock_module._take, 0
+
+    def removed_at_first(descriptor: int) -> bool | None:
+        nonlocal n_taken
+        n_taken += 1
+        if n_taken == 1:
+            (tmp_path / LOCK).unlink()
+        return take(descriptor)
+
+    monkeypatch.setattr(lock_module, "_take", removed_at_first)
+    with locked(tmp_path):
+        assert n_taken == 2
+        assert json.loads((tmp_path / LOCK).read_text())["pid"] == os.getpid()

@@ -136,3 +136,25 @@ def test_an_image_that_cannot_be_shown_in_the_card(fake_dataset: Path, tmp_path:
     (root / "train-00000.tar").write_bytes(raw)
     with pytest.raises(M3diError, match=r"an image of the dataset cannot be read(?s:.)*000000000\.png"):
         subset(root, tmp_path / "out")
+
+
+def test_the_longest_caption_of_all_fits(fake_dataset: Path, other_seed: Path, tmp_path: Path) -> None:
+    """Whatever their order: cut off to the first one's length, captions would lose their ends silently."""
+    roots = []
+    for number, root in enumerate((fake_dataset, other_seed)):
+        export(root, "upstream", tmp_path / f"up{number}")
+        for path in [tmp_path / f"up{number}" / "m3di.json", *(tmp_path / f"up{number}").glob("*/m3di.parquet")]:
+            path.unlink()
+        for path in (tmp_path / f"up{number}").glob("*/text/text_raw.txt"):
+            lines = path.read_text().splitlines()
+            path.write_text("".join(f"{line}{' It is far away indeed.' * (3 * number)}\n" for line in lines))
+        roots.append(import_published(tmp_path / f"up{number}", tmp_path / f"in{number}") and tmp_path / f"in{number}")
+    lengths = []
+    for order in (roots, roots[::-1]):
+        out = tmp_path / f"both{len(lengths)}"
+        merge(order, out)
+        both = Multimodal3DIdent(out)
+        lengths.append(both.tokenizer.length)
+        for item in both:
+            assert both.tokenizer.decode(item["text"]).endswith("indeed .") == item["caption"].endswith("indeed.")
+    assert lengths[0] == lengths[1] == Multimodal3DIdent(roots[1]).tokenizer.length

@@ -59,6 +59,7 @@ def elsewhere(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
 
 
+@pytest.mark.slow
 def test_opening_loading_and_verifying_run_nothing_that_came_with_it(flipped: tuple[Path, Path]) -> None:
     root, marker = flipped
     code = (
@@ -80,6 +81,7 @@ def test_opening_loading_and_verifying_run_nothing_that_came_with_it(flipped: tu
     assert not marker.exists()
 
 
+@pytest.mark.slow
 def test_with_the_users_word_its_mechanisms_are_run(flipped: tuple[Path, Path]) -> None:
     root, marker = flipped
     done = elsewhere("-c", "from m3di.cli import main; main()", "--plugin", root, "verify", root)
@@ -89,6 +91,7 @@ def test_with_the_users_word_its_mechanisms_are_run(flipped: tuple[Path, Path]) 
     marker.unlink()
 
 
+@pytest.mark.slow
 def test_what_needs_no_mechanism_is_still_verified(flipped: tuple[Path, Path], tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -105,6 +108,7 @@ def test_what_needs_no_mechanism_is_still_verified(flipped: tuple[Path, Path], t
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_repair_without_the_mechanism_is_refused_and_loses_nothing(
     flipped: tuple[Path, Path], tmp_path: Path
 ) -> None:

@@ -80,7 +80,10 @@ def test_nothing_else_reads_parquet() -> None:
     assert found == {"data/parquet.py"}
 
 
-@pytest.mark.parametrize("name", ["object_xpos=right", "image.object_shape=3", "key=000000000", "a=b=c"])
+SLOW_NAMES = [pytest.param(name, marks=pytest.mark.slow) for name in ("image.object_shape=3", "key=000000000", "a=b=c")]
+
+
+@pytest.mark.parametrize("name", ["object_xpos=right", *SLOW_NAMES])
 def test_a_folder_called_name_value(fake_dataset: Path, tmp_path: Path, pools: type[FakeRenderPool], name: str) -> None:
     inside, below = tmp_path / name, tmp_path / name / "shape=cow"
     for root in (shutil.copytree(fake_dataset, inside), shutil.copytree(fake_dataset, below)):

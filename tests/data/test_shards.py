@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import os
 import tarfile
 from pathlib import Path
 
 import pytest
 
 from m3di.data import ShardWriter, read_shard, sample_key, shard_name
+from m3di.data.shards import write_atomically
 from m3di.errors import M3diError
 
 EXTENSIONS = ("png", "txt")
@@ -93,3 +95,41 @@ def test_a_member_that_promises_more_than_there_is(tmp_path: Path) -> None:
         (tmp_path / "a.tar").write_bytes(header(kind, size) + b"\0" * 1024)
         with pytest.raises(M3diError, match=rf"no readable tar archive(?s:.)*{message}"):
             list(read_shard(tmp_path / "a.tar"))
+
+
+@pytest.fixture
+def on_disk(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is done to files, in order: `fsync NAME` and `rename NAME`."""
+    events: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def noted_fsync(descriptor: int) -> None:
+        events.append(f"fsync {Path(f'/proc/self/fd/{descriptor}').readlink().name}")
+        fsync(descriptor)
+
+    def noted_replace(path: Path, target: Path) -> Path:
+        events.append(f"rename {path.name}")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(Path, "replace", noted_replace)
+    return events
+
+
+def test_a_name_is_given_to_what_is_on_the_disk_and_is_on_the_disk_itself(tmp_path: Path, on_disk: list[str]) -> None:
+    """After a power loss: content, then name, then the folder's entry. Any other order can leave an empty shard."""
+    write(tmp_path / "a.tar", 2)
+    assert on_disk == ["fsync a.tar.partial", "rename a.tar.partial", f"fsync {tmp_path.name}"]
+    on_disk.clear()
+    write_atomically(tmp_path / "it.json", b"{}")
+    assert on_disk == ["fsync it.json.partial", "rename it.json.partial", f"fsync {tmp_path.name}"]
+    assert (tmp_path / "it.json").read_bytes() == b"{}"
+
+
+def test_what_is_written_is_flushed_before_it_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: sizes.append(os.fstat(descriptor).st_size))
+    write(tmp_path / "a.tar", 2)
+    assert sizes[0] == (tmp_path / "a.tar").stat().st_size > 0
+    write_atomically(tmp_path / "it.json", b"{}")
+    assert sizes[2] == 2

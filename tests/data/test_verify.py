@@ -12,8 +12,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from m3di.data import Problem, ShardWriter, file_entry, plan_of, read_manifest, read_shard, seal, subset, verify
-from m3di.data.images import encode
+from m3di.data import (
+    Problem,
+    ShardWriter,
+    file_entry,
+    is_complete,
+    plan_of,
+    read_manifest,
+    read_shard,
+    seal,
+    subset,
+    verify,
+)
+from m3di.data.images import ImageError, check_png, encode
+from m3di.data.manifest import to_json
 from m3di.errors import M3diError
 
 
@@ -279,3 +291,42 @@ def test_every_flipped_byte_is_found(copy: Path) -> None:
                 verify(copy)
         path.write_bytes(raw)
     verify(copy)
+
+
+def test_a_manifest_that_was_edited_is_noticed_by_its_checksum(copy: Path) -> None:
+    """In its own layout, so that nothing but the checksum tells."""
+    manifest = read_manifest(copy)
+    for forged in (
+        manifest.model_copy(update={"seed": manifest.seed + 1}),
+        manifest.model_copy(update={"checksum": "0" * 64}),
+    ):
+        (copy / "dataset.json").write_bytes(to_json(forged))
+        with pytest.raises(M3diError, match=r"dataset\.json: not as it was written(?s:.)*restore dataset\.json"):
+            verify(copy, quick=True)
+    (copy / "dataset.json").write_bytes(to_json(manifest))
+    verify(copy, quick=True)
+
+
+def test_a_png_that_stops_in_a_chunk_is_noticed_wherever_that_is() -> None:
+    raw = encode(np.random.default_rng(0).integers(0, 256, (6, 6, 3), dtype=np.uint8), "png")
+    borders, end = set(), 8
+    while end < len(raw):
+        borders.add(end)
+        end += 12 + int.from_bytes(raw[end : end + 4], "big")
+    assert end == len(raw)
+    check_png(raw)
+    for cut in set(range(len(raw))) - borders:
+        with pytest.raises(ImageError, match=r"checksum of a PNG chunk is wrong|no PNG signature"):
+            check_png(raw[:cut])
+
+
+def test_a_dataset_is_complete_where_every_file_has_its_size(copy: Path) -> None:
+    assert is_complete(copy)
+    for name in ("train-00001.tar", "val.parquet", "README.md"):
+        raw = (copy / name).read_bytes()
+        (copy / name).write_bytes(raw[:-1])
+        assert not is_complete(copy)
+        (copy / name).unlink()
+        assert not is_complete(copy)
+        (copy / name).write_bytes(raw)
+    assert is_complete(copy)

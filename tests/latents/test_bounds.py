@@ -14,7 +14,7 @@ def by_name(name: str, view: str, factor: str, **options: int) -> Bound:
 def test_hue_given_the_position() -> None:
     bound = by_name("m3di", "image", "object_color", n=1_000)
     assert bound.method == "exact"
-    assert bound.value == pytest.approx(8 / 9, abs=1e-6)
+    assert bound.value == pytest.approx(8 / 9, abs=1e-11)
     bound = by_name("m3di-independent", "image", "object_color", n=1_000)
     assert (bound.method, bound.value) == ("exact", 0.0)
 
@@ -81,3 +81,11 @@ def test_views_of_other_worlds() -> None:
     """A counterfactual position is not the content: the factual one tells nothing of it."""
     found = by_name("m3di-counterfactual", "image_do_object_xpos", "object_xpos")
     assert found.value == pytest.approx(found.chance, abs=0.02)
+
+
+def test_an_estimate_is_scored_on_samples_that_it_has_not_seen() -> None:
+    """Few samples for each value of the content: a predictor that had seen them would know most by heart."""
+    known = by_name("m3di", "text", "text_color")
+    few = by_name("m3di", "text", "text_color", n=600)
+    assert few.method == "monte carlo"
+    assert few.value < known.value + 0.05

@@ -17,6 +17,7 @@ from m3di.latents import (
     sentences,
     template_names,
 )
+from m3di.latents.templates import word_index
 
 DETAILED = """
 extends: m3di
@@ -84,7 +85,10 @@ def test_templates_shipped() -> None:
     assert template_names() == ["detailed", "german", "m3di", "minimal"]
 
 
-@pytest.mark.parametrize("template", template_names())
+@pytest.mark.parametrize(
+    "template",
+    [pytest.param(name, marks=[pytest.mark.slow] if name == "detailed" else []) for name in template_names()],
+)
 def test_every_caption_is_read_back(template: str) -> None:
     """All that 20,000 captions say is what was drawn: values, bins of numbers, and every choice."""
     spec = spec_of(template)
@@ -231,3 +235,47 @@ def test_templates_that_do_not_fit_the_spec(
     seen = "{object_alpharot: private}"
     with pytest.raises(UsageError, match=rf"views\.text(?s:.)*{message}"):
         parse_spec(f"{{extends: m3di, name: t, views: {{text: {{template: {path}, factors: {seen}}}}}}}", where="test")
+
+
+def test_only_the_first_letter_of_a_caption_becomes_a_capital() -> None:
+    text = """
+extends: m3di
+name: t
+views: {text: {template: t}}
+templates:
+  t: {name: t, reads: {object_shape: label}, lexicon: {object_shape: {word: {cow: big Bos taurus}}},
+      phrasings: {a: 'big Bos taurus or {{ object_shape }}', b: '{{ object_shape }}, or big Bos taurus'}}
+"""
+    cow = "{name: constant, value: 0}"
+    spec = parse_spec(f"{text}factors: {{object_shape: {{values: [cow], mechanism: {cow}}}}}", where="test")
+    assert set(captions(sample(spec, "train", 50), "text")) == {
+        "Big Bos taurus or big Bos taurus",
+        "Big Bos taurus, or big Bos taurus",
+    }
+
+
+def test_both_ends_of_a_range_have_words() -> None:
+    spec = spec_of("detailed")
+    low, high = spec.factors["object_alpharot"].bounds
+    raw = np.array([low, (low + high) / 2, np.nextafter(high, low), high])
+    np.testing.assert_array_equal(word_index(spec.factors["object_alpharot"], raw, 5), [0, 2, 4, 4])
+    np.testing.assert_array_equal(word_index(spec.factors["object_alpharot"], raw, 1), [0, 0, 0, 0])
+
+
+@pytest.mark.parametrize(
+    "phrasing",
+    [
+        "{{ ''.__class__.__mro__ }}",
+        "{{ object_shape.__class__.__mro__ }}",
+        "{{ object_shape.__init__.__globals__ }}",
+        "{{ words.__class__.__base__.__subclasses__() }}",
+        "{{ ('%s' | attr('format')).__class__ }}",
+    ],
+)
+def test_a_template_gets_at_nothing_of_python(phrasing: str) -> None:
+    """A template may come from a stranger."""
+    quoted = phrasing.replace("'", "''")
+    template = f"{{name: t, reads: {{object_shape: label}}, phrasings: {{a: '{quoted}'}}}}"
+    spec = f"{{extends: m3di, name: t, views: {{text: {{template: t}}}}, templates: {{t: {template}}}}}"
+    with pytest.raises(UsageError, match=r"(unsafe|form|no part of a phrasing)"):
+        parse_spec(spec, where="test")

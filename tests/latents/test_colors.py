@@ -7,6 +7,7 @@ import pytest
 
 from m3di.errors import UsageError
 from m3di.latents import MECHANISMS, Parent, hsv_to_rgb, load_spec, palette
+from m3di.latents.colors import Palette
 
 
 @pytest.mark.parametrize("hue", [-0.25, -0.2, -1 / 6, -0.1, -1e-9, 0.0, 0.1, 1 / 3, 0.49, 0.7, 0.999, 1.0])
@@ -70,3 +71,12 @@ def test_a_colour_name_is_that_of_the_colour_which_is_drawn() -> None:
     np.testing.assert_array_equal(index - len(palette("tableau").names), palette("css4").nearest(rgb))
     wrapped = hsv_to_rgb(hue.physical(raw), hue.saturation, 1.0)
     assert not np.array_equal(palette("css4").nearest(rgb), palette("css4").nearest(wrapped))
+
+
+def test_halfway_between_two_colours_the_first_of_them_answers() -> None:
+    """Steps of 1/64 are exact in binary, so that both distances are the same number."""
+    steps = np.random.default_rng(0).permutation(40)
+    grey = Palette(tuple(map(str, steps)), np.repeat(steps[:, None] / 64, 3, axis=1), ("",) * 40)
+    halfway = np.repeat((np.arange(39)[:, None] + 0.5) / 64, 3, axis=1)
+    place = np.argsort(steps)  # of each step in the list
+    np.testing.assert_array_equal(grey.nearest(halfway), np.minimum(place[:-1], place[1:]))

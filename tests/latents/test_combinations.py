@@ -25,6 +25,8 @@ from m3di.latents import (
 )
 
 N = 40
+QUICK = ("m3di", "m3di-three-views")  # these each time; all others take half a minute
+EVERY = [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in spec_names()]
 PLUGIN = """
 from m3di.latents import register
 
@@ -68,7 +70,7 @@ def interventions(spec: Spec) -> list[dict[str, Any]]:
     return found
 
 
-@pytest.mark.parametrize("name", spec_names())
+@pytest.mark.parametrize("name", EVERY)
 def test_interventions_on_every_built_in_spec(name: str) -> None:
     spec = load_spec(name)
     factual = check_forms(spec)
@@ -93,7 +95,7 @@ def test_interventions_on_every_built_in_spec(name: str) -> None:
                 assert (values[factor] == each[target]).all(), (each, observed)
 
 
-@pytest.mark.parametrize("name", spec_names())
+@pytest.mark.parametrize("name", EVERY)
 def test_two_interventions_after_each_other_are_both_at_once(name: str) -> None:
     spec = load_spec(name)
     one, other, *_ = interventions(spec)[:1] + interventions(spec)[-1:]
@@ -101,7 +103,7 @@ def test_two_interventions_after_each_other_are_both_at_once(name: str) -> None:
 
 
 @pytest.mark.parametrize("frames", [False, True], ids=["still", "frames"])
-@pytest.mark.parametrize("name", spec_names())
+@pytest.mark.parametrize("name", EVERY)
 def test_a_plugin_in_every_built_in_spec(name: str, frames: bool, tmp_path: Path) -> None:
     base = load_spec(name)
     if frames and (base.pairs or base.sequence):
@@ -131,7 +133,7 @@ def test_a_plugin_in_every_built_in_spec(name: str, frames: bool, tmp_path: Path
             np.testing.assert_array_equal(values, whole.views[view][factor])
 
 
-@pytest.mark.parametrize("name", [each for each in spec_names() if each != "m3di-sequence"])
+@pytest.mark.parametrize("name", [each for each in EVERY if each.values != ("m3di-sequence",)])
 def test_pairs_of_every_built_in_spec(name: str) -> None:
     base = load_spec(name)
     varied = next(

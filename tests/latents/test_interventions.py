@@ -347,3 +347,33 @@ def test_a_number_that_is_the_name_of_another_value_is_refused() -> None:
     assert set(sample(exact, "train", 4).columns()["image"]["object_xpos_name"]) == {"2"}
     counted = parse_spec("{extends: m3di, name: t, factors: {object_xpos: {values: ['0', '1', '2']}}}", where="t.yaml")
     assert intervene(counted, ["object_xpos=2"]).interventions == {"object_xpos": "2"}
+
+
+OWN = """
+extends: m3di
+name: own
+factors: {object_shape: {mechanism: {name: categorical, weights: [1, 1, 1, 1, 1, 1, 1]}}}
+views:
+  text:
+    factors:
+      object_zpos: {role: private, mechanism: {name: sphere_angle, power: 2}}
+      object_shape: {role: style, mechanism: {name: categorical, weights: [0, 0, 0, 1, 1, 0, 0]}}
+"""
+
+
+def test_a_view_with_a_mechanism_of_its_own_is_intervened_on_too() -> None:
+    """`--do FACTOR=VALUE` holds in every view; what a view says of the factor by itself does not stand against it."""
+    spec = parse_spec(OWN, where="test")
+    plain = sample(spec, "train", N)
+    assert set(plain.views["text"]["object_shape"]) == {3, 4}
+    by_name = do(spec, object_shape="hare", object_zpos=0.5)
+    for done in (by_name, intervene(spec, ["object_shape=1", "object_zpos=0.5"])):
+        drawn = sample(done, "train", N)
+        for view in ("image", "text"):
+            assert (drawn.views[view]["object_shape"] == 1).all()
+            assert (drawn.views[view]["object_zpos"] == 0.5).all()
+    soft = sample(do(spec, object_zpos="uniform", object_shape={"name": "categorical", "weights": [1] * 7}), "train", N)
+    assert set(soft.views["text"]["object_shape"]) == set(range(7))
+    assert soft.views["text"]["object_zpos"].std() > 1.2 * plain.views["text"]["object_zpos"].std()
+    shifted = sample(do(spec, object_shape={"weights": [1, 1, 0, 0, 0, 0, 0]}), "train", N)
+    assert set(shifted.views["text"]["object_shape"]) == {0, 1}

@@ -235,3 +235,19 @@ def test_a_mechanism_from_an_entry_point(tmp_path: Any, monkeypatch: pytest.Monk
     )
     assert sample(spec, "train", 1_000).views["image"]["object_color"].max() < 0.5
     del MECHANISMS["from_their_package"]
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.75, 0.0])
+def test_binned(strength: float) -> None:
+    """Full strength is the parent's bin; without any it is the whole range."""
+    for parent in range(3):
+        drawn = value("binned", [same(LABEL, parent)], NUMBER, strength=strength)
+        np.testing.assert_allclose(drawn, 2 * (strength * (parent + U) / 3 + (1 - strength) * U) - 1, atol=1e-12)
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.25, 0.0])
+def test_strength_moves_the_mean_of_a_truncated_normal_from_the_middle_of_the_range(strength: float) -> None:
+    factor = Factor(type="continuous", range=(2.0, 6.0), kind="scalar")  # whose middle is not 0
+    drawn = value("truncated_normal", [same(factor, 5.0)], factor, std=0.7, strength=strength)
+    mean = 4.0 + strength
+    np.testing.assert_allclose(drawn, stats.truncnorm((2 - mean) / 0.7, (6 - mean) / 0.7, mean, 0.7).ppf(U), atol=1e-9)

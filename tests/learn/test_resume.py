@@ -17,7 +17,9 @@ import torch
 from m3di.errors import M3diError
 from m3di.learn import TrainConfig, checkpoint, load_encoders, train_on
 from m3di.learn.files import held
+from m3di.learn.registry import register_image_encoder
 from m3di.learn.step import ContrastiveStep, make_loss, make_optimizer
+from tests.learn.conftest import TinyEncoder
 
 TINY = TrainConfig(
     n_steps=7,
@@ -264,3 +266,25 @@ def test_a_run_of_before_an_option_was_there_is_the_run_with_its_default(make_pa
     assert train_on(make_pairs(), reference, TINY).n_steps == 7
     with pytest.raises(M3diError, match=r"already holds a run(?s:.)*loss infonce(?s:.)*loss vicreg"):
         train_on(make_pairs(), reference, replace(TINY, loss="vicreg", learn_temperature=False))
+
+
+class Dropping(TinyEncoder):
+    """Draws random numbers at each step."""
+
+    def forward(self, image):
+        return torch.dropout(super().forward(image), 0.5, self.training)
+
+
+def test_random_numbers_of_an_encoder_go_on_where_they_were(make_pairs, tiny_encoder, tmp_path):
+    register_image_encoder("dropping", Dropping)
+    config = replace(TINY, image_encoder="dropping")
+
+    def stop(step, _loss):
+        if step == 5:
+            raise KeyboardInterrupt
+
+    train_on(make_pairs(), tmp_path / "reference", config, val=make_pairs(5))
+    with pytest.raises(KeyboardInterrupt):
+        train_on(make_pairs(), tmp_path / "run", config, on_step=stop, val=make_pairs(5))
+    train_on(make_pairs(), tmp_path / "run", config, val=make_pairs(5))
+    check_equal(tmp_path / "run", tmp_path / "reference")

@@ -187,3 +187,35 @@ def test_a_folder_is_held_by_one_at_a_time(tmp_path):
         with pytest.raises(M3diError, match="another process is training"), files.held(tmp_path):
             pass
     assert not files.is_held(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({}, {}),
+        ({"precision": "bf16"}, {"precision": ("fp32", "bf16")}),
+        ({"device_type": "cuda"}, {"device_type": ("cpu", "cuda")}),
+        ({"n_threads": 8}, {"n_threads": (2, 8)}),
+        ({"world_size": 2}, {"world_size": (1, 2)}),
+        ({"data": {"fingerprint": "b"}}, {"data.fingerprint": ("a", "b")}),
+    ],
+)
+def test_all_that_the_weights_depend_on_is_compared(changes, found):
+    stored = {
+        "config": json.loads(json.dumps(asdict(CONFIG))),
+        "data": {"fingerprint": "a"},
+        "precision": "fp32",
+        "device_type": "cpu",
+    }
+    stored |= {"n_threads": 2, "world_size": 1}
+    assert run_folder.differences(stored, stored | changes) == found
+
+
+def test_threads_count_on_the_cpu_only():
+    stored = {
+        "config": json.loads(json.dumps(asdict(CONFIG))),
+        "data": {"fingerprint": "a"},
+        "precision": "fp32",
+        "device_type": "cuda",
+    }
+    assert run_folder.differences({**stored, "n_threads": 2}, {**stored, "n_threads": 8}) == {}

@@ -108,6 +108,7 @@ def test_aligned_encodings_have_the_least_alignment():
     assert gathered["entropy"] < same["entropy"]
 
 
+@pytest.mark.slow
 def test_bf16_has_the_loss_curve_of_fp32(make_pairs, tiny_encoder, tmp_path):
     """Step by step, the two differ by far less than two seeds do."""
     curves = {}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from m3di.latents import load_spec, sample
 from m3di.render import QUALITIES, builtin_shapes, scene_values
 from m3di.render.camera import DATASET_CAMERA
-from m3di.render.footprint import LIGHTS, Lights, Rectangle, footprint
+from m3di.render.footprint import LIGHTS, Lights, Rectangle, _circle, footprint
 from m3di.render.scene import SceneValues
 from tests.render.test_blender import VALUES, in_worker
 
@@ -168,3 +168,27 @@ def test_a_checkered_ground() -> None:
     assert np.abs(whole - in_parts).mean() < 3e-3
     assert np.abs((whole - in_parts).mean()) < 1e-4
     assert whole.std() > 0.01
+
+
+@pytest.mark.parametrize("n", [3, 8, 32])
+def test_a_circle_is_within_its_polygon(n: int) -> None:
+    """The middle of each side touches the circle; a corner on the circle would cut a piece of it off."""
+    corners = _circle(n)
+    middles = (corners + np.roll(corners, -1, axis=0)) / 2
+    np.testing.assert_allclose(np.linalg.norm(middles, axis=1), 1.0, atol=1e-12)
+
+
+def test_the_sun_widens_a_shadow_with_the_height_above_the_ground() -> None:
+    """A point 5 m above the ground, under a sun of 90 degrees: the shadow reaches 5 m to each side."""
+    point, lights = np.array([[0.0, 0.0, GROUND_M + 5.0]]), lights_at((0.0, 4.0, 10.2), np.zeros(3))
+    found = footprint("sun", point, GROUND_M, replace(lights, sun_angle_rad=math.pi / 2), DATASET_CAMERA, SIZE_PX)
+    assert inside(found, np.array([(x, y, GROUND_M) for x, y in ((5, 0), (-5, 0), (0, 5), (0, -5))], dtype=float))
+    narrow = footprint("sun", point, GROUND_M, replace(lights, sun_angle_rad=0.0), DATASET_CAMERA, SIZE_PX)
+    assert narrow.right - narrow.left <= 6  # the point and its shadow lie one below the other
+
+
+def test_what_stands_above_the_area_light_has_no_bound() -> None:
+    """Its mirrored shadow would be a small rectangle, and in sight."""
+    above = np.array([(x, y, z) for x in (-0.1, 0.1) for y in (-0.1, 0.1) for z in (14.5, 15.0)])
+    found = footprint("area", above, GROUND_M, lights_at((0.0, 4.0, 10.2), np.zeros(3)), DATASET_CAMERA, SIZE_PX)
+    assert found == Rectangle(0, 0, SIZE_PX, SIZE_PX)

@@ -6,6 +6,7 @@ import pytest
 
 from m3di.latents import SCENE_FACTORS, Spec, load_spec
 from m3di.render import scene_values
+from m3di.render.camera import DATASET_CAMERA
 
 RAW = {
     "object_shape": 3,
@@ -76,3 +77,15 @@ def test_where_x_points(spec: Spec) -> None:
     assert scene_values(spec, image, {**RAW, "object_xpos": 2, "object_ypos": 0}).location_m == pytest.approx(
         (-3, 3, 0)
     )
+
+
+def test_where_points_of_the_world_are_in_the_image() -> None:
+    """The camera looks at the origin from (8, 0, 8): x is down in the image, y to the right, z up."""
+    middle = DATASET_CAMERA.project((0, 0, 0), 100)
+    assert middle == pytest.approx((50, 50))
+    # 11.3 m away, a metre is 100 px * 35 mm / 50 mm / 11.3 m; along x and z it is seen from 45 degrees.
+    scale, tilt = 100 * 35 / 50, math.sqrt(0.5)
+    distance = 8 * math.sqrt(2)
+    assert DATASET_CAMERA.project((0, 1, 0), 100) == pytest.approx((50 + scale / distance, 50))
+    assert DATASET_CAMERA.project((1, 0, 0), 100) == pytest.approx((50, 50 + scale * tilt / (distance - tilt)))
+    assert DATASET_CAMERA.project((0, 0, 1), 100) == pytest.approx((50, 50 - scale * tilt / (distance - tilt)))

@@ -205,6 +205,7 @@ def _sweep(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_report_of_a_sweep_is_png_and_pdf_for_print(tmp_path: Path) -> None:
     files = save_report(_sweep(tmp_path / "sweep"), tmp_path / "figures")
     names = {"heat-map", "ablation", "validation-loss", "loss"}

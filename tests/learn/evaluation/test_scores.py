@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from m3di.errors import M3diError, UsageError
-from m3di.learn.evaluation import Encoded, FactorValues, Protocol, Score, gather, over_seeds, score, to_table
+from m3di.learn.evaluation import (
+    Encoded,
+    FactorValues,
+    Protocol,
+    Score,
+    gather,
+    over_seeds,
+    score,
+    to_table,
+    write_results,
+)
 from m3di.learn.evaluation.protocol import RANGES
+from m3di.learn.evaluation.results import is_made_by
 
 N, M = 150, 100
 RNG = np.random.default_rng(0)
@@ -182,3 +194,27 @@ def test_no_interval_leaves_the_range_of_its_metric(of: Encoded) -> None:
         if each.metric not in RANGES:
             assert not (each.ci_low < 0 or each.ci_high > 1 or not 0 <= each.value <= 1), each
         assert not each.ci_high < each.ci_low
+
+
+def test_the_spread_over_seeds_is_that_of_a_sample() -> None:
+    """Divided by n - 1: the seeds are a few out of many; of one seed there is none."""
+    of = encoded(CONTENT, STYLE)
+    scored = [Score("image", "image.shape", "", "", "logistic", "accuracy", value) for value in (0.5, 0.6, 0.8)]
+    (row,) = over_seeds(gather([to_table(of, [each]) for each in scored])).to_pylist()
+    assert row["n_seeds"] == 3
+    assert row["mean"] == pytest.approx(19 / 30)
+    assert row["std"] == pytest.approx(0.1527525)
+    (row,) = over_seeds(to_table(of, scored[:1])).to_pylist()
+    assert (row["n_seeds"], row["mean"], row["std"], row["ci_low"], row["ci_high"]) == (1, 0.5, None, None, None)
+
+
+def test_results_are_made_by_exactly_what_is_noted(tmp_path: Path) -> None:
+    """Else results of another protocol would be taken for those asked for."""
+    path, table = tmp_path / "it.parquet", to_table(encoded(CONTENT, STYLE), [])
+    assert not is_made_by(path, {"n": 1})
+    write_results(path, table, {"n": 1, "seed": 2})
+    assert is_made_by(path, {"seed": 2, "n": 1})
+    assert not is_made_by(path, {"n": 1, "seed": 3})
+    assert not is_made_by(path, {"n": 1})
+    write_results(path, table)
+    assert not is_made_by(path, {})

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import cdist
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV
 
 from m3di.errors import M3diError
-from m3di.learn.probes.kernel_ridge import ALPHAS, GAMMAS, search_kernel_ridge
+from m3di.learn.probes.kernel_ridge import ALPHAS, GAMMAS, _squared_distances, search_kernel_ridge
 from m3di.learn.probes.r2 import r2_scores
 
 
@@ -91,3 +92,12 @@ def test_r2_is_that_of_scikit_learn() -> None:
     predicted = true + np.array([0.1, 3.0, 0.0, 0.5]) * rng.normal(size=true.shape)
     expected = r2_score(true, predicted, multioutput="raw_values")
     np.testing.assert_allclose(r2_scores(true, predicted), expected, atol=1e-12)
+
+
+def test_a_sample_is_at_no_distance_from_itself() -> None:
+    """By |a|^2 + |b|^2 - 2ab it would be, far from the origin, and the kernel's diagonal less than 1."""
+    x = np.random.default_rng(0).normal(1e6, 1.0, size=(50, 3))
+    distances = _squared_distances(x, x)
+    assert (np.diag(distances) == 0.0).all()
+    near = np.random.default_rng(0).normal(size=(50, 3))
+    np.testing.assert_allclose(_squared_distances(near, near[:7]), cdist(near, near[:7], "sqeuclidean"), atol=1e-12)

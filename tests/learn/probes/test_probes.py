@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.stats import pearsonr
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import LinearRegression
 
 from m3di.learn import probes
@@ -186,3 +187,17 @@ def test_interval_over_seeds_is_students() -> None:
     low, high = probes.interval_over_seeds(np.array([1.0, 2.0, 3.0]))
     assert (low, high) == pytest.approx((2 - 4.302653 / np.sqrt(3), 2 + 4.302653 / np.sqrt(3)))
     assert np.isnan(probes.interval_over_seeds(np.array([1.0]))).all()
+
+
+def test_dci_is_that_of_forests_of_scikit_learn_with_leaves_of_four() -> None:
+    """Leaves of single samples would call noise important."""
+    encoder = np.concatenate([PERFECT, USELESS], axis=1)
+    noisy = FACTORS[:, 0] + RNG.normal(size=N)
+    labels = (FACTORS[:, 1] + RNG.normal(size=N) > 0).astype(int)
+    ours = probes.dci(encoder[:200], [noisy[:200], labels[:200]], encoder[200:], [noisy[200:], labels[200:]], seed=3)
+    options = {"n_estimators": 30, "max_features": 1.0, "min_samples_leaf": 4, "random_state": 3}
+    for column, (forest, true) in enumerate(
+        ((RandomForestRegressor(**options), noisy), (RandomForestClassifier(**options), labels))
+    ):
+        forest.fit(encoder[:200], true[:200])
+        np.testing.assert_allclose(ours.importances[:, column], forest.feature_importances_, atol=1e-12)
