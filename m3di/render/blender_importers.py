@@ -9,7 +9,6 @@ from typing import Any
 
 import bpy
 import numpy as np
-from numpy.typing import NDArray
 
 from m3di.errors import M3diError
 from m3di.render.blender_session import quiet
@@ -18,6 +17,7 @@ from m3di.render.import_texts import plain_glb, plain_obj
 from m3di.render.mesh_choice import chosen_name
 from m3di.render.mesh_files import FileMesh
 from m3di.render.mesh_reading import unreadable
+from m3di.render.ply_vertices import ply_vertices
 
 _Y_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
 """From Blender's axes back to those of glTF."""
@@ -40,24 +40,10 @@ def read_ply(path: Path, *, as_is: bool) -> FileMesh:
     found = scene_in_world(path, keep_polygons=as_is, with_normals=None)
     largest, size = np.abs(found.vertices).max(initial=0.0), np.ptp(found.vertices, axis=0).max(initial=0.0)
     if np.isfinite(largest) and np.spacing(np.float32(largest)) > _ROUGH * size:
-        vertices = _double_vertices(path)
+        vertices = ply_vertices(path.read_bytes())
         if vertices is not None and len(vertices) == len(found.vertices):
             return replace(found, vertices=vertices, single_precision=False)
     return found
-
-
-def _double_vertices(path: Path) -> NDArray[np.float64] | None:
-    """Vertices as 64-bit floats: far from the origin, those that Blender reads have lost their decimals."""
-    import trimesh
-
-    try:
-        with path.open("rb") as stream:
-            scene = trimesh.load_scene(stream, file_type="ply", process=False, skip_materials=True)
-        (geometry,) = scene.geometry.values()
-        vertices: NDArray[np.float64] = np.asarray(geometry.vertices, dtype=np.float64)
-    except Exception:  # noqa: BLE001 - the note on lost decimals stays then
-        return None
-    return vertices
 
 
 def read_gltf(path: Path, folder: Path, mesh_name: str | None, *, as_is: bool) -> FileMesh:

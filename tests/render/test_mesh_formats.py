@@ -14,6 +14,7 @@ import pytest
 from m3di.errors import M3diError
 from m3di.render import ImportOptions, import_shape
 from m3di.render.mesh_files import FileMesh
+from m3di.render.ply_vertices import ply_vertices
 from tests.render.blend_files import in_worker
 
 # An L of three squares, 1 high. From the corner that each polygon begins with, a fan would leave it.
@@ -45,9 +46,9 @@ def ply(kind: str = "float", offset: tuple[float, float, float] = (0, 0, 0)) -> 
     return head + "\n".join([*lines, *(f"{len(face)} " + " ".join(map(str, face)) for face in FACES), ""])
 
 
-def big_endian_ply() -> bytes:
+def big_endian_ply(offset: tuple[float, float, float]) -> bytes:
     head = ply("double").partition("end_header")[0].replace("ascii", "binary_big_endian") + "end_header\n"
-    body = b"".join(struct.pack(">3d", *vertex) for vertex in VERTICES)
+    body = b"".join(struct.pack(">3d", *np.add(vertex, offset)) for vertex in VERTICES)
     return head.encode() + body + b"".join(struct.pack(f">B{len(face)}i", len(face), *face) for face in FACES)
 
 
@@ -105,10 +106,10 @@ FILES: dict[str, str | bytes] = {
     "plain.obj": obj(),
     "negative.obj": obj(negative=True),
     "bom.obj": obj().encode("utf-8-sig"),
-    "far.obj": obj((500_000.0, 5_400_000.0, 300.0)),
+    "far.obj": obj((500_000.25, 5_400_000.25, 300.25)),
     "plain.ply": ply(),
-    "far.ply": ply("double", (500_000.0, 5_400_000.0, 300.0)),
-    "big.ply": big_endian_ply(),
+    "far.ply": ply("double", (500_000.25, 5_400_000.25, 300.25)),
+    "far_big.ply": big_endian_ply((500_000.25, 5_400_000.25, 300.25)),
     "solid.stl": stl(b"solid, though binary"),
 }
 
@@ -163,6 +164,28 @@ def test_solids_have_their_area_and_volume_in_every_format(tmp_path: Path) -> No
     for mesh, whole in zip(in_worker(_read_all, tmp_path, ["plain.obj", "plain.ply"], True), "vn", strict=True):
         assert sorted(mesh.face_sizes) == [4, 4, 4, 4, 4, 4, 6, 6], whole
         np.testing.assert_array_equal(mesh.vertices, VERTICES)
+
+
+def test_vertices_of_a_ply_keep_their_decimals() -> None:
+    offset = (500_000.125, 5_400_000.25, 300.5)
+    expected = np.array(VERTICES) + offset
+    np.testing.assert_array_equal(ply_vertices(ply("double", offset).encode()), expected)
+    np.testing.assert_array_equal(ply_vertices(big_endian_ply(offset)), expected)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"ply\nformat ascii 1.0\nelement face 1\nend_header\n",
+        b"not a ply",
+        big_endian_ply((0, 0, 0)).replace(b"double x", b"float x"),
+        big_endian_ply((0, 0, 0))[:250],
+        ply().encode()[:200],
+        ply().replace("float z", "list uchar int z").encode(),
+    ],
+)
+def test_a_ply_whose_vertices_are_left_to_blender(content: bytes) -> None:
+    assert ply_vertices(content) is None
 
 
 def _refused(folder: Path, names: list[str]) -> list[str]:
