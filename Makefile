@@ -32,13 +32,13 @@ check: .venv/installed
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q -n 2 -m "not slow"
 
-# Changes the code in small ways and says which of them no test notices: see docs/testing.md. Of ONLY (a pattern of
+# Changes the code in small ways and says which of them no test notices: see docs/testing.md. Of ONLY (patterns of
 # module names) and of a random SAMPLE; an hour for 100 on two cores if all rooms are wanted, minutes for one.
-ONLY ?= m3di.*
+ONLY ?= 'm3di.*'
 SAMPLE ?= 100
 SEED ?= 0
 mutants: .venv/installed
-	OMP_NUM_THREADS=1 $(BIN)/python tests/sample_mutants.py '$(ONLY)' --sample $(SAMPLE) --seed $(SEED)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/sample_mutants.py $(ONLY) --sample $(SAMPLE) --seed $(SEED)
 
 # Writes requirements.lock, the hash of every file that constraints.txt allows. torch is left out: its wheels for the CPU
 # and for CUDA are other files with other needs, and come from other places.

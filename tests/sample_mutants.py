@@ -26,12 +26,12 @@ KILLED = ("killed", "timeout", "segfault")
 def main() -> None:
     """Test a sample of the mutants of some modules; exit with 1 where one is not killed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("pattern", help="of the names of modules, such as m3di.latents.*")
+    parser.add_argument("patterns", nargs="+", help="of the names of modules, such as m3di.latents.*")
     parser.add_argument("--sample", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     run([FIRST])
-    names = sorted(name for name in verdicts() if fnmatch(name, f"{options.pattern}.x*"))
+    names = sorted(name for name in verdicts() if any(fnmatch(name, f"{each}.x*") for each in options.patterns))
     if not names:
         sys.exit(
             f"no mutant is called {options.pattern}.x*: which modules are changed says pyproject.toml, tool.mutmut"

@@ -251,3 +251,13 @@ def test_strength_moves_the_mean_of_a_truncated_normal_from_the_middle_of_the_ra
     drawn = value("truncated_normal", [same(factor, 5.0)], factor, std=0.7, strength=strength)
     mean = 4.0 + strength
     np.testing.assert_allclose(drawn, stats.truncnorm((2 - mean) / 0.7, (6 - mean) / 0.7, mean, 0.7).ppf(U), atol=1e-9)
+
+
+def test_the_unit_of_a_value_is_the_middle_of_its_share() -> None:
+    """So that a copy of it, and an affine mean with it, has no side on which it errs."""
+    dice = Factor(type="integer", range=(1, 6), kind="scalar")
+    np.testing.assert_allclose(dice.to_unit(np.arange(1, 7)), (np.arange(6) + 0.5) / 6)
+    np.testing.assert_allclose(LABEL.to_unit(np.arange(3)), (np.arange(3) + 0.5) / 3)
+    np.testing.assert_allclose(NUMBER.to_unit(np.array([-1.0, 0.0, 1.0])), [0.0, 0.5, 1.0])
+    for factor, raw in ((dice, np.arange(1, 7)), (LABEL, np.arange(3))):
+        np.testing.assert_array_equal(factor.from_unit(factor.to_unit(raw)), raw)
