@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from m3di.data.disk import FULL
-from m3di.data.folder import made_folder
 from m3di.data.lock import sole_run
 from m3di.data.manifest import MANIFEST
 from m3di.data.shards import PARTIAL, sync_folder
@@ -27,7 +26,7 @@ WRITING = "another process is writing this folder"
 def whole_folder(out: Path) -> Iterator[Path]:
     """Fill a folder under another name, beside it; it gets its own at the end of the block, in one step.
 
-    What a killed process left is removed first. Where the block raises, nothing stays.
+    What a killed process left is removed first. Where the block raises, nothing of it stays.
 
     Args:
         out: A new or empty folder.
@@ -51,7 +50,11 @@ def whole_folder(out: Path) -> Iterator[Path]:
             expected=f"none: {out.name} has this name while it is written",
             next_step="rename or remove it, or choose another --out",
         )
-    with made_folder(out.parent), sole_run(out.parent, lock, WRITING), _file_errors(out):
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise M3diError("the folder cannot be written", where=str(out), got=error.strerror) from error
+    with sole_run(out.parent, lock, WRITING), _file_errors(out):
         check_empty(out)  # another process may have been quicker
         _remove(partial)
         partial.mkdir()

@@ -105,7 +105,7 @@ def test_subset_errors(fake_dataset: Path, tmp_path: Path) -> None:
         subset(fake_dataset, out, where="image.object_color > 2")
     blocked = tmp_path / "file"
     blocked.touch()
-    with pytest.raises(M3diError, match="the output folder cannot be written"):
+    with pytest.raises(M3diError, match="the folder cannot be written"):
         subset(fake_dataset, blocked / "out")
     with pytest.raises(M3diError, match="the output folder is not empty"):
         subset(fake_dataset, fake_dataset)

@@ -136,7 +136,7 @@ def test_a_link_leads_to_the_folder(tmp_path: Path) -> None:
 
 
 def test_what_fails_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), whole_folder(tmp_path / "new" / "it") as folder:
+    with pytest.raises(ZeroDivisionError), whole_folder(tmp_path / "it") as folder:
         (folder / "a").write_text("a")
         raise ZeroDivisionError
     assert not list(tmp_path.iterdir())
