@@ -25,7 +25,7 @@ STDLIB = set(sys.stdlib_module_names)
 THIRD_PARTY = {
     "latents": {"numpy", "scipy", "pydantic", "pydantic_core", "yaml", "jinja2", "matplotlib", "platformdirs"},
     "render": {
-        *("numpy", "scipy", "PIL", "bpy", "mathutils", "OpenEXR", "pebble", "skimage"),
+        *("numpy", "scipy", "PIL", "matplotlib", "bpy", "mathutils", "OpenEXR", "pebble", "skimage"),
         *("platformdirs", "pooch", "psutil", "requests", "trimesh"),
     },
     "data": {"numpy", "PIL", "imagecodecs", "fsspec", "pyarrow", "pydantic", "yaml", "torch"},

@@ -431,7 +431,7 @@ def test_two_runs_with_one_staging_folder(tmp_path: Path) -> None:
     data.claim(folder, plan)
     delivery = Delivery(folder, tmp_path / "stage")
     stage = delivery.stage(plan)
-    data.make_folder(stage)
+    stage.mkdir(parents=True)
     with data.locked(stage), pytest.raises(M3diError, match="another process is rendering into this folder"):
         generate.deliver_missing(delivery, SPEC, plan, list(generate.shards_of(plan)), FakePool(32))
     assert deliver(tmp_path / "shared", tmp_path / "stage") == 28

@@ -87,6 +87,9 @@ def test_a_daemon_is_a_daemon_again(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_processes_of_other_threads_are_told_of_their_script(monkeypatch: pytest.MonkeyPatch) -> None:
     """While one of ours starts, another thread spawns one of its own; afterwards, all is as it was."""
     whole, told = spawn.get_preparation_data, {}
+    script = sys.modules["__main__"]  # pytest-xdist's has neither a name nor a file
+    monkeypatch.setattr(script, "__spec__", None, raising=False)
+    monkeypatch.setattr(script, "__file__", "/somewhere/script.py", raising=False)
 
     def popen(process: object) -> object:
         told["ours"] = spawn.get_preparation_data("a name")
