@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -140,6 +141,7 @@ def fake_options(out: Path, **options: object) -> generate.RenderOptions:
 
 _OUTCOMES = FakePool.outcomes
 _KEPT = TemporaryDirectory(prefix="m3di-tests-")
+atexit.register(_KEPT.cleanup)
 
 
 def write_fake_dataset(out: Path, *, anew: bool = False, **options: object) -> Path:
