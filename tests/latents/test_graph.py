@@ -78,7 +78,12 @@ def check_arrows(spec: Spec) -> int:
     return n_seen
 
 
-@pytest.mark.parametrize("name", spec_names())
+ONE_OF_MANY = ("m3di-counterfactual", "m3di-independent", "m3di-sequence")  # as m3di and m3di-three-views, and slow
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in ONE_OF_MANY else []) for name in spec_names()]
+)
 def test_every_arrow_of_a_built_in_spec_acts_and_no_other(name: str) -> None:
     spec = load_spec(name)
     n_declared = sum(bool(spec.parents(factor)) for factor in spec.factors)
