@@ -62,7 +62,7 @@ bench-gpu: .venv/installed
 
 # Writes blender_scenes/ anew from the modelling code.
 scenes: .venv/installed
-	$(BIN)/python -m m3di.render.build blender_scenes
+	$(BIN)/python -m m3di.render.modelling.build blender_scenes
 
 clean:
 	rm -rf .venv .venv-bench .venv-lowest mutants build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -18,7 +18,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from m3di.data.images import decode
+from m3di.data.format.images import decode
 
 Encode = Callable[[Any], bytes]
 Decode = Callable[[bytes], Any]

@@ -70,7 +70,7 @@ def run(part: Part, out: Path) -> dict[str, Any]:
 def full_row(arguments: argparse.Namespace, seconds: float) -> dict[str, Any]:
     """One member of table 1b at full size, statistical and causal dependence, for so many seconds more."""
     out = arguments.out / "table1b"
-    code = "import sys; sys.argv[0] = 'm3di'; from m3di.cli import main; main()"
+    code = "import sys; sys.argv[0] = 'm3di'; from m3di.cli.main import main; main()"
     command = [
         arguments.learn_python,
         "-c",

@@ -25,9 +25,9 @@ from m3di.data import (
     build_tokenizer,
     sample_key,
 )
-from m3di.data.assemble import assemble, sample_json
-from m3di.data.images import encode
-from m3di.data.table import latent_columns
+from m3di.data.format.assemble import assemble, sample_json
+from m3di.data.format.images import encode
+from m3di.data.format.table import latent_columns
 from m3di.latents import captions, load_spec, plain_spec, sample
 
 BATCH = 64

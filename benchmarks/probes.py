@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.model_selection import GridSearchCV
 
-from m3di.learn.probes.kernel_ridge import ALPHAS, GAMMAS, search_kernel_ridge
+from m3di.evaluate.probes.kernel_ridge import ALPHAS, GAMMAS, search_kernel_ridge
 
 N_FACTORS, ENCODING_SIZE = 7, 4
 

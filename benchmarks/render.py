@@ -86,8 +86,8 @@ def publish(size_px: int, n_threads: int, backend: str | None, values: SceneValu
     """
     import bpy
 
-    from m3di.render.blender import BlenderScene
-    from m3di.render.blender_session import quiet
+    from m3di.render.blender.open_scene import BlenderScene
+    from m3di.render.blender.session import quiet
     from m3di.render.worker import list_gpus
 
     gpu = list_gpus(backend)[0] if backend else None
@@ -106,7 +106,7 @@ def publish(size_px: int, n_threads: int, backend: str | None, values: SceneValu
 
 def converge(size_px: int, n_threads: int, quality: Quality, values: SceneValues) -> NDArray[np.float32]:
     """In a worker: the reference, scene-linear radiance, float32 [height, width, 3]."""
-    from m3di.render.blender import BlenderScene
+    from m3di.render.blender.open_scene import BlenderScene
 
     return BlenderScene(size_px, quality, n_threads).render_linear(values)
 

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from m3di import data, generate
-from m3di.data.shards import Member, ShardSample
+from m3di.data.format.shards import Member, ShardSample
 from m3di.latents import captions, load_spec, sample
 from m3di.render import ANNOTATIONS, QUALITIES, RenderPool, RenderSettings
 

@@ -87,7 +87,7 @@ class PublishedStep:
 def step_of(side: str, batch_size: int) -> object:
     if side == "published":
         return PublishedStep(batch_size)
-    from m3di.learn.simulation import Simulation, SimulationConfig
+    from m3di.simulate import Simulation, SimulationConfig
 
     negatives, precision = side.split("-")
     settings = {"style_change_prob": 0.75, "n_steps": 1, "device": "cpu", "batch_size": batch_size}

@@ -20,9 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from m3di.data import build_tokenizer
+from m3di.evaluate.probes import predict_logistic, standardise
 from m3di.latents import Samples, captions, load_spec, sample
 from m3di.learn import MLP, SymInfoNCE, TextConvNet
-from m3di.learn.probes import predict_logistic, standardise
 
 N_TRAIN, N_VAL, BATCH, ENCODING_SIZE, TAU = 8000, 2000, 128, 8, 0.1
 CONTENT = ("object_shape", "object_xpos", "object_ypos")

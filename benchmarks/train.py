@@ -39,10 +39,10 @@ from torch import Tensor, nn
 from m3di.data import build_tokenizer
 from m3di.latents import captions, load_spec, sample
 from m3di.learn import ResNet18, SymInfoNCE, TrainConfig, keep_freed_memory
-from m3di.learn.encoder_set import build_encoders
-from m3di.learn.inputs import ImageStatistics, ViewInput
-from m3di.learn.step import ContrastiveStep, make_optimizer
-from m3di.learn.update import Updater
+from m3di.learn.models.encoder_set import build_encoders
+from m3di.learn.training.inputs import ImageStatistics, ViewInput
+from m3di.learn.training.step import ContrastiveStep, make_optimizer
+from m3di.learn.training.update import Updater
 
 D = 4
 Step = Callable[[], float]

@@ -27,13 +27,13 @@ from torch import Tensor
 
 from m3di.data import Multimodal3DIdent
 from m3di.learn import SymInfoNCE, TrainConfig
-from m3di.learn.device import tuned_convolutions
-from m3di.learn.encoder_set import Encoders, build_encoders
-from m3di.learn.inputs import ImageStatistics, TrainingOrder, ViewInput, view_inputs
-from m3di.learn.loading import batch_loader, to_device
-from m3di.learn.precision import float32_products
-from m3di.learn.step import ContrastiveStep, make_optimizer
-from m3di.learn.update import Updater
+from m3di.learn.models.encoder_set import Encoders, build_encoders
+from m3di.learn.training.device import tuned_convolutions
+from m3di.learn.training.inputs import ImageStatistics, TrainingOrder, ViewInput, view_inputs
+from m3di.learn.training.loading import batch_loader, to_device
+from m3di.learn.training.precision import float32_products
+from m3di.learn.training.step import ContrastiveStep, make_optimizer
+from m3di.learn.training.update import Updater
 
 STATISTICS = ImageStatistics((0.4, 0.4, 0.4), (0.2, 0.2, 0.2), 1)
 N_TOKENS, N_WORDS = 28, 120

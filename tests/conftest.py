@@ -126,8 +126,8 @@ class FakeRenderPool(FakePool):
 
 @pytest.fixture
 def pools(monkeypatch: pytest.MonkeyPatch) -> type[FakeRenderPool]:
-    """No Blender: what `m3di.generate` and `m3di.repair` take for the pool."""
-    for module in ("m3di.generate.run", "m3di.generate.estimate", "m3di.repair"):
+    """No Blender: what `m3di.generate` and `m3di.generate.repair` take for the pool."""
+    for module in ("m3di.generate.run", "m3di.generate.estimate", "m3di.generate.repair"):
         monkeypatch.setattr(f"{module}.RenderPool", FakeRenderPool)
     monkeypatch.setattr(FakeRenderPool, "made", [])
     return FakeRenderPool

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from m3di.cli import cli
+from m3di.cli.main import cli
 from m3di.latents import MECHANISMS
 
 ROOT = Path(__file__).parents[1]

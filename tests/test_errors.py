@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from m3di import Multimodal3DIdent, data, generate
-from m3di.cli import cli, main
+from m3di.cli.main import cli, main
 from m3di.errors import M3diError, UsageError, near_match, without_credentials
 
 

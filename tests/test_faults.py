@@ -21,7 +21,7 @@ import psutil
 import pytest
 
 from m3di import data, generate
-from tests.test_generate import bytes_of
+from tests.generate.test_run import bytes_of
 
 pytestmark = pytest.mark.slow
 
@@ -43,7 +43,7 @@ class Run:
     def __init__(self, out: Path) -> None:
         self.out = out
         self.n_before = n_starts(out)
-        code = "from m3di.cli import main; main()"
+        code = "from m3di.cli.main import main; main()"
         self.process = subprocess.Popen(
             [sys.executable, "-c", code, *map(str, ARGUMENTS), "--out", str(out)],
             stdout=subprocess.DEVNULL,

@@ -50,7 +50,7 @@ from m3di import Multimodal3DIdent
 from m3di.data import verify
 print(len(Multimodal3DIdent({root!r})), verify(Path({root!r})).seed)
 sys.argv = ["m3di", "train", "--data", {root!r}, "--steps", "2", "--batch-size", "4", "--run", "run"]
-from m3di.cli import main
+from m3di.cli.main import main
 main()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from m3di.data.assemble import nested_json
-from m3di.data.card import dataset_card
-from m3di.data.devices import DEVICES, note_devices, noted_devices
-from m3di.data.disk import disk_errors
-from m3di.data.export import LAYOUTS, export
-from m3di.data.folder import check_claim, check_folder, claim, made_folder, part_lock, prepare_folder, remove_leftovers
-from m3di.data.importing import import_published
-from m3di.data.info import info
-from m3di.data.journal import ImageJournal, JournalEntry, finished_images
-from m3di.data.lock import LOCK, Held, locked, sole_run
-from m3di.data.manifest import (
+from m3di.data.format.assemble import nested_json
+from m3di.data.format.card import dataset_card
+from m3di.data.format.devices import DEVICES, note_devices, noted_devices
+from m3di.data.format.manifest import (
     MANIFEST,
     PLAN,
     FileEntry,
@@ -28,10 +21,35 @@ from m3di.data.manifest import (
     read_manifest,
     write_manifest,
 )
-from m3di.data.merge import merge, subset
-from m3di.data.parquet import UNREADABLE, read_parquet, read_parquet_schema
-from m3di.data.plain import MAX_SAMPLES, MAX_SEED, MAX_SIZE_PX
-from m3di.data.plan_notes import (
+from m3di.data.format.parquet import UNREADABLE, read_parquet, read_parquet_schema
+from m3di.data.format.plain_names import MAX_SAMPLES, MAX_SEED, MAX_SIZE_PX
+from m3di.data.format.seal import CARD, file_entry, seal, write_documents
+from m3di.data.format.shards import (
+    PARTIAL,
+    ShardWriter,
+    read_shard,
+    sample_key,
+    sha256_of,
+    shard_name,
+    write_atomically,
+)
+from m3di.data.format.table import TableWriter, read_annotations, shard_rows, write_samples
+from m3di.data.format.tokens import Tokenizer, build_tokenizer
+from m3di.data.layouts.export import LAYOUTS, export
+from m3di.data.layouts.import_published import import_published
+from m3di.data.storage.places import Folder, LocalFolder, is_url, open_folder
+from m3di.data.storage.upload import fetch, upload
+from m3di.data.unfinished.claim import (
+    check_claim,
+    check_folder,
+    claim,
+    made_folder,
+    part_lock,
+    prepare_folder,
+    remove_leftovers,
+)
+from m3di.data.unfinished.journal import ImageJournal, JournalEntry, finished_images
+from m3di.data.unfinished.plan_notes import (
     LOG,
     copy_name,
     damaged_plan,
@@ -40,22 +58,20 @@ from m3di.data.plan_notes import (
     noted_plan,
     plan_fingerprint,
 )
-from m3di.data.receipts import Receipt, read_receipt, receipt_name
-from m3di.data.salvage import JOURNAL_IMAGE, sound_images
-from m3di.data.seal import CARD, file_entry, seal, write_documents
-from m3di.data.shards import PARTIAL, ShardWriter, read_shard, sample_key, sha256_of, shard_name, write_atomically
-from m3di.data.storage import Folder, LocalFolder, is_url, open_folder
-from m3di.data.table import TableWriter, read_annotations, shard_rows, write_samples
-from m3di.data.tokens import Tokenizer, build_tokenizer
-from m3di.data.upload import fetch, upload
-from m3di.data.verify import Problem, find_problems, verify
-from m3di.data.verify_samples import left_out
+from m3di.data.unfinished.receipts import Receipt, read_receipt, receipt_name
+from m3di.data.unfinished.salvage import JOURNAL_IMAGE, sound_images
+from m3di.data.upkeep.info import info
+from m3di.data.upkeep.subset_merge import merge, subset
+from m3di.data.upkeep.verify import Problem, find_problems, verify
+from m3di.data.upkeep.verify_samples import left_out
+from m3di.system.disk import disk_errors
+from m3di.system.lock import LOCK, Held, locked, sole_run
 
 if TYPE_CHECKING:
-    from m3di.data.batches import Batches, Normaliser
-    from m3di.data.collation import whole_batch
-    from m3di.data.dataset import Multimodal3DIdent
-    from m3di.data.loader import BatchLoader, read_ahead
+    from m3di.data.load.batches import Batches, Normaliser
+    from m3di.data.load.collation import whole_batch
+    from m3di.data.load.dataset import Multimodal3DIdent
+    from m3di.data.load.loader import BatchLoader, read_ahead
 
 __all__ = [
     "CARD",
@@ -153,19 +169,19 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # The only parts that need torch, on first use: rendering writes shards without it.
     if name == "Multimodal3DIdent":
-        from m3di.data.dataset import Multimodal3DIdent
+        from m3di.data.load.dataset import Multimodal3DIdent
 
         return Multimodal3DIdent
     if name in ("BatchLoader", "read_ahead"):
-        from m3di.data import loader
+        from m3di.data.load import loader
 
         return getattr(loader, name)
     if name == "whole_batch":
-        from m3di.data.collation import whole_batch
+        from m3di.data.load.collation import whole_batch
 
         return whole_batch
     if name in ("Batches", "Normaliser"):
-        from m3di.data import batches
+        from m3di.data.load import batches
 
         return getattr(batches, name)
     raise AttributeError(f"module 'm3di.data' has no attribute {name!r}")

@@ -17,8 +17,8 @@ from m3di.generate.plan import Shard, prepare, shards_of
 from m3di.generate.run import check_failures
 from m3di.generate.shards import Failure, Progress, Renders, render_shards
 from m3di.latents import Spec
-from m3di.private_folder import make_private, own_temporary_folder
 from m3di.render import RenderPool, Watch
+from m3di.system.private_folder import make_private, own_temporary_folder
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Encoders, the contrastive loss and the trainer: the one door of the room.
 
 Importing this package imports PyTorch (never Blender), so import it where training starts, not at the top of
-a program that may only list specs. Take names from here: `m3di.learn.train` is the function, not the module.
+a program that may only list specs. Take names from here: `m3di.learn.training.train` is the function, not the module.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ except ModuleNotFoundError as error:
         next_step="pip install 'm3di[train]'",
     ) from error
 
-from m3di.learn.allocator import keep_freed_memory
-from m3di.learn.config import PRESETS, TrainConfig, config_from, find_preset
-from m3di.learn.device import DEVICES
-from m3di.learn.encoder_set import Encoders
-from m3di.learn.encoders import MLP, ResNet18, TextConvNet
-from m3di.learn.inputs import ImageStatistics, PairedDataset, measure_image_statistics
-from m3di.learn.job import TrainResult
 from m3di.learn.losses import SIMILARITIES, Objective, Similarity, SymInfoNCE, register_loss
-from m3di.learn.plugins import import_modules
-from m3di.learn.registry import register_image_encoder, register_text_encoder
-from m3di.learn.run_folder import check_vocabulary, load_encoders, next_run
-from m3di.learn.train import train, train_on
+from m3di.learn.models.encoder_set import Encoders
+from m3di.learn.models.encoders import MLP, ResNet18, TextConvNet
+from m3di.learn.models.registry import register_image_encoder, register_text_encoder
+from m3di.learn.training.config import PRESETS, TrainConfig, config_from, find_preset
+from m3di.learn.training.device import DEVICES
+from m3di.learn.training.inputs import ImageStatistics, PairedDataset, measure_image_statistics
+from m3di.learn.training.job import TrainResult
+from m3di.learn.training.plugins import import_modules
+from m3di.learn.training.run_folder import check_vocabulary, load_encoders, next_run
+from m3di.learn.training.train import train, train_on
+from m3di.system.allocator import keep_freed_memory
 
 del safetensors, torch  # imported only to see that they are there
 

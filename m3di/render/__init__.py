@@ -5,7 +5,6 @@ from m3di.render.agreement import agree
 from m3di.render.annotation import PASSES
 from m3di.render.camera import DATASET_CAMERA, Camera
 from m3di.render.gpu import GPU_BACKENDS, Gpu, default_workers_per_gpu
-from m3di.render.importing import ImportOptions, import_shape
 from m3di.render.job import (
     GB,
     LEAST_SIZE_PX,
@@ -17,12 +16,13 @@ from m3di.render.job import (
     Watch,
     WorkerLimits,
 )
+from m3di.render.library.import_mesh import ImportOptions, import_shape
+from m3di.render.library.user_shapes import UserShape, find_shapes, remove_user_shape, user_shapes
 from m3di.render.machine import check_blender, default_n_workers
 from m3di.render.pool import RenderPool
 from m3di.render.quality import QUALITIES, Quality
 from m3di.render.scene import SceneValues, scene_values
 from m3di.render.turntable import Turntable, check_sizes, turntables
-from m3di.render.user_shapes import UserShape, find_shapes, remove_user_shape, user_shapes
 
 __all__ = [
     "ANNOTATIONS",

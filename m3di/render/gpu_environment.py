@@ -6,8 +6,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from m3di.private_folder import make_private, own_temporary_folder
 from m3di.render.gpu import STATES_FACTOR
+from m3di.system.private_folder import make_private, own_temporary_folder
 
 STATES = "CYCLES_CONCURRENT_STATES_FACTOR"
 CACHE_BYTES = 2 << 30

@@ -8,9 +8,9 @@ from typing import Literal
 
 from m3di.render.camera import DATASET_CAMERA, Camera
 from m3di.render.gpu import Gpu
+from m3di.render.library.user_shapes import UserShape
 from m3di.render.quality import Quality
 from m3di.render.scene import SceneValues
-from m3di.render.user_shapes import UserShape
 
 GB = 1_000_000_000
 LEAST_SIZE_PX = 8

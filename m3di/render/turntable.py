@@ -14,10 +14,10 @@ from PIL import Image
 from m3di.errors import UsageError
 from m3di.render.camera import Camera
 from m3di.render.job import LEAST_SIZE_PX, RenderJob, RenderSettings
+from m3di.render.library.user_shapes import UserShape
 from m3di.render.pool import RenderPool
 from m3di.render.quality import Quality
 from m3di.render.scene import SceneValues
-from m3di.render.user_shapes import UserShape
 
 N_ANGLES = 8
 CLOSE_CAMERA = Camera((10.4, 0.0, 3.8), focal_mm=74.0)

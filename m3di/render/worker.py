@@ -23,7 +23,7 @@ from m3di.render.job import RenderedImage, RenderSettings
 from m3di.render.scene import SceneValues
 
 if TYPE_CHECKING:
-    from m3di.render.blender import BlenderScene
+    from m3di.render.blender.open_scene import BlenderScene
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def import_blender() -> None:
 
 def list_gpus(backend: str) -> list[Gpu]:
     """Every GPU of a back end."""
-    from m3di.render.blender_session import cycles_preferences, quiet
+    from m3di.render.blender.session import cycles_preferences, quiet
     from m3di.render.gpu import find_gpus
 
     with quiet():  # a back end that is not there complains
@@ -113,7 +113,7 @@ def render_image(settings: RenderSettings, values: SceneValues) -> RenderedImage
 @cache
 def _scene(settings: RenderSettings) -> BlenderScene:
     """The scene of this worker process: opened once, kept open."""
-    from m3di.render.blender import BlenderScene
+    from m3di.render.blender.open_scene import BlenderScene
 
     return BlenderScene(
         settings.size_px,

@@ -11,9 +11,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from m3di.interruption import without_ctrl_c
 from m3di.render.spawning import SPAWN
 from m3di.render.worker import Report, report, start_worker
+from m3di.system.signals import without_ctrl_c
 
 
 class WorkerProcess:

@@ -1,9 +1,9 @@
 """Pictures and tables of what was generated and learnt."""
 
-from m3di.report.contact_sheet import check_layout, contact_sheet, save_contact_sheet
-from m3di.report.graph import causal_graph, save_causal_graph
 from m3di.report.lettering import missing_characters
-from m3di.report.turntable import save_turntable_sheet, turntable_sheet
+from m3di.report.pictures.contact_sheet import check_layout, contact_sheet, save_contact_sheet
+from m3di.report.pictures.graph import causal_graph, save_causal_graph
+from m3di.report.pictures.turntable import save_turntable_sheet, turntable_sheet
 
 __all__ = [
     "causal_graph",

@@ -24,9 +24,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from m3di import Multimodal3DIdent, data
-from m3di.data.manifest import Manifest, to_json
+from m3di.data.format.manifest import Manifest, to_json
 from m3di.errors import M3diError
-from m3di.repair import repair
+from m3di.generate.repair import repair
 
 MARKER = b"of nobody's business"
 CPU_LIMIT_S = 10

@@ -143,7 +143,7 @@ def test_without_torch_one_clear_message() -> None:
     code = (
         "import sys; sys.modules['torch'] = None\n"
         "from m3di.errors import M3diError\n"
-        "import m3di.latents, m3di.data, m3di.cli\n"
+        "import m3di.latents, m3di.data, m3di.cli.main\n"
         "try:\n    from m3di import Multimodal3DIdent\nexcept M3diError as error:\n    print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

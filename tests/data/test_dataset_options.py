@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 
 from m3di import Multimodal3DIdent
 from m3di.data import Batches, BatchLoader, build_tokenizer, export
-from m3di.data.images import ImageError, decode, encode
+from m3di.data.format.images import ImageError, decode, encode
 from m3di.errors import M3diError, UsageError
 
 
@@ -334,7 +334,7 @@ LARGE = """
 import sys
 import torch, numpy, pyarrow.dataset
 from m3di import Multimodal3DIdent
-import m3di.data.dataset
+import m3di.data.load.dataset
 rss = lambda: int(open("/proc/self/statm").read().split()[1]) * 4096 / 1e6
 before = rss()
 dataset = Multimodal3DIdent(sys.argv[1])

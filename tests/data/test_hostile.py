@@ -11,7 +11,7 @@ import pytest
 
 from m3di import data
 from m3di.errors import M3diError
-from m3di.repair import repair
+from m3di.generate.repair import repair
 from tests.conftest import FakeRenderPool, write_fake_dataset
 from tests.data.hostile import Sound, run_case
 

@@ -24,7 +24,7 @@ def captions_of(batches: Any) -> list[list[str]]:
 def test_threads_change_nothing(
     fake_dataset: Path, n_threads: int, cache: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("m3di.data.storage.MAX_OPEN", 1)  # every thread closes what the others read
+    monkeypatch.setattr("m3di.data.storage.places.MAX_OPEN", 1)  # every thread closes what the others read
     dataset = Multimodal3DIdent(fake_dataset, cache=cache)
     everything = dataset[:]["image"]
     loader = BatchLoader(dataset, Batches(dataset, 3, seed=5), n_threads=n_threads)

@@ -23,8 +23,9 @@ import pytest
 import torch
 
 from m3di import Multimodal3DIdent
-from m3di.data import export, images, import_published, verify
-from m3di.data.images import decode
+from m3di.data import export, import_published, verify
+from m3di.data.format import images
+from m3di.data.format.images import decode
 from m3di.errors import M3diError
 
 IMAGE_CSV, TEXT_CSV = LATENTS = ("train/latents_image.csv", "train/latents_text.csv")

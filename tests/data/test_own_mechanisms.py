@@ -70,7 +70,7 @@ def test_opening_loading_and_verifying_run_nothing_that_came_with_it(flipped: tu
     assert done.returncode == 0, done.stderr
     assert " 8 flip" in done.stdout
     assert "plugins   flip.py: kept as text" in done.stdout
-    done = elsewhere("-c", "from m3di.cli import main; main()", "verify", root)
+    done = elsewhere("-c", "from m3di.cli.main import main; main()", "verify", root)
     assert done.returncode == 0, done.stderr
     assert "are as they were made" in done.stdout
     assert "left out, not derived anew" in done.stdout
@@ -84,7 +84,7 @@ def test_opening_loading_and_verifying_run_nothing_that_came_with_it(flipped: tu
 @pytest.mark.slow
 def test_with_the_users_word_its_mechanisms_are_run(flipped: tuple[Path, Path]) -> None:
     root, marker = flipped
-    done = elsewhere("-c", "from m3di.cli import main; main()", "--plugin", root, "verify", root)
+    done = elsewhere("-c", "from m3di.cli.main import main; main()", "--plugin", root, "verify", root)
     assert done.returncode == 0, done.stderr
     assert "left out" not in done.stdout
     assert marker.exists()
@@ -102,7 +102,7 @@ def test_what_needs_no_mechanism_is_still_verified(flipped: tuple[Path, Path], t
     place = table.column_names.index("image.object_alpharot")
     wrong = table.set_column(place, "image.object_alpharot", pa.array(np.zeros(table.num_rows)))
     pq.write_table(wrong, tmp_path / "data" / "train.parquet")
-    done = elsewhere("-c", "from m3di.cli import main; main()", "verify", tmp_path / "data")
+    done = elsewhere("-c", "from m3di.cli.main import main; main()", "verify", tmp_path / "data")
     assert done.returncode == 1
     assert "train.parquet" in done.stderr
     assert "Traceback" not in done.stderr
@@ -118,7 +118,7 @@ def test_a_repair_without_the_mechanism_is_refused_and_loses_nothing(
         shard.seek(700)
         shard.write(b"damage")
     before = {path.name: path.read_bytes() for path in (tmp_path / "data").iterdir()}
-    done = elsewhere("-c", "from m3di.cli import main; main()", "verify", tmp_path / "data", "--repair")
+    done = elsewhere("-c", "from m3di.cli.main import main; main()", "verify", tmp_path / "data", "--repair")
     assert done.returncode == 1
     assert "cannot be made anew without its mechanism: flipped" in done.stderr
     assert f"m3di --plugin {tmp_path / 'data'} verify" in done.stderr

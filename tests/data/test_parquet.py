@@ -13,19 +13,19 @@ import pytest
 
 from m3di import Multimodal3DIdent, data
 from m3di.data import export, import_published, info, merge, subset, verify
-from m3di.data.parquet import UNREADABLE, read_csv, read_parquet, read_parquet_schema
-from m3di.repair import repair
+from m3di.data.format.parquet import UNREADABLE, read_csv, read_parquet, read_parquet_schema
+from m3di.generate.repair import repair
 from tests.conftest import FakeRenderPool
-from tests.test_generate import bytes_of
+from tests.generate.test_run import bytes_of
 
 ROOT = Path(__file__).parents[2]
 
 EXITS = """
 import os, sys
 import fsspec, pyarrow.compute
-import m3di.cli, m3di.data, m3di.data.merge, m3di.data.where
-from m3di.data.sources import open_source
-from m3di.data.storage import open_folder
+import m3di.cli.main, m3di.data, m3di.data.upkeep.subset_merge, m3di.data.load.where
+from m3di.data.load.sources import open_source
+from m3di.data.storage.places import open_folder
 
 root, way, n = sys.argv[1], sys.argv[2], int(sys.argv[3])
 codes = []
@@ -43,11 +43,11 @@ else:
     sys.exit()
 if way == "subset":
     sys.argv[1:] = ["subset", root, "--out", root + "-out", "--where", "image.object_shap == 3"]
-    m3di.cli.main()
+    m3di.cli.main.main()
 table = open_source(open_folder("memory://it" if way == "url" else root)).table("train")
 if way == "filter":
     for condition in (pyarrow.compute.field("image.object_shape") == 3, "image.object_shape == 3"):
-        m3di.data.where.mask_of(condition, table)
+        m3di.data.load.where.mask_of(condition, table)
 """
 
 

@@ -18,7 +18,7 @@ from PIL import Image
 
 from m3di import Multimodal3DIdent
 from m3di.data import export
-from m3di.data.pixel_cache import PixelCache
+from m3di.data.load.pixel_cache import PixelCache
 from m3di.errors import M3diError
 
 SHAPE = (5, 7)

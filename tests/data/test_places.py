@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from torch.utils.data import DataLoader
 
 from m3di import Multimodal3DIdent
-from m3di.cli import cli
+from m3di.cli.main import cli
 from m3di.data import Batches, export, import_published, info, merge, read_manifest, subset, verify, whole_batch
 from m3di.errors import M3diError, UsageError
 from tests.conftest import write_fake_dataset

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from m3di import Multimodal3DIdent, data
-from m3di.data.manifest import Manifest, to_json
+from m3di.data.format.manifest import Manifest, to_json
 from m3di.errors import M3diError
 from m3di.generate import RenderOptions
-from m3di.repair import repair
+from m3di.generate.repair import repair
 
 Document = dict[str, Any]
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from m3di import data, generate
-from m3di.data.plan_notes import LOG, copy_name, is_plan_note
+from m3di.data.unfinished.plan_notes import LOG, copy_name, is_plan_note
 from m3di.errors import M3diError
 from m3di.latents import load_spec
 from tests.conftest import FakeRenderPool, fake_options
-from tests.test_generate import bytes_of
+from tests.generate.test_run import bytes_of
 
 
 class Stopped(Exception):

@@ -25,7 +25,7 @@ from PIL import Image
 
 from m3di import Multimodal3DIdent
 from m3di.data import export, import_published, subset, verify
-from m3di.data.published import image_name
+from m3di.data.layouts.published import image_name
 from m3di.errors import M3diError, UsageError
 from m3di.latents import PALETTES, Spec, captions, palette, sample
 from tests.conftest import write_fake_dataset

@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from m3di import Multimodal3DIdent
-from m3di.cli import cli
+from m3di.cli.main import cli
 from m3di.data import export, import_published, subset
-from m3di.data.published_words import published_words
+from m3di.data.layouts.published_words import published_words
 from m3di.latents import captions, load_spec, sample
 from tests.conftest import write_fake_dataset
 
@@ -67,8 +67,8 @@ def test_the_command_says_it(fake_dataset: Path, tmp_path: Path) -> None:
 
 
 def test_no_number_of_samples_is_enough(fake_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("m3di.data.published_words._STEP", 10)
-    monkeypatch.setattr("m3di.data.published_words._MOST", 20)
+    monkeypatch.setattr("m3di.data.layouts.published_words._STEP", 10)
+    monkeypatch.setattr("m3di.data.layouts.published_words._MOST", 20)
     with pytest.warns(UserWarning, match="stops there; more than 20 samples are needed"):
         export(fake_dataset, "upstream", tmp_path / "up")
     subset(fake_dataset, tmp_path / "val", splits=["val"])

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from m3di import Multimodal3DIdent, data
-from m3di.data.manifest import Manifest, to_json
+from m3di.data.format.manifest import Manifest, to_json
 from m3di.errors import M3diError
 
 Change = Callable[[pa.Table], pa.Table]

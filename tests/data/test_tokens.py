@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from m3di.data import build_tokenizer
-from m3di.data.tokens import words
+from m3di.data.format.tokens import words
 from m3di.latents import Spec, captions, load_template, sample
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from m3di.data import file_entry, open_folder, upload
-from m3di.data.storage import LocalFolder, digest
+from m3di.data.storage.places import LocalFolder, digest
 from m3di.errors import M3diError, UsageError
 
 

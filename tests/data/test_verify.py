@@ -24,8 +24,8 @@ from m3di.data import (
     subset,
     verify,
 )
-from m3di.data.images import ImageError, check_png, encode
-from m3di.data.manifest import to_json
+from m3di.data.format.images import ImageError, check_png, encode
+from m3di.data.format.manifest import to_json
 from m3di.errors import M3diError
 
 
@@ -71,7 +71,7 @@ def test_a_card_that_was_edited_is_a_note(copy: Path) -> None:
 def test_what_to_do_next_is_nothing_big(
     copy: Path, names: list[str], hint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys.modules["m3di.data.verify"], "FEW", 10)
+    monkeypatch.setattr(sys.modules["m3di.data.upkeep.verify"], "FEW", 10)
     for name in names:
         (copy / name).unlink()
     with pytest.raises(M3diError, match=hint):

@@ -12,9 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 from m3di import Multimodal3DIdent
-from m3di.cli import cli
+from m3di.cli.main import cli
 from m3di.data import subset
-from m3di.data.where import mask_of
+from m3di.data.load.where import mask_of
 from m3di.errors import UsageError
 
 Row = dict[str, Any]

@@ -14,8 +14,8 @@ import pytest
 
 from m3di import Multimodal3DIdent
 from m3di.data import export, import_published, locked, merge, subset
-from m3di.data import whole_folder as module
-from m3di.data.whole_folder import whole_folder
+from m3di.data.unfinished import whole_folder as module
+from m3di.data.unfinished.whole_folder import whole_folder
 from m3di.errors import M3diError
 
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate"}

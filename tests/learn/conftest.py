@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from m3di.learn import register_image_encoder, register_text_encoder, registry
+from m3di.learn import register_image_encoder, register_text_encoder
+from m3di.learn.models import registry
 
 
 class FakePairs:

@@ -9,7 +9,7 @@ import torch
 
 from m3di.errors import UsageError
 from m3di.learn import TrainConfig, train_on
-from m3di.learn.augmentation import AUGMENTATIONS, augmented, generator_of
+from m3di.learn.training.augmentation import AUGMENTATIONS, augmented, generator_of
 from tests.learn.test_resume import check_equal
 
 CPU = torch.device("cpu")

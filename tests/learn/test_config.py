@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from m3di.errors import UsageError
-from m3di.learn.config import PRESETS, TrainConfig, config_from, find_preset
+from m3di.learn.training.config import PRESETS, TrainConfig, config_from, find_preset
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from m3di.cli_train import train
+from m3di.cli.train import train
 from m3di.errors import UsageError
 from m3di.learn import TrainConfig, load_encoders, train_on
-from m3di.learn.checkpoint import latest_checkpoint, read_tensors
-from m3di.learn.config import config_from_json
-from m3di.learn.distributed import World, check_divides, gather, joined_world
+from m3di.learn.training.checkpoint import latest_checkpoint, read_tensors
+from m3di.learn.training.config import config_from_json
+from m3di.learn.training.distributed import World, check_divides, gather, joined_world
 
 CONFIG = TrainConfig(
     n_steps=3,
@@ -40,7 +40,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from tests.learn.conftest import FakePairs, register_tiny
 from m3di.learn import train_on
-from m3di.learn.config import config_from_json
+from m3di.learn.training.config import config_from_json
 register_tiny()
 torch.set_num_threads(1)
 for config in json.loads(sys.argv[3]):

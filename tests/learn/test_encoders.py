@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from m3di.errors import UsageError
-from m3di.learn.encoders import MLP, BasicBlock, ResNet18, TextConvNet
+from m3di.learn.models.encoders import MLP, BasicBlock, ResNet18, TextConvNet
 
 
 @pytest.fixture(scope="module")

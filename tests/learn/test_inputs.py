@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from m3di.errors import M3diError
-from m3di.learn.inputs import ImageStatistics, TrainingOrder, measure_image_statistics
+from m3di.learn.training.inputs import ImageStatistics, TrainingOrder, measure_image_statistics
 
 
 def test_statistics_equal_torchs(make_pairs):

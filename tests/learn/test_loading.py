@@ -13,9 +13,9 @@ import torch
 from m3di import Multimodal3DIdent
 from m3di.errors import M3diError, UsageError
 from m3di.learn import TrainConfig, train_on
-from m3di.learn import loading as module
-from m3di.learn.inputs import TrainingOrder
-from m3di.learn.loading import batch_loader, n_cores, pinned, resolve_workers, to_device
+from m3di.learn.training import loading as module
+from m3di.learn.training.inputs import TrainingOrder
+from m3di.learn.training.loading import batch_loader, n_cores, pinned, resolve_workers, to_device
 
 CPU = torch.device("cpu")
 TINY = TrainConfig(

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from m3di.learn import SymInfoNCE, TrainConfig, load_encoders, register_image_encoder, registry, train_on
-from m3di.learn.loading import batch_loader, pinned, to_device
-from m3di.learn.precision import exact_products, float32_products
-from m3di.learn.simulation import Simulation, SimulationConfig, train
-from m3di.learn.update import NotFiniteError, Updater
+from m3di.learn import SymInfoNCE, TrainConfig, load_encoders, register_image_encoder, train_on
+from m3di.learn.models import registry
+from m3di.learn.training.loading import batch_loader, pinned, to_device
+from m3di.learn.training.precision import exact_products, float32_products
+from m3di.learn.training.update import NotFiniteError, Updater
+from m3di.simulate import Simulation, SimulationConfig, train
 from tests.learn.conftest import FakePairs, TinyEncoder
 
 pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("default")]

@@ -7,8 +7,9 @@ import sys
 import pytest
 
 from m3di.errors import M3diError, UsageError
-from m3di.learn import import_modules, plugins
-from m3di.learn.registry import build_image_encoder
+from m3di.learn import import_modules
+from m3di.learn.models.registry import build_image_encoder
+from m3di.learn.training import plugins
 
 ENCODER = """
 from torch import nn

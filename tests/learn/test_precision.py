@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from m3di.errors import UsageError
-from m3di.learn.precision import exact_products, float32_products, resolve_precision
+from m3di.learn.training.precision import exact_products, float32_products, resolve_precision
 
 MATMUL, CUDNN = torch.backends.cuda.matmul, torch.backends.cudnn
 NEEDS_WORDS = pytest.mark.skipif(not hasattr(CUDNN, "conv"), reason="torch before 2.9 has one way of saying it")
@@ -30,7 +30,7 @@ def as_before():
 def test_auto_is_what_the_device_is_fast_at(monkeypatch):
     assert resolve_precision("bf16", "cpu") == "bf16"
     for has_it, expected in ((True, "bf16"), (False, "fp32")):
-        monkeypatch.setattr("m3di.learn.precision._cpu_has_bf16", lambda has_it=has_it: has_it)
+        monkeypatch.setattr("m3di.learn.training.precision._cpu_has_bf16", lambda has_it=has_it: has_it)
         assert resolve_precision("auto", "cpu") == expected
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda has_it=has_it, **_: has_it)
         assert resolve_precision("auto", "cuda") == expected

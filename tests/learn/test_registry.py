@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from m3di.errors import UsageError
-from m3di.learn import registry
-from m3di.learn.registry import build_image_encoder, build_text_encoder, register_image_encoder
+from m3di.learn.models import registry
+from m3di.learn.models.registry import build_image_encoder, build_text_encoder, register_image_encoder
 
 
 def test_registered_encoders_are_built_by_name(tiny_encoder):

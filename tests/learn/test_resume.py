@@ -15,10 +15,11 @@ import pytest
 import torch
 
 from m3di.errors import M3diError
-from m3di.learn import TrainConfig, checkpoint, load_encoders, train_on
-from m3di.learn.files import held
-from m3di.learn.registry import register_image_encoder
-from m3di.learn.step import ContrastiveStep, make_loss, make_optimizer
+from m3di.learn import TrainConfig, load_encoders, train_on
+from m3di.learn.models.registry import register_image_encoder
+from m3di.learn.training import checkpoint
+from m3di.learn.training.step import ContrastiveStep, make_loss, make_optimizer
+from m3di.system.files import held
 from tests.learn.conftest import TinyEncoder
 
 TINY = TrainConfig(
@@ -42,7 +43,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from tests.learn.conftest import FakePairs, register_tiny
 from m3di.learn import train_on, TrainConfig
-from m3di.learn.config import config_from_json
+from m3di.learn.training.config import config_from_json
 import json
 register_tiny()
 torch.set_num_threads(1)

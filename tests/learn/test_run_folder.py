@@ -12,11 +12,13 @@ from safetensors.torch import load_file
 from torch import nn
 
 from m3di.errors import M3diError, UsageError
-from m3di.learn import checkpoint, files, registry, run_folder
-from m3di.learn.config import TrainConfig
-from m3di.learn.encoder_set import build_encoders
-from m3di.learn.inputs import ImageStatistics, ViewInput, view_inputs
-from m3di.learn.run_folder import check_vocabulary, load_encoders, save_checkpoint
+from m3di.learn.models import registry
+from m3di.learn.models.encoder_set import build_encoders
+from m3di.learn.training import checkpoint, run_folder
+from m3di.learn.training.config import TrainConfig
+from m3di.learn.training.inputs import ImageStatistics, ViewInput, view_inputs
+from m3di.learn.training.run_folder import check_vocabulary, load_encoders, save_checkpoint
+from m3di.system import files
 
 STATISTICS = ImageStatistics((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 9)
 INPUTS = {"image": ViewInput("image"), "text": ViewInput("text", 12, 2, "no hash")}

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from m3di.learn import SymInfoNCE, TextConvNet, TrainConfig
-from m3di.learn.step import make_optimizer, parameter_groups
+from m3di.learn.training.step import make_optimizer, parameter_groups
 
 
 class Trained(nn.Module):

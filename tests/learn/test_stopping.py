@@ -10,8 +10,8 @@ import pytest
 
 from m3di.errors import UsageError
 from m3di.learn import TrainConfig, train_on
-from m3di.learn.job import Job
-from m3di.learn.stopping import Patience, measured_losses
+from m3di.learn.training.job import Job
+from m3di.learn.training.stopping import Patience, measured_losses
 
 CONFIG = TrainConfig(
     n_steps=40,

@@ -10,9 +10,9 @@ import pytest
 
 from m3di.errors import M3diError, UsageError
 from m3di.learn import TrainConfig
-from m3di.learn.loading import n_cores
-from m3di.learn.run_folder import read_config
-from m3di.learn.sweep import (
+from m3di.learn.training.loading import n_cores
+from m3di.learn.training.run_folder import read_config
+from m3di.learn.training.sweep import (
     make_sweep,
     read_sweep,
     run_member,
@@ -21,7 +21,7 @@ from m3di.learn.sweep import (
     sweep_folder,
     write_sweep,
 )
-from m3di.learn.sweep_workers import _asked_of_ray, run_on_each_device
+from m3di.learn.training.sweep_workers import _asked_of_ray, run_on_each_device
 
 TINY = TrainConfig(
     n_steps=2,

@@ -12,7 +12,7 @@ import torch
 
 from m3di.errors import M3diError, UsageError
 from m3di.learn import TrainConfig, load_encoders, train, train_on
-from m3di.learn.inputs import vocabulary_sha256
+from m3di.learn.training.inputs import vocabulary_sha256
 
 TINY = TrainConfig(n_steps=3, batch_size=4, hidden_size=8, seed=5, precision="fp32", tensorboard=False)
 
@@ -147,7 +147,7 @@ def test_the_first_update_is_clipped_adam(pairs, tmp_path):
 
 def test_checkpoints_come_as_often_as_asked(pairs, tmp_path, monkeypatch):
     saved = []
-    monkeypatch.setattr("m3di.learn.job.save_checkpoint", lambda _run, _encoders, step, *_: saved.append(step))
+    monkeypatch.setattr("m3di.learn.training.job.save_checkpoint", lambda _run, _encoders, step, *_: saved.append(step))
     train_on(pairs, tmp_path, replace(TINY, n_steps=5, checkpoint_every=2))
     assert saved == [2, 4, 5]
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from m3di.learn.job import Job
-from m3di.learn.update import Made, NotFiniteError, Updater
+from m3di.learn.training.job import Job
+from m3di.learn.training.update import Made, NotFiniteError, Updater
 
 NEEDS_FUSED = pytest.mark.skipif(torch.__version__ < "2.4", reason="fused Adam on the CPU came with torch 2.4")
 pytestmark = NEEDS_FUSED
@@ -102,7 +102,7 @@ def test_a_run_that_is_told_of_late_is_the_same_run(make_pairs, tiny_encoder, tm
 
     from m3di.errors import M3diError
     from m3di.learn import TrainConfig, train_on
-    from m3di.learn.checkpoint import latest_checkpoint
+    from m3di.learn.training.checkpoint import latest_checkpoint
 
     config = TrainConfig(
         n_steps=7,

@@ -12,9 +12,10 @@ import pytest
 import torch
 
 from m3di.errors import M3diError
-from m3di.learn import TrainConfig, load_encoders, metrics, train_on
-from m3di.learn.job import diagnostics
-from m3di.learn.loggers import LoggedRun
+from m3di.learn import TrainConfig, load_encoders, train_on
+from m3di.learn.training import metrics
+from m3di.learn.training.job import diagnostics
+from m3di.learn.training.loggers import LoggedRun
 
 TINY = TrainConfig(
     n_steps=2,

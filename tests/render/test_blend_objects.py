@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from m3di.errors import M3diError
 from m3di.render import QUALITIES, ImportOptions, SceneValues, find_shapes
-from m3di.render.importing import axes, usable_mesh
-from m3di.render.mesh_files import FileMesh
-from m3di.render.user_shapes import store_user_meshes
+from m3di.render.library.import_mesh import axes, usable_mesh
+from m3di.render.library.mesh_files import FileMesh
+from m3di.render.library.user_shapes import store_user_meshes
 from tests.render.blend_files import in_worker, write_malicious
 from tests.render.test_blender import VALUES, psnr_db
 
@@ -97,7 +97,7 @@ def volume(mesh: FileMesh) -> float:
 
 def _read(path: Path, *wanted: tuple[str | None, bool]) -> list[FileMesh]:
     """In a worker: a file read several times, by name and as it is or not."""
-    from m3di.render.mesh_reading import read_in_worker
+    from m3di.render.library.mesh_reading import read_in_worker
 
     return [read_in_worker(path, name, as_is) for name, as_is in wanted]
 
@@ -155,7 +155,7 @@ def _values(shape: str) -> list[SceneValues]:
 
 
 def _scene(user_shapes: tuple[Any, ...] = ()) -> Any:
-    from m3di.render.blender import BlenderScene
+    from m3di.render.blender.open_scene import BlenderScene
 
     quality = replace(QUALITIES["draft"], noise_threshold=0.0, max_samples=32, denoise=False, light_passes=False)
     return BlenderScene(SIZE_PX, quality, 2, user_shapes=user_shapes)
@@ -166,9 +166,9 @@ def _published_pictures(path: Path) -> list[NDArray[np.uint8]]:
     import bpy
     from mathutils import Vector
 
+    from m3di.render.blender.lone_ground import set_color
     from m3di.render.footprint import LIGHTS
     from m3di.render.image import linear_to_srgb
-    from m3di.render.lone_ground import set_color
 
     scene = _scene()
     bpy.data.objects.remove(bpy.data.objects["object"])

@@ -133,7 +133,7 @@ def _sphere_masks(values: list[SceneValues]) -> list[np.ndarray]:
     """In a worker: render with a small sphere for the object, lit by its own emission alone."""
     import bpy
 
-    from m3di.render.blender import BlenderScene
+    from m3di.render.blender.open_scene import BlenderScene
 
     scene = BlenderScene(96, QUALITIES["draft"], 1)
     bpy.ops.mesh.primitive_uv_sphere_add(radius=0.2)
@@ -159,7 +159,7 @@ def test_the_object_lies_where_the_camera_maths_puts_it() -> None:
 
 def _teapot_renders(rows: list[dict[str, Any]], spec: Spec, teapot: UserShape) -> list[np.ndarray]:
     """In a worker: the published teapot mesh in our scene."""
-    from m3di.render.blender import BlenderScene
+    from m3di.render.blender.open_scene import BlenderScene
     from m3di.render.image import linear_to_srgb
 
     scene = BlenderScene(224, QUALITIES["standard"], 2, user_shapes=(teapot,))
@@ -185,7 +185,7 @@ def test_look_is_that_of_the_published_scene(spec: Spec, tmp_path: Path, monkeyp
 
 
 def _render_teapot(teapot: UserShape) -> None:
-    from m3di.render.blender import BlenderScene
+    from m3di.render.blender.open_scene import BlenderScene
 
     BlenderScene(16, QUALITIES["draft"], 1, user_shapes=(teapot,)).render_linear(VALUES)
 
@@ -235,7 +235,7 @@ def _report_an_error(settings: RenderSettings) -> None:
     """In a worker: Blender prints an error and returns normally."""
     import os
 
-    from m3di.render.blender import BlenderScene
+    from m3di.render.blender.open_scene import BlenderScene
 
     scene = BlenderScene(16, QUALITIES["draft"], 1)
     original = scene.apply
@@ -256,7 +256,7 @@ def test_an_error_that_blender_only_prints_fails_the_image() -> None:
 def _black(settings: RenderSettings) -> None:
     import bpy
 
-    from m3di.render.blender import BlenderScene
+    from m3di.render.blender.open_scene import BlenderScene
 
     scene = BlenderScene(16, QUALITIES["draft"], 1)
     for light in bpy.data.lights:

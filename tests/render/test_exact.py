@@ -85,7 +85,7 @@ def contents_of(root: Path) -> dict[tuple[str, str], bytes]:
 
 def _passes_whole_and_in_part(scenes: list[SceneValues]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """In a worker: the passes of the whole image, and those of the lone ground with the object's rectangle in it."""
-    from m3di.render.blender import BlenderScene
+    from m3di.render.blender.open_scene import BlenderScene
 
     scene = BlenderScene(64, QUALITIES["draft"], 1)
     pairs = []
@@ -104,7 +104,7 @@ def test_passes_of_the_object_s_rectangle_are_those_of_the_whole_image() -> None
 
 def _with_and_without_the_speck(scenes: list[SceneValues]) -> list[Any]:
     """In a worker: each image twice, and in between the speck comes that keeps a GPU's kernels as they are."""
-    from m3di.render.blender import BlenderScene, keep_transparency
+    from m3di.render.blender.open_scene import BlenderScene, keep_transparency
 
     scene = BlenderScene(48, QUALITIES["draft"], 1)
     before = [scene.render(values)[0] for values in scenes]

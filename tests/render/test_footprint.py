@@ -109,7 +109,7 @@ def test_an_object_out_of_sight() -> None:
 
 def _whole_and_in_parts(values: list[SceneValues], size_px: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """In a worker: each scene rendered whole, and by rectangles; the same samples of each pixel."""
-    from m3di.render.blender import BlenderScene
+    from m3di.render.blender.open_scene import BlenderScene
 
     parts = replace(QUALITIES["standard"], noise_threshold=0.0, max_samples=16)
     scene = BlenderScene(size_px, parts, 1)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from m3di.errors import M3diError
-from m3di.render.import_texts import plain_glb, plain_obj
+from m3di.render.library.import_texts import plain_glb, plain_obj
 
 OBJ = "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n"
 PATH = Path("thing.obj")

@@ -11,18 +11,11 @@ import numpy as np
 import pytest
 
 from m3di.errors import M3diError, UsageError
-from m3di.render import (
-    ImportOptions,
-    find_shapes,
-    import_shape,
-    mesh_files,
-    mesh_reading,
-    remove_user_shape,
-    user_shapes,
-)
-from m3di.render.importing import usable_mesh
-from m3di.render.mesh_files import FileMesh
-from m3di.render.user_shapes import UserMesh, load_user_mesh, shape_folder, store_user_meshes
+from m3di.render import ImportOptions, find_shapes, import_shape, remove_user_shape, user_shapes
+from m3di.render.library import mesh_files, mesh_reading
+from m3di.render.library.import_mesh import usable_mesh
+from m3di.render.library.mesh_files import FileMesh
+from m3di.render.library.user_shapes import UserMesh, load_user_mesh, shape_folder, store_user_meshes
 from tests.render.blend_files import FACES, TETRAHEDRON, in_worker, open_trustingly, write_malicious, write_meshes
 
 OBJ = "".join(f"v {x} {y} {z}\n" for x, y, z in TETRAHEDRON) + "".join(

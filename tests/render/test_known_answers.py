@@ -23,7 +23,7 @@ def _ground_under_the_sun(size_px: int, values: list[SceneValues]) -> list[np.nd
     """In a worker: linear images of a diffuse ground under the sun alone, the object far away."""
     import bpy
 
-    from m3di.render.blender import BlenderScene
+    from m3di.render.blender.open_scene import BlenderScene
 
     scene = BlenderScene(size_px, CARD, 1)
     for name in ("area", "spotlight"):
@@ -70,7 +70,7 @@ def test_a_hue_ramp_of_the_ground_has_the_analytic_srgb(spec: Spec) -> None:
 
 def _render(values: list[SceneValues], size_px: int, camera: Camera = DATASET_CAMERA) -> list[np.ndarray]:
     """In a worker: linear images."""
-    from m3di.render.blender import BlenderScene
+    from m3di.render.blender.open_scene import BlenderScene
 
     scene = BlenderScene(size_px, SMALL.quality, 1, camera=camera)
     return [scene.render_linear(each) for each in values]

@@ -13,8 +13,8 @@ import pytest
 
 from m3di.errors import M3diError
 from m3di.render import ImportOptions, import_shape
-from m3di.render.mesh_files import FileMesh
-from m3di.render.ply_vertices import ply_vertices
+from m3di.render.library.mesh_files import FileMesh
+from m3di.render.library.ply_vertices import ply_vertices
 from tests.render.blend_files import in_worker
 
 # An L of three squares, 1 high. From the corner that each polygon begins with, a fan would leave it.
@@ -122,7 +122,7 @@ def area_and_volume(mesh: FileMesh) -> tuple[float, float]:
 
 def _read_all(folder: Path, names: list[str], as_is: bool = False) -> list[FileMesh]:
     """In a worker."""
-    from m3di.render.mesh_reading import read_in_worker
+    from m3di.render.library.mesh_reading import read_in_worker
 
     return [read_in_worker(folder / name, None, as_is) for name in names]
 
@@ -190,7 +190,7 @@ def test_a_ply_whose_vertices_are_left_to_blender(content: bytes) -> None:
 
 def _refused(folder: Path, names: list[str]) -> list[str]:
     """In a worker: what is said of each."""
-    from m3di.render.mesh_reading import read_in_worker
+    from m3di.render.library.mesh_reading import read_in_worker
 
     said = []
     for name in names:

@@ -13,8 +13,8 @@ import pytest
 
 from m3di.errors import M3diError, UsageError
 from m3di.render import user_shapes
-from m3di.render.published import BASE_URL, BLOBS, COMMIT, blob_id, fetch_published
-from m3di.render.user_shapes import store_user_meshes
+from m3di.render.library.published_meshes import BASE_URL, BLOBS, COMMIT, blob_id, fetch_published
+from m3di.render.library.user_shapes import store_user_meshes
 from tests.conftest import REFERENCE
 from tests.render.blend_files import in_worker, write_meshes
 from tests.render.test_importing import user_mesh

@@ -9,7 +9,7 @@ import pytest
 
 from m3di.errors import M3diError, UsageError
 from m3di.latents import load_spec, parse_spec, shape_names, shapes_shown
-from m3di.render.user_shapes import shape_folder
+from m3di.render.library.user_shapes import shape_folder
 
 LAMPS = "{extends: m3di, name: lamps, factors: {object_shape: {values: [lamp, cube]}}, views: {text: null}}"
 

@@ -8,8 +8,8 @@ import pytest
 pytest.importorskip("skimage")
 
 from m3di.errors import M3diError, UsageError
-from m3di.render import shapes
-from m3di.render.shapes import mesh, sdf
+from m3di.render.modelling import shapes
+from m3di.render.modelling.shapes import mesh, sdf
 
 PUBLISHED = ["teapot", "hare", "dragon", "cow", "armadillo", "horse", "head"]
 NAMES = [*PUBLISHED, "monkey"]

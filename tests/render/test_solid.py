@@ -10,8 +10,8 @@ import pytest
 
 from m3di.render import QUALITIES, SceneValues, UserShape, find_shapes
 from m3di.render.image import linear_to_srgb
-from m3di.render.solid import is_solid
-from m3di.render.user_shapes import UserMesh, store_user_meshes
+from m3di.render.library.solid import is_solid
+from m3di.render.library.user_shapes import UserMesh, store_user_meshes
 from tests.render.test_blender import VALUES, in_worker
 
 CORNERS = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float32)
@@ -66,7 +66,7 @@ def _renders(shapes: tuple[UserShape, ...], values: list[SceneValues]) -> list[t
     """In a worker: of each scene the material of its object, its 8-bit image and its mask."""
     import bpy
 
-    from m3di.render.blender import BlenderScene
+    from m3di.render.blender.open_scene import BlenderScene
 
     scene = BlenderScene(64, replace(QUALITIES["draft"], max_samples=64), 1, user_shapes=shapes)
     found = []

@@ -13,8 +13,9 @@ import pytest
 
 pytest.importorskip("skimage")
 
-from m3di.render import builtin_shapes, shapes
-from m3di.render.shapes import Mesh, faults_of, mesh_hash
+from m3di.render import builtin_shapes
+from m3di.render.modelling import shapes
+from m3di.render.modelling.shapes import Mesh, faults_of, mesh_hash
 
 R = 1.4
 VOLUMES = {
@@ -52,7 +53,7 @@ def test_the_scenes_are_small_enough_to_package() -> None:
 
 def _mesh_in_blend(name: str) -> tuple[np.ndarray, np.ndarray]:
     """In a worker: vertices and triangles of a committed `.blend`."""
-    from m3di.render.blender_mesh import builtin_mesh
+    from m3di.render.blender.meshes import builtin_mesh
 
     mesh = builtin_mesh(name)
     vertices = np.empty(3 * len(mesh.vertices), dtype=np.float32)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from m3di.render.mesh_cleaning import Triangles, clean
-from m3di.render.winding import turned_faces
+from m3di.render.library.mesh_cleaning import Triangles, clean
+from m3di.render.library.winding import turned_faces
 
 CORNERS = np.array([(x, y, z) for x in (0, 1) for y in (0, 1) for z in (0, 1)], dtype=float)
 QUADS = [[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]]

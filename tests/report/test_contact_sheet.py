@@ -10,7 +10,7 @@ from PIL import Image
 from m3di.errors import M3diError, UsageError
 from m3di.latents import Samples, Spec, captions, load_spec, sample
 from m3di.report import contact_sheet, save_contact_sheet
-from m3di.report.contact_sheet import MARGIN_PX
+from m3di.report.pictures.contact_sheet import MARGIN_PX
 
 
 def test_every_picture_is_there_with_ink_below(spec: Spec) -> None:

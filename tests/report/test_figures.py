@@ -13,12 +13,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from m3di.errors import M3diError
-from m3di.learn.evaluation import Encoded, FactorValues, Score, gather, to_table, write_results
-from m3di.report.ablation import ablation_figure
-from m3di.report.figures import read_curves, save_report
-from m3di.report.heat_map import heat_map
-from m3di.report.loss_curves import elbow_figure, find_elbow, loss_figure
-from m3di.report.over_steps import steps_figure
+from m3di.evaluate import Encoded, FactorValues, Score, gather, to_table, write_results
+from m3di.report.runs.ablation import ablation_figure
+from m3di.report.runs.figures import read_curves, save_report
+from m3di.report.runs.heat_map import heat_map
+from m3di.report.runs.loss_curves import elbow_figure, find_elbow, loss_figure
+from m3di.report.runs.over_steps import steps_figure
 from m3di.report.style import line_looks
 
 ROLES = {"image.object_shape": "content", "image.object_color": "style", "image.spotlight_pos": "private"}

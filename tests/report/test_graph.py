@@ -11,7 +11,7 @@ from PIL import Image
 from m3di.errors import M3diError, UsageError
 from m3di.latents import Spec, load_spec, spec_names
 from m3di.report import causal_graph, save_causal_graph
-from m3di.report.graph import ROLE_COLORS
+from m3di.report.pictures.graph import ROLE_COLORS
 
 
 def test_a_panel_a_view_with_every_factor_and_arrow(spec: Spec) -> None:

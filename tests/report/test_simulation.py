@@ -9,8 +9,8 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from m3di.report.simulation import Finished, markdown_table, save_table, summarise
-from m3di.report.simulation_figure import save_figure
+from m3di.report.simulation.curves import save_figure
+from m3di.report.simulation.tables import Finished, markdown_table, save_table, summarise
 
 CAUSAL = {"setting": "multimodal", "style_change_prob": 0.75, "statistical": False, "causal": True}
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from m3di.learn.precision import exact_products
+from m3di.learn.training.precision import exact_products
 
 # Entries of a block. On the CPU a block should stay in the last-level cache; on a GPU it should be few launches.
 BLOCK_ENTRIES = {"cpu": 2**20, "cuda": 2**27}

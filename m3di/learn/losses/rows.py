@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from m3di.learn.losses.logsumexp import LOG2_E, LOG_2, default_block_rows, exclude, power_of_two_
-from m3di.learn.precision import exact_products
+from m3di.learn.training.precision import exact_products
 
 LINEAR_ABOVE = 40.0  # where softplus(x) is x to the last bit of a float64, and far below where exp(x) is infinite
 

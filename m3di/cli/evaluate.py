@@ -1,0 +1,209 @@
+"""`m3di evaluate`, `m3di compare` and `m3di report`: what has been learnt, as numbers and as figures."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from m3di.cli.paths import UserPath
+from m3di.cli.progress import progress_bar, watched_bar
+from m3di.cli.train import IMPORT
+from m3di.errors import UsageError
+
+if TYPE_CHECKING:
+    from m3di.evaluate import ProbeData, Protocol
+
+PATH = UserPath()
+DEVICES = ("auto", "cpu", "cuda")  # of m3di.learn, which is not imported before it is needed; a test compares the two
+
+
+@click.command()
+@click.argument("paths", type=PATH, nargs=-1, required=True, metavar="RUN...")
+@IMPORT
+@click.option("--data", "root", type=PATH, help="Dataset to evaluate on.  [default: the one the run was trained on]")
+@click.option("--do", "interventions", multiple=True, metavar="FACTOR=VALUE", help="Render and evaluate under this.")
+@click.option("--permute-content", is_flag=True, help="Render and evaluate with each other's content.")
+@click.option("--fit", "fit_root", type=PATH, help="Dataset to fit probes on.  [default: the one they are scored on]")
+@click.option("--probes", default="", metavar="NAMES", help="Some of them, such as linear,logistic.  [default: all]")
+@click.option("--factors", default="", metavar="NAMES", help="Only these factors.  [default: all]")
+@click.option("--n-bootstrap", default=1000, show_default=True, help="Resamples behind each interval.")
+@click.option("--folds", "n_folds", type=int, metavar="K", help="Cross-validate over both splits.  [default: off]")
+@click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="Where to encode.")
+@click.option("--load-workers", type=int, help="Threads that load images.  [default: 8 for a GPU, none on the CPU]")
+@click.option("--workers", "n_workers", type=int, help="Worker processes that render.  [default: as `m3di render`]")
+@click.option(
+    "--all-checkpoints", is_flag=True, help="Every checkpoint that was kept, for a figure of scores over steps."
+)
+@click.option("--again", is_flag=True, help="Score again what has been scored.")
+@click.option("--save-encodings", type=PATH, help="Also write the encodings of a single run to this .npz.")
+@click.option("--out", type=PATH, help="The .parquet or .csv to write.  [default: evaluation.parquet in the run]")
+def evaluate(paths: tuple[Path, ...], out: Path | None, **options: Any) -> None:
+    """Probe runs, sweeps, or encodings of your own (.npz): what do they know of each factor?"""
+    from m3di.evaluate import Request, evaluate_all, members_of, write_results
+    from m3di.learn import import_modules
+
+    import_modules(options["modules"])
+    members, unfinished = members_of(paths)
+    for name in unfinished:
+        click.echo(f"{name}: not finished, left out", err=True)
+    if options["save_encodings"] is not None and options["all_checkpoints"]:
+        raise UsageError("encodings are those of one checkpoint", where="--save-encodings", got="--all-checkpoints too")
+    if options["save_encodings"] is not None and len(members) != 1:
+        raise UsageError("encodings are those of one run", where="--save-encodings", got=f"{len(members)} runs")
+    request = Request(
+        data=_data(options, members[0].path),
+        protocol=_protocol(options),
+        factors=_names(options["factors"]),
+        device=options["device"],
+        n_workers=options["load_workers"],
+        again=options["again"],
+        all_checkpoints=options["all_checkpoints"],
+        save_encodings=options["save_encodings"],
+    )
+    with progress_bar("evaluate") as progress:
+        table = evaluate_all(members, request, lambda name, number, total: progress(number, total))
+    path = out or _default_out(paths, request.data, over_steps=request.all_checkpoints)
+    write_results(path, table)
+    if request.all_checkpoints:
+        n_steps = len(set(table["step"].to_pylist()))
+        click.echo(f"{n_steps} checkpoints; draw their scores over steps with  m3di report {path.parent}")
+    else:
+        _print_scores(table, several=len(members) > 1)
+    click.echo(f"{path}: {len(table)} scores of {len(members)} run{'s'[: len(members) > 1]}")
+
+
+@click.command()
+@click.argument("first", type=PATH, metavar="FIRST")
+@click.argument("second", type=PATH, metavar="SECOND")
+@IMPORT
+@click.option("--data", "root", type=PATH, help="Dataset to evaluate on.  [default: the one the runs were trained on]")
+@click.option("--probes", default="", metavar="NAMES", help="Some of them, such as linear,logistic.  [default: all]")
+@click.option("--factors", default="", metavar="NAMES", help="Only these factors.  [default: all]")
+@click.option("--n-bootstrap", default=1000, show_default=True, help="Resamples behind each p value of two runs.")
+@click.option("--folds", "n_folds", type=int, metavar="K", help="Cross-validate over both splits.  [default: off]")
+@click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="Where to encode.")
+@click.option("--out", type=PATH, help="Also write the differences to this .parquet or .csv.")
+def compare(first: Path, second: Path, out: Path | None, **options: Any) -> None:
+    """Test whether one run, or sweep, scores higher than another: every difference with its interval and p value.
+
+    Two runs are compared by the bootstrap over the same test samples, two sweeps by a paired t test over equal seeds.
+    """
+    from m3di.evaluate import ProbeData, Request, write_results
+    from m3di.evaluate import compare as compare_runs
+    from m3di.learn import import_modules
+
+    import_modules(options["modules"])
+    data = None if options["root"] is None else ProbeData(options["root"])
+    request = Request(data, _protocol(options), _names(options["factors"]), device=options["device"])
+    table = compare_runs(first, second, request)
+    if out is not None:
+        write_results(out, table)
+    _print_differences(table)
+
+
+@click.command()
+@click.argument("path", type=PATH, metavar="RUN|SWEEP")
+@click.option("--out", type=PATH, help="Folder of the figures.  [default: figures in the run or sweep]")
+@click.option("--metric", default="kernel_ridge", show_default=True, help="Estimator of numbers: or linear.")
+@click.option("--classifier", default="mlp", show_default=True, help="Estimator of labels: or logistic.")
+def report(path: Path, out: Path | None, metric: str, classifier: str) -> None:
+    """Draw the figures of an evaluated run or sweep, as PNG and PDF."""
+    from m3di.report.runs.figures import save_report
+
+    for figure in save_report(path, out or (path if path.is_dir() else path.parent) / "figures", metric, classifier):
+        click.echo(f"look at  {figure}")
+
+
+def _data(options: dict[str, Any], first: Path) -> ProbeData | None:
+    """The samples that were asked for; None is what each run was trained on."""
+    from m3di.evaluate import ProbeData
+    from m3di.learn.training.run_folder import read_config
+
+    root: Path | None = options["root"]
+    interventions, permuted = options["interventions"], options["permute_content"]
+    if not interventions and not permuted:
+        if root is None:
+            if options["fit_root"] is not None:
+                raise UsageError("--fit needs --data or --do", where="--fit")
+            return None
+        trained_on = None if first.suffix == ".npz" else read_config(first).get("data", {}).get("root")
+        same = first.suffix == ".npz" or (trained_on is not None and Path(trained_on).resolve() == root.resolve())
+        return ProbeData(root, "factual" if same else root.name, options["fit_root"])
+    from m3di.generate.twins import render_twin
+
+    if first.suffix == ".npz":
+        raise UsageError("an .npz holds encodings that were made already", where="--do", next_step="leave --do out")
+    factual = root or Path(read_config(first).get("data", {}).get("root", ""))
+    with watched_bar("render") as (count, watch):
+        folder, name = render_twin(
+            factual,
+            interventions=interventions,
+            permuted=permuted,
+            n_workers=options["n_workers"],
+            progress=count,
+            watch=watch,
+        )
+    fit_root = options["fit_root"]
+    return ProbeData(folder, name if fit_root is None else f"{name}, fitted on {fit_root.name}", fit_root)
+
+
+def _protocol(options: dict[str, Any]) -> Protocol:
+    from m3di.evaluate import Protocol
+    from m3di.evaluate.protocol import check_probes
+
+    if options["n_folds"] is not None and options.get("fit_root") is not None:
+        raise UsageError(
+            "folds are cut from the samples of one dataset", where="--folds", got="--fit too", next_step="leave one out"
+        )
+    return Protocol(check_probes(_names(options["probes"])), options["n_bootstrap"], n_folds=options["n_folds"])
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _default_out(paths: tuple[Path, ...], data: ProbeData | None, *, over_steps: bool) -> Path:
+    from m3di.evaluate.runs import OVER_STEPS, RESULTS, file_name
+
+    name = file_name("factual" if data is None else data.name, OVER_STEPS if over_steps else RESULTS)
+    if len(paths) == 1:
+        return paths[0] / name if paths[0].is_dir() else paths[0].with_suffix(".parquet")
+    return Path(os.path.commonpath([path.resolve().parent for path in paths])) / name
+
+
+def _print_scores(table: Any, *, several: bool) -> None:
+    """One line a score; of several runs, means over seeds."""
+    from m3di.evaluate import over_seeds
+
+    columns = ["view", "factor", "role", "estimator", "metric", "score", "95 % interval", "chance", "bound"]
+    shown = Table(*(["size"] if several else []), *columns, box=None)
+    for row in (over_seeds(table) if several else table).to_pylist():
+        first = [str(row["encoding_size"])] if several else []
+        interval = "" if row["ci_low"] is None else f"{row['ci_low']:.3f} to {row['ci_high']:.3f}"
+        names = [row[name] for name in ("view", "factor", "role", "estimator", "metric")]
+        numbers = [_number(row["mean" if several else "value"]), interval, _number(row["chance"])]
+        shown.add_row(*first, *names, *numbers, _number(row["bound"]))
+    Console(width=150).print(shown)
+
+
+def _print_differences(table: Any) -> None:
+    columns = ["view", "factor", "estimator", "metric", "first", "second", "difference", "95 % interval", "p", "n"]
+    has_sizes = "encoding_size" in table.column_names
+    shown = Table(*(["size"] if has_sizes else []), *columns, box=None)
+    for row in table.to_pylist():
+        size = [str(row["encoding_size"])] if has_sizes else []
+        names = [row[name] for name in ("view", "factor", "estimator", "metric")]
+        interval = "" if row["ci_low"] is None else f"{row['ci_low']:+.3f} to {row['ci_high']:+.3f}"
+        difference = "" if row["difference"] is None else f"{row['difference']:+.3f}"
+        scores = [_number(row["first"]), _number(row["second"]), difference]
+        shown.add_row(*size, *names, *scores, interval, "" if row["p"] is None else f"{row['p']:.3g}", str(row["n"]))
+    Console(width=150).print(shown)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"

@@ -1,0 +1,30 @@
+"""Options of `m3di render` for many machines, and `m3di finalize`."""
+
+from __future__ import annotations
+
+import click
+
+from m3di.cli.paths import UserPath
+from m3di.errors import without_credentials
+
+MANY_OPTIONS = (
+    click.option("--shards", metavar="I/N", help="Render the I-th of N parts only; see `m3di finalize`."),
+    click.option("--ray", metavar="ADDRESS", help="Render on a Ray cluster: HOST:PORT, ray://..., auto or local."),
+    click.option(
+        "--staging",
+        type=UserPath(),
+        help="Folder for unfinished shards, where --out is a URL or with --shards or --ray.  [default: temporary]",
+    ),
+)
+
+
+@click.command()
+@click.argument("root")
+def finalize(root: str) -> None:
+    """Finish a dataset whose parts have been rendered: tables, card and manifest. ROOT is a folder or a URL."""
+    from m3di.data import open_folder
+    from m3di.generate import finalize as finalize_dataset
+
+    counts = finalize_dataset(open_folder(root)).n_samples
+    told = ", ".join(f"{name} {n}" for name, n in counts.items())
+    click.echo(f"{without_credentials(root)}: {told} samples\nfinished")

@@ -1,0 +1,111 @@
+"""`m3di shapes`: the built-in shapes, and meshes of the user."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from m3di.cli.paths import UserPath
+from m3di.cli.progress import progress_bar
+
+AXES = click.Choice(["X", "Y", "Z", "-X", "-Y", "-Z"], case_sensitive=False)
+
+
+@click.group()
+def shapes() -> None:
+    """The shapes that a spec can name: built-in ones, and your own meshes."""
+
+
+@shapes.command("list")
+def list_shapes() -> None:
+    """List all shapes by name."""
+    from m3di.render import builtin_shapes, user_shapes
+
+    yours = user_shapes()
+    builtin = builtin_shapes()
+    for name in sorted({*builtin, *yours}):
+        if name in yours:
+            instead = " instead of the built-in shape" if name in builtin else ""
+            click.echo(f"{name:16} yours{instead}, {yours[name].path}, SHA-256 {yours[name].sha256[:12]}")
+        else:
+            click.echo(f"{name:16} built in, CC0")
+
+
+@shapes.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option("--out", type=UserPath(), help="The PNG to write.  [default: NAME.png]")
+@click.option("--size", "size_px", default=256, show_default=True, help="Side of the near views in pixels.")
+@click.option("--workers", "n_workers", default=1, show_default=True, help="Worker processes.")
+def preview(names: tuple[str, ...], out: Path | None, size_px: int, n_workers: int) -> None:
+    """Render shapes from eight sides, and as datasets show them."""
+    from m3di.render import check_blender, check_sizes, find_shapes, turntables
+    from m3di.report import save_turntable_sheet, turntable_sheet
+
+    check_sizes(size_px, n_workers)
+    yours = find_shapes(names, where="NAME")
+    check_blender()
+    with progress_bar("preview") as progress:
+        shown = turntables(names, size_px=size_px, n_workers=n_workers, user_shapes=yours, progress=progress)
+    sheet = turntable_sheet(names, [each.turned for each in shown], [each.in_dataset for each in shown])
+    path = out or Path(f"{'-'.join(names)}.png")
+    save_turntable_sheet(path, sheet)
+    click.echo(f"look at  {path}")
+
+
+@shapes.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+def remove(names: tuple[str, ...]) -> None:
+    """Forget meshes of yours; a built-in shape that one of them stood in for is back then."""
+    from m3di.render import builtin_shapes, remove_user_shape
+
+    for name in names:
+        remove_user_shape(name)
+        click.echo(f"{name}: removed" + (", the built-in shape is back" if name in builtin_shapes() else ""))
+
+
+@shapes.command("import")
+@click.argument("path", type=UserPath())
+@click.option("--name", required=True, help="Name by which specs use it.")
+@click.option("--up", type=AXES, help="Axis of the file that points up.  [default: Y in .obj and .glb, else Z]")
+@click.option("--forward", type=AXES, help="Axis that the front faces.  [default: Z in .obj and .glb, else -Y]")
+@click.option("--as-is", is_flag=True, help="Keep origin, size and polygons.")
+@click.option("--mesh", help="Which object, or mesh, of a file that holds several.")
+@click.option("--mend-winding", is_flag=True, help="Turn faces that are turned against the others.")
+@click.option("--replace", is_flag=True, help="Replace a mesh of yours that has this name.")
+def import_mesh(path: Path, name: str, **options: Any) -> None:
+    """Take over a mesh of your own: .blend, .obj, .ply, .stl, .glb, or .zip with one of these in it."""
+    from m3di.render import ImportOptions, builtin_shapes, check_blender, import_shape
+
+    check_blender()
+    notes: list[str] = []
+    shape = import_shape(path, name, ImportOptions(**options), tell=notes.append)
+    for note in notes:
+        click.echo(f"note: {note}")
+    click.echo(f"{name}: stored as {shape.path}")
+    if name in builtin_shapes():
+        click.echo(f"it stands in for the built-in shape until you run: m3di shapes remove {name}")
+    click.echo(f"look at it:  m3di shapes preview {name}")
+
+
+@shapes.group()
+def fetch() -> None:
+    """Download meshes that m3di does not ship."""
+
+
+@fetch.command()
+@click.option("--yes", is_flag=True, help="Agree without being asked.")
+@click.option("--mirror", "base_url", help="Another address of the same files; they are checked.")
+@click.option("--replace", is_flag=True, help="Replace meshes of yours that have these names.")
+def published(yes: bool, base_url: str | None, replace: bool) -> None:
+    """The seven meshes of the published dataset."""
+    from m3di.render import check_blender
+    from m3di.render.library.published_meshes import BASE_URL, CONSENT, fetch_published
+
+    check_blender()
+    if not yes:
+        click.echo(CONSENT)
+        click.confirm("Download and use them?", abort=True)
+    for shape in fetch_published(base_url=base_url or BASE_URL, replace=replace):
+        click.echo(f"{shape.name}: stored as {shape.path}")

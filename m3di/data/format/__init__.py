@@ -1,0 +1,1 @@
+"""What lies on disk: manifest, tables, shards, images, tokens, card."""

@@ -1,0 +1,101 @@
+"""A dataset out of finished samples: their files in shards, their rows in tables."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from m3di.data.format.manifest import Manifest, Plan, SplitEntry
+from m3di.data.format.seal import file_entry, seal
+from m3di.data.format.shards import ShardWriter, read_shard, sample_key, shard_name, write_atomically
+
+PLACE = ("key", "shard")
+Contents = Mapping[str, bytes]
+
+
+def assemble(
+    root: Path,
+    plan: Plan,
+    tables: Mapping[str, pa.Table],
+    contents: Mapping[str, Iterable[Contents]],
+    devices: Iterable[str] = (),
+) -> Manifest:
+    """Write a dataset.
+
+    Args:
+        root: An empty folder, see `whole_folder`.
+        plan: What it is.
+        tables: For each split its rows; key, shard and offsets are written anew.
+        contents: For each split the files of each row, by extension.
+        devices: GPUs that have rendered the images.
+    """
+    splits = {}
+    for split, n in plan.n_samples.items():
+        names = list(_write_shards(root, plan, split, n, iter(contents.get(split, ()))))
+        table = root / f"{split}.parquet"
+        write_atomically(table, _placed(root, plan, tables[split], names))
+        shards = tuple(file_entry(root / name, n_inside) for name, n_inside in names)
+        splits[split] = SplitEntry(n_samples=n, shards=shards, table=file_entry(table, n))
+    return seal(root, plan, splits, devices)
+
+
+def sample_json(row: Mapping[str, Any]) -> bytes:
+    """`KEY.json` of a sample: its columns `VIEW.NAME`, nested."""
+    nested: dict[str, dict[str, Any]] = {}
+    for column, value in row.items():
+        view, _, name = column.partition(".")
+        nested.setdefault(view, {})[name] = value
+    return nested_json(nested)
+
+
+def nested_json(nested: Mapping[str, Mapping[str, Any]]) -> bytes:
+    """The bytes of `KEY.json`, for renders and imports alike."""
+    return json.dumps(nested, ensure_ascii=False).encode()
+
+
+def described(table: pa.Table) -> pa.Table:
+    """A table without key, shard and offsets: what a row says of its sample."""
+    bases = [name.removesuffix("_offset") for name in table.column_names if name.endswith("_offset")]
+    pairs = [base for base in bases if f"{base}_size" in table.column_names]
+    apart = {*PLACE, *(f"{base}_{part}" for base in pairs for part in ("offset", "size"))}
+    return table.select([name for name in table.column_names if name not in apart])
+
+
+def _write_shards(
+    root: Path, plan: Plan, split: str, n: int, contents: Iterator[Contents]
+) -> Iterator[tuple[str, int]]:
+    for start in range(0, n, plan.shard_size):
+        name = shard_name(split, start // plan.shard_size)
+        stop = min(n, start + plan.shard_size)
+        writer = ShardWriter(root / name, tuple(plan.extensions.values()))
+        try:
+            for index in range(start, stop):
+                writer.add(sample_key(index), next(contents))
+            writer.finish()
+        finally:
+            writer.close()
+        yield name, stop - start
+
+
+def _placed(root: Path, plan: Plan, table: pa.Table, names: list[tuple[str, int]]) -> bytes:
+    """The bytes of a table, with where the files of each row lie now."""
+    rows = [(name, sample) for name, _ in names for sample in read_shard(root / name)]
+    place: dict[str, Any] = {
+        "key": pa.array([sample.key for _, sample in rows], pa.string()),
+        "shard": pa.array([name for name, _ in rows], pa.string()),
+    }
+    for extension in plan.extensions.values():
+        for part in ("offset", "size"):
+            numbers = [getattr(sample.members[extension], part) for _, sample in rows]
+            place[f"{extension}_{part}"] = pa.array(numbers, pa.int64())
+    stated = described(table)
+    buffer = io.BytesIO()
+    whole = pa.table({**place, **{name: stated[name] for name in stated.column_names}})
+    pq.write_table(whole.replace_schema_metadata(None), buffer, compression="zstd")
+    return buffer.getvalue()

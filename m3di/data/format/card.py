@@ -1,0 +1,177 @@
+"""`README.md` of a dataset: the card that people and the Hugging Face Hub read."""
+
+from __future__ import annotations
+
+import yaml
+
+from m3di.data.format.manifest import MANIFEST, Manifest
+from m3di.latents import Factor, FactorUse, Spec, to_yaml, told
+
+PICTURE = "samples.png"
+_SIZES = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")]
+
+
+def dataset_card(manifest: Manifest) -> str:
+    """The card of a dataset: YAML header, what it is, how to load it, its factors, how it was made."""
+    spec = manifest.parsed_spec
+    n_total = sum(manifest.n_samples.values())
+    splits = [(name, n) for name, n in manifest.n_samples.items() if n]
+    imported = manifest.source == "imported"
+    header = {
+        "license": "other" if imported or manifest.shapes else "cc0-1.0",
+        "pretty_name": spec.name,
+        "task_categories": ["feature-extraction"],
+        "size_categories": [next((label for bound, label in _SIZES if n_total < bound), "n>1M")],
+        "tags": ["webdataset", "multimodal", "disentanglement", "identifiability", "synthetic"],
+        "configs": [
+            {
+                "config_name": "default",
+                "data_files": [{"split": _hub_split(name), "path": f"{name}-*.tar"} for name, _ in splits],
+            }
+        ],
+    }
+    counts = ", ".join(f"{name} {n:,}" for name, n in splits)
+    size = manifest.render["size_px"]
+    has_images = bool(spec.views_of("image"))
+    picture = f"\n![The first samples]({PICTURE})\n" if has_images and n_total else ""
+    return f"""---
+{yaml.safe_dump(header, sort_keys=False).strip()}
+---
+
+# {spec.name}
+
+{spec.description}{_interventions(spec)}
+{picture}
+{counts} samples; images of {size} x {size} pixels. {_seeds(manifest)} Every generative factor of
+every sample is known.
+
+## Load it
+
+```python
+from m3di import Multimodal3DIdent
+
+train = Multimodal3DIdent("path/of/this/folder", split="train")
+train[0]["image"], train[0]["caption"], train[0]["z_image"]
+```
+
+Without m3di: the shards are WebDataset tar files with {_contents(manifest)} for each sample.
+`SPLIT.parquet` has one row a sample: its captions, all latents, and the byte offset of each of its files.
+
+## Factors
+
+| view | factor | role | kind | values (raw) | physical | mechanism |
+|---|---|---|---|---|---|---|
+{chr(10).join(_rows(spec))}
+
+Raw categorical values are indices into the values listed. Columns of the table are named `VIEW.FACTOR` (raw),
+`VIEW.FACTOR_name` (the value's name) and `VIEW.FACTOR_UNIT` (physical value). Of each image the table also says how
+much of the object shows (`VIEW.object_visible_px`), where (`VIEW.object_left_px`, ...) and how well it stands out
+(`VIEW.object_contrast`, 0 to 1): filter by them if tiny or invisible objects are of no use to you.{_hue(manifest)}
+
+## How it was made
+
+{_origin(manifest)}
+The resolved spec, the seed, all settings and the SHA-256 of every file are in `{MANIFEST}`; `m3di verify` checks them.
+
+<details><summary>The spec</summary>
+
+```yaml
+{to_yaml(spec).strip()}
+```
+
+</details>
+
+## Licences
+
+{_LICENCES["imported" if imported else "own"]}
+{_foreign_meshes(manifest)}"""
+
+
+def _hue(manifest: Manifest) -> str:
+    if "object_displayed_hue" not in manifest.noted:
+        return ""
+    return (
+        "\n`VIEW.object_displayed_hue` is the median hue of the object as the image shows it (turns; -1 where it has\n"
+        "none): coloured light and shading move it away from the hue of the object itself."
+    )
+
+
+def _seeds(manifest: Manifest) -> str:
+    seeds = ", ".join(map(str, manifest.all_seeds))
+    return f"Seeds {seeds}." if len(manifest.all_seeds) > 1 else f"Seed {seeds}."
+
+
+def _interventions(spec: Spec) -> str:
+    if not spec.interventions:
+        return ""
+    listed = ", ".join(f"`{each}`" for each in told(spec.interventions))
+    return f"\n\n**Under interventions**: {listed}. These mechanisms are replaced; all noise is that of `{spec.name}`."
+
+
+def _foreign_meshes(manifest: Manifest) -> str:
+    if not manifest.shapes:
+        return ""
+    listed = ", ".join(f"`{name}` (SHA-256 {digest[:12]})" for name, digest in manifest.shapes.items())
+    return f"\nMeshes that do not come with m3di, and whose licences hold for the images of them: {listed}.\n"
+
+
+_LICENCES = {
+    "own": """- **Data** (images, captions, latents): CC0 1.0, public domain.
+- **Meshes and scene**: modelled by the m3di project, CC0 1.0; none is a third party's.
+- **Code** of m3di: MIT.""",
+    "imported": """- **Data** (images, captions, latents): the licence of the imported files; see where you got them.
+- **Meshes and scene**: those of the source, under the source's terms.
+- **Code** of m3di: MIT.""",
+}
+
+
+def _origin(manifest: Manifest) -> str:
+    if manifest.source == "imported":
+        return "Imported from the published layout of Multimodal3DIdent: images, captions and latents are its own."
+    made = f"Rendered by m3di {manifest.render['m3di']} with Blender (bpy {manifest.render['bpy']}, Cycles), "
+    made += f"quality `{manifest.render['quality']}`."
+    if manifest.source == "derived":
+        made += " Cut or joined from other datasets: the table's `origin_*` columns say which sample each row was."
+    return made
+
+
+def _hub_split(name: str) -> str:
+    return {"val": "validation"}.get(name, name)
+
+
+def _contents(manifest: Manifest) -> str:
+    return ", ".join(f"`KEY.{extension}` ({part})" for part, extension in manifest.extensions.items())
+
+
+def _rows(spec: Spec) -> list[str]:
+    return [
+        f"| {view} | {name} | {use.role} | {spec.factors[name].kind} | {_values(spec.factors[name])} "
+        f"| {_physical(spec.factors[name])} | {_mechanism(spec.factors[name], use)} |"
+        for view, declared in spec.views.items()
+        for name, use in declared.factors.items()
+    ]
+
+
+def _values(factor: Factor) -> str:
+    if factor.palettes:
+        return f"{factor.n} colour names ({', '.join(factor.palettes)})"
+    if factor.type == "categorical":
+        return ", ".join(factor.names)
+    low, high = factor.bounds
+    return f"[{low:g}, {high:g}]" if factor.type == "continuous" else f"{low:.0f} to {high:.0f}"
+
+
+def _physical(factor: Factor) -> str:
+    if factor.physical_values is None:
+        return ""
+    numbers = ", ".join(f"{value:.4g}" for value in factor.physical_values)
+    return f"{numbers} {factor.unit or ''}".strip()
+
+
+def _mechanism(factor: Factor, use: FactorUse) -> str:
+    if use.value is not None:
+        return f"always {use.value:g}{'; recorded only, not drawn' if use.recorded else ''}"
+    mechanism = use.mechanism or factor.mechanism
+    called = f"{mechanism.name}({', '.join(mechanism.parents)})" if mechanism.parents else mechanism.name
+    called = f"{called}, then {use.change.name}" if use.change else called
+    return f"{called}; recorded only, not drawn" if use.recorded else called

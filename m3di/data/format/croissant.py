@@ -1,0 +1,124 @@
+"""`croissant.json`: the dataset in the MLCommons Croissant vocabulary, which search engines and mlcroissant read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from m3di.data.format.manifest import FileEntry, Manifest, SplitEntry
+from m3di.latents import Spec, told
+
+CROISSANT = "croissant.json"
+CC0 = "https://creativecommons.org/publicdomain/zero/1.0/"
+CONTEXT: dict[str, Any] = {
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "citeAs": "cr:citeAs",
+    "column": "cr:column",
+    "conformsTo": "dct:conformsTo",
+    "containedIn": "cr:containedIn",
+    "cr": "http://mlcommons.org/croissant/",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "dct": "http://purl.org/dc/terms/",
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    "extract": "cr:extract",
+    "field": "cr:field",
+    "fileObject": "cr:fileObject",
+    "fileProperty": "cr:fileProperty",
+    "fileSet": "cr:fileSet",
+    "format": "cr:format",
+    "includes": "cr:includes",
+    "isLiveDataset": "cr:isLiveDataset",
+    "jsonPath": "cr:jsonPath",
+    "key": "cr:key",
+    "md5": "cr:md5",
+    "parentField": "cr:parentField",
+    "path": "cr:path",
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "recordSet": "cr:recordSet",
+    "references": "cr:references",
+    "regex": "cr:regex",
+    "repeated": "cr:repeated",
+    "replace": "cr:replace",
+    "sc": "https://schema.org/",
+    "separator": "cr:separator",
+    "source": "cr:source",
+    "subField": "cr:subField",
+    "transform": "cr:transform",
+}
+
+
+def croissant(manifest: Manifest, schemas: Mapping[str, pa.Schema]) -> bytes:
+    """The Croissant description: every file, and a record set for each table.
+
+    Args:
+        manifest: The dataset.
+        schemas: Columns of the table of each split.
+    """
+    spec = manifest.parsed_spec
+    splits = {name: entry for name, entry in manifest.splits.items() if entry.n_samples}
+    document = {
+        "@context": CONTEXT,
+        "@type": "sc:Dataset",
+        "conformsTo": "http://mlcommons.org/croissant/1.0",
+        "name": spec.name,
+        "description": _description(spec),
+        "license": CC0 if manifest.source != "imported" else "see the source of the imported files",
+        "version": "1.0.0",
+        "distribution": [
+            *(_file(entry.table, "application/x-parquet") for entry in splits.values()),
+            *(_file(shard, "application/x-tar") for entry in splits.values() for shard in entry.shards),
+        ],
+        # The images are not listed: mlcroissant unpacks archives into a cache by their names alone, so that the
+        # shards of one dataset would answer for those of another. The tables have the byte range of every file.
+        "recordSet": [_table(name, entry, schemas[name]) for name, entry in splits.items()],
+    }
+    return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _description(spec: Spec) -> str:
+    under = f" Under interventions: {'; '.join(told(spec.interventions))}." if spec.interventions else ""
+    return (spec.description or spec.name) + under
+
+
+def _file(entry: FileEntry, encoding: str) -> dict[str, Any]:
+    return {
+        "@type": "cr:FileObject",
+        "@id": entry.file,
+        "name": entry.file,
+        "contentUrl": entry.file,
+        "contentSize": f"{entry.n_bytes} B",
+        "encodingFormat": encoding,
+        "sha256": entry.sha256,
+    }
+
+
+def _table(split: str, entry: SplitEntry, schema: pa.Schema) -> dict[str, Any]:
+    return {
+        "@type": "cr:RecordSet",
+        "@id": split,
+        "name": split,
+        "description": f"One record a sample of the split {split}: its files, captions and latents.",
+        "field": [
+            {
+                "@type": "cr:Field",
+                "@id": f"{split}/{column.name}",
+                "name": column.name,
+                "dataType": _data_type(column.type),
+                "source": {"fileObject": {"@id": entry.table.file}, "extract": {"column": column.name}},
+            }
+            for column in schema
+        ],
+    }
+
+
+def _data_type(kind: pa.DataType) -> str:
+    if pa.types.is_boolean(kind):
+        return "sc:Boolean"
+    if pa.types.is_integer(kind):
+        return "sc:Integer"
+    return "sc:Float" if pa.types.is_floating(kind) else "sc:Text"

@@ -1,0 +1,33 @@
+"""Which GPUs have rendered a dataset: noted beside it while it is made, kept in its manifest. Nothing for the CPU."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from m3di.data.format.shards import PARTIAL, write_atomically
+
+DEVICES = f"devices.json{PARTIAL}"
+
+
+def note_devices(root: Path, devices: Iterable[str]) -> None:
+    """Add to the devices that render into a folder; earlier runs may have used others.
+
+    Raises:
+        OSError: The note cannot be written.
+    """
+    known = noted_devices(root)
+    every = sorted({*known, *devices})
+    if every != list(known):
+        write_atomically(root / DEVICES, json.dumps(every, ensure_ascii=False).encode())
+
+
+def noted_devices(root: Path) -> tuple[str, ...]:
+    """The devices that have rendered into a folder so far; what nobody can read counts as nothing."""
+    with contextlib.suppress(OSError, ValueError):
+        found = json.loads((root / DEVICES).read_bytes())
+        if isinstance(found, list):
+            return tuple(sorted(str(each) for each in found))
+    return ()

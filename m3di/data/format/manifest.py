@@ -1,0 +1,364 @@
+"""`dataset.json`: what a dataset is, and what must be in its folder. Written last; what has one is complete."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
+
+from m3di.data.format.plain_names import (
+    MAX_ONE_HOT,
+    MAX_TOKENS,
+    Count,
+    Extension,
+    FileName,
+    NBytes,
+    PartName,
+    Printed,
+    Seed,
+    Sha256,
+    ShapeName,
+    SplitName,
+    check_render,
+)
+from m3di.data.format.shards import BLOCK, PARTIAL, shard_name, write_atomically
+from m3di.data.format.tokens import Tokenizer
+from m3di.data.storage.places import Folder, LocalFolder
+from m3di.errors import M3diError
+from m3di.latents import ANNOTATIONS, LATENTS, LATER_ANNOTATIONS, Spec, spec_from_dict
+
+MANIFEST = "dataset.json"
+PLAN = f"plan.json{PARTIAL}"  # what an unfinished dataset is going to be
+PlanType = TypeVar("PlanType", bound="Plan")
+
+
+class Strict(BaseModel):
+    """Unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FileEntry(Strict):
+    """A file of the dataset; `n_samples` is 0 where it is neither a shard nor a table."""
+
+    file: FileName
+    n_bytes: NBytes
+    sha256: Sha256
+    n_samples: Count = 0
+
+
+class SplitEntry(Strict):
+    """The shards of a split in order, and its table."""
+
+    n_samples: Count
+    shards: tuple[FileEntry, ...]
+    table: FileEntry
+
+    @model_validator(mode="after")
+    def _counts_agree(self) -> SplitEntry:
+        n = sum(shard.n_samples for shard in self.shards)
+        if not n == self.n_samples == self.table.n_samples:
+            raise ValueError(
+                f"the shards hold {n} samples, the table has {self.table.n_samples} rows, expected {self.n_samples}"
+            )
+        if self.n_samples > self.table.n_bytes:  # before a reader makes room for them
+            raise ValueError(f"{self.n_samples} rows do not fit in {self.table.n_bytes} bytes of {self.table.file}")
+        return self
+
+
+class TextEntry(Strict):
+    """The tokens of a text view, see `Tokenizer`."""
+
+    vocabulary: tuple[str, ...] = Field(min_length=2)
+    length: int = Field(ge=0, le=MAX_TOKENS)
+    quoted: Literal["words", "unit"] = "words"
+
+    @model_validator(mode="after")
+    def _one_hot_fits(self) -> TextEntry:
+        if self.length * len(self.vocabulary) > MAX_ONE_HOT:
+            raise ValueError(f"{self.length} tokens out of {len(self.vocabulary)} are too many")
+        return self
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer of this vocabulary."""
+        return Tokenizer(self.vocabulary, self.length, self.quoted)
+
+
+class Plan(Strict):
+    """What decides the content of a dataset: equal plans give equal bytes.
+
+    Attributes:
+        format: Name and version of the layout on disk.
+        spec: The resolved spec.
+        seed: Seed of all noise streams; of a joined dataset, that of the first one.
+        n_samples: Samples of each split.
+        shard_size: Samples of each shard but the last.
+        extensions: Files of each sample, by extension: one a view, and the latents.
+        render: Image size and sampling settings, and the versions that decide pixels.
+        text: Tokens of each text view.
+        shapes: Meshes of the user that the images may show, and the SHA-256 of each.
+        source: Where the samples come from. `rendered`: sample i of a split is (spec, seed, split, i). `derived`: cut
+            or joined from such datasets; the table says which sample each row was (`origin_*`). `imported`: read from
+            the published layout; latents and captions are what its files say.
+        seeds: The seeds of datasets that were joined, where they differ; else empty, and not written.
+        annotations: Names of what is noted of each rendered image; empty, and not written, where that was not yet said.
+    """
+
+    format: Literal["m3di-1"] = "m3di-1"
+    spec: dict[str, Any]
+    seed: Seed
+    n_samples: dict[SplitName, Count]
+    shard_size: int = Field(ge=1)
+    extensions: dict[PartName, Extension]
+    render: dict[str, Any]
+    text: dict[PartName, TextEntry]
+    shapes: dict[ShapeName, Sha256] = {}
+    source: Literal["rendered", "derived", "imported"] = "rendered"
+    seeds: tuple[Seed, ...] = ()
+    annotations: tuple[str, ...] = ()
+
+    @field_validator("extensions")
+    @classmethod
+    def _files_differ(cls, extensions: dict[str, str]) -> dict[str, str]:
+        if len(set(extensions.values())) < len(extensions):
+            raise ValueError("two files of a sample have one extension")
+        if LATENTS not in extensions:
+            raise ValueError(f"the extension of {LATENTS!r} is missing")
+        return extensions
+
+    @model_validator(mode="after")
+    def _settings_are_sound(self) -> Plan:
+        check_render(self.render, imported=self.source == "imported")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A dataset of one seed, or from the CPU, has no such key."""
+        dumped: dict[str, Any] = handler(self)
+        may_lack = ("seeds", "annotations", "devices")
+        return {name: value for name, value in dumped.items() if name not in may_lack or value}
+
+    @property
+    def all_seeds(self) -> tuple[int, ...]:
+        """Every seed that its samples come from."""
+        return self.seeds or (self.seed,)
+
+    @property
+    def noted(self) -> dict[str, type]:
+        """Names and types of what is noted of each rendered image."""
+        names = self.annotations or tuple(name for name in ANNOTATIONS if name not in LATER_ANNOTATIONS)
+        return {name: kind for name, kind in ANNOTATIONS.items() if name in names}
+
+    def differences(self, other: Plan) -> list[str]:
+        """Where two plans differ: `place: this | other`, one line a place."""
+        return _differences(self.model_dump(mode="json"), other.model_dump(mode="json"), "")
+
+
+class Manifest(Plan):
+    """A plan, and the files that came of it.
+
+    Attributes:
+        splits: Shards and table of each split.
+        documents: Card, Croissant file and sample picture.
+        devices: GPUs that have rendered it, each with back end and driver; none for the CPU, or where nobody knows. No
+            part of what a dataset is: another card may continue it.
+        checksum: SHA-256 of this manifest with an empty checksum.
+    """
+
+    splits: dict[SplitName, SplitEntry]
+    documents: tuple[FileEntry, ...] = ()
+    devices: tuple[Printed, ...] = ()
+    checksum: Sha256 | Literal[""] = ""
+
+    @model_validator(mode="after")
+    def _files_are_those_of_the_plan(self) -> Manifest:
+        if not {split for split, n in self.n_samples.items() if n} <= set(self.splits) <= set(self.n_samples):
+            raise ValueError(f"splits {', '.join(self.splits)}, and n_samples of {', '.join(self.n_samples)}")
+        for split, entry in self.splits.items():
+            if entry.n_samples != self.n_samples[split]:
+                raise ValueError(
+                    f"the shards of {split} hold {entry.n_samples} samples, expected {self.n_samples[split]}"
+                )
+            self._check_shards(split, entry)
+        names = [MANIFEST, *(entry.file for entry in self.files)]
+        twice = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
+        if twice is not None:
+            raise ValueError(f"two files are called {twice}")
+        return self
+
+    def _check_shards(self, split: str, entry: SplitEntry) -> None:
+        """Shards as the plan has them: a repair renders them by these names and counts."""
+        n_shards = -(-entry.n_samples // self.shard_size)
+        if len(entry.shards) != n_shards:
+            raise ValueError(
+                f"{split} has {len(entry.shards)} shards, expected {n_shards} of {self.shard_size} samples each"
+            )
+        for number, shard in enumerate(entry.shards):
+            name, n = shard_name(split, number), min(self.shard_size, entry.n_samples - number * self.shard_size)
+            if (shard.file, shard.n_samples) != (name, n):
+                found = f"{shard.file} with {shard.n_samples} samples"
+                raise ValueError(f"shard {number} of {split} is {found}, expected {name} with {n}")
+            if n * len(self.extensions) * BLOCK > shard.n_bytes:
+                raise ValueError(
+                    f"{shard.file}: {n} samples of {len(self.extensions)} files do not fit in {shard.n_bytes} bytes"
+                )
+
+    @property
+    def files(self) -> list[FileEntry]:
+        """Every file of the dataset but the manifest."""
+        shards = [entry for split in self.splits.values() for entry in (*split.shards, split.table)]
+        return [*shards, *self.documents]
+
+    @property
+    def parsed_spec(self) -> Spec:
+        """The spec as an object."""
+        return spec_from_dict(self.spec, where=MANIFEST, stored=True)
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of the data: equal for equal bytes in all shards and tables."""
+        return hashlib.sha256(
+            to_json(self.model_copy(update={"documents": (), "devices": (), "checksum": ""}))
+        ).hexdigest()
+
+    def sealed(self) -> Manifest:
+        """The manifest with its checksum filled in."""
+        blank = self.model_copy(update={"checksum": ""})
+        return blank.model_copy(update={"checksum": hashlib.sha256(to_json(blank)).hexdigest()})
+
+
+def _differences(one: Any, other: Any, place: str) -> list[str]:
+    if isinstance(one, dict) and isinstance(other, dict):
+        return [
+            line
+            for key in sorted({*one, *other})
+            for line in _differences(one.get(key), other.get(key), f"{place}.{key}".lstrip("."))
+        ]
+    return [] if one == other else [f"{place}: {_short(one)} | {_short(other)}"]
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def to_json(model: BaseModel) -> bytes:
+    """Canonical JSON: the same model gives the same bytes."""
+    return (json.dumps(model.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def write_manifest(root: Path, manifest: Manifest) -> None:
+    """Write `dataset.json`, with its checksum: from here on the dataset is complete."""
+    write_atomically(root / MANIFEST, to_json(manifest.sealed()))
+
+
+def read_manifest(root: Path) -> Manifest:
+    """The manifest of a dataset.
+
+    Raises:
+        M3diError: There is none, or it is no valid manifest.
+    """
+    path = root / MANIFEST
+    if not path.is_file():
+        raise no_dataset(LocalFolder(root))
+    return parse_manifest(path.read_bytes(), str(path))
+
+
+def no_dataset(folder: Folder) -> M3diError:
+    """The error where a folder holds no dataset; it says what is there, and where near it one is."""
+    got, next_step = f"no {MANIFEST}", "check the path"
+    root = folder.root if isinstance(folder, LocalFolder) else None
+    if folder.exists(PLAN):
+        got = "an unfinished run"
+        next_step = "run the command that began it once more: it continues; or render the parts that are missing"
+    elif root is not None and root.is_file():
+        got, next_step = "a file", f"give the folder that it lies in: {root.parent}"
+    elif root is not None and not root.exists():
+        got = "nothing" + (" (a link that leads nowhere)" if root.is_symlink() else "")
+    elif root is not None:
+        below = sorted(path.parent for path in root.glob(f"*/{MANIFEST}"))[:3]
+        next_step = f"did you mean {' or '.join(map(str, below))}?" if below else next_step
+    return M3diError(
+        "there is no m3di dataset here",
+        where=str(folder),
+        got=got,
+        expected=f"a folder with a {MANIFEST}, as finished datasets have; or one with SPLIT/latents_image.csv",
+        next_step=next_step,
+    )
+
+
+def parse_manifest(raw: bytes, where: str) -> Manifest:
+    """The manifest in the bytes of a `dataset.json`.
+
+    Raises:
+        M3diError: It is no valid manifest.
+    """
+    return _parse(Manifest, raw, where)
+
+
+def is_complete(root: Path) -> bool:
+    """Whether a folder has a manifest and every file that it names, by size."""
+    if not (root / MANIFEST).is_file():
+        return False
+    paths = [(root / entry.file, entry.n_bytes) for entry in read_manifest(root).files]
+    return all(path.is_file() and path.stat().st_size == n_bytes for path, n_bytes in paths)
+
+
+def plan_of(manifest: Manifest) -> Plan:
+    """The plan that a finished dataset was made by."""
+    return Plan.model_validate(manifest.model_dump(include=set(Plan.model_fields)))
+
+
+def parse_plan(raw: bytes, where: str) -> Plan:
+    """The plan in the bytes of a file.
+
+    Raises:
+        M3diError: It is no valid plan.
+    """
+    return _parse(Plan, raw, where)
+
+
+def _parse(kind: type[PlanType], raw: bytes, where: str) -> PlanType:
+    try:
+        plan = kind.model_validate_json(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "top"
+        raise _invalid(f"{where}: {place[:200]}", first["msg"].removeprefix("Value error, ")) from None
+    _check_views(plan, where)
+    return plan
+
+
+def _check_views(plan: Plan, where: str) -> None:
+    """Raise unless every view of the spec has its file, and every text view its tokens."""
+    spec = spec_from_dict(plan.spec, where=where, stored=True)
+    expected = {"extensions": set(spec.observed), "text": set(spec.views_of("text"))}
+    for place, views in expected.items():
+        missing = sorted(views - set(getattr(plan, place)))
+        if missing:
+            raise _invalid(f"{where}: {place}", f"nothing of the view {missing[0]!r} of its spec")
+    unknown = sorted(set(plan.text) - expected["text"])
+    if unknown:
+        raise _invalid(f"{where}: text", f"{unknown[0]!r}, which is no text view of its spec")
+
+
+def _invalid(where: str, got: str) -> M3diError:
+    return M3diError(
+        "the file is no valid m3di manifest",
+        where=where,
+        got=got,
+        next_step="restore it from a copy, or render into another folder",
+    )

@@ -1,0 +1,334 @@
+"""The published layout of Multimodal3DIdent: one folder a split, one PNG a sample, captions by line, latents as CSV.
+
+    SPLIT/images/000000.png ...    SPLIT/text/text_raw.txt    SPLIT/latents_image.csv    SPLIT/latents_text.csv
+
+A folder that we exported has two kinds of files more, so that nothing is lost: `m3di.json`, the plan of the dataset,
+and in each split `m3di.parquet`, its table. The published loader does not look at them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from m3di.data.format.manifest import Plan, parse_plan
+from m3di.data.format.parquet import UNREADABLE, read_csv, read_parquet, read_parquet_metadata, source_in
+from m3di.data.format.table import latent_columns
+from m3di.data.format.table_checks import metadata_problems, published_problems
+from m3di.data.load.chosen import ALIASES
+from m3di.data.storage.places import Folder, LocalFolder
+from m3di.errors import M3diError
+from m3di.latents import SPLITS, Samples, Spec, load_spec, plain_spec, spec_from_dict
+
+MAX_TEXT = 1 << 30
+"""Bytes of a CSV file, or of all captions of a split: ten million samples."""
+PLAN, TABLE = "m3di.json", "m3di.parquet"
+CAPTIONS = "text/text_raw.txt"
+IMAGE_CSV, TEXT_CSV = "latents_image.csv", "latents_text.csv"
+POSITION = ("object_shape", "object_xpos", "object_ypos", "object_zpos")
+IMAGE_COLUMNS = (
+    *POSITION,
+    *("object_alpharot", "object_betarot", "object_gammarot", "object_color"),
+    *("spotlight_pos", "spotlight_color", "background_color"),
+)
+TEXT_COLUMNS = (*POSITION, "object_color_name", "object_color_index", "text_phrasing")
+
+
+def image_name(index: int, n: int) -> str:
+    """File of an image: its index, zero-padded to the digits of the published rule, which depends on the count."""
+    width = math.ceil(math.log10(n)) if n > 0 else 0
+    return f"images/{str(index).zfill(width)}.png"
+
+
+@cache
+def published_spec() -> Spec:
+    """The spec of the published files: the factors of `m3di`, captions of a template that is not ours."""
+    plain = plain_spec(load_spec("m3di"))
+    plain["name"] = "multimodal3dident"
+    plain["description"] = "Image/text pairs of the published Multimodal3DIdent."
+    del plain["factors"]["render_seed"], plain["views"]["image"]["factors"]["render_seed"]
+    plain["factors"]["text_phrasing"]["values"] = [str(number) for number in range(5)]
+    text = plain["views"]["text"]
+    text["template"] = "published"
+    text["factors"]["object_zpos"] = {"role": "constant", "value": 0}
+    return spec_from_dict(plain, where="the published layout", stored=True)
+
+
+def color_ranks(spec: Spec) -> NDArray[np.int64]:
+    """Published index of each value of `text_color`: the rank of its name among all names."""
+    names = np.array(spec.factors["text_color"].names)
+    ranks = np.empty(len(names), dtype=np.int64)
+    ranks[np.argsort(names)] = np.arange(len(names))
+    return ranks
+
+
+def split_folders(folder: Folder) -> dict[str, str]:
+    """Where the splits of a published folder lie: by split the prefix of its files; empty where there are none.
+
+    Raises:
+        M3diError: A split is there under two names.
+    """
+    found: dict[str, str] = {}
+    for split in SPLITS:
+        names = [split, *(alias for alias, name in ALIASES.items() if name == split)]
+        there = [f"{name}/" for name in names if folder.exists(f"{name}/{IMAGE_CSV}")]
+        if len(there) > 1:
+            raise M3diError(
+                f"split {split!r} is there twice", where=str(folder), got=", ".join(there), next_step="keep one of them"
+            )
+        if there:
+            found[split] = there[0]
+    return found or ({"train": ""} if folder.exists(IMAGE_CSV) else {})
+
+
+def read_published_plan(folder: Folder) -> Plan | None:
+    """The plan that an export of ours left, or None."""
+    return parse_plan(folder.read(PLAN), folder.path(PLAN)) if folder.exists(PLAN) else None
+
+
+def read_captions(folder: Folder, prefix: str) -> list[str]:
+    """The captions of a split, one a line. The last line may end; lines may end as on Windows; a BOM may stand first.
+
+    Raises:
+        M3diError: The file cannot be read, or is not in UTF-8.
+    """
+    name = prefix + CAPTIONS
+    raw = _read(folder, name)
+    try:
+        text = raw.decode("utf-8-sig").replace("\r\n", "\n").removesuffix("\n")
+    except UnicodeDecodeError as error:
+        raise M3diError(
+            "the captions are not in UTF-8",
+            where=f"{folder.path(name)}, line {raw.count(10, 0, error.start) + 1}",
+            got=repr(raw[max(0, error.start - 20) : error.start + 10]),
+            next_step="convert the file, such as by  iconv -f latin1 -t utf-8",
+        ) from error
+    return text.split("\n") if text else []
+
+
+def published_table(folder: Folder, split: str, prefix: str, plan: Plan | None) -> pa.Table:
+    """The table of a split: key, captions, every latent; no shards and offsets.
+
+    Raises:
+        M3diError: Columns are missing, counts differ, or a value is out of its range.
+    """
+    image = _read_csv(folder, prefix + IMAGE_CSV, IMAGE_COLUMNS)
+    text = _read_csv(folder, prefix + TEXT_CSV, TEXT_COLUMNS)
+    texts = read_captions(folder, prefix)
+    n = image.num_rows
+    counts = {IMAGE_CSV: n, TEXT_CSV: text.num_rows, CAPTIONS: len(texts)}
+    if len(set(counts.values())) > 1:
+        raise M3diError("the files of a split differ in length", where=folder.path(prefix), got=counts)
+    if plan is not None and folder.exists(prefix + TABLE):
+        spec = spec_from_dict(plan.spec, where=PLAN, stored=True)
+        table = _own_table(folder, prefix + TABLE, spec, n)
+        _check_agreement(folder.path(prefix), image, text)
+        _check_same(folder.path(prefix), spec, table, image, text, texts)
+        return table
+    spec = published_spec()
+    views = {
+        "image": _image_factors(folder.path(prefix + IMAGE_CSV), spec, image),
+        "text": _text_factors(folder.path(prefix + TEXT_CSV), spec, text),
+    }
+    _check_agreement(folder.path(prefix), image, text)
+    _check_ranges(folder.path(prefix), spec, views)
+    samples = Samples(spec, split, 0, 0, n, views)
+    keys = [image_name(index, n)[len("images/") : -len(".png")] for index in range(n)]
+    return pa.table({"key": keys, "text.caption": texts, **latent_columns(samples)})
+
+
+def has_place(spec: Spec) -> bool:
+    """Whether the published layout has a place for the data of a spec: one image and one text, with its factors."""
+    needed = {"image": IMAGE_COLUMNS, "text": ("text_color", "text_phrasing")}
+    return set(spec.observed) == set(needed) and all(
+        name in spec.observed[view].view.factors for view, names in needed.items() for name in names
+    )
+
+
+def _own_table(folder: Folder, name: str, spec: Spec, n: int) -> pa.Table:
+    """The table that an export of ours left, checked."""
+    problem = None if has_place(spec) else f"it is no table of the published layout, by the spec in {PLAN}"
+    try:
+        source = source_in(folder, name)
+        problem = problem or next(metadata_problems(read_parquet_metadata(source), n), None)
+        table = read_parquet(source) if problem is None else None
+        problem = problem or next(published_problems(table, spec), None)
+    except UNREADABLE as error:
+        raise _unreadable(folder, name, error) from error
+    if problem is not None:
+        raise _unreadable(folder, name, problem)
+    return table
+
+
+def published_csv(spec: Spec, table: pa.Table) -> dict[str, bytes]:
+    """The two CSV files of a table, with the published columns in the published order."""
+    image = {name: table[f"image.{name}"].to_numpy() for name in IMAGE_COLUMNS}
+    color = table["text.text_color"].to_numpy()
+    text: dict[str, Any] = {name: image[name] for name in POSITION}
+    text["object_color_name"] = [spec.factors["text_color"].names[value] for value in color]
+    text["object_color_index"] = color_ranks(spec)[color]
+    text["text_phrasing"] = table["text.text_phrasing"].to_numpy()
+    return {IMAGE_CSV: _csv(image), TEXT_CSV: _csv(text)}
+
+
+def _csv(columns: dict[str, Any]) -> bytes:
+    # repr gives the shortest digits that read back to the same number, as pandas writes them.
+    lists = [values.tolist() if isinstance(values, np.ndarray) else values for values in columns.values()]
+    lines = [",".join(columns), *(",".join(map(str, row)) for row in zip(*lists, strict=True))]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def fingerprint(folder: Folder, folders: dict[str, str]) -> str:
+    """Identity of published files, from their captions and latents."""
+    digest = hashlib.sha256()
+    for prefix in folders.values():
+        for name in (IMAGE_CSV, TEXT_CSV, CAPTIONS):
+            digest.update(_read(folder, prefix + name))
+    return digest.hexdigest()
+
+
+def _read(folder: Folder, name: str) -> bytes:
+    try:
+        if isinstance(folder, LocalFolder) and folder.size(name) > MAX_TEXT:
+            raise _unreadable(folder, name, f"{folder.size(name):,} bytes, expected at most {MAX_TEXT:,}")
+        return folder.read(name)
+    except OSError as error:
+        raise _unreadable(folder, name, error) from error
+
+
+def _unreadable(folder: Folder, name: str, error: object) -> M3diError:
+    return M3diError("a file of the published layout cannot be read", where=folder.path(name), got=error)
+
+
+def _read_csv(folder: Folder, name: str, columns: Sequence[str]) -> pa.Table:
+    try:
+        table = read_csv(_read(folder, name))
+    except pa.ArrowException as error:
+        raise _unreadable(folder, name, error) from error
+    table = table.rename_columns([column.strip() for column in table.column_names])
+    missing = [column for column in columns if table.column_names.count(column) != 1]
+    if missing:
+        raise M3diError(
+            "columns of the published layout are missing",
+            where=folder.path(name),
+            got=", ".join(table.column_names),
+            expected=", ".join(columns) + ": each once, with commas between them",
+        )
+    return table
+
+
+def _image_factors(where: str, spec: Spec, table: pa.Table) -> dict[str, NDArray[Any]]:
+    return {name: _values(where, spec, table, name) for name in IMAGE_COLUMNS}
+
+
+def _values(where: str, spec: Spec, table: pa.Table, name: str) -> NDArray[Any]:
+    """The values of a factor, of its type.
+
+    Raises:
+        M3diError: One is missing, no number, or no integer where it counts something.
+    """
+    dtype = np.dtype(spec.factors[name].dtype)
+    try:
+        numbers = table[name].to_numpy().astype(np.float64)
+    except (ValueError, TypeError):
+        numbers = np.array([_number(value) for value in table[name].to_pylist()])
+    wrong = ~np.isfinite(numbers)
+    if dtype.kind in "iu":
+        wrong |= numbers != np.floor(numbers)
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise M3diError(
+            f"a value of {name} is no {'integer' if dtype.kind in 'iu' else 'number'}",
+            where=f"{where}, row {row}",
+            got=repr(table[name][row].as_py()),
+            next_step="compare the file with where you got it from",
+        )
+    return numbers.astype(dtype)
+
+
+def _number(value: object) -> float:
+    try:
+        return float(str(value))
+    except ValueError:
+        return math.nan
+
+
+def _check_agreement(where: str, image: pa.Table, text: pa.Table) -> None:
+    """Raise unless both files say the same of what image and text share."""
+    for name in POSITION:
+        ours, theirs = image[name].to_pylist(), text[name].to_pylist()
+        for row, (one, other) in enumerate(zip(ours, theirs, strict=True)):
+            if one != other:
+                raise M3diError(
+                    f"{IMAGE_CSV} and {TEXT_CSV} contradict each other in {name}",
+                    where=f"{where}, row {row}",
+                    got=f"{one!r} and {other!r}",
+                    expected="equal values: image and text of a sample show the same object in the same place",
+                    next_step="compare the files with where you got them from; rows may be in another order",
+                )
+
+
+def _text_factors(where: str, spec: Spec, table: pa.Table) -> dict[str, NDArray[Any]]:
+    factor = spec.factors["text_color"]
+    index_of = {name: index for index, name in enumerate(factor.names)}
+    names = table["object_color_name"].to_pylist()
+    unknown = sorted({str(name) for name in names if name not in index_of})
+    if unknown:
+        raise M3diError("unknown colour names", where=where, got=", ".join(unknown[:5])[:300])
+    color = np.array([index_of[name] for name in names], dtype=np.int64)
+    stated = np.array([_number(value) for value in table["object_color_index"].to_pylist()])
+    wrong = np.flatnonzero(color_ranks(spec)[color] != stated)
+    if len(wrong):
+        raise M3diError(
+            "a colour's index is not that of its name", where=f"{where}, row {wrong[0]}", got=names[wrong[0]]
+        )
+    palettes = spec.factors["text_palette"].names
+    prefixes = {"tab": "tableau", "xkcd": "xkcd"}
+    palette = [palettes.index(prefixes.get(name.partition(":")[0], "css4")) for name in names]
+    found = {name: _values(where, spec, table, name) for name in (*POSITION, "text_phrasing")}
+    found |= {"text_color": color, "text_palette": np.array(palette, dtype=np.int64)}
+    return {name: found[name] for name in spec.views["text"].factors}
+
+
+def _check_ranges(where: str, spec: Spec, views: dict[str, dict[str, NDArray[Any]]]) -> None:
+    for view, columns in views.items():
+        for name, values in columns.items():
+            low, high = spec.factors[name].bounds
+            wrong = np.flatnonzero(~((values >= low) & (values <= high)))
+            if len(wrong):
+                raise M3diError(
+                    f"a value of {view}.{name} is out of its range",
+                    where=f"{where}, row {wrong[0]}",
+                    got=values[wrong[0]],
+                    expected=f"{low:g} to {high:g}",
+                )
+
+
+def _check_same(where: str, spec: Spec, ours: pa.Table, image: pa.Table, text: pa.Table, texts: list[str]) -> None:
+    """Raise unless the published files still say what our table beside them says."""
+    stated = {"image": _image_factors(where, spec, image), "text": {"text_phrasing": text["text_phrasing"].to_numpy()}}
+    differing = [CAPTIONS] if ours.num_rows != len(texts) or ours["text.caption"].to_pylist() != texts else []
+    for view, columns in stated.items():
+        for name, values in columns.items():
+            if not differing and not np.array_equal(ours[f"{view}.{name}"].to_numpy(), values):
+                differing.append(f"{view}.{name}")
+    color = ours["text.text_color"].to_numpy()
+    names = [spec.factors["text_color"].names[index] for index in color]
+    if not differing and text["object_color_name"].to_pylist() != names:
+        differing.append("object_color_name")
+    if not differing and text["object_color_index"].to_pylist() != color_ranks(spec)[color].tolist():
+        differing.append("object_color_index")
+    if differing:
+        raise M3diError(
+            f"{TABLE} and the published files differ",
+            where=where,
+            got=", ".join(differing),
+            next_step=f"delete {PLAN} and {TABLE} to go by the published files alone",
+        )

@@ -1,0 +1,407 @@
+"""The torch `Dataset` of a folder that `m3di render` wrote, or of the published layout."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property, partial
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from m3di.data.format.images import ImageError, decode
+from m3di.data.format.tokens import Tokenizer
+from m3di.data.load.chosen import check_known, check_one_of, names_of, positions, split_called
+from m3di.data.load.named_items import item_type
+from m3di.data.load.pixel_cache import PixelCache, cache_path
+from m3di.data.load.sources import ShardSource, open_source
+from m3di.data.load.where import Filter, mask_of
+from m3di.data.storage.places import open_to_read
+from m3di.errors import M3diError, UsageError, without_credentials
+
+try:
+    import torch
+    from torch.utils.data import Dataset, default_collate
+
+    from m3di.data.load.collation import Picked
+except ModuleNotFoundError as error:
+    if error.name != "torch":
+        raise
+    raise M3diError(
+        "loading a dataset in Python needs torch, which is not installed",
+        next_step="pip install 'm3di[train]'",
+    ) from error
+
+Transform = Callable[[Any], Any]
+
+
+class UnreadableSample(M3diError):
+    """An image of the dataset is missing or damaged; `on_error="skip"` passes over it, and over nothing else."""
+
+
+class Multimodal3DIdent(Dataset[Any]):
+    """Image/text pairs with the value of every generative factor.
+
+    An item is a dict, its keys named after the views of the spec:
+
+    - `image`: uint8 tensor [3, height, width], sRGB; or what `transform` makes of it.
+    - `text`: int64 tensor [length] of token ids; `pad_index` (0) fills the end. With `one_hot`, float32
+      [length, vocabulary_size].
+    - `caption`: the (first) text as a string; `caption_VIEW` for each, where there are several.
+    - `z_image`, `z_text`: raw value of each factor that the view sees: an int for categorical factors, a float for
+      continuous ones. `spec.factors[name]` tells names, units and physical values.
+
+    `dataset[index]` is an item; `dataset[[3, 1, 2]]`, a slice or a mask gives a whole batch: images uint8
+    [B, 3, height, width] in channels-last memory, decoded into one buffer. A `BatchLoader`, and a DataLoader with
+    `Batches` and `whole_batch`, use that, the fastest way. `dataset.table` has the rows, without any image.
+
+    Args:
+        root: Folder or URL (with fsspec) of a dataset, or a folder in the published layout.
+        split: `train`, `val` (or `validation`) or `test`.
+        transform: Applied to each image tensor.
+        target_transform: Applied to each dict of factors.
+        views: Views to deliver, or one; all if None.
+        factors: Factors (or one) to deliver in `z_VIEW`; all that a view sees (but seeds) if None.
+        tokenizer: In place of the dataset's own, for every text view.
+        one_hot: Texts as one-hot vectors.
+        cache: Keep decoded images: `ram` in memory shared by all workers, `disk` in a file for later runs too.
+        filter: Which samples: a condition on table columns (`'image.object_shape == "cow"'`, see `mask_of`; or an Arrow
+            expression), or a function from the table to a mask [n].
+        on_error: `raise`, or `skip`: a sample whose image cannot be read is left out of its batch (a single index gives
+            the next readable sample, a batch is never empty), counted in `n_skipped` and warned about.
+        as_named_tuple: Items and batches as named tuples.
+
+    Raises:
+        M3diError: There is no dataset, or a file is missing or damaged.
+        UsageError: The dataset has no such split, view, factor or column.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        split: str = "train",
+        transform: Transform | None = None,
+        target_transform: Transform | None = None,
+        *,
+        views: str | Sequence[str] | None = None,
+        factors: str | Sequence[str] | None = None,
+        tokenizer: Tokenizer | None = None,
+        one_hot: bool = False,
+        cache: Literal["ram", "disk"] | None = None,
+        filter: Filter | None = None,  # noqa: A002
+        on_error: Literal["raise", "skip"] = "raise",
+        as_named_tuple: bool = False,
+    ) -> None:
+        self.root = root
+        self.transform, self.target_transform = transform, target_transform
+        self.one_hot, self.on_error, self.as_named_tuple = one_hot, on_error, as_named_tuple
+        self._cache_kind = cache
+        check_one_of("cache", cache, (None, "ram", "disk"))
+        check_one_of("on_error", on_error, ("raise", "skip"))
+        self._source = open_source(open_to_read(root))
+        self.spec = self._source.spec
+        self.split = split_called(split, self._source.n_samples, str(root))
+        self.views = tuple(self.spec.observed) if views is None else names_of("views", views)
+        self._wanted = None if factors is None else names_of("factors", factors)
+        check_known("view", self.views, self.spec.observed, str(root))
+        check_known("factor", self._wanted or (), self.spec.factors, str(root))
+        self.fingerprint = self._source.fingerprint
+        self._tokenizers = {name: tokenizer or self._source.tokenizer(name) for name in self._of("text")}
+        self._caches: dict[str, PixelCache] = {}
+        self._skipped = torch.zeros(1, dtype=torch.int64)
+        if on_error == "skip":
+            self._skipped.share_memory_()  # type: ignore[no-untyped-call]
+        table = self._load()
+        self._rows = None if filter is None else np.flatnonzero(mask_of(filter, table, self.spec))
+
+    @property
+    def manifest(self) -> Any:
+        """The manifest of the dataset; an AttributeError for the published layout, which has none."""
+        return self._source.manifest  # type: ignore[attr-defined]
+
+    @property
+    def thread_safe(self) -> bool:
+        """Whether several threads may take batches at once and get what one would: not where your functions run."""
+        return self.transform is None and self.target_transform is None
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer of the (first) text view."""
+        if not self._tokenizers:
+            raise UsageError("there is no text view to tokenize", where=str(self.root), got=", ".join(self.views))
+        return next(iter(self._tokenizers.values()))
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of token ids, padding and unknown word included."""
+        return len(self.tokenizer.vocabulary)
+
+    @property
+    def modalities(self) -> dict[str, str]:
+        """`image` or `text`, of each view that is delivered."""
+        return {name: self.spec.observed[name].view.modality for name in self.views}
+
+    @property
+    def vocabularies(self) -> dict[str, tuple[str, ...]]:
+        """All tokens of each text view; the index is the id."""
+        return {name: tokenizer.vocabulary for name, tokenizer in self._tokenizers.items()}
+
+    @property
+    def pad_index(self) -> int:
+        """Token id of the padding."""
+        return 0
+
+    @property
+    def factor_values(self) -> dict[str, dict[str, NDArray[Any]]]:
+        """Of each view, the raw values [n] of each factor (but seeds), one a sample; no image is read."""
+        rows = slice(None) if self._rows is None else self._rows
+        return {view: {name: values[rows] for name, values in each.items()} for view, each in self._factors.items()}
+
+    @property
+    def n_skipped(self) -> int:
+        """How many images could not be read and were skipped so far, in all workers together."""
+        return int(self._skipped.item())
+
+    def __len__(self) -> int:
+        return self._n if self._rows is None else len(self._rows)
+
+    def __repr__(self) -> str:
+        views = ", ".join(f"{name} ({modality})" for name, modality in self.modalities.items())
+        some = "" if self._rows is None else f" of {self._n:,}"
+        root = without_credentials(str(self.root))
+        return f"Multimodal3DIdent({root!r}, split={self.split!r}): {len(self):,}{some} samples of {views}"
+
+    @cached_property
+    def table(self) -> pa.Table:
+        """One row a sample: key, captions, every latent, annotations, and where its files lie; no image is read."""
+        table = self._source.table(self.split)
+        return table if self._rows is None else table.take(pa.array(self._rows))
+
+    def to_pandas(self) -> Any:
+        """The table as a pandas DataFrame.
+
+        Raises:
+            M3diError: pandas is not installed.
+        """
+        try:
+            return self.table.to_pandas()
+        except ModuleNotFoundError as error:
+            raise M3diError(
+                "a DataFrame needs pandas, which is not installed", next_step="pip install pandas"
+            ) from error
+
+    def __getitem__(self, index: Any) -> Any:
+        chosen = positions(index, len(self))
+        if isinstance(chosen, int):
+            row, images = self._first_readable(self._rows_from(chosen))
+            return self._shaped(self._item(row, {name: each[0] for name, each in images.items()}))
+        return self._shaped(self._batch([self._row(each) for each in chosen]))
+
+    def __getitems__(self, indices: Sequence[int]) -> Picked:
+        chosen = [positions(index, len(self)) for index in indices]
+        return Picked(partial(self._items, chosen), partial(self.__getitem__, chosen))
+
+    def _items(self, indices: Sequence[Any]) -> list[Any]:
+        rows, images = self._readable([self._row(index) for index in indices])
+        return [
+            self._shaped(self._item(row, {name: each[number] for name, each in images.items()}))
+            for number, row in enumerate(rows)
+        ]
+
+    def _of(self, modality: str) -> list[str]:
+        return [name for name in self.views if self.spec.observed[name].view.modality == modality]
+
+    def _row(self, index: int) -> int:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"sample {index} of {len(self)} in split {self.split!r}")
+        index %= len(self)
+        return index if self._rows is None else int(self._rows[index])
+
+    def _rows_from(self, index: int) -> Iterator[int]:
+        """The row of an index, and with `on_error="skip"` those that follow it, round to the one before."""
+        yield self._row(index)
+        if self.on_error == "skip":
+            for after in range(1, len(self)):
+                yield self._row((index + after) % len(self))
+
+    def _item(self, row: int, images: dict[str, Any]) -> dict[str, Any]:
+        item: dict[str, Any] = {}
+        for name, pixels in images.items():
+            image = torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+            item[name] = self.transform(image) if self.transform else image
+        for name in self._of("text"):
+            caption = self._captions[name][row].as_py()
+            item[name] = self._encoded(name, [caption])[0]
+            item.setdefault("caption", caption)
+            if len(self._captions) > 1:
+                item[f"caption_{name}"] = caption
+        for name, factors in self._factors.items():
+            z = {factor: values[row].item() for factor, values in factors.items()}
+            item[f"z_{name}"] = self.target_transform(z) if self.target_transform else z
+        return item
+
+    def _batch(self, rows: list[int]) -> dict[str, Any]:
+        """Many rows at once, collated."""
+        rows, found = self._readable(rows)
+        batch: dict[str, Any] = {}
+        for name, pixels in found.items():
+            images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
+            batch[name] = default_collate([self.transform(each) for each in images]) if self.transform else images
+        for name in self._of("text"):
+            texts = self._captions[name].take(pa.array(rows, pa.int64())).to_pylist()
+            batch[name] = self._encoded(name, texts)
+            batch.setdefault("caption", texts)
+            if len(self._captions) > 1:
+                batch[f"caption_{name}"] = texts
+        for name, factors in self._factors.items():
+            if self.target_transform:
+                each = [{factor: values[row].item() for factor, values in factors.items()} for row in rows]
+                batch[f"z_{name}"] = default_collate([self.target_transform(z) for z in each])
+            else:
+                batch[f"z_{name}"] = {factor: torch.from_numpy(values[rows]) for factor, values in factors.items()}
+        return batch
+
+    def _encoded(self, view: str, texts: list[str]) -> torch.Tensor:
+        tokenizer = self._tokenizers[view]
+        ids = torch.tensor([tokenizer.encode(text) for text in texts], dtype=torch.int64)
+        return torch.nn.functional.one_hot(ids, len(tokenizer.vocabulary)).float() if self.one_hot else ids
+
+    def _shaped(self, item: dict[str, Any]) -> Any:
+        return item_type(tuple(item))(*item.values()) if self.as_named_tuple else item
+
+    def _readable(self, rows: list[int]) -> tuple[list[int], dict[str, NDArray[np.uint8]]]:
+        """The rows whose images can be read, and their images; with `on_error="raise"` that is all of them."""
+        if self.on_error == "raise":
+            return rows, self._images(rows) or {}
+        each = {row: images for row in rows if (images := self._images([row])) is not None}
+        if not each and rows:  # a batch cannot be empty
+            row, images = self._first_readable(self._row(index) for index in range(len(self)))
+            each = {row: images}
+        names = self._of("image")
+        return list(each), {name: np.concatenate([images[name] for images in each.values()]) for name in names}
+
+    def _first_readable(self, rows: Iterable[int]) -> tuple[int, dict[str, NDArray[np.uint8]]]:
+        for row in rows:
+            images = self._images([row])
+            if images is not None:
+                return row, images
+        raise M3diError("no image of the split can be read", where=str(self.root), next_step=self._look())
+
+    def _images(self, rows: list[int]) -> dict[str, NDArray[np.uint8]] | None:
+        """Pixels uint8 [n, height, width, 3] of each image view; None where one is skipped."""
+        found: dict[str, NDArray[np.uint8]] = {}
+        try:
+            for name in self._of("image"):
+                found[name] = self._pixels(rows, name)
+        except UnreadableSample as error:
+            if self.on_error == "raise":
+                raise
+            self._skipped += 1
+            warnings.warn(f"skipped: {error}", stacklevel=2)
+            return None
+        return found
+
+    def _pixels(self, rows: list[int], view: str) -> NDArray[np.uint8]:
+        store = self._caches.get(view)
+        if store is not None and (kept := store.get(rows)) is not None:
+            return kept
+        pixels: NDArray[np.uint8] | None = None
+        for number, row in enumerate(rows):
+            image = self._decode(row, view)
+            if pixels is None:
+                pixels = np.empty((len(rows), *image.shape), dtype=np.uint8)
+            elif image.shape != pixels.shape[1:]:
+                raise self._unreadable(row, view, f"{image.shape[:2]} pixels", f"{pixels.shape[1:3]}, as the others")
+            pixels[number] = image
+        return np.empty((0, 0, 0, 3), np.uint8) if pixels is None else pixels
+
+    def _decode(self, row: int, view: str) -> NDArray[np.uint8]:
+        store = self._caches.get(view)
+        if store is not None and (kept := store.get([row])) is not None:
+            return kept[0]
+        extension = self._files.extension(view)
+        try:
+            image = decode(self._files.read(row, view), extension, self._files.size_px)
+        except (OSError, ImageError) as error:
+            raise self._unreadable(row, view, error, f"a whole {extension.upper()}") from error
+        if store is not None:
+            if image.shape[:2] != store.shape:
+                raise self._unreadable(row, view, f"{image.shape[:2]} pixels", f"{store.shape}, as the first image")
+            store.put(row, image)
+        return image
+
+    def _unreadable(self, row: int, view: str, got: object, expected: str) -> UnreadableSample:
+        return UnreadableSample(
+            f"sample {row} of split {self.split!r} cannot be read",
+            where=f"{self._files.where(row, view)} (key {self._keys[row].as_py()}, view {view})",
+            got=got,
+            expected=expected,
+            next_step=self._look(),
+        )
+
+    def _look(self) -> str:
+        if isinstance(self._source, ShardSource):
+            return f"m3di verify {self.root}  says what is damaged"
+        return "compare the file with where you got it from"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The table is read again where the pickle lands: a spawned worker gets a few kB.
+        left = ("_files", "_keys", "_captions", "_factors", "_rows", "spec", "table")
+        state = {name: value for name, value in self.__dict__.items() if name not in left}
+        if self._rows is not None:
+            chosen = np.zeros(self._n, dtype=bool)
+            chosen[self._rows] = True
+            state["chosen"] = np.packbits(chosen)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        chosen = state.pop("chosen", None)
+        self.__dict__.update(state)
+        self.spec = self._source.spec
+        self._load()
+        self._rows = None if chosen is None else np.flatnonzero(np.unpackbits(chosen, count=self._n))
+
+    def _load(self) -> pa.Table:
+        """Read the table: Arrow and NumPy arrays, so that forked workers copy no page of it."""
+        table = self._source.table(self.split)
+        self._n = table.num_rows
+        self._files = self._source.files(self.split, table)
+        self._keys = _one_array(table["key"])
+        self._captions = {name: _one_array(table[f"{name}.caption"]) for name in self._of("text")}
+        self._factors = {
+            view: {name: table[f"{view}.{name}"].to_numpy() for name in self._factors_of(view)} for view in self.views
+        }
+        if self._cache_kind is not None and self._n and not self._caches:
+            for view in self._of("image"):
+                shape = self._shape(view)
+                path = None
+                if self._cache_kind == "disk":
+                    path = cache_path(self._source.pictures(self.split), self.split, view, self._n, shape)
+                self._caches[view] = PixelCache(path, self._n, shape)
+        return table
+
+    def _shape(self, view: str) -> tuple[int, int]:
+        """Height and width of the images of a view, from the first one that can be read."""
+        for row in range(self._n):
+            try:
+                height, width, _ = self._decode(row, view).shape
+            except UnreadableSample:
+                if self.on_error == "raise" or row == self._n - 1:
+                    raise
+            else:
+                return height, width
+        return 0, 0
+
+    def _factors_of(self, view: str) -> list[str]:
+        seen = self.spec.observed[view].view.factors
+        if self._wanted is not None:
+            return [name for name in self._wanted if name in seen]
+        return [name for name in seen if self.spec.factors[name].kind != "seed"]
+
+
+def _one_array(column: pa.ChunkedArray) -> pa.Array:
+    whole = column.combine_chunks()
+    return pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole

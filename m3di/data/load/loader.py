@@ -1,0 +1,121 @@
+"""Batches read ahead by threads."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from typing import Any, Protocol, TypeVar
+
+from m3di.data.load.batches import Batches
+from m3di.errors import UsageError
+
+T = TypeVar("T")
+Indices = list[int]
+
+
+class Batched(Protocol):
+    """What gives a batch for a list of indices, from several threads at once; `Multimodal3DIdent` is one."""
+
+    def __getitem__(self, indices: Any, /) -> Any: ...
+
+
+class BatchLoader:
+    """The batches of one epoch after the other, whole, read ahead by threads.
+
+    Threads rather than processes: reading, decoding and copying images let go of Python's lock, and to take a batch
+    from one process to another costs about as much as to decode it. A `transform` written in Python holds the lock:
+    with one that is slow, use torch's DataLoader and its processes (`batch_sampler=batches`).
+
+    The order is that of `batches`, whatever the number of threads; `batches.state_dict()` is exact at any time: batches
+    that are read ahead and not given out yet do not count. The loader has the same `state_dict` for frameworks that ask
+    it, as Lightning does.
+
+    Args:
+        dataset: What to read.
+        batches: The order. It is moved on batch by batch.
+        n_threads: Threads that read; 0 reads each batch when it is asked for.
+        n_ahead: Batches that each thread may be ahead; all of them are in memory.
+
+    Raises:
+        UsageError: A number is too small.
+    """
+
+    def __init__(self, dataset: Batched, batches: Batches, *, n_threads: int = 1, n_ahead: int = 2) -> None:
+        for name, value, least in (("n_threads", n_threads, 0), ("n_ahead", n_ahead, 1)):
+            if value < least:
+                raise UsageError(f"{name} is too small", got=value, expected=f"{least} or more")
+        self.dataset, self.batches = dataset, batches
+        self.n_threads, self.n_ahead = n_threads, n_ahead
+
+    def __len__(self) -> int:
+        """Batches of a whole epoch."""
+        return len(self.batches)
+
+    @property
+    def sampler(self) -> Batches:
+        """The order: where frameworks look for it."""
+        return self.batches
+
+    batch_sampler = sampler
+
+    def set_epoch(self, epoch: int) -> None:
+        """Go on to an epoch, see `Batches`."""
+        self.batches.set_epoch(epoch)
+
+    def state_dict(self) -> dict[str, int]:
+        """Where the order stands, see `Batches`."""
+        return self.batches.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Continue where a state stands, see `Batches`."""
+        self.batches.load_state_dict(state)
+
+    def __iter__(self) -> Iterator[Any]:
+        """A whole epoch, or the rest of one, see `Batches`; a batch is what `dataset[indices]` gives."""
+        epoch, first = self.batches.begin()
+        with closing(self._read(self.batches.rest(epoch, first))) as batches:  # an epoch may be left in the middle
+            for number, batch in enumerate(batches, first + 1):
+                self.batches.took(epoch, number)
+                yield batch
+
+    def _read(self, order: Iterator[Indices]) -> Generator[Any, None, None]:
+        if self.n_threads == 0:
+            yield from map(self.dataset.__getitem__, order)
+            return
+        n_ahead = self.n_threads * self.n_ahead
+        yield from read_ahead(self.dataset.__getitem__, order, n_threads=self.n_threads, n_ahead=n_ahead)
+
+
+def read_ahead(
+    read: Callable[[Indices], T],
+    order: Iterable[Indices],
+    *,
+    n_threads: int,
+    n_ahead: int,
+    start: Callable[[], object] | None = None,
+) -> Generator[T, None, None]:
+    """What `read` makes of each list of indices, in their order, made ahead by threads.
+
+    Args:
+        read: Called by several threads at once where `n_threads` is above 1.
+        order: Taken from `n_ahead` lists before they are due.
+        n_threads: Threads that read, 1 or more.
+        n_ahead: Batches that are being read or wait to be taken; all of them are in memory.
+        start: Called in each thread before it reads.
+
+    Raises:
+        Exception: What `read` raised, where that batch is due.
+    """
+    rest, ahead = iter(order), deque[Future[T]]()
+    pool = ThreadPoolExecutor(n_threads, "m3di-loader", initializer=start)
+    try:
+        while True:
+            while len(ahead) < n_ahead and (indices := next(rest, None)) is not None:
+                ahead.append(pool.submit(read, indices))
+            if not ahead:
+                return
+            yield ahead.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

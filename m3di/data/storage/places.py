@@ -1,0 +1,361 @@
+"""Where the files of a dataset lie: a folder of this machine, or any URL that fsspec knows."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import uuid
+import weakref
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from m3di.data.format.shards import PARTIAL
+from m3di.data.storage.errors import no_fsspec, no_ranges, plain_errors, reporting, unknown_url
+from m3di.errors import M3diError, UsageError
+
+MAX_OPEN = 32
+BLOCK = 8 << 20
+CANNOT_READ = "the folder of the dataset cannot be read"
+CANNOT_WRITE = "the folder of the dataset cannot be written"
+# Object stores show an object once all of it is there. What is written elsewhere can be seen growing.
+OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oci", "oss", "memory"}
+
+
+class OpenFile:
+    """A file that is open for as long as somebody holds this object."""
+
+    def __init__(self, path: Path) -> None:
+        self.descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        weakref.finalize(self, os.close, self.descriptor)
+
+
+class LocalFolder:
+    """Files of a folder. Ranges are read by position: threads and forks may share what is open; pickles open anew."""
+
+    shows_growing_files = True
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._open: dict[str, OpenFile] = {}  # the last one used is at the end
+
+    def __str__(self) -> str:
+        return str(self.root)
+
+    def path(self, name: str) -> str:
+        """Where a file lies."""
+        return str(self.root / name)
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such a file."""
+        return (self.root / name).is_file()
+
+    def size(self, name: str) -> int:
+        """Number of bytes of a file."""
+        return (self.root / name).stat().st_size
+
+    def sizes(self) -> dict[str, int]:
+        """Name and bytes of every file directly in the folder; empty where there is none."""
+        with reporting(CANNOT_READ, str(self)):
+            if not self.root.is_dir():
+                return {}
+            with os.scandir(self.root) as entries:
+                return {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}
+
+    def stamps(self, folder: str) -> dict[str, str]:
+        """Of every file in a folder below, what changes when it is written, moved or replaced."""
+        with reporting(CANNOT_READ, self.path(folder)), os.scandir(self.root / folder) as entries:
+            found = {entry.name: entry.stat() for entry in entries}
+        return {
+            name: f"{each.st_size} {each.st_mtime_ns} {each.st_ctime_ns} {each.st_ino}" for name, each in found.items()
+        }
+
+    def read(self, name: str) -> bytes:
+        """A whole file."""
+        return (self.root / name).read_bytes()
+
+    def read_range(self, name: str, offset: int, size: int) -> bytes:
+        """Bytes `offset` to `offset + size - 1` of a file, or fewer where it ends before."""
+        # Out and in again, so that no thread sees a file that another one closes. Each is one step of a plain dict;
+        # `popitem` of an OrderedDict is not: it raised a KeyError among threads.
+        file = self._open.pop(name, None) or OpenFile(self.root / name)
+        self._open[name] = file
+        if len(self._open) > MAX_OPEN:
+            for oldest in list(self._open)[:-MAX_OPEN]:
+                self._open.pop(oldest, None)
+        # No more than there is: room for `size` bytes is made before anything is read.
+        return os.pread(file.descriptor, max(0, min(size, os.fstat(file.descriptor).st_size - offset)), offset)
+
+    def create(self, name: str, content: bytes) -> None:
+        """Write a small file unless there is one of this name: of several writers the first wins."""
+        with reporting(CANNOT_WRITE, str(self)):
+            self.root.mkdir(parents=True, exist_ok=True)
+            partial = self.root / unique(name)
+            try:
+                _write_durably(partial, content)
+                os.link(partial, self.root / name)
+            except FileExistsError:
+                pass
+            finally:
+                partial.unlink(missing_ok=True)
+
+    def put(self, path: Path, name: str) -> None:
+        """Copy a file of this machine to here; on the same file system it is a second name of the same bytes."""
+        target = self.root / name
+        self._forget(name)
+        with reporting(CANNOT_WRITE, str(self)):
+            try:
+                os.link(path, target)
+            except OSError as error:
+                if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP):
+                    raise
+                with path.open("rb") as source, target.open("wb") as stream:
+                    shutil.copyfileobj(source, stream, BLOCK)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+
+    def rename(self, name: str, final: str) -> None:
+        """Give a file another name; a file that has it already is replaced."""
+        self._forget(name, final)
+        with reporting(CANNOT_WRITE, str(self)):
+            (self.root / name).replace(self.root / final)
+            (self.root / name).unlink(missing_ok=True)  # two names of the same bytes: then nothing was replaced
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove files; those that are not there are passed over."""
+        with reporting(CANNOT_WRITE, str(self)):
+            for name in names:
+                self._forget(name)
+                (self.root / name).unlink(missing_ok=True)
+
+    def _forget(self, *names: str) -> None:
+        """Close files that are about to change: what is open shows what they were."""
+        for name in names:
+            self._open.pop(name, None)
+
+    def close(self) -> None:
+        """Close what is open; the next read opens it again."""
+        self._open.clear()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return LocalFolder, (self.root,)
+
+
+class RemoteFolder:
+    """Files below a URL, through fsspec, opened anew in each process. All methods but `read_range` raise an `M3diError`
+    where the storage fails.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            import fsspec
+        except ModuleNotFoundError as error:
+            raise no_fsspec(url) from error
+        self.url = url.rstrip("/")
+        with reporting(CANNOT_READ, self.url):  # some connect at once
+            try:
+                self._opened, self._base = fsspec.core.url_to_fs(self.url)
+            except (ValueError, ImportError) as error:
+                raise unknown_url(url, error) from error
+        self._process = os.getpid()
+        self.shows_growing_files = self.url.partition("://")[0] not in OBJECT_STORES
+
+    def __str__(self) -> str:
+        return self.url
+
+    def path(self, name: str) -> str:
+        """Where a file lies."""
+        return f"{self.url}/{name}"
+
+    @property
+    def _files(self) -> Any:
+        if self._process != os.getpid():  # connections and threads of fsspec do not survive a fork
+            import fsspec
+
+            self._opened, self._process = fsspec.core.url_to_fs(self.url)[0], os.getpid()
+        return self._opened
+
+    def _at(self, name: str) -> str:
+        return f"{self._base}/{name}"
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such a file."""
+        with reporting(CANNOT_READ, self.path(name)):
+            try:
+                return bool(self._files.info(self._at(name))["type"] == "file")
+            except FileNotFoundError as error:
+                # That of HTTP says so, too, where no server answers.
+                if isinstance(error.__cause__, OSError) and not isinstance(error.__cause__, FileNotFoundError):
+                    raise error.__cause__ from None
+                return False
+
+    def size(self, name: str) -> int:
+        """Number of bytes of a file, as it is now."""
+        with reporting(CANNOT_READ, self.path(name)):
+            self._files.invalidate_cache()
+            return int(self._files.info(self._at(name))["size"])
+
+    def sizes(self) -> dict[str, int]:
+        """Name and bytes (0 where a listing does not say) of every file directly in the folder, as it is now; empty
+        where there is none.
+        """
+        with reporting(CANNOT_READ, self.url):
+            self._files.invalidate_cache()  # other machines write there
+            try:
+                found = self._files.ls(self._base, detail=True)
+            except FileNotFoundError:
+                return {}
+        files = [each for each in found if each["type"] == "file" and each["name"].rstrip("/") != self._base]
+        return {each["name"].rpartition("/")[2]: int(each["size"] or 0) for each in files}
+
+    def stamps(self, folder: str) -> dict[str, str]:
+        """Of every file in a folder below, what changes when it is written, moved or replaced."""
+        with reporting(CANNOT_READ, self.path(folder)):
+            self._files.invalidate_cache()
+            found = self._files.ls(self._at(folder), detail=True)
+        return {each["name"].rpartition("/")[2]: str(sorted(map(str, each.items()))) for each in found}
+
+    def read(self, name: str) -> bytes:
+        """A whole file."""
+        with reporting(CANNOT_READ, self.path(name)):
+            return bytes(self._files.cat_file(self._at(name)))
+
+    def read_range(self, name: str, offset: int, size: int) -> bytes:
+        """Bytes `offset` to `offset + size - 1` of a file, or fewer where it ends before.
+
+        Raises:
+            OSError: The storage failed; a reader of samples says which sample it wanted.
+            M3diError: The server sends whole files only.
+        """
+        if size == 0:
+            return b""
+        with plain_errors():
+            found = bytes(self._files.cat_file(self._at(name), start=offset, end=offset + size))
+        if len(found) > size:
+            raise no_ranges(self.path(name), size, len(found))
+        return found
+
+    def create(self, name: str, content: bytes) -> None:
+        """Write a small file unless there is one of this name: of several writers the first wins.
+
+        Storages without conditional writes look before they write: there, two writers at the same moment both write.
+        """
+        with reporting(CANNOT_WRITE, self.path(name)):
+            if self.exists(name):
+                return
+            if self.shows_growing_files:
+                self._files.makedirs(self._base, exist_ok=True)
+            try:
+                self._files.pipe_file(self._at(name), content, mode="create")
+            except FileExistsError:
+                return
+
+    def put(self, path: Path, name: str) -> None:
+        """Copy a file of this machine to here."""
+        with reporting(CANNOT_WRITE, self.path(name)):
+            self._files.put_file(str(path), self._at(name))
+
+    def rename(self, name: str, final: str) -> None:
+        """Give a file another name; a file that has it already is replaced."""
+        with reporting(CANNOT_WRITE, self.path(final)):
+            self._files.mv(self._at(name), self._at(final))
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove files; those that are not there are passed over."""
+        with reporting(CANNOT_WRITE, self.url):
+            there = self.sizes()
+            for name in names:
+                if name in there:
+                    self._files.rm_file(self._at(name))
+
+    def abort_uploads(self) -> None:
+        """Have S3 drop the pieces of uploads to this folder that were cut off: no listing shows them, and they cost.
+
+        Where we may not do that, they stay: the rules of a bucket can end them, too.
+        """
+        if self.url.partition("://")[0] not in ("s3", "s3a"):
+            return
+        bucket, _, prefix = self._base.partition("/")
+        with suppress(M3diError), reporting(CANNOT_WRITE, self.path("")):
+            found = self._files.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=f"{prefix}/")
+            for each in found.get("Uploads", ()):
+                key, number = each["Key"], each["UploadId"]
+                self._files.call_s3("abort_multipart_upload", Bucket=bucket, Key=key, UploadId=number)
+
+    def close(self) -> None:
+        """Nothing stays open."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RemoteFolder, (self.url,)
+
+
+Folder = LocalFolder | RemoteFolder
+
+
+def is_url(root: str | os.PathLike[str]) -> bool:
+    """Whether a place is no folder of this machine."""
+    text = os.fspath(root)
+    return "://" in text and not text.startswith(("file://", "local://"))
+
+
+def open_folder(root: str | os.PathLike[str]) -> Folder:
+    """The folder at a path or URL; `file:///PATH` is the folder PATH.
+
+    Raises:
+        M3diError: It is a URL and fsspec is not installed.
+        UsageError: fsspec does not know this kind of URL, or lacks the package for it.
+    """
+    return RemoteFolder(os.fspath(root)) if is_url(root) else LocalFolder(local_path(root))
+
+
+def open_to_read(root: str | os.PathLike[str]) -> Folder:
+    """The folder at a path or URL as it is now: it stays the same where the process changes its folder, or where a link
+    on the way is led to another dataset; errors as of `open_folder`.
+    """
+    folder = open_folder(root)
+    return LocalFolder(folder.root.resolve()) if isinstance(folder, LocalFolder) else folder
+
+
+def home(path: str | os.PathLike[str]) -> Path:
+    """A path, with `~` at its start as the user's folder."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - that of pathlib raises where there is no such user
+
+
+def local_path(place: str | os.PathLike[str]) -> Path:
+    """A file or folder of this machine: `~` at its start is the user's folder, `file:///PATH` is PATH.
+
+    Raises:
+        UsageError: It is the URL of another place.
+    """
+    if is_url(place):
+        raise UsageError(
+            "this works on folders of this machine, not on a URL",
+            where=os.fspath(place),
+            next_step="copy from there before, or to there afterwards",
+        )
+    text = os.fspath(place)
+    return home(text.partition("://")[2] or text)
+
+
+def unique(name: str) -> str:
+    """A name under which an unfinished file can be written by one of several writers."""
+    return f"{name}.{uuid.uuid4().hex[:12]}{PARTIAL}"
+
+
+def digest(folder: Folder, name: str) -> tuple[int, str]:
+    """Number of bytes and SHA-256 of a file, read piece by piece."""
+    found, n_bytes = hashlib.sha256(), folder.size(name)
+    with reporting(CANNOT_READ, folder.path(name)):
+        for offset in range(0, n_bytes, BLOCK):
+            found.update(folder.read_range(name, offset, min(BLOCK, n_bytes - offset)))
+    return n_bytes, found.hexdigest()
+
+
+def _write_durably(path: Path, content: bytes) -> None:
+    with path.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())

@@ -1,0 +1,80 @@
+"""Finished files brought into the folder of a dataset: whole, compared with the original, never half there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from m3di.data.format.manifest import FileEntry
+from m3di.data.storage.errors import reporting
+from m3di.data.storage.places import BLOCK, CANNOT_READ, Folder, LocalFolder, digest, unique
+from m3di.errors import M3diError
+
+N_TRIES = 3
+
+
+def upload(folder: Folder, path: Path, entry: FileEntry) -> None:
+    """Copy a file of this machine to a folder, read it back, and give it its name; the original stays.
+
+    Where a growing file can be seen, it has a temporary name until it has been compared. Object stores show whole
+    objects only: there it has its name at once, and one that differs is removed again.
+
+    Args:
+        folder: Where to.
+        path: The finished file.
+        entry: Its name there, its size and its checksum.
+
+    Raises:
+        M3diError: The storage failed, or what was read back was different each time.
+    """
+    name = unique(entry.file) if folder.shows_growing_files else entry.file
+    for attempt in range(1, N_TRIES + 1):
+        folder.put(path, name)
+        found = digest(folder, name)
+        if found == (entry.n_bytes, entry.sha256):
+            break
+        folder.remove([name])
+        if attempt == N_TRIES:
+            raise M3diError(
+                f"what was written came back different, {N_TRIES} times",
+                where=folder.path(entry.file),
+                got=f"{found[0]} bytes, SHA-256 {found[1]}",
+                expected=f"{entry.n_bytes} bytes, SHA-256 {entry.sha256}",
+                next_step=f"check the storage; the file is kept as {path}, and the same command continues",
+            )
+    if name != entry.file:
+        folder.rename(name, entry.file)
+
+
+@contextmanager
+def on_this_machine(folder: Folder, name: str) -> Iterator[Path]:
+    """A file of a folder as a file of this machine: itself, or a copy as long as the block lasts.
+
+    Raises:
+        M3diError: The storage failed.
+    """
+    if isinstance(folder, LocalFolder):
+        yield folder.root / name
+        return
+    with TemporaryDirectory(prefix="m3di-") as here:
+        fetch(folder, name, Path(here))
+        yield Path(here) / name
+
+
+def fetch(folder: Folder, name: str, here: Path) -> bool:
+    """Have a file of a folder in a folder of this machine; whether it had to be copied.
+
+    Raises:
+        M3diError: The storage failed.
+    """
+    if (here / name).exists():
+        return False
+    partial = here / unique(name)
+    n_bytes = folder.size(name)
+    with reporting(CANNOT_READ, folder.path(name)), partial.open("wb") as stream:
+        for offset in range(0, n_bytes, BLOCK):
+            stream.write(folder.read_range(name, offset, min(BLOCK, n_bytes - offset)))
+    partial.replace(here / name)
+    return True

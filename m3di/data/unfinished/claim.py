@@ -1,0 +1,190 @@
+"""The folder of a dataset before it is written: what may become what."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from m3di.data.format.manifest import MANIFEST, PLAN, Plan, parse_manifest, plan_of, to_json
+from m3di.data.format.shards import PARTIAL
+from m3di.data.storage.places import Folder, LocalFolder
+from m3di.data.unfinished.plan_notes import (
+    LOG,
+    copy_name,
+    damaged_plan,
+    is_plan_note,
+    is_witnessed,
+    note_plan,
+    noted_plan,
+)
+from m3di.errors import M3diError
+from m3di.system.disk import disk_errors
+from m3di.system.lock import LOCK, sole_run
+
+_PART_LOCK = re.compile(r"part-[0-9]+-of-[0-9]+\.lock")
+OF_RUNS = (LOCK, LOG)
+"""What runs leave that have just begun, or ended too soon, besides notes of their plan."""
+
+
+def check_folder(out: Path, plan: Plan) -> None:
+    """Raise unless `out` is new, empty, or holds this very dataset, finished or not; nothing is written.
+
+    Raises:
+        M3diError: It holds another dataset, or other files.
+    """
+    if out.is_dir():
+        _check_names(LocalFolder(out), [path.name for path in out.iterdir()], plan)
+
+
+def claim(folder: Folder, plan: Plan) -> None:
+    """Note in a folder, wherever it lies, what it is going to be; the first of several runs does, the others compare.
+
+    Raises:
+        M3diError: It holds another dataset, or other files, or cannot be written.
+    """
+    check_claim(folder, plan)
+    content = to_json(plan)
+    for name in (PLAN, copy_name(plan)):
+        if name in folder.sizes() and folder.read(name) != content and noted_plan(folder, [name]) is None:
+            folder.remove([name])  # damaged
+        folder.create(name, content)
+        check_claim(folder, plan)
+
+
+def check_claim(folder: Folder, plan: Plan) -> None:
+    """Raise unless a folder, wherever it lies, is new, empty, or holds this very dataset; nothing is written.
+
+    Raises:
+        M3diError: It holds another dataset, or other files, or cannot be read.
+    """
+    if isinstance(folder, LocalFolder):
+        check_folder(folder.root, plan)
+    else:
+        _check_names(folder, list(folder.sizes()), plan)
+
+
+def _check_names(folder: Folder, names: list[str], plan: Plan) -> None:
+    """Raise where the files of a folder are not those of this dataset, finished or not."""
+    if MANIFEST in names:
+        found = plan_of(parse_manifest(folder.read(MANIFEST), folder.path(MANIFEST)))
+        refuse_differences(found, plan, str(folder))
+        return
+    noted = noted_plan(folder, names)
+    if noted is not None:
+        refuse_differences(noted, plan, str(folder))
+        return
+    others = [name for name in names if name not in OF_RUNS and not is_plan_note(name)]
+    if not others or is_witnessed(folder, names, plan):
+        return
+    if any(map(is_plan_note, names)):
+        raise damaged_plan(folder)
+    refuse_files(others, str(folder))
+
+
+def refuse_files(names: list[str], where: str) -> None:
+    """Raise where there are files that are no dataset.
+
+    Raises:
+        M3diError: It names the first of them.
+    """
+    if names:
+        raise M3diError(
+            "the output folder holds files that are no m3di dataset",
+            where=f"--out {where}",
+            got=", ".join(sorted(names)[:3]),
+            expected="a new or an empty folder, or one that holds this very dataset",
+            next_step="choose another folder with --out",
+        )
+
+
+def refuse_differences(found: Plan, plan: Plan, where: str) -> None:
+    """Raise where a folder holds another dataset.
+
+    Raises:
+        M3diError: It says where the two differ.
+    """
+    differences = found.differences(plan)
+    if differences:
+        raise M3diError(
+            "the output folder holds a different dataset",
+            where=f"--out {where}",
+            got="\n            ".join(f"{line}" for line in ["(there | asked for)", *differences]),
+            expected="the same spec, seed, sizes and settings, to continue it",
+            next_step="choose another folder with --out, or repeat the options that it was made with",
+        )
+
+
+def make_folder(out: Path) -> None:
+    """Make the folder.
+
+    Raises:
+        M3diError: It cannot be made.
+    """
+    with _write_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+
+
+@contextlib.contextmanager
+def made_folder(out: Path) -> Iterator[None]:
+    """A folder that is there inside the block; where it was not before, and nothing was written to it, it goes again.
+
+    Raises:
+        M3diError: It cannot be made.
+    """
+    missing = [folder for folder in (out, *out.parents) if not folder.exists()]
+    try:
+        make_folder(out)
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # not empty, as it should be
+            for folder in missing:
+                folder.rmdir()
+
+
+def prepare_folder(out: Path, plan: Plan) -> None:
+    """Make the folder and note in it what it is going to be.
+
+    Raises:
+        M3diError: It cannot be written.
+    """
+    make_folder(out)
+    with _write_errors(out):
+        note_plan(out, plan)
+
+
+@contextlib.contextmanager
+def _write_errors(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise M3diError(
+            "the output folder cannot be written",
+            where=f"--out {out}",
+            got=error.strerror or error,
+            expected="a folder where you may create files",
+            next_step="choose another folder with --out, or change its permissions",
+        ) from None
+
+
+def remove_leftovers(out: Path) -> None:
+    """Remove what interrupted runs left in the folder of a finished dataset, unless a run is on its way there.
+
+    Locks among it: they name a machine and a process, which nobody needs who gets the dataset.
+
+    Raises:
+        M3diError: A file cannot be removed.
+    """
+    with disk_errors(out):
+        for path in out.glob(f"*{PARTIAL}"):
+            path.unlink(missing_ok=True)
+    for path in out.glob("*.lock"):
+        if path.name == LOCK or _PART_LOCK.fullmatch(path.name):
+            with contextlib.suppress(M3diError), sole_run(out, path.name):
+                pass  # nobody holds it: it goes
+
+
+def part_lock(number: int, count: int) -> str:
+    """File name of the lock of a part of a dataset."""
+    return f"part-{number}-of-{count}.lock"

@@ -1,0 +1,115 @@
+"""The plan of an unfinished dataset, noted twice: one damaged file does not make finished images useless.
+
+    plan.json.partial                      the plan
+    plan-0123456789abcdef.json.partial     the same once more; its name is the start of the SHA-256 of its bytes
+
+So even where both are damaged inside, the name tells whether a command is the one that began the dataset; and so does
+the log, whose `start` lines say that fingerprint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from m3di.data.format.manifest import PLAN, Plan, parse_plan, to_json
+from m3di.data.format.shards import PARTIAL, write_atomically
+from m3di.data.storage.places import Folder
+from m3di.errors import M3diError
+
+LOG = "render.log.jsonl"
+"""What happened when: written by runs, no part of a dataset."""
+_COPY = re.compile(rf"plan-[0-9a-f]{{16}}\.json{re.escape(PARTIAL)}")
+
+
+def plan_fingerprint(plan: Plan) -> str:
+    """16 hex digits: equal for equal plans."""
+    return hashlib.sha256(to_json(plan)).hexdigest()[:16]
+
+
+def copy_name(plan: Plan) -> str:
+    """File name of the second copy of a plan."""
+    return f"plan-{plan_fingerprint(plan)}.json{PARTIAL}"
+
+
+def is_plan_note(name: str) -> bool:
+    """Whether a file is a copy of a plan, or was going to be one."""
+    return name.startswith(PLAN) or _COPY.match(name) is not None
+
+
+def noted_plan(folder: Folder, names: Iterable[str]) -> Plan | None:
+    """The plan that is noted in a folder, from a copy that is sound; None where there is none.
+
+    Args:
+        folder: The folder.
+        names: Files in it.
+
+    Raises:
+        M3diError: The storage failed, which says nothing of the notes.
+    """
+    for name in sorted(name for name in names if name == PLAN or _COPY.fullmatch(name)):
+        plan = _sound_plan(folder, name)
+        if plan is not None and name in (PLAN, copy_name(plan)):
+            return plan
+    return None
+
+
+def _sound_plan(folder: Folder, name: str) -> Plan | None:
+    try:
+        raw = folder.read(name)
+    except OSError:  # of a disk of this machine: damaged there, or removed at this moment
+        return None
+    try:
+        return parse_plan(raw, folder.path(name))
+    except M3diError:
+        return None
+
+
+def is_witnessed(folder: Folder, names: Iterable[str], plan: Plan) -> bool:
+    """Whether a folder without a sound copy was begun with this plan, by the name of a copy or by the log."""
+    there = set(names)
+    if copy_name(plan) in there:
+        return True
+    if LOG not in there:
+        return False
+    return _logged_fingerprint(folder.read(LOG)) == plan_fingerprint(plan)
+
+
+def _logged_fingerprint(log: bytes) -> str:
+    """What the last run said in the log; empty where none did."""
+    for line in reversed(log.splitlines()):
+        with contextlib.suppress(ValueError):  # half a line
+            said = json.loads(line)
+            if isinstance(said, dict) and said.get("event") == "start":
+                return str(said.get("plan", ""))
+    return ""
+
+
+def note_plan(root: Path, plan: Plan) -> None:
+    """Note what an unfinished folder of this machine is going to be; nothing is written where it is noted already.
+
+    Raises:
+        OSError: A note cannot be written.
+    """
+    content = to_json(plan)
+    for path in root.iterdir():
+        if _COPY.match(path.name) and path.name != copy_name(plan):
+            path.unlink(missing_ok=True)
+    for name in (PLAN, copy_name(plan)):
+        path = root / name
+        if not path.is_file() or path.read_bytes() != content:
+            write_atomically(path, content)
+
+
+def damaged_plan(folder: Folder) -> M3diError:
+    """The error where no copy is sound, and nothing says what the dataset was going to be."""
+    return M3diError(
+        "what this unfinished dataset was going to be is damaged, in each copy",
+        where=folder.path(PLAN),
+        expected="the plan that the first run has noted",
+        next_step="repeat the options that it was begun with: a command that fits goes on; or choose another folder",
+    )

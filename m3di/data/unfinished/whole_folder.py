@@ -1,0 +1,127 @@
+"""A folder that has its name only once everything is in it: what is killed on the way never looks like a whole one.
+
+data/mine.partial/       while it is written
+data/mine.partial.lock   who writes it; beside what a killed process left, it says that this is ours to remove
+data/mine/               once all of it is there, and on the disk
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from m3di.data.format.manifest import MANIFEST
+from m3di.data.format.shards import PARTIAL, sync_folder
+from m3di.errors import M3diError
+from m3di.system.disk import FULL
+from m3di.system.lock import sole_run
+
+WRITING = "another process is writing this folder"
+
+
+@contextlib.contextmanager
+def whole_folder(out: Path) -> Iterator[Path]:
+    """Fill a folder under another name, beside it; it gets its own at the end of the block, in one step.
+
+    What a killed process left is removed first. Where the block raises, nothing of it stays.
+
+    Args:
+        out: A new or empty folder.
+
+    Returns:
+        The folder to fill: it is there, and empty.
+
+    Raises:
+        M3diError: `out` is not empty or cannot be replaced, another process is writing it, there is a folder of the
+            other name that is not ours, or the disk refuses.
+    """
+    out = out.resolve()
+    partial, lock = out.with_name(out.name + PARTIAL), f"{out.name}{PARTIAL}.lock"
+    check_empty(out)
+    _check_replaceable(out)
+    if os.path.lexists(partial) and not (out.parent / lock).exists():
+        raise M3diError(
+            "a folder is in the way",
+            where=str(partial),
+            got="a folder or file that m3di did not write",
+            expected=f"none: {out.name} has this name while it is written",
+            next_step="rename or remove it, or choose another --out",
+        )
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise M3diError("the folder cannot be written", where=str(out), got=error.strerror) from error
+    with sole_run(out.parent, lock, WRITING), _file_errors(out):
+        check_empty(out)  # another process may have been quicker
+        _remove(partial)
+        partial.mkdir()
+        try:
+            yield partial
+            _sync(partial)
+            if out.exists():
+                shutil.copymode(out, partial)
+                out.rmdir()
+            partial.rename(out)
+            sync_folder(out.parent)
+        finally:
+            _remove(partial)
+
+
+def check_empty(root: Path) -> None:
+    """Raise M3diError unless a folder is new or empty."""
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise M3diError(
+            "the output folder is not empty",
+            where=str(root),
+            expected=f"a new or an empty folder, without a {MANIFEST}",
+            next_step="choose another folder",
+        )
+
+
+def _check_replaceable(out: Path) -> None:
+    """Raise where a folder cannot make room for the whole one."""
+    got = "the current folder" if out == Path.cwd() else "a place where a disk is mounted" if out.is_mount() else None
+    if got:
+        raise M3diError(
+            "the output folder cannot be replaced by the whole one at the end",
+            where=str(out),
+            got=got,
+            expected="a folder that is new, or empty and free to be replaced",
+            next_step=f"choose a new folder in it, such as {out / 'data'}",
+        )
+
+
+def _remove(partial: Path) -> None:
+    if partial.is_symlink() or partial.is_file():
+        partial.unlink()
+    elif partial.exists():
+        shutil.rmtree(partial)
+
+
+def _sync(folder: Path) -> None:
+    """Flush all files below a folder, and their names, to the disk: no power loss leaves holes in a whole folder."""
+    for here, _, names in os.walk(folder):
+        for name in names:
+            descriptor = os.open(Path(here) / name, os.O_RDWR)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        sync_folder(Path(here))
+
+
+@contextlib.contextmanager
+def _file_errors(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        is_full = error.errno in FULL
+        raise M3diError(
+            "the disk is full" if is_full else "a file cannot be read or written",
+            where=str(error.filename or out),
+            got=error.strerror or error,
+            next_step=f"{'make room' if is_full else 'look for the cause'}, then run the same command again",
+        ) from error

@@ -1,0 +1,1 @@
+"""Datasets that are there: checked, described, cut and joined."""

@@ -1,0 +1,58 @@
+"""What a dataset is, in a few lines."""
+
+from __future__ import annotations
+
+import os
+
+from m3di.data.format.manifest import Manifest
+from m3di.data.load.sources import ShardSource, open_source
+from m3di.data.storage.places import open_to_read
+from m3di.errors import printable
+from m3di.latents import Factor, told
+
+
+def info(root: str | os.PathLike[str]) -> str:
+    """Spec, origin, splits, files, views and factors of a dataset, ours or in the published layout.
+
+    Raises:
+        M3diError: There is none.
+    """
+    source = open_source(open_to_read(root))
+    spec = source.spec
+    lines = [f"{spec.name}: {spec.description}".rstrip(": "), ""]
+    counts = ", ".join(f"{split} {n:,}" for split, n in source.n_samples.items())
+    lines.append(f"samples   {counts}")
+    if isinstance(source, ShardSource):
+        manifest = source.manifest
+        n_bytes = sum(entry.n_bytes for entry in manifest.files)
+        made = ", ".join(f"{name} {value}" for name, value in manifest.render.items())
+        made += "".join(f"; {device}" for device in manifest.devices)
+        lines += [
+            f"made      {manifest.source}, {_seeds(manifest)}; {made}",
+            f"files     {len(manifest.files)}, {n_bytes / 1e6:,.1f} MB; {', '.join(manifest.extensions.values())}",
+        ]
+    else:
+        lines.append("made      the published layout of Multimodal3DIdent")
+    if spec.interventions:
+        lines.append(f"do        {'; '.join(told(spec.interventions))}")
+    if spec.plugins:
+        lines.append(f"plugins   {', '.join(spec.plugins)}: kept as text, run by nothing but m3di --plugin")
+    lines.append(f"identity  {source.fingerprint}")
+    for name, observed in spec.observed.items():
+        lines += ["", f"{name} ({observed.view.modality})"]
+        width = max(map(len, observed.view.factors), default=0)
+        for factor, use in observed.view.factors.items():
+            lines.append(f"  {factor:{width}}  {use.role:8}  {_support(spec.factors[factor])}")
+    return printable("\n".join(lines))
+
+
+def _seeds(manifest: Manifest) -> str:
+    seeds = ", ".join(map(str, manifest.all_seeds))
+    return f"seeds {seeds}" if len(manifest.all_seeds) > 1 else f"seed {seeds}"
+
+
+def _support(factor: Factor) -> str:
+    if factor.type == "categorical":
+        return ", ".join(factor.names) if factor.n <= 12 else f"{factor.n} values"
+    low, high = factor.bounds
+    return f"{factor.kind} in [{low:g}, {high:g}]"

@@ -1,0 +1,212 @@
+"""Datasets joined and cut: samples keep their bytes, and the table says which sample each row was."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from m3di.data.format.assemble import Contents, assemble, described
+from m3di.data.format.manifest import Manifest, Plan, TextEntry, plan_of
+from m3di.data.format.table_checks import ORIGIN
+from m3di.data.load.chosen import split_called
+from m3di.data.load.sources import ShardSource, open_shards
+from m3di.data.load.where import mask_of
+from m3di.data.storage.places import local_path
+from m3di.data.unfinished.whole_folder import whole_folder
+from m3di.errors import M3diError, UsageError, did_you_mean
+
+FORMATS = ("png", "webp", "qoi")
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A split of a dataset, or some rows of it."""
+
+    source: ShardSource
+    table: pa.Table
+
+    @property
+    def rows(self) -> pa.Table:
+        """What its rows say, with their origin."""
+        return described(self.table)
+
+    def contents(self, extensions: dict[str, str]) -> Iterator[Contents]:
+        """The files of each row, by extension; images in another format, where the extension asks for one."""
+        files = self.source.files("", self.table)
+        own = self.source.manifest.extensions
+        images = self.source.spec.views_of("image")
+        for row in range(self.table.num_rows):
+            contents = {}
+            for view, extension in extensions.items():
+                if view in images and extension != own[view]:
+                    contents[extension] = files.read_image(row, view, extension.rpartition(".")[2])
+                else:
+                    contents[extension] = files.read_whole(row, view)
+            yield contents
+
+
+def subset(
+    root: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    splits: Sequence[str] = (),
+    n: int | None = None,
+    where: str | None = None,
+    images: str | None = None,
+) -> Manifest:
+    """Write some samples of a dataset as a dataset.
+
+    Args:
+        root: Folder or URL of the dataset.
+        out: A new or empty folder.
+        splits: The splits to keep; all if empty.
+        n: At most that many samples of each split, the first that fit.
+        where: Condition on the columns of the table, see `mask_of`.
+        images: Format of the images, `png`, `webp` or `qoi`, all lossless; as they are if None.
+
+    Raises:
+        M3diError: There is no dataset, `out` is not empty, or nothing is left.
+        UsageError: There is no such split, column or format, or `out` is a URL.
+    """
+    folder = local_path(out)
+    source = open_shards(root)
+    manifest = source.manifest
+    splits = [split_called(split, manifest.splits, f"{root}, --split") for split in splits]
+    if n is not None and n < 1:
+        raise UsageError("--n is too small", where="--n", got=n, expected="1 or more")
+    if images is not None and images not in FORMATS:
+        raise UsageError(
+            f"no image format is called {images!r}",
+            where="--images",
+            expected=", ".join(FORMATS),
+            next_step=did_you_mean(images, FORMATS),
+        )
+    parts = {}
+    for split in manifest.splits:
+        table = _with_origin(source, split)
+        keep = mask_of(where, table, source.spec) if where is not None else np.ones(table.num_rows, dtype=bool)
+        rows = np.flatnonzero(keep)[: n if split in splits or not splits else 0]
+        parts[split] = [_Part(source, table.take(pa.array(rows)))]
+    if not any(part.table.num_rows for each in parts.values() for part in each):
+        raise M3diError("no sample is left", where=str(root), got=where, next_step="loosen the condition")
+    extensions = dict(manifest.extensions)
+    for view in source.spec.views_of("image"):
+        before, dot, format_ = extensions[view].rpartition(".")
+        extensions[view] = f"{before}{dot}{images or format_}"
+    return _joined(folder, plan_of(manifest).model_copy(update={"extensions": extensions}), parts)
+
+
+def merge(roots: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) -> Manifest:
+    """Write the samples of several datasets of one spec as one dataset, split by split, in the order given.
+
+    Raises:
+        M3diError: They differ in spec or settings, hold a sample twice, or `out` is not empty.
+        UsageError: Fewer than two are given, or `out` is a URL.
+    """
+    if len(roots) < 2:
+        raise UsageError("there is nothing to join", got=f"{len(roots)} datasets", expected="two or more")
+    folder = local_path(out)
+    sources = [open_shards(root) for root in roots]
+    plans = [_comparable(source.manifest) for source in sources]
+    for root, plan in zip(roots[1:], plans[1:], strict=True):
+        differences = plans[0].differences(plan)
+        if differences:
+            raise M3diError(
+                "the datasets differ in more than their samples",
+                where=f"{roots[0]} | {root}",
+                got="\n            ".join(differences),
+                expected="one spec, one image size and quality, one format",
+            )
+    parts = {
+        split: [_Part(source, _with_origin(source, split)) for source in sources if split in source.manifest.splits]
+        for split in sources[0].manifest.splits
+    }
+    for split, each in parts.items():
+        _check_distinct(split, each)
+    text = {view: _joined_text([source.manifest.text[view] for source in sources]) for view in sources[0].manifest.text}
+    seeds = tuple(dict.fromkeys(seed for source in sources for seed in source.manifest.all_seeds))
+    update = {"text": text, "seeds": seeds if len(seeds) > 1 else ()}
+    return _joined(folder, plan_of(sources[0].manifest).model_copy(update=update), parts)
+
+
+def _with_origin(source: ShardSource, split: str) -> pa.Table:
+    """The table of a split; rows of rendered samples say which sample they are."""
+    table = source.table(split)
+    if source.manifest.source != "rendered":
+        return table
+    n = table.num_rows
+    columns = (
+        pa.array([source.manifest.seed] * n, pa.int64()),
+        pa.array([split] * n, pa.string()),
+        pa.array(range(n), pa.int64()),
+    )
+    for name, column in zip(ORIGIN, columns, strict=True):
+        table = table.append_column(name, column)
+    return table
+
+
+def _comparable(manifest: Manifest) -> Plan:
+    """The plan without what may differ between datasets that are joined."""
+    source = "imported" if manifest.source == "imported" else "derived"
+    return plan_of(manifest).model_copy(
+        update={"seed": 0, "seeds": (), "n_samples": {}, "shard_size": 0, "text": {}, "source": source}
+    )
+
+
+def _joined_text(entries: list[TextEntry]) -> TextEntry:
+    """The tokens of all: those of one spec are the same anyway, imported ones are put together."""
+    special = entries[0].vocabulary[:2]
+    words = sorted({word for entry in entries for word in entry.vocabulary} - set(special))
+    length = max(entry.length for entry in entries)
+    return TextEntry(vocabulary=(*special, *words), length=length, quoted=entries[0].quoted)
+
+
+def _check_distinct(split: str, parts: list[_Part]) -> None:
+    seen: set[tuple[int, str, int]] = set()
+    for part in parts:
+        if ORIGIN[0] not in part.table.column_names:
+            return
+        origins = list(zip(*(part.table[name].to_pylist() for name in ORIGIN), strict=True))
+        twice = next((origin for origin in origins if origin in seen), None)
+        if twice is not None:
+            seed, of, index = twice
+            raise M3diError(
+                f"a sample is there twice in split {split!r}",
+                where=str(part.source.folder),
+                got=f"sample {index} of split {of} with seed {seed}",
+                expected="datasets rendered with different seeds, or different parts of one",
+            )
+        seen.update(origins)
+
+
+def _concatenated(split: str, parts: list[_Part]) -> pa.Table:
+    try:
+        return pa.concat_tables([part.rows for part in parts])
+    except pa.ArrowException:
+        schemas = [dict(zip(part.rows.schema.names, part.rows.schema.types, strict=True)) for part in parts]
+        names = sorted({name for each in schemas for name in each})
+        differing = [name for name in names if len({each.get(name) for each in schemas}) > 1]
+        raise M3diError(
+            f"the tables of split {split!r} differ in their columns",
+            where=" | ".join(str(part.source.folder) for part in parts),
+            got=", ".join(differing[:5]) or "columns in another order",
+            expected="the same columns of the same types",
+            next_step="render the datasets with one version of m3di",
+        ) from None
+
+
+def _joined(out: Path, plan: Plan, parts: dict[str, list[_Part]]) -> Manifest:
+    rows = {split: _concatenated(split, each) for split, each in parts.items()}
+    contents = {split: chain(*(part.contents(plan.extensions) for part in each)) for split, each in parts.items()}
+    n_samples = {split: table.num_rows for split, table in rows.items()}
+    source = plan.source if plan.source == "imported" else "derived"
+    devices = [device for each in parts.values() for part in each for device in part.source.manifest.devices]
+    plan = plan.model_copy(update={"n_samples": n_samples, "source": source})
+    with whole_folder(out) as folder:
+        return assemble(folder, plan, rows, contents, devices)

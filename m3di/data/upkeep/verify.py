@@ -1,0 +1,194 @@
+"""Is a dataset what its manifest says, and is what it says true? Every file and every sample, recomputed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pyarrow as pa
+
+from m3di.data.format.manifest import MANIFEST, FileEntry, Manifest, to_json
+from m3di.data.format.parquet import UNREADABLE, read_parquet, read_parquet_metadata
+from m3di.data.format.seal import CARD
+from m3di.data.format.shards import PARTIAL, ShardSample, read_shard, sample_key, sha256_of
+from m3di.data.format.table_checks import metadata_problems, table_problems
+from m3di.data.load.sources import ShardSource, open_shards
+from m3di.data.storage.places import Folder, LocalFolder
+from m3di.data.storage.upload import on_this_machine
+from m3di.data.upkeep.verify_samples import SampleChecks
+from m3di.errors import M3diError
+
+FEW = 1000
+"""Images that a hint may offer to render."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong with a file of a dataset; a note is something that its owner may have wanted."""
+
+    file: str
+    what: str
+    is_note: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.what}"
+
+
+def verify(
+    root: str | os.PathLike[str], *, quick: bool = False, on_note: Callable[[Problem], object] = lambda note: None
+) -> Manifest:
+    """Check a dataset, and return its manifest.
+
+    Args:
+        root: Its folder, or its URL: then every file is fetched once.
+        quick: Structure only: sizes, tar members, keys, rows; no hashes, no images, no latents.
+        on_note: Called with what differs but is no damage: a card that somebody edited.
+
+    Raises:
+        M3diError: Something is missing, damaged or too much; the message names every such file.
+    """
+    source = open_shards(root)
+    found = find_problems(source.folder, source.manifest, quick=quick)
+    for note in found:
+        if note.is_note:
+            on_note(note)
+    problems = [problem for problem in found if not problem.is_note]
+    if problems:
+        listed = "".join(f"\n  - {problem}" for problem in problems)
+        n_files = len({problem.file for problem in problems})
+        raise M3diError(
+            f"the dataset is damaged; {n_files} of its files are not what they should be:{listed}",
+            where=str(root),
+            next_step=_next_step(str(root), source, problems),
+        )
+    return source.manifest
+
+
+def _next_step(root: str, source: ShardSource, problems: list[Problem]) -> str:
+    """What to do about problems; never a command that renders for hours."""
+    manifest, bad = source.manifest, {problem.file for problem in problems}
+    repair = f"m3di verify {root} --repair"
+    if MANIFEST in bad:
+        return f"restore {MANIFEST} from a copy: it says what the dataset should be"
+    if not isinstance(source.folder, LocalFolder):
+        return "put the dataset there once more, from the copy that it was made from"
+    data = {entry.file for entry in manifest.files} - {entry.file for entry in manifest.documents}
+    if not bad & data:
+        return f"{repair}  puts that in order; nothing is rendered"
+    if manifest.source != "rendered":
+        return f"make it again from what it was {manifest.source} from"
+    shards = [shard for split in manifest.splits.values() for shard in split.shards if shard.file in bad]
+    n = sum(shard.n_samples for shard in shards) * len(manifest.parsed_spec.views_of("image"))
+    if n <= FEW:
+        return f"{repair}  renders up to {n} images anew" if n else f"{repair}  writes that anew; nothing is rendered"
+    return f"restore these files from a copy; to repair would be to render up to {n:,} images"
+
+
+def find_problems(root: Path | Folder, manifest: Manifest, *, quick: bool = False) -> list[Problem]:
+    """Everything that is wrong with a dataset, and notes."""
+    return list(_problems(LocalFolder(root) if isinstance(root, Path) else root, manifest, quick))
+
+
+def _problems(folder: Folder, manifest: Manifest, quick: bool) -> Iterator[Problem]:
+    if folder.read(MANIFEST) != to_json(manifest) or manifest.sealed() != manifest:
+        yield Problem(MANIFEST, "not as it was written: its checksum or its layout is wrong")
+    sizes = folder.sizes()
+    for split, entry in manifest.splits.items():
+        table = _table(folder, manifest, split, quick)
+        yield from [table] if isinstance(table, Problem) else []
+        checks = None if quick or isinstance(table, Problem) else SampleChecks(manifest, split, table)
+        if checks is not None:
+            yield from (Problem(entry.table.file, what) for what in checks.table_problems())
+        first = 0
+        for shard in entry.shards:
+            with _sound_file(folder, shard, quick) as path:
+                yield from (
+                    [path] if isinstance(path, Problem) else _shard_problems(path, manifest, shard, first, checks)
+                )
+            first += shard.n_samples
+        if not first == entry.n_samples == manifest.n_samples[split]:
+            what = f"the shards of {split} hold {first} samples, expected {manifest.n_samples[split]}"
+            yield Problem(MANIFEST, what)
+        extra = {name for name in sizes if fnmatch(name, f"{split}-*.tar")} - {shard.file for shard in entry.shards}
+        yield from (Problem(name, "not part of the dataset") for name in sorted(extra))
+    for document in manifest.documents:
+        with _sound_file(folder, document, quick) as found:
+            if isinstance(found, Problem):
+                edited = document.file == CARD and folder.exists(CARD) and folder.size(CARD) > 0
+                yield Problem(CARD, "edited since it was written; it is kept", is_note=True) if edited else found
+    leftovers = sorted(name for name in sizes if name.endswith(PARTIAL))
+    yield from (Problem(name, "left by an interrupted run") for name in leftovers)
+
+
+@contextmanager
+def _sound_file(folder: Folder, entry: FileEntry, quick: bool) -> Iterator[Path | Problem]:
+    """A file on this machine, or what is wrong with it."""
+    if not folder.exists(entry.file):
+        yield Problem(entry.file, "missing")
+        return
+    n_bytes = folder.size(entry.file)
+    if n_bytes != entry.n_bytes:
+        yield Problem(entry.file, f"{n_bytes} bytes, expected {entry.n_bytes}")
+        return
+    with on_this_machine(folder, entry.file) as path:
+        digest = entry.sha256 if quick else sha256_of(path)
+        yield path if digest == entry.sha256 else Problem(entry.file, f"sha256 {digest}, expected {entry.sha256}")
+
+
+def _table(folder: Folder, manifest: Manifest, split: str, quick: bool) -> pa.Table | Problem:
+    entry = manifest.splits[split].table
+    with _sound_file(folder, entry, quick) as path:
+        if isinstance(path, Problem):
+            return path
+        try:
+            what = next(metadata_problems(read_parquet_metadata(path), entry.n_samples), None)
+            if what is not None:
+                return Problem(entry.file, what)
+            table = read_parquet(path, ["key"] if quick else None)
+            if quick and table.column_names != ["key"]:
+                return Problem(entry.file, "column key is missing")
+            what = None if quick else next(table_problems(table, manifest, manifest.parsed_spec, split), None)
+            if what is not None:
+                return Problem(entry.file, what)
+        except UNREADABLE as error:
+            return Problem(entry.file, f"no readable table: {error}")
+    if table["key"].to_pylist() != [sample_key(index) for index in range(entry.n_samples)]:
+        return Problem(entry.file, f"its keys do not count up from {sample_key(0)}")
+    return table
+
+
+def _shard_problems(
+    path: Path, manifest: Manifest, entry: FileEntry, first: int, checks: SampleChecks | None
+) -> list[Problem]:
+    try:
+        found = list(read_shard(path))
+    except M3diError as error:
+        return [Problem(entry.file, error.what)]
+    keys = [sample.key for sample in found]
+    if keys != [sample_key(first + index) for index in range(entry.n_samples)]:
+        what = f"{len(keys)} samples, expected {entry.n_samples} in order from {sample_key(first)}"
+        return [Problem(entry.file, what)]
+    expected = set(manifest.extensions.values())
+    wrong = [sample.key for sample in found if set(sample.members) != expected]
+    if wrong:
+        return [Problem(entry.file, f"sample {wrong[0]} does not have exactly {sorted(expected)}")]
+    return _content_problems(path, entry, found, first, checks) if checks is not None else []
+
+
+def _content_problems(
+    path: Path, entry: FileEntry, found: list[ShardSample], first: int, checks: SampleChecks
+) -> list[Problem]:
+    """The first wrong sample of a shard: one is enough to render it anew."""
+    with path.open("rb") as stream:
+        for number, sample in enumerate(found):
+            contents = {}
+            for extension, member in sample.members.items():
+                stream.seek(member.offset)
+                contents[extension] = stream.read(member.size)
+            for what in checks.sample_problems(first + number, entry.file, sample, contents):
+                return [Problem(entry.file, f"sample {sample.key}: {what}")]
+    return []

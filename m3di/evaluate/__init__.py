@@ -1,0 +1,40 @@
+"""Evaluation: from runs or anybody's encodings to one tidy table of scores, see docs/evaluation.md."""
+
+from __future__ import annotations
+
+from m3di.evaluate.comparison import COMPARISON, compare
+from m3di.evaluate.encode import encode_run
+from m3di.evaluate.encoded import Encoded, FactorValues
+from m3di.evaluate.npz import read_npz, write_npz
+from m3di.evaluate.probe_data import ProbeData
+from m3di.evaluate.protocol import PROBES, Protocol, Score
+from m3di.evaluate.results import gather, over_seeds, read_results, to_table, write_results
+from m3di.evaluate.runs import OVER_STEPS, Member, Request, evaluate, evaluate_all, members_of, results_of
+from m3di.evaluate.scores import score
+
+__all__ = [
+    "COMPARISON",
+    "OVER_STEPS",
+    "PROBES",
+    "Encoded",
+    "FactorValues",
+    "Member",
+    "ProbeData",
+    "Protocol",
+    "Request",
+    "Score",
+    "compare",
+    "encode_run",
+    "evaluate",
+    "evaluate_all",
+    "gather",
+    "members_of",
+    "over_seeds",
+    "read_npz",
+    "read_results",
+    "results_of",
+    "score",
+    "to_table",
+    "write_npz",
+    "write_results",
+]

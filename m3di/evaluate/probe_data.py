@@ -1,0 +1,71 @@
+"""The samples that probes are fitted on and scored on: val and test of one dataset, or of two."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from m3di.data import Multimodal3DIdent
+from m3di.evaluate.encoded import FactorValues
+from m3di.evaluate.factors import factors_of
+from m3di.latents import Spec
+
+Root = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class ProbeData:
+    """Where encodings and factors come from.
+
+    Attributes:
+        root: Folder or URL of the dataset whose test split is scored.
+        name: What to call it in results: `factual`, or an intervention.
+        fit_root: The dataset whose val split probes are fitted on; the same one if None.
+    """
+
+    root: Root
+    name: str = "factual"
+    fit_root: Root | None = None
+
+    @cached_property
+    def test(self) -> Multimodal3DIdent:
+        """The samples that are scored."""
+        return Multimodal3DIdent(self.root, split="test")
+
+    @cached_property
+    def fit(self) -> Multimodal3DIdent:
+        """The samples that probes are fitted on, in the same views."""
+        return Multimodal3DIdent(self.fit_root or self.root, split="val", views=self.test.views)
+
+    @property
+    def spec(self) -> Spec:
+        """The spec of the test samples."""
+        return self.test.spec
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """Observed views."""
+        return self.test.views
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of the dataset that is scored."""
+        return self.test.fingerprint
+
+    @cached_property
+    def factors(self) -> dict[str, tuple[FactorValues, ...]]:
+        """For each view, the factors to probe its encoding for."""
+        return factors_of(self.fit, self.test)
+
+    def pairs(self, views: Iterable[str]) -> tuple[tuple[str, str], ...]:
+        """Pairs of the views that show the same sample in the same world: not of a view and its counterfactual."""
+        worlds = {view: self.spec.observed[view] for view in views}
+        return tuple(
+            (one, other)
+            for one, other in itertools.combinations(worlds, 2)
+            if (worlds[one].do, worlds[one].frame, worlds[one].permuted)
+            == (worlds[other].do, worlds[other].frame, worlds[other].permuted)
+        )

@@ -1,0 +1,257 @@
+"""`m3di evaluate`: runs, sweeps and encodings of anybody's, scored, kept beside the run, gathered in one table."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from m3di.errors import M3diError, UsageError
+from m3di.evaluate.encode import check_trained_on, encode_run
+from m3di.evaluate.encoded import Encoded
+from m3di.evaluate.factors import only
+from m3di.evaluate.npz import read_npz, write_npz
+from m3di.evaluate.probe_data import ProbeData
+from m3di.evaluate.protocol import Protocol, Score
+from m3di.evaluate.results import gather, is_made_by, read_results, to_table, with_columns, write_results
+from m3di.evaluate.scores import score
+from m3di.learn.training.checkpoint import all_checkpoints, latest_checkpoint, step_of, weights_name
+from m3di.learn.training.run_folder import CONFIG_NAME, read_config, read_summary
+
+RESULTS = "evaluation.parquet"
+OVER_STEPS = "checkpoints.parquet"
+SWEEP = "sweep.json"
+VERSION = 2  # raised when a metric changes its meaning, so that results kept in runs are made anew
+OnRun = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Member:
+    """A run to evaluate, and what to call it.
+
+    Attributes:
+        path: Its folder, or an .npz of encodings.
+        name: Its name in results.
+        values: What its sweep set, by option.
+    """
+
+    path: Path
+    name: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to evaluate, and how.
+
+    Attributes:
+        data: The samples; None takes the dataset that each run was trained on.
+        protocol: What to measure.
+        factors: Only these factors; all if empty.
+        device: Where to encode: "cpu", "cuda", or "auto" (cuda where there is one).
+        n_workers: Threads that load images; None as many as suit the device.
+        again: Score again what has been scored.
+        all_checkpoints: Each checkpoint of each run rather than the newest.
+        save_encodings: An .npz to write the encodings of a single run to.
+    """
+
+    data: ProbeData | None = None
+    protocol: Protocol = field(default_factory=Protocol)
+    factors: tuple[str, ...] = ()
+    device: str = "auto"
+    n_workers: int | None = None
+    again: bool = False
+    all_checkpoints: bool = False
+    save_encodings: Path | None = None
+
+
+def members_of(paths: Sequence[Path]) -> tuple[list[Member], list[str]]:
+    """The finished runs of run folders, sweep folders and .npz files; and the names of members not finished yet.
+
+    Raises:
+        M3diError: A path is none of these, or no run is finished.
+    """
+    found: list[Member] = []
+    unfinished: list[str] = []
+    for path in paths:
+        if (path / SWEEP).is_file():
+            for run, values in _sweep_members(path / SWEEP):
+                if (path / run / CONFIG_NAME).is_file() and read_summary(path / run) is not None:
+                    found.append(Member(path / run, f"{path.name}/{run}" if len(paths) > 1 else run, values))
+                else:
+                    unfinished.append(str(path / run))
+        elif path.suffix == ".npz":
+            found.append(Member(path, path.stem))
+        else:
+            read_config(path)
+            found.append(Member(path, str(path)))
+    if not found:
+        raise M3diError(
+            "no run of the sweep is finished",
+            where=", ".join(map(str, paths)),
+            got=f"{len(unfinished)} unfinished, the first is {unfinished[0]}" if unfinished else "no members",
+            next_step="run the same `m3di train --sweep` command again: it goes on where it was",
+        )
+    return found, unfinished
+
+
+def evaluate(member: Member, request: Request | None = None, opened: dict[str, ProbeData] | None = None) -> pa.Table:
+    """The scores of a run, a row each; kept in its folder, and taken from there if nothing has changed since.
+
+    Args:
+        member: The run.
+        request: What to evaluate, and how.
+        opened: Datasets by root, to open each once for all runs.
+
+    Raises:
+        M3diError: Run, data or encodings are bad, or do not belong together.
+        UsageError: There is no such factor, view or split.
+    """
+    request = request or Request()
+    if member.path.suffix == ".npz":
+        encoded, scores = scores_of(member, request)
+        return to_table(encoded, scores, request.protocol.n_folds)
+    data = data_of(member, request, opened)
+    made_by = _made_by(member, data, request)
+    kept = member.path / file_name(data.name)
+    if is_made_by(kept, made_by) and not request.again and request.save_encodings is None:
+        return with_columns(read_results(kept), member.values)
+    encoded, scores = scores_of(member, request, data)
+    table = to_table(encoded, [*scores, *_val_loss(member.path)], request.protocol.n_folds)
+    write_results(kept, table, made_by)
+    return with_columns(table, member.values)
+
+
+def data_of(member: Member, request: Request, opened: dict[str, ProbeData] | None = None) -> ProbeData:
+    """The samples to evaluate a run on: those asked for, or the dataset that it was trained on."""
+    if request.data is not None:
+        return request.data
+    root = str(read_config(member.path).get("data", {}).get("root", ""))
+    data = (opened if opened is not None else {}).setdefault(root, ProbeData(root))
+    check_trained_on(member.path, data)
+    return data
+
+
+def evaluate_checkpoints(
+    member: Member, request: Request | None = None, opened: dict[str, ProbeData] | None = None
+) -> pa.Table:
+    """The scores of each checkpoint of a run, as `evaluate`, with the step of each in a column `step`.
+
+    Raises:
+        UsageError: It is an .npz, which has no checkpoints.
+    """
+    request = request or Request()
+    if member.path.suffix == ".npz":
+        raise UsageError("encodings have no checkpoints", where=str(member.path), expected="a run or a sweep")
+    data = data_of(member, request, opened)
+    checkpoints = all_checkpoints(member.path)
+    made_by = {**_made_by(member, data, request), "weights": [_weights_sha256(each) for each in checkpoints]}
+    kept = member.path / file_name(data.name, OVER_STEPS)
+    if is_made_by(kept, made_by) and not request.again:
+        return with_columns(read_results(kept), member.values)
+    tables = []
+    for checkpoint in checkpoints:
+        encoded, scores = scores_of(member, request, data, checkpoint)
+        table = to_table(encoded, scores, request.protocol.n_folds)
+        tables.append(table.append_column("step", pa.array([step_of(checkpoint)] * len(table))))
+    table = gather(tables)
+    write_results(kept, table, made_by)
+    return with_columns(table, member.values)
+
+
+def scores_of(
+    member: Member, request: Request, data: ProbeData | None = None, checkpoint: Path | None = None
+) -> tuple[Encoded, list[Score]]:
+    """Encodings and scores of a run or an .npz, made now; `data` is what a run is encoded on."""
+    if member.path.suffix == ".npz":
+        encoded = read_npz(member.path, request.data)
+    else:
+        data = data or data_of(member, request)
+        options: dict[str, Any] = {"device": request.device, "n_workers": request.n_workers, "checkpoint": checkpoint}
+        encoded = encode_run(member.path, data, name=member.name, **options)
+        if request.save_encodings is not None:
+            write_npz(request.save_encodings, encoded, data.fingerprint)
+    encoded = replace(encoded, factors=only(encoded.factors, request.factors, encoded.run))
+    return encoded, score(encoded, request.protocol)
+
+
+def evaluate_all(members: Sequence[Member], request: Request | None = None, on_run: OnRun | None = None) -> pa.Table:
+    """The scores of several runs in one table.
+
+    Args:
+        members: The runs.
+        request: What to evaluate, and how.
+        on_run: Called before each run with its name, its number from 0, and how many there are.
+    """
+    evaluate_one = evaluate_checkpoints if request is not None and request.all_checkpoints else evaluate
+    tables, opened = [], dict[str, ProbeData]()
+    for number, member in enumerate(members):
+        if on_run is not None:
+            on_run(member.name, number, len(members))
+        tables.append(evaluate_one(member, request, opened))
+    return gather(tables)
+
+
+def results_of(path: Path, name: str = RESULTS) -> pa.Table:
+    """What has been measured of a run or a sweep: all tables of that name in its folder, or a table itself.
+
+    Raises:
+        M3diError: Nothing has been measured.
+    """
+    if path.suffix == ".parquet":
+        return read_results(path)
+    files = sorted(path.glob(f"{Path(name).stem}*.parquet"))
+    if not files:
+        raise M3diError("nothing has been measured yet", where=str(path), next_step=f"m3di evaluate {path}")
+    return gather([read_results(each) for each in files])
+
+
+def _val_loss(run: Path) -> list[Score]:
+    loss = (read_summary(run) or {}).get("val_loss")
+    return [] if loss is None else [Score("all", "all", "", "", "", "val_loss", float(loss))]
+
+
+def _sweep_members(path: Path) -> list[tuple[str, Mapping[str, Any]]]:
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        return [(str(each["run"]), dict(each.get("values", {}))) for each in stored["members"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise M3diError(
+            "the sweep cannot be read",
+            where=str(path),
+            got=f"{type(error).__name__}: {error}",
+            expected='{"members": [{"run": ..., "values": {...}}, ...]}',
+        ) from error
+
+
+def _made_by(member: Member, data: ProbeData, request: Request) -> dict[str, Any]:
+    """All that the scores of a run depend on."""
+    return {
+        "version": VERSION,
+        "run": member.name,
+        "protocol": asdict(request.protocol),
+        "factors": list(request.factors),
+        "fit": data.fit.fingerprint,
+        "test": data.test.fingerprint,
+        "data": data.name,
+        "weights": _weights_sha256(latest_checkpoint(member.path)),
+    }
+
+
+def _weights_sha256(checkpoint: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(checkpoint.glob(weights_name("*"))):
+        digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def file_name(data: str, name: str = RESULTS) -> str:
+    """The file in a run folder for results on these samples, of `RESULTS` or `OVER_STEPS`."""
+    stem = Path(name).stem
+    return name if data == "factual" else f"{stem}-{re.sub(r'[^A-Za-z0-9._]+', '-', data).strip('-')}.parquet"

@@ -1,0 +1,40 @@
+"""The protocol: encodings in, one score a row out, each with its estimator, chance, bound and interval."""
+
+from __future__ import annotations
+
+from m3di.evaluate import probes
+from m3di.evaluate.encoded import Encoded
+from m3di.evaluate.factor_scores import FactorScores
+from m3di.evaluate.folds import folds, mean_of_folds
+from m3di.evaluate.protocol import Protocol, Score
+from m3di.evaluate.whole_scores import pair_scores, whole_scores
+
+
+def score(encoded: Encoded, protocol: Protocol | None = None) -> list[Score]:
+    """Every score of a run; by folds, each the mean over folds.
+
+    Raises:
+        M3diError: See `Encoded.check`; or there are too few samples for so many folds.
+    """
+    encoded.check()
+    protocol = protocol or Protocol()
+    if protocol.n_folds is None:
+        return _scores(encoded, protocol)
+    found: dict[tuple[str, ...], list[Score]] = {}
+    for each in folds(encoded, protocol.n_folds, protocol.seed):
+        for one in _scores(each, protocol):
+            found.setdefault(one.key, []).append(one)
+    return [mean_of_folds(each) for each in found.values() if len(each) == protocol.n_folds]
+
+
+def _scores(encoded: Encoded, protocol: Protocol) -> list[Score]:
+    """The scores of probes fitted once."""
+    n_test = len(next(iter(encoded.encodings.values()))[1])
+    resamples = probes.Bootstrap(n_test, protocol.n_bootstrap, protocol.seed)
+    found: list[Score] = []
+    for view in encoded.encodings:
+        found += FactorScores(encoded, view, protocol, resamples).scores()
+        found += whole_scores(encoded, view, protocol, resamples)
+    for one, other in encoded.pairs:
+        found += pair_scores(encoded, one, other, protocol, resamples)
+    return found

@@ -1,0 +1,1 @@
+"""Encoders, and the registry that knows them by name."""

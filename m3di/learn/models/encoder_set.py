@@ -1,0 +1,139 @@
+"""The encoders of a run, one a view, with the image normalisation that they were trained with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from m3di.errors import UsageError, did_you_mean
+from m3di.learn.models.registry import build_image_encoder, build_text_encoder
+from m3di.learn.training.config import TrainConfig
+from m3di.learn.training.inputs import ImageStatistics, ViewInput
+
+
+class Encoders:
+    """An encoder for each view.
+
+    Args:
+        modules: By the name of the view; views may share one.
+        inputs: What each view is, in the same order.
+        statistics: Of each image view.
+    """
+
+    def __init__(
+        self,
+        modules: Mapping[str, nn.Module],
+        inputs: Mapping[str, ViewInput],
+        statistics: Mapping[str, ImageStatistics],
+    ) -> None:
+        self.modules, self.inputs, self.statistics = dict(modules), dict(inputs), dict(statistics)
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """Names of the views, in their order."""
+        return tuple(self.modules)
+
+    @property
+    def image(self) -> Any:
+        """The encoder of the (first) image view."""
+        return self.modules[self._first("image")]
+
+    @property
+    def text(self) -> Any:
+        """The encoder of the (first) text view."""
+        return self.modules[self._first("text")]
+
+    @property
+    def image_statistics(self) -> ImageStatistics:
+        """The normalisation of the (first) image view."""
+        return self.statistics[self._first("image")]
+
+    def encode(self, view: str, batch: Tensor) -> Tensor:
+        """Encode a batch of a view.
+
+        Args:
+            view: Name of the view.
+            batch: Images [B, 3, H, W] uint8 or token ids [B, L] int64, on the device of the encoder.
+
+        Returns:
+            [B, D] float, on that device.
+
+        Raises:
+            UsageError: There is no encoder for that view.
+        """
+        if view not in self.modules:
+            raise UsageError(
+                f"the run has no encoder for a view {view!r}",
+                expected=", ".join(self.views),
+                next_step=did_you_mean(view, self.views, otherwise="use a view that it was trained on"),
+            )
+        encoding: Tensor = self.modules[view](self.prepare(view, batch))
+        return encoding
+
+    def prepare(self, view: str, batch: Tensor) -> Tensor:
+        """What the encoder of a view takes: normalised images [B, 3, H, W] float32, or token ids as they are."""
+        if view not in self.statistics:
+            return batch
+        return self.statistics[view].normalise(batch).contiguous(memory_format=torch.channels_last)
+
+    def encode_images(self, image: Tensor) -> Tensor:
+        """[B, 3, H, W] uint8 of the (first) image view -> [B, D] float, on the device of `image`."""
+        return self.encode(self._first("image"), image)
+
+    def encode_texts(self, tokens: Tensor) -> Tensor:
+        """[B, L] int64 token ids of the (first) text view -> [B, D] float, on the device of `tokens`."""
+        return self.encode(self._first("text"), tokens)
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """All weights, each once."""
+        return nn.ModuleList(self._distinct()).parameters()
+
+    def eval(self) -> Encoders:
+        """Put the encoders in evaluation mode (batch norm uses its running statistics)."""
+        return self.train(False)
+
+    def train(self, mode: bool = True) -> Encoders:
+        """Put the encoders in training mode."""
+        for module in self._distinct():
+            module.train(mode)
+        return self
+
+    def to(self, device: str) -> Encoders:
+        """Move the encoders to a device."""
+        for module in self._distinct():
+            module.to(device)
+        return self
+
+    def _distinct(self) -> Iterable[nn.Module]:
+        return {id(module): module for module in self.modules.values()}.values()
+
+    def _first(self, modality: str) -> str:
+        for view, each in self.inputs.items():
+            if each.modality == modality:
+                return view
+        raise UsageError(f"the run has no {modality} view", got=", ".join(self.views))
+
+
+def build_encoders(
+    inputs: Mapping[str, ViewInput], config: TrainConfig, statistics: Mapping[str, ImageStatistics]
+) -> Encoders:
+    """New encoders on the CPU; their weights come from torch's process-wide random generator.
+
+    Weights and images lie channels-last: convolutions read all channels of a pixel together, and images are stored so.
+    """
+    modules: dict[str, nn.Module] = {}
+    for view, each in inputs.items():
+        shared = next((modules[other] for other in modules if inputs[other] == each), None)
+        if config.share_encoders and shared is not None:
+            modules[view] = shared
+        elif each.modality == "image":
+            modules[view] = build_image_encoder(config.image_encoder, config.encoding_size, config.hidden_size)
+        else:
+            size, pad_index = each.vocabulary_size or 0, each.pad_index or 0
+            modules[view] = build_text_encoder(config.text_encoder, size, config.encoding_size, pad_index)
+    for module in modules.values():
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Encoders(modules, inputs, statistics)

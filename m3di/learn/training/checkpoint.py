@@ -1,0 +1,234 @@
+"""Checkpoints: the weights of each encoder, and all that a run needs to go on as if it had never stopped.
+
+RUN/checkpoint/step-000001000/   the newest
+  VIEW_encoder.safetensors     state dict of a view's encoder; metadata {"step": ...}
+  training.safetensors         optimizer.PARAMETER.exp_avg (and the like), rng.cpu, rng.cuda, loss.PARAMETER;
+                               metadata {"step": ..., "seconds": ...}
+RUN/kept/step-000000500/           those that are to stay: the encoders' weights only
+
+The folder is written as `step-....partial` and renamed once its bytes are on disk; the one before goes after that. So
+there is always a whole one. Nothing is pickled: reading a checkpoint runs no code that it brings.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from m3di.errors import M3diError
+from m3di.learn.models.encoder_set import Encoders
+from m3di.system.files import sync_folder
+
+CHECKPOINT_NAME = "checkpoint"
+KEPT_NAME = "kept"
+_TRAINING_NAME = "training.safetensors"
+_PICKLES = (b"PK\x03\x04", b"\x80")  # of torch.save: a zip of a pickle, and a bare one
+
+
+def save_checkpoint(
+    run: Path, encoders: Encoders, step: int, training: Mapping[str, Tensor] | None = None, seconds: float = 0.0
+) -> None:
+    """Write a checkpoint, in place of an earlier one.
+
+    Args:
+        run: The run folder.
+        encoders: Whose weights to save.
+        step: Steps made.
+        training: From `training_state`; without it the run cannot go on from here.
+        seconds: Time that the steps took.
+    """
+    final = run / CHECKPOINT_NAME / f"step-{step:09d}"
+    partial = final.with_name(final.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
+    partial.mkdir(parents=True)
+    metadata = {"step": str(step), "seconds": f"{seconds:.3f}"}
+    for view, module in encoders.modules.items():
+        _save(module.state_dict(), partial / weights_name(view), {"step": str(step)})
+    if training is not None:
+        _save(training, partial / _TRAINING_NAME, metadata)
+    sync_folder(partial)
+    shutil.rmtree(final, ignore_errors=True)
+    partial.replace(final)
+    sync_folder(final.parent)
+    for other in final.parent.iterdir():
+        if other != final:
+            shutil.rmtree(other)
+
+
+def keep_checkpoint(run: Path) -> None:
+    """Keep the weights of the newest checkpoint for good; where the file system can, as links to its files."""
+    checkpoint = latest_checkpoint(run)
+    final = run / KEPT_NAME / checkpoint.name
+    if final.exists():
+        return
+    partial = final.with_name(final.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
+    partial.mkdir(parents=True)
+    for path in checkpoint.glob(weights_name("*")):
+        try:
+            os.link(path, partial / path.name)
+        except OSError:
+            shutil.copyfile(path, partial / path.name)
+    sync_folder(partial)
+    partial.replace(final)
+    sync_folder(final.parent)
+
+
+def step_of(checkpoint: Path) -> int:
+    """The step that a checkpoint was saved at, by the name of its folder."""
+    return int(checkpoint.name.removeprefix("step-"))
+
+
+def all_checkpoints(run: Path) -> list[Path]:
+    """The checkpoints that were kept, and the newest one, by their steps.
+
+    Raises:
+        M3diError: There is none.
+    """
+    newest = latest_checkpoint(run)
+    kept = [path for path in run.glob(f"{KEPT_NAME}/step-*[0-9]") if path.name != newest.name]
+    return sorted([*kept, newest], key=step_of)
+
+
+def weights_name(view: str) -> str:
+    """File name of the weights of a view's encoder, in a checkpoint."""
+    return f"{view}_encoder.safetensors"
+
+
+def latest_checkpoint(run: Path) -> Path:
+    """The folder of the newest checkpoint.
+
+    Raises:
+        M3diError: There is none.
+    """
+    found = sorted(run.glob(f"{CHECKPOINT_NAME}/step-*[0-9]"))
+    if not found:
+        raise M3diError(
+            "the run has no checkpoint",
+            where=str(run / CHECKPOINT_NAME),
+            next_step="wait for its first one, or run the same training command again",
+        )
+    return found[-1]
+
+
+def load_weights(encoders: Encoders, checkpoint: Path) -> int:
+    """Fill the encoders from a checkpoint; the step it was saved at.
+
+    Raises:
+        M3diError: A file is missing, damaged, a pickle, or of other encoders.
+    """
+    step = "0"
+    for view, module in encoders.modules.items():
+        path = checkpoint / weights_name(view)
+        weights, metadata = read_tensors(path)
+        step = metadata.get("step", step)
+        try:
+            module.load_state_dict(weights)
+        except RuntimeError as error:
+            lines = str(error).splitlines()
+            raise M3diError(
+                "the checkpoint is that of another architecture",
+                where=str(path),
+                got=lines[min(1, len(lines) - 1)].strip(),
+                expected=f"weights of {type(module).__name__} as config.json describes it",
+                next_step="restore config.json and checkpoint of one run, or train again",
+            ) from error
+    return int(step)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file.
+
+    Raises:
+        M3diError: It is missing, damaged, or a pickle in disguise.
+    """
+    if not path.is_file():
+        raise M3diError("the checkpoint lacks a file", where=str(path), next_step="restore it, or train again")
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start.startswith(_PICKLES):
+        raise M3diError(
+            "these weights are a pickle, which can run any code, and are not loaded",
+            where=str(path),
+            expected="a safetensors file",
+            next_step="convert them where you trust them: safetensors.torch.save_file(torch.load(FILE), NEW)",
+        )
+    try:
+        with safe_open(path, framework="pt", device="cpu") as opened:
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (no mapping)
+            return tensors, opened.metadata() or {}
+    except SafetensorError as error:
+        raise M3diError(
+            "the checkpoint is damaged",
+            where=str(path),
+            got=str(error).splitlines()[0],
+            expected="a whole safetensors file",
+            next_step="restore the file, or train again",
+        ) from error
+
+
+def training_state(step: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """What the next steps depend on beside the encoders' weights: Adam's moments, random generators, the loss's own."""
+    state = {f"loss.{name}": value for name, value in _loss_of(step).state_dict().items()}
+    for name, parameter in step.named_parameters():
+        for key, value in optimizer.state[parameter].items():
+            state[f"optimizer.{name}.{key}"] = value
+    state["rng.cpu"] = torch.get_rng_state()
+    if torch.cuda.is_available():
+        state["rng.cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def restore_training(checkpoint: Path, step: nn.Module, optimizer: torch.optim.Optimizer) -> float:
+    """Undo `training_state`; the seconds that the steps before took.
+
+    Raises:
+        M3diError: The file is missing, damaged, or of other encoders.
+    """
+    path = checkpoint / _TRAINING_NAME
+    state, metadata = read_tensors(path)
+    try:
+        _loss_of(step).load_state_dict(
+            {name.removeprefix("loss."): value for name, value in state.items() if name.startswith("loss.")}
+        )
+        for name, parameter in step.named_parameters():
+            prefix = f"optimizer.{name}."
+            own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+            optimizer.state[parameter] = {key: _like(own[key], parameter, key) for key in own}
+        torch.set_rng_state(state["rng.cpu"])
+    except (KeyError, RuntimeError) as error:
+        raise M3diError(
+            "the training state is that of other encoders",
+            where=str(path),
+            got=str(error).splitlines()[0],
+            next_step="restore config.json and checkpoint of one run, or train again",
+        ) from error
+    if "rng.cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["rng.cuda"])
+    return float(metadata.get("seconds", "0"))
+
+
+def _like(value: Tensor, parameter: Tensor, key: str) -> Tensor:
+    # Moments lie in memory as their weights do (channels-last or not): a fused update walks both in step.
+    if key == "step":
+        return value.to(parameter.device) if parameter.device.type == "cuda" else value
+    return torch.empty_like(parameter).copy_(value)
+
+
+def _loss_of(step: nn.Module) -> Any:
+    return step.loss
+
+
+def _save(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+    contiguous = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+    save_file(contiguous, path, metadata=metadata)
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

@@ -1,0 +1,63 @@
+"""What config.json says of a run: what was asked for, on which data, by which code, on which machine."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import m3di
+from m3di.errors import without_credentials
+from m3di.learn.training.config import TrainConfig
+from m3di.learn.training.distributed import World
+from m3di.learn.training.inputs import ImageStatistics, PairedDataset, ViewInput
+
+
+def describe(
+    dataset: PairedDataset,
+    config: TrainConfig,
+    inputs: Mapping[str, ViewInput],
+    statistics: Mapping[str, ImageStatistics],
+    *,
+    device: str,
+    precision: str,
+    world: World,
+) -> dict[str, Any]:
+    """What goes into config.json."""
+    return {
+        "config": asdict(config),
+        "data": {
+            "root": without_credentials(str(dataset.root)),
+            "fingerprint": dataset.fingerprint,
+            "n_samples": len(dataset),
+            "views": {view: asdict(each) for view, each in inputs.items()},
+        },
+        "image_statistics": {view: asdict(each) for view, each in statistics.items()},
+        "device_type": device,
+        "device": torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine(),
+        "precision": precision,
+        "n_threads": torch.get_num_threads(),
+        "world_size": world.size,
+        "versions": {
+            "m3di": m3di.__version__,
+            "m3di_code_sha256": code_sha256(),
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+    }
+
+
+@cache
+def code_sha256() -> str:
+    """A hash of all Python files of the package: tells two states of the code apart that have one version number."""
+    package = Path(m3di.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()

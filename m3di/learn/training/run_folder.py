@@ -1,0 +1,222 @@
+"""The run folder: what a training run leaves behind, and how encoders come back from it.
+
+RUN/
+  config.json         what was asked for and what it ran on; written first, so its presence means "taken"
+  metrics.csv         one line a step, flushed as it goes; see `m3di.learn.training.metrics`
+  tensorboard/        the same, for TensorBoard
+  checkpoint/, kept/  see `m3di.learn.training.checkpoint`
+  summary.json        n_steps, final_loss, val_loss, ...; written last, so its presence means "finished"
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from m3di.errors import M3diError
+from m3di.learn.models.encoder_set import Encoders, build_encoders
+from m3di.learn.training.checkpoint import CHECKPOINT_NAME, latest_checkpoint, load_weights, save_checkpoint
+from m3di.learn.training.config import DEFAULTS, FREE_ON_RESUME, config_from_json
+from m3di.learn.training.inputs import ImageStatistics, PairedDataset, ViewInput, vocabulary_sha256
+from m3di.system.files import held, is_held, read_json, sync_folder, write_json
+
+CONFIG_NAME = "config.json"
+METRICS_NAME = "metrics.csv"
+SUMMARY_NAME = "summary.json"
+__all__ = [
+    "CONFIG_NAME",
+    "METRICS_NAME",
+    "SUMMARY_NAME",
+    "check_vocabulary",
+    "claim",
+    "load_encoders",
+    "next_run",
+    "read_config",
+    "read_summary",
+    "run_to_continue",
+    "save_checkpoint",
+    "write_config",
+    "write_summary",
+]
+
+
+def next_run(folder: Path, name: str) -> Path:
+    """The first of `FOLDER/NAME-001`, `FOLDER/NAME-002`, ... that does not exist."""
+    return next(path for number in count(1) if not (path := folder / f"{name}-{number:03d}").exists())
+
+
+def run_to_continue(folder: Path, name: str, description: Mapping[str, Any]) -> Path | None:
+    """The newest `FOLDER/NAME-...` that was started with this description, unfinished and held by no process.
+
+    Args:
+        folder: Folder of runs.
+        name: Start of their names.
+        description: What `claim` would be given.
+    """
+    for run in sorted(folder.glob(f"{name}-[0-9]*"), reverse=True):
+        started = (run / CONFIG_NAME).is_file() and not (run / SUMMARY_NAME).exists()
+        if started and not differences(read_config(run), description) and not is_held(run):
+            return run
+    return None
+
+
+def claim(run: Path, description: Mapping[str, Any]) -> None:
+    """Make `run` the folder of the run described, or see that it is already.
+
+    A run that differs in having fewer steps is made longer: it goes on from its last checkpoint.
+
+    Raises:
+        M3diError: It holds another run, or is no folder; or its learning rate does not let it be longer. Nothing was
+            changed.
+    """
+    if run.exists() and not run.is_dir():
+        raise M3diError("the run folder is a file", where=str(run), next_step="choose another run folder")
+    if (run / CONFIG_NAME).exists():
+        differing = differences(read_config(run), description)
+        if set(differing) == {"n_steps"} and differing["n_steps"][0] < differing["n_steps"][1]:
+            _lengthen(run, description)
+        elif differing:
+            raise M3diError(
+                "the run folder already holds a run, and it is another one",
+                where=str(run),
+                got=", ".join(f"{name} {before}" for name, (before, _) in differing.items()),
+                expected=", ".join(f"{name} {wanted}" for name, (_, wanted) in differing.items()),
+                next_step="choose another run folder, or delete this one; nothing was changed",
+            )
+        return
+    for name in (METRICS_NAME, CHECKPOINT_NAME, SUMMARY_NAME):
+        if (run / name).exists():
+            raise M3diError(
+                f"the run folder already holds a run, without its {CONFIG_NAME}",
+                where=str(run),
+                got=name,
+                expected="a new or empty folder",
+                next_step="choose another run folder, or delete this one; nothing was changed",
+            )
+    write_config(run, description)
+
+
+def _lengthen(run: Path, description: Mapping[str, Any]) -> None:
+    """Have a run go on to more steps."""
+    stored, wanted = read_config(run), description["config"]
+    before = stored["config"]["n_steps"]
+    if wanted["schedule"] != "constant":
+        raise M3diError(
+            "this run cannot be made longer: its learning rate falls to 0 at its last step",
+            where=str(run),
+            got=f"schedule {wanted['schedule']}, n_steps {before}",
+            expected="schedule constant, whose longer run is the same up to there",
+            next_step=f"train {wanted['n_steps']} steps in a new run folder; nothing was changed",
+        )
+    with held(run):  # nobody is training in it
+        # First the summary goes, which says that it is finished: killed before the new config, it goes on either way.
+        (run / SUMMARY_NAME).unlink(missing_ok=True)
+        sync_folder(run)
+        write_config(run, {**stored, "config": {**stored["config"], "n_steps": wanted["n_steps"]}})
+
+
+def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """What a stored description has otherwise than a wanted one, of all that the weights depend on."""
+    wanted = json.loads(json.dumps(wanted))  # tuples become lists, as in the file
+    found: dict[str, tuple[Any, Any]] = {}
+    # A run of before an option was there has what is its default now.
+    before, after = {**DEFAULTS, **stored.get("config", {})}, wanted["config"]
+    for name in after:
+        if name not in FREE_ON_RESUME and before.get(name) != after[name]:
+            found[name] = (before.get(name), after[name])
+    for name in ("precision", "device_type", "n_threads", "world_size"):
+        if name == "n_threads" and stored.get("device_type") == wanted.get("device_type") == "cuda":
+            continue  # nothing that the weights depend on is computed by them
+        if stored.get(name) != wanted.get(name):
+            found.setdefault(name, (stored.get(name), wanted.get(name)))
+    before_data = stored.get("data", {}).get("fingerprint")
+    if before_data != wanted["data"]["fingerprint"]:
+        found["data.fingerprint"] = (before_data, wanted["data"]["fingerprint"])
+    return found
+
+
+def write_config(run: Path, config: Mapping[str, Any]) -> None:
+    """Write RUN/config.json, making the folder."""
+    write_json(run / CONFIG_NAME, config)
+
+
+def write_summary(run: Path, summary: Mapping[str, Any]) -> None:
+    """Write RUN/summary.json: the run is finished."""
+    write_json(run / SUMMARY_NAME, summary)
+
+
+def load_encoders(run: Path, device: str = "cpu", checkpoint: Path | None = None) -> Encoders:
+    """Rebuild the encoders of a run, in evaluation mode.
+
+    Args:
+        run: A folder that `train` wrote.
+        device: Where to put them ("cpu", "cuda").
+        checkpoint: One of `all_checkpoints(run)`; the newest if None.
+
+    Raises:
+        M3diError: The folder holds no run, no checkpoint yet, or one that does not fit its config.json.
+        UsageError: The run's encoders are registered by a package that is not there.
+    """
+    stored = read_config(run)
+    try:
+        config = config_from_json(stored["config"])
+        inputs = {view: ViewInput(**each) for view, each in stored["data"]["views"].items()}
+        statistics = {view: _statistics(each) for view, each in stored["image_statistics"].items()}
+    except (AttributeError, KeyError, TypeError) as error:
+        raise M3diError(
+            "config.json is not that of a training run",
+            where=str(run / CONFIG_NAME),
+            got=f"{type(error).__name__}: {error}",
+            next_step="point to a folder that `m3di train` wrote",
+        ) from error
+    encoders = build_encoders(inputs, config, statistics)
+    load_weights(encoders, checkpoint or latest_checkpoint(run))
+    return encoders.to(device).eval()
+
+
+def _statistics(stored: Mapping[str, Any]) -> ImageStatistics:
+    return ImageStatistics(tuple(stored["mean"]), tuple(stored["std"]), stored["n_samples"])
+
+
+def check_vocabulary(encoders: Encoders, dataset: PairedDataset) -> None:
+    """Raise M3diError unless the texts of a dataset have the token ids that the encoders were trained on."""
+    for view, each in encoders.inputs.items():
+        if each.modality != "text" or view not in dataset.vocabularies:
+            continue
+        vocabulary = dataset.vocabularies[view]
+        if vocabulary_sha256(vocabulary) != each.vocabulary_sha256:
+            raise M3diError(
+                "the dataset's vocabulary is not the one that the run was trained on",
+                where=f"view {view!r} of {dataset.root}",
+                got=f"{len(vocabulary)} tokens, SHA-256 {vocabulary_sha256(vocabulary)[:12]}",
+                expected=f"{each.vocabulary_size} tokens, SHA-256 {(each.vocabulary_sha256 or '')[:12]}",
+                next_step="use data of the same spec and template as the run's",
+            )
+
+
+def read_config(run: Path) -> dict[str, Any]:
+    """RUN/config.json as a dict.
+
+    Raises:
+        M3diError: There is none, or it is not JSON.
+    """
+    if not (run / CONFIG_NAME).is_file():
+        raise M3diError(
+            "this folder holds no training run",
+            where=str(run),
+            expected=f"a folder with {CONFIG_NAME}",
+            next_step="point to a folder that `m3di train` wrote",
+        )
+    return read_json(run / CONFIG_NAME)
+
+
+def read_summary(run: Path) -> dict[str, Any] | None:
+    """RUN/summary.json as a dict, or None where the run is not finished.
+
+    Raises:
+        M3diError: It is not JSON.
+    """
+    return read_json(run / SUMMARY_NAME) if (run / SUMMARY_NAME).is_file() else None

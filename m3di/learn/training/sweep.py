@@ -1,0 +1,255 @@
+"""Sweeps: one training run for each combination of hyperparameters and seeds, side by side in a folder.
+
+SWEEP/
+  sweep.json                    {"members": [{"run": "encoding_size=1,seed=0", "values": {...}}, ...],
+                                 "config": {...}, "data": {"root": ...}}; written first
+  encoding_size=1,seed=0/       a run folder, see `m3di.learn.training.run_folder`
+  ...
+
+Who runs a member does not matter: it is finished when its folder says so, and goes on where it stood when it is not.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from m3di.errors import M3diError, UsageError, did_you_mean
+from m3di.learn.training.config import TrainConfig, config_from_json
+from m3di.learn.training.job import OnStep, TrainResult
+from m3di.learn.training.run_folder import next_run, read_summary
+from m3di.learn.training.train import train
+from m3di.system.files import read_json, write_through
+
+SWEEP_NAME = "sweep.json"
+NOT_SWEPT = {"views", "augment", "loss_options", "loggers"}  # each is several values
+_SHORT = {"steps": "n_steps", "workers": "n_workers"}  # as the command line calls them
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a sweep consists of.
+
+    Args:
+        data_root: The dataset's folder.
+        config: What the members have in common.
+        members: Of each member, by the name of its run folder, the values that it has of its own.
+    """
+
+    data_root: Path
+    config: TrainConfig
+    members: Mapping[str, Mapping[str, Any]]
+
+    def config_of(self, name: str) -> TrainConfig:
+        """The configuration of a member."""
+        return replace(self.config, **self.members[name])
+
+    def described(self) -> dict[str, Any]:
+        """What goes into sweep.json."""
+        members = [{"run": name, "values": dict(values)} for name, values in self.members.items()]
+        config: dict[str, Any] = json.loads(json.dumps(asdict(self.config)))
+        return {"members": members, "config": config, "data": {"root": str(self.data_root)}}
+
+
+def make_sweep(data_root: Path, config: TrainConfig, axes: Sequence[str], n_seeds: int = 1) -> Sweep:
+    """All combinations of some hyperparameters' values, and of seeds.
+
+    Args:
+        data_root: The dataset's folder.
+        config: Everything else, and the first seed.
+        axes: "NAME=A:B" for whole numbers from A to B, or "NAME=A,B,C"; of fields of `TrainConfig`.
+        n_seeds: Seeds of each combination, from that of `config` on.
+
+    Raises:
+        UsageError: An axis cannot be read, or one of its values is out of range.
+    """
+    if n_seeds < 1:
+        raise UsageError("a sweep needs a seed", where="seeds", got=n_seeds, expected="1 or more")
+    grid: dict[str, list[Any]] = {}
+    for axis in axes:
+        name, values = _parsed(axis)
+        if name in grid:
+            raise UsageError("a hyperparameter is swept twice", where="sweep", got=name)
+        grid[name] = values
+    grid.setdefault("seed", [config.seed + number for number in range(n_seeds)])
+    combinations = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+    members = {",".join(f"{name}={value}" for name, value in each.items()): each for each in combinations}
+    sweep = Sweep(data_root, config, members)
+    for name in members:
+        sweep.config_of(name)  # raises where a value is out of range
+    return sweep
+
+
+def _parsed(axis: str) -> tuple[str, list[Any]]:
+    name, equals, text = axis.partition("=")
+    name = _SHORT.get(name.strip(), name.strip().replace("-", "_"))
+    hints = typing.get_type_hints(TrainConfig)
+    names = [field.name for field in fields(TrainConfig) if field.name not in NOT_SWEPT]
+    if name not in names:
+        raise UsageError(
+            f"no hyperparameter is called {name!r}",
+            where=f"sweep {axis!r}",
+            expected=", ".join(names),
+            next_step=did_you_mean(name, names),
+        )
+    read = _reader(hints[name])
+    try:
+        first, colon, last = text.partition(":")
+        if colon:
+            values = list(range(int(first), int(last) + 1))
+        else:
+            values = [read(each.strip()) for each in text.split(",")]
+    except ValueError as error:
+        raise _unreadable(axis, error) from error
+    if not equals or not values:
+        raise _unreadable(axis, "no values")
+    return name, list(dict.fromkeys(values))
+
+
+def _reader(hint: Any) -> Callable[[str], Any]:
+    if isinstance(hint, types.UnionType):
+        hint = next(each for each in typing.get_args(hint) if each is not type(None))
+    if hint is bool:
+        return _read_bool
+    return hint if hint in (int, float) else str
+
+
+def _read_bool(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError(f"{text!r} is neither true nor false")
+    return text.lower() == "true"
+
+
+def _unreadable(axis: str, got: object) -> UsageError:
+    return UsageError(
+        "the values of a sweep cannot be read",
+        where=f"sweep {axis!r}",
+        got=got,
+        expected="NAME=A:B (whole numbers, both ends included) or NAME=A,B,C",
+    )
+
+
+def sweep_folder(runs: Path, sweep: Sweep) -> Path:
+    """The newest folder below `runs` of this very sweep, if it is unfinished, else a new one."""
+    name = f"{sweep.data_root.resolve().name}-sweep"
+    for folder in sorted(runs.glob(f"{name}-[0-9]*"), reverse=True):
+        is_same = (folder / SWEEP_NAME).is_file() and read_sweep(folder).described() == sweep.described()
+        if is_same and any(read_summary(folder / member) is None for member in sweep.members):
+            return folder
+    return next_run(runs, name)
+
+
+def write_sweep(folder: Path, sweep: Sweep) -> None:
+    """Make `folder` the folder of this sweep, or see that it is already.
+
+    Raises:
+        M3diError: It holds something else.
+    """
+    path = folder / SWEEP_NAME
+    if path.is_file():
+        if read_sweep(folder).described() == sweep.described():
+            return
+        raise M3diError(
+            "the folder already holds another sweep",
+            where=str(path),
+            got=", ".join(each["run"] for each in read_json(path).get("members", [])),
+            expected=", ".join(sweep.members) + ", with the same configuration and data",
+            next_step="choose another folder; nothing was changed",
+        )
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise M3diError(
+            "the folder of a sweep must be new or empty",
+            where=str(folder),
+            next_step="choose another folder; nothing was changed",
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_through(path, json.dumps(sweep.described(), indent=2) + "\n")
+
+
+def read_sweep(folder: Path) -> Sweep:
+    """The sweep of a folder.
+
+    Raises:
+        M3diError: It holds none.
+    """
+    if not (folder / SWEEP_NAME).is_file():
+        raise M3diError("this folder holds no sweep", where=str(folder), expected=f"a folder with {SWEEP_NAME}")
+    stored = read_json(folder / SWEEP_NAME)
+    try:
+        members = {each["run"]: each["values"] for each in stored["members"]}
+        return Sweep(Path(stored["data"]["root"]), config_from_json(stored["config"]), members)
+    except (KeyError, TypeError) as error:
+        raise M3diError(
+            f"{SWEEP_NAME} is not that of a sweep", where=str(folder), got=f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def run_member(folder: Path, name: str, on_step: OnStep | None = None, *, n_workers: int | None = None) -> TrainResult:
+    """Train a member, or the rest of it; a finished one is only looked at.
+
+    Args:
+        folder: Of the sweep.
+        name: Of the member.
+        on_step: See `train`.
+        n_workers: Workers that load here; None as the sweep has it.
+    """
+    sweep = read_sweep(folder)
+    config = sweep.config_of(name)
+    config = config if n_workers is None else replace(config, n_workers=n_workers)
+    return train(sweep.data_root, folder / name, config, on_step)
+
+
+def share_of(sweep: Sweep, share: str | None) -> list[str]:
+    """Members of a share "I/N": I, I + N, I + 2N, ..., counted from 0; all of them if None.
+
+    Raises:
+        UsageError: It is not two numbers with 0 <= I < N.
+    """
+    if share is None:
+        return list(sweep.members)
+    first, slash, step = share.partition("/")
+    if not (slash and first.isdecimal() and step.isdecimal() and int(first) < int(step)):
+        raise UsageError(
+            "the share of a sweep cannot be read",
+            where="sweep-member",
+            got=repr(share),
+            expected="I/N, with I from 0 to N - 1, such as 0/4",
+            next_step="in a Slurm array job: --sweep-member $SLURM_ARRAY_TASK_ID/N",
+        )
+    return list(sweep.members)[int(first) :: int(step)]
+
+
+def run_members(
+    folder: Path, names: Sequence[str], run_one: Callable[[Path, str], TrainResult]
+) -> dict[str, TrainResult]:
+    """Run members one after the other; one that fails does not keep the others from running.
+
+    Raises:
+        M3diError: Some failed; raised after all have run.
+    """
+    results: dict[str, TrainResult] = {}
+    failures: dict[str, M3diError] = {}
+    for name in names:
+        try:
+            results[name] = run_one(folder, name)
+        except M3diError as error:
+            failures[name] = error
+    check_none_failed(folder, len(names), {name: str(error) for name, error in failures.items()})
+    return results
+
+
+def check_none_failed(folder: Path, n_members: int, failures: Mapping[str, str]) -> None:
+    """Raise M3diError, with the reason of each, where members failed."""
+    if failures:
+        raise M3diError(
+            f"{len(failures)} of {n_members} members of the sweep failed",
+            where=str(folder),
+            got="; ".join(f"{name}: {' '.join(reason.split())}" for name, reason in failures.items()),
+            next_step="the others are finished; run the same command again to go on with these",
+        )

@@ -1,0 +1,1 @@
+"""Blender itself. Imported in worker processes only."""

@@ -1,0 +1,1 @@
+"""How the scene and the built-in shapes are made. Run by `make scenes`, never by users."""

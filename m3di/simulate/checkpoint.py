@@ -1,0 +1,138 @@
+"""The files of a simulation's run folder: written whole, or not at all; weights as safetensors, never a pickle."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from m3di.errors import M3diError
+from m3di.simulate.config import SimulationConfig
+from m3di.system.files import read_json, replace_through, write_json
+
+if TYPE_CHECKING:
+    from m3di.simulate.train import Simulation
+
+CONFIG_NAME = "config.json"
+CHECKPOINT_NAME = "checkpoint.safetensors"
+RESULTS_NAME = "results.json"
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # of Adam
+_DEFAULTS = {
+    "covariances": SimulationConfig.covariances,
+    "widths": list(SimulationConfig.widths),
+    "schedule": SimulationConfig.schedule,
+}
+# What may differ when a run goes on: how often it is looked at, and how it is judged.
+_MAY_DIFFER = {"log_every", "checkpoint_every", "eval_seed", "n_eval", "device", "cuda_graph"}
+
+
+def open_run(run: Path, description: dict[str, Any]) -> None:
+    """Write RUN/config.json, or check that the one there is of the same simulation; until the first checkpoint it says
+    where the run is now, which may be another device.
+
+    Raises:
+        M3diError: The folder holds another run.
+    """
+    path = run / CONFIG_NAME
+    if path.exists():
+        check_same(run, description["config"])
+    if not (run / CHECKPOINT_NAME).exists():
+        write_json(path, description)
+
+
+def check_same(run: Path, config: dict[str, Any]) -> None:
+    """Raise M3diError if RUN/config.json is of another simulation."""
+    # A run from before an option existed has what is its default now.
+    before = {**_DEFAULTS, **read_json(run / CONFIG_NAME).get("config", {})}
+    now = json.loads(json.dumps(config))  # tuples are lists there
+    other = [name for name in now if name not in _MAY_DIFFER and before.get(name) != now[name]]
+    if other:
+        raise M3diError(
+            "the run folder holds a run with other settings",
+            where=str(run),
+            got=", ".join(f"{name} {before.get(name)}" for name in other),
+            expected=", ".join(f"{name} {now[name]}" for name in other),
+            next_step="choose another folder, or ask for the same settings to go on with that run",
+        )
+
+
+def save(simulation: Simulation, run: Path) -> None:
+    """Write the checkpoint, replacing an earlier one."""
+    tensors = _modules(simulation).state_dict()
+    for number, weight in enumerate(simulation.weights):
+        state = simulation.optimizer.state[weight]
+        tensors |= {f"adam.{number}.{name}": state[name] for name in _MOMENTS}
+    tensors["generator"] = simulation.generator.get_state()
+    unshared = {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}
+    partial = run / (CHECKPOINT_NAME + ".partial")
+    save_file(unshared, partial, metadata={"step": str(simulation.n_done), "device": simulation.device})
+    replace_through(partial, run / CHECKPOINT_NAME)
+
+
+def restore(simulation: Simulation, run: Path) -> None:
+    """Put the simulation where its checkpoint was; does nothing where there is none.
+
+    Raises:
+        M3diError: The checkpoint is damaged, of other encoders, or was made on another kind of device.
+    """
+    path = run / CHECKPOINT_NAME
+    if not path.exists():
+        return
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata = file.metadata() or {}
+            step = int(metadata["step"])
+        _check_device(simulation, path, metadata.get("device"), tensors["generator"])
+        moments = [
+            {name: tensors.pop(f"adam.{number}.{name}") for name in _MOMENTS}
+            for number in range(len(simulation.weights))
+        ]
+        generator = tensors.pop("generator")
+        _modules(simulation).load_state_dict(tensors)
+    except (SafetensorError, RuntimeError, KeyError, ValueError) as error:
+        raise M3diError(
+            "the checkpoint does not fit the run's config.json, or is damaged",
+            where=str(path),
+            got=str(error).splitlines()[0],
+            next_step="delete it to train from the start, or restore the file",
+        ) from error
+    for weight, state in zip(simulation.weights, moments, strict=True):
+        # Adam keeps its step count beside the weights where it is fused.
+        simulation.optimizer.state[weight] = {name: value.to(weight.device) for name, value in state.items()}
+    simulation.generator.set_state(generator.to(torch.uint8))
+    simulation.n_done = step
+
+
+def _check_device(simulation: Simulation, path: Path, device: str | None, state: Tensor) -> None:
+    """Raise M3diError unless the checkpoint was made on the kind of device that the simulation is on.
+
+    A generator's state on a GPU has 16 bytes, on the CPU thousands, and the samples that follow are others.
+    """
+    here = simulation.device
+    if device is None:  # a checkpoint from before devices were noted
+        same_size = len(state) == len(simulation.generator.get_state())
+        device = here if same_size else ("cpu" if here == "cuda" else "cuda")
+    if device != here:
+        raise M3diError(
+            "the run was made on another kind of device, and its samples cannot go on here",
+            where=str(path),
+            got=f"a checkpoint made on {device}, a run on {here}",
+            expected=f"a run on {device}",
+            next_step=f"go on with --device {device} where there is one, or begin in another folder",
+        )
+
+
+def _modules(simulation: Simulation) -> nn.ModuleDict:
+    """What a checkpoint holds the state of; what both modalities share, once."""
+    modules: dict[str, nn.Module] = {"encoder1": simulation.encoder1, "mixing1": simulation.mixing1}
+    if simulation.encoder2 is not simulation.encoder1:
+        modules["encoder2"] = simulation.encoder2
+    if simulation.mixing2 is not simulation.mixing1:
+        modules["mixing2"] = simulation.mixing2
+    return nn.ModuleDict(modules)

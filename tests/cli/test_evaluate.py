@@ -1,0 +1,193 @@
+"""`m3di evaluate` and `m3di report` on the command line."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from m3di.cli import evaluate as cli_evaluate
+from m3di.cli.main import cli
+from m3di.errors import UsageError
+from m3di.learn.models import registry
+from tests.conftest import write_fake_dataset
+
+
+def brought(folder: Path) -> Path:
+    rng = np.random.default_rng(0)
+    shape = rng.integers(0, 3, size=60)
+    z = np.stack([shape, rng.normal(size=60)], axis=1).astype(np.float32)
+    path = folder / "mine.npz"
+    np.savez(
+        path,
+        val_image=z[:40],
+        test_image=z[40:],
+        **{"val_image.object_shape": shape[:40], "test_image.object_shape": shape[40:]},
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of one step with a small encoder that every command finds."""
+    from m3di.learn import TrainConfig, train
+
+    root = write_fake_dataset(tmp_path_factory.mktemp("data") / "m3di", n_train=8, n_val=24, n_test=12)
+    out = tmp_path_factory.mktemp("runs") / "run"
+    train(root, out, TrainConfig(n_steps=1, batch_size=4, precision="fp32", n_threads=1, tensorboard=False))
+    return out
+
+
+def run(*arguments: object) -> str:
+    result = CliRunner().invoke(cli, [str(each) for each in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_encodings_of_anybody_are_scored_and_drawn(tmp_path: Path) -> None:
+    output = run("evaluate", brought(tmp_path), "--probes", "logistic,mlp", "--n-bootstrap", 20)
+    assert "image.object_shape" in output and "accuracy" in output
+    rows = pq.read_table(tmp_path / "mine.parquet").to_pylist()
+    assert [row["value"] for row in rows] == [1.0, 1.0]
+    output = run("report", tmp_path / "mine.parquet", "--out", tmp_path / "figures")
+    assert (tmp_path / "figures" / "heat-map.png").is_file()
+    assert "heat-map.pdf" in output
+
+
+def test_folds_and_differences(tmp_path: Path) -> None:
+    mine = brought(tmp_path)
+    run("evaluate", mine, "--probes", "logistic", "--n-bootstrap", 20, "--folds", 4)
+    (row,) = pq.read_table(tmp_path / "mine.parquet").to_pylist()
+    assert (row["value"], row["n_fit"], row["n_test"]) == (1.0, 45, 60)
+    with np.load(mine) as file:
+        arrays = {name: file[name] for name in file.files}
+    arrays["test_image"] = arrays["test_image"][::-1]  # each sample has another one's encoding
+    np.savez(tmp_path / "worse.npz", **arrays)
+    words = ["compare", mine, tmp_path / "worse.npz", "--probes", "logistic", "--n-bootstrap", 50]
+    output = run(*words, "--out", tmp_path / "difference.csv")
+    assert "first" in output and "image.object_shape" in output and "0.0392" in output  # p = 2 / 51
+    assert (tmp_path / "difference.csv").read_text().count("\n") == 2
+
+
+def test_csv_by_the_name_of_the_file(tmp_path: Path) -> None:
+    run("evaluate", brought(tmp_path), "--probes", "logistic", "--n-bootstrap", 5, "--out", tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_text().count("\n") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--do", "object_xpos=right"), "encodings that were made already"),
+        (("--fit", "x"), "--fit needs --data"),
+        (("--probes", "logistik"), "no probe is called"),
+        (("--folds", "3", "--data", "x", "--fit", "y"), "folds are cut from the samples of one dataset"),
+        (("--folds", "1"), "number of folds is too small"),
+    ],
+)
+def test_what_does_not_go_together(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        run("evaluate", brought(tmp_path), *arguments)
+
+
+def test_encodings_of_several_runs_are_not_saved(tmp_path: Path) -> None:
+    path = brought(tmp_path)
+    with pytest.raises(UsageError, match="encodings are those of one run"):
+        run("evaluate", path, path, "--save-encodings", tmp_path / "out.npz")
+
+
+@pytest.mark.parametrize("device", ["cuda", "auto", "gpu"])
+def test_a_device_is_one_that_is_there(tmp_path: Path, trained_run: Path, device: str) -> None:
+    """Each is an answer or one message."""
+    command = ["evaluate", str(trained_run), "--device", device, "--probes", "linear", "--n-bootstrap", "5"]
+    result = CliRunner().invoke(cli, command)
+    if device == "auto":
+        assert result.exit_code == 0, result.output
+        assert "scores of 1 run" in result.output
+    elif device == "gpu":
+        assert result.exit_code == 2
+        assert "'gpu' is not one of 'auto', 'cpu', 'cuda'" in result.output
+    else:
+        assert isinstance(result.exception, UsageError)
+        assert "torch finds no CUDA device" in str(result.exception)
+
+
+def small_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, list[object]]:
+    """Data, and the words of a training command with an encoder of the user's own."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(registry, "_image_encoders", dict(registry._image_encoders))
+    root = write_fake_dataset(folder / "data", n_train=8, n_val=24, n_test=12)
+    words = ["--batch-size", 4, "--precision", "fp32", "--threads", 1, "--no-tensorboard", "--image-encoder", "mine"]
+    return root, ["train", "--data", root, "--run", "run", *words]
+
+
+OWN_ENCODER = """
+from torch import nn
+from m3di.learn import register_image_encoder
+def mine(encoding_size, hidden_size):
+    return nn.Sequential(nn.Conv2d(3, encoding_size, 8, 8), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+register_image_encoder("mine", mine)
+"""
+
+
+@pytest.mark.slow
+def test_an_encoder_of_a_module_is_trained_evaluated_and_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, command = small_run(tmp_path, monkeypatch)
+    (tmp_path / "my_encoders.py").write_text(OWN_ENCODER)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    run(*command, "--import", "my_encoders", "--steps", 2)
+    registry._image_encoders.pop("mine")  # a new process knows it no more
+    sys.modules.pop("my_encoders")
+    score = ["evaluate", "run", "--probes", "linear,logistic,kernel_ridge,mlp", "--n-bootstrap", 5]
+    with pytest.raises(UsageError, match=r"no image encoder is called 'mine'(?s:.)*--import"):
+        run(*score)
+    assert "scores of 1 run" in run(*score, "--import", "my_encoders")
+    registry._image_encoders.pop("mine")
+    sys.modules.pop("my_encoders")
+    assert "heat-map.png" in run("report", "run")
+
+
+def test_an_encoder_of_an_installed_package_needs_no_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, command = small_run(tmp_path, monkeypatch)
+    (tmp_path / "installed_encoders.py").write_text(OWN_ENCODER)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    point = EntryPoint("mine", "installed_encoders:mine", registry.IMAGE_ENTRY_POINTS)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == point.group else [])
+    run(*command, "--steps", 1)
+    registry._image_encoders.pop("mine")
+    assert "scores of 1 run" in run("evaluate", "run", "--probes", "linear", "--n-bootstrap", 5)
+    sys.modules.pop("installed_encoders")
+
+
+@pytest.mark.slow
+def test_checkpoints_are_kept_scored_and_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, command = small_run(tmp_path, monkeypatch)
+    (tmp_path / "kept_encoders.py").write_text(OWN_ENCODER)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    run(*command, "--import", "kept_encoders", "--steps", 2, "--keep-checkpoints", 1)
+    output = run("evaluate", "run", "--probes", "linear,logistic", "--n-bootstrap", 5, "--all-checkpoints")
+    assert "3 checkpoints" in output and "checkpoints.parquet" in output
+    drawn = run("report", "run", "--metric", "linear", "--classifier", "logistic")
+    assert "over-steps.png" in drawn and "heat-map" not in drawn
+    with pytest.raises(UsageError, match="encodings are those of one checkpoint"):
+        run("evaluate", "run", "--all-checkpoints", "--save-encodings", "x.npz")
+    assert "2 steps in" in run(*command, "--steps", 2)  # looked at
+    assert "3 steps in" in run(*command, "--steps", 3)  # made longer
+    sys.modules.pop("kept_encoders")
+
+
+def test_devices_are_those_of_training() -> None:
+    from m3di.learn import DEVICES
+
+    assert set(cli_evaluate.DEVICES) == set(DEVICES)
+
+
+def test_a_number_of_workers_below_zero(trained_run: Path) -> None:
+    with pytest.raises(UsageError, match="n_workers is too small"):
+        run("evaluate", trained_run, "--load-workers", -1)

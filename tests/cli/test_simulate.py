@@ -1,0 +1,84 @@
+"""`m3di simulate` from the command line."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from m3di.cli.main import cli
+from m3di.errors import UsageError
+
+pytest.importorskip("torch")
+SIZES = ["--n-content", "1", "--n-style", "1", "--n-modality", "1"]
+TINY = [*SIZES, "--steps", "4", "--batch-size", "8", "--n-eval", "20", "--device", "cpu"]
+
+
+@pytest.fixture(autouse=True)
+def few_draws(monkeypatch):
+    monkeypatch.setattr("m3di.simulate.mixing.draw_mixing.__kwdefaults__", {"n_draws": 1000, "n_layers": 3})
+
+
+def simulate(*arguments):
+    result = CliRunner().invoke(cli, ["simulate", *arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_a_simulation_of_your_own(tmp_path):
+    flags = ["--causal", "--statistical", "--style-change-prob", "0.75", "--seeds", "2", "--negatives", "fresh"]
+    output = simulate("--out", str(tmp_path), *TINY, *flags)
+    assert "step 4/4" in output
+    runs = sorted(path.parent for path in tmp_path.glob("*/results.json"))
+    assert [run.name[-5:] for run in runs] == ["seed0", "seed1"]
+    config = json.loads((runs[1] / "config.json").read_text())["config"]
+    assert (config["causal"], config["negatives"], config["seed"]) == (True, "fresh", 1)
+    assert (tmp_path / "simulation.md").read_text().count("\n|") == 3
+    again = simulate("--out", str(tmp_path), *TINY, *flags)
+    assert again.count("(finished before)") == 2 and "step 4/4" not in again
+
+
+def test_discrete_latents(tmp_path):
+    output = simulate("--out", str(tmp_path), *TINY, "--discrete", "content", "--discrete", "style", "--n-classes", "3")
+    assert "accuracy, chance" in output
+
+
+def test_a_note_on_one_mixing_with_private_latents(tmp_path):
+    output = simulate("--out", str(tmp_path), *TINY, "--shared-mixing", "--shared-encoder")
+    assert "note: one mixing for both modalities, with modality-specific latents" in output
+
+
+@pytest.mark.slow
+def test_recipes_share_their_members(tmp_path):
+    output = simulate("--out", str(tmp_path), "--recipe", "table1", "--scale", "smoke", "--device", "cpu")
+    assert "(paper 0.87," in output
+    assert (tmp_path / "table1-smoke.png").exists() and (tmp_path / "table1-smoke.pdf").exists()
+    output = simulate("--out", str(tmp_path), "--recipe", "figure8", "--scale", "smoke", "--device", "cpu")
+    assert output.count("(finished before)") == 5
+    assert "| content | content' | style | modality |" in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--encoding-size", "0"], "encoding_size is too small"),
+        (["--style-change-prob", "1.2"], "a probability lies between 0 and 1"),
+        (["--discrete", "content", "--n-classes", "1"], "n_classes is too small"),
+        (["--seed", "3", "--eval-seed", "3"], "judged by the samples that they were trained on"),
+        (["--widths", "10,0"], "widths is too small"),
+        (["--seeds", "0"], "at least one run is needed"),
+        (["--recipe", "tabel1"], "did you mean 'table1'"),
+        (["--recipe", "table1", "--scale", "2"], "a fraction of the paper's steps"),
+    ],
+)
+def test_bad_options(tmp_path, arguments, message):
+    with pytest.raises(UsageError, match=message):
+        CliRunner().invoke(cli, ["simulate", "--out", str(tmp_path), *arguments], catch_exceptions=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_widths_are_whole_numbers(tmp_path):
+    result = CliRunner().invoke(cli, ["simulate", "--out", str(tmp_path), "--widths", "10,x"])
+    assert result.exit_code == 2
+    assert "expected whole numbers such as 10,20,20,10, got '10,x'" in result.output

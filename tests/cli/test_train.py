@@ -1,0 +1,71 @@
+"""`m3di train` from the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_main import failed, installed_m3di, m3di
+
+QUICK = ("--batch-size", 4, "--no-tensorboard", "--precision", "fp32", "--hidden-size", 8, "--threads", 1)
+
+
+def test_presets_are_listed(tmp_path: Path) -> None:
+    done = m3di("train", "--presets", cwd=tmp_path)
+    assert done.returncode == 0
+    for name in ("quick\n", "m3di-paper\n", "image-pairs-paper\n", "cpu-demo\n", "n_steps 100000"):
+        assert name in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--preset", "cpu-dem"), "did you mean 'cpu-demo'"),
+        (("--encoding-size", 0), "encoding_size is too small"),
+        (("--image-encoder", "resnet81"), "did you mean 'resnet18'"),
+        (("--views", "image,txt"), "did you mean 'text'"),
+        (("--precision", "fp8"), "unknown precision"),
+        (("--sweep", "encoding-sizes=1:3"), "did you mean 'encoding_size'"),
+        (("--loss", "siglib"), "did you mean 'siglip'"),
+        (("--loss-option", "bias"), "this option takes a name and a number"),
+        (("--loss", "siglip", "--loss-option", "bais=1"), "did you mean 'bias'"),
+        (("--import", "nowhere_at_all"), "no module 'nowhere_at_all'"),
+        (("--keep-checkpoints", 0), "keep_checkpoints is too small"),
+        (("--seeds", 0), "a sweep needs a seed"),
+        (("--seeds", 2, "--sweep-member", "0/2"), "--sweep-member needs --run"),
+        (("--seeds", 2, "--sweep-member", "2/2", "--run", "s"), "share of a sweep cannot be read"),
+    ],
+)
+def test_options_that_cannot_be(fake_dataset: Path, tmp_path: Path, options: tuple[object, ...], message: str) -> None:
+    done = m3di("train", "--data", fake_dataset, "--steps", 1, *QUICK, *options, cwd=tmp_path)
+    failed(done, 2, message)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_sweep_in_shares_and_again(fake_dataset: Path, tmp_path: Path) -> None:
+    command = ("train", "--data", fake_dataset, "--steps", 1, *QUICK, "--run", "sweep", "--sweep", "encoding_size=1:2")
+    first = m3di(*command, "--sweep-member", "0/2", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert "encoding_size=1,seed=0: 1 steps" in first.stdout
+    assert "encoding_size=2" not in first.stdout
+    rest = m3di("train", "--run", "sweep", "--sweep-member", "1/2", cwd=tmp_path)  # all else is in sweep.json
+    assert "encoding_size=2,seed=0: 1 steps" in rest.stdout
+    again = m3di(*command, cwd=tmp_path)
+    assert "step 1/1" not in again.stdout  # nothing was left to do
+    assert "sweep: 2 members finished" in again.stdout
+    summary = json.loads((tmp_path / "sweep" / "encoding_size=2,seed=0" / "summary.json").read_text())
+    assert summary["n_steps"] == 1
+    assert summary["val_loss"] > 0
+
+
+@pytest.mark.slow
+def test_members_run_on_ray(fake_dataset: Path, tmp_path: Path) -> None:
+    command = ("train", "--data", fake_dataset, "--steps", 1, *QUICK, "--run", "sweep", "--device", "cpu")
+    done = installed_m3di(*command, "--sweep", "batch_size=4,64", "--ray", "local", cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert "1 of 2 members of the sweep failed" in done.stderr
+    assert "batch_size=64,seed=0: the batch is larger than the train split" in done.stderr
+    assert (tmp_path / "sweep" / "batch_size=4,seed=0" / "summary.json").exists()

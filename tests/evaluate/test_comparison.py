@@ -1,0 +1,114 @@
+"""Two runs and two sweeps against each other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from m3di.errors import M3diError, UsageError
+from m3di.evaluate import Protocol, Request, compare, evaluate_all, gather, members_of
+
+RNG = np.random.default_rng(0)
+N = 300
+SHAPE = RNG.integers(0, 3, size=N)
+SIZE = RNG.normal(size=N)
+QUICK = Request(protocol=Protocol(("linear", "logistic", "mig"), n_bootstrap=200))
+
+
+def brought(path: Path, noise: float, shape: np.ndarray = SHAPE, seed: int = 0) -> Path:
+    """Encodings of shape (exact) and size (with noise)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    z = np.stack([shape, SIZE + noise * np.random.default_rng(seed).normal(size=N)], axis=1)
+    arrays = {"val_image": z[:100], "test_image": z[100:]}
+    for name, values in (("shape", shape), ("size", SIZE)):
+        arrays |= {f"val_image.{name}": values[:100], f"test_image.{name}": values[100:]}
+    np.savez(path, **arrays)
+    return path
+
+
+def test_two_runs_by_the_bootstrap(tmp_path: Path) -> None:
+    good, bad = brought(tmp_path / "good.npz", 0.1), brought(tmp_path / "bad.npz", 0.5)
+    rows = {(row["factor"], row["metric"]): row for row in compare(good, bad, QUICK).to_pylist()}
+    size, shape = rows["image.size", "r2"], rows["image.shape", "accuracy"]
+    assert size["difference"] == pytest.approx(size["first"] - size["second"]) == pytest.approx(0.2, abs=0.05)
+    assert 0 < size["ci_low"] < size["difference"] < size["ci_high"]
+    assert size["p"] == pytest.approx(2 / 201) and (size["test"], size["n"]) == ("bootstrap", 200)
+    assert (shape["difference"], shape["p"]) == (0.0, 1.0)
+    assert rows["all", "mig"]["p"] is None and rows["all", "mig"]["test"] is None
+    back = {(row["factor"], row["metric"]): row for row in compare(bad, good, QUICK).to_pylist()}
+    assert back["image.size", "r2"]["difference"] == pytest.approx(-size["difference"])
+    by_folds = Request(protocol=Protocol(("linear",), n_bootstrap=50, n_folds=3))
+    (row,) = compare(good, bad, by_folds).to_pylist()
+    assert row["n"] == 300 and row["ci_low"] > 0
+
+
+def sweep(folder: Path, noise: float, seeds: range) -> Path:
+    folder.mkdir()
+    members = [{"run": f"seed={seed}", "values": {"seed": seed}} for seed in seeds]
+    (folder / "sweep.json").write_text(json.dumps({"members": members}))
+    for seed in seeds:
+        brought(folder / f"seed={seed}" / "mine.npz", noise, seed=seed)
+    return folder
+
+
+@pytest.fixture
+def scored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep of encodings rather than of weights."""
+
+    def members(paths: Any) -> tuple[list[Any], list[str]]:
+        one_sweep = (paths[0] / "sweep.json").is_file()
+        return (sorted(paths[0].glob("*/mine.npz")), []) if one_sweep else members_of(paths)
+
+    def scores(paths: Any, request: Request) -> Any:
+        tables = []
+        for path in paths:
+            table = evaluate_all([Plain(path)], request)
+            at = table.column_names.index("seed")
+            tables.append(table.set_column(at, "seed", [[int(path.parent.name[-1])] * len(table)]))
+        return gather(tables)
+
+    class Plain:
+        def __init__(self, path: Path) -> None:
+            self.path, self.name, self.values = path, path.parent.name, {}
+
+    monkeypatch.setattr("m3di.evaluate.comparison.members_of", members)
+    monkeypatch.setattr("m3di.evaluate.comparison.evaluate_all", scores)
+
+
+def test_two_sweeps_by_the_paired_test_over_the_seeds_that_both_have(tmp_path: Path, scored: None) -> None:
+    good, bad = sweep(tmp_path / "good", 0.1, range(4)), sweep(tmp_path / "bad", 0.3, range(1, 5))
+    rows = {(row["factor"], row["metric"]): row for row in compare(good, bad, QUICK).to_pylist()}
+    size = rows["image.size", "r2"]
+    assert (size["n"], size["test"], size["encoding_size"]) == (3, "paired t", 2)
+    each = []
+    for noise in (0.1, 0.3):
+        paths = [brought(tmp_path / f"{noise}-{seed}.npz", noise, seed=seed) for seed in (1, 2, 3)]
+        tables = [compare(path, paths[0], QUICK).to_pylist() for path in paths]
+        each.append([row["first"] for table in tables for row in table if row["metric"] == "r2"])
+    wanted = stats.ttest_rel(*each)
+    assert size["p"] == pytest.approx(wanted.pvalue)
+    assert size["difference"] == pytest.approx(np.mean(each[0]) - np.mean(each[1]))
+
+
+def test_what_cannot_be_compared(tmp_path: Path, scored: None) -> None:
+    one, many = brought(tmp_path / "one.npz", 0.1), sweep(tmp_path / "many", 0.1, range(1))
+    with pytest.raises(
+        UsageError, match=r"sweep cannot be compared with a single run(?s:.)*\(run\) and (?s:.)*\(sweep\)"
+    ):
+        compare(one, many, QUICK)
+
+
+def test_different_samples_and_nothing_in_common(tmp_path: Path) -> None:
+    one = brought(tmp_path / "one.npz", 0.1)
+    with pytest.raises(M3diError, match=r"different samples(?s:.)*image\.shape(?s:.)*--data"):
+        compare(one, brought(tmp_path / "other.npz", 0.1, SHAPE[::-1]), QUICK)
+    with np.load(one) as file:
+        arrays = {name.replace("image", "text"): file[name] for name in file.files}
+    np.savez(tmp_path / "text.npz", **arrays)
+    with pytest.raises(M3diError, match="no score in common"):
+        compare(one, tmp_path / "text.npz", QUICK)

@@ -1,0 +1,75 @@
+"""Recipes: what they vary, how they shrink."""
+
+from __future__ import annotations
+
+import pytest
+
+from m3di.errors import UsageError
+from m3di.simulate import RECIPES, SCALES, SimulationConfig, folder_name, members, parse_scale
+
+
+def test_the_paper_scale_is_the_papers():
+    table = members("table1", SCALES["paper"])
+    assert len(table) == 10 * 3
+    assert table[0].config == SimulationConfig()
+    assert [member.config.seed for member in table[:3]] == [0, 1, 2]
+    original = [member.config for member in table if member.label["setting"] == "multiview"]
+    assert all(config.shared_mixing and config.n_modality == 0 for config in original)
+    assert not any(note for config in original for note in config.notes())
+    asked = {(c.style_change_prob, c.statistical, c.causal) for c in original}
+    assert asked == {
+        (1.0, False, False),
+        (0.75, False, False),
+        (0.75, True, False),
+        (0.75, False, True),
+        (0.75, True, True),
+    }
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_recipe_has_valid_members_with_a_folder_each(recipe, scale):
+    asked = members(recipe, SCALES[scale])
+    names = {(folder_name(member.config)): member.config for member in asked}
+    distinct = {member.config for member in asked}
+    assert set(names.values()) == distinct
+    assert len(names) == len(distinct)
+
+
+def test_figure8_asks_for_the_runs_of_table1():
+    table = {folder_name(member.config) for member in members("table1", SCALES["cpu"])}
+    assert {folder_name(member.config) for member in members("figure8", SCALES["cpu"])} <= table
+
+
+def test_changes_win():
+    member = members("figure5", SCALES["cpu"], first_seed=7, n_steps=3, n_classes=4)[0]
+    assert (member.config.n_steps, member.config.n_classes, member.config.seed) == (3, 4, 7)
+
+
+def test_fractions():
+    half = parse_scale("0.5")
+    assert (half.n_steps, half.batch_size, half.n_seeds, half.lr) == (150_000, 3072, 2, 1e-4)
+    small = parse_scale("0.001")
+    assert (small.n_steps, small.batch_size, small.n_seeds) == (300, 256, 1)
+    assert parse_scale("cpu") is SCALES["cpu"]
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "nan"])
+def test_fractions_out_of_range(text):
+    with pytest.raises(UsageError, match="a fraction of the paper's steps"):
+        parse_scale(text)
+
+
+def test_unknown_words():
+    with pytest.raises(UsageError, match="did you mean 'paper'"):
+        parse_scale("papr")
+    with pytest.raises(UsageError, match="did you mean 'table1'"):
+        members("tabel1", SCALES["cpu"])
+
+
+def test_folder_names():
+    assert folder_name(SimulationConfig()) == "paper-seed0"
+    config = SimulationConfig(causal=True, style_change_prob=0.75, seed=2, discrete=("content", "style"), n_classes=3)
+    assert folder_name(config) == "p0.75-causal-discretecontent-style-k3-seed2"
+    judged_otherwise = SimulationConfig(n_eval=100, eval_seed=9, log_every=1, checkpoint_every=2, device="cpu")
+    assert folder_name(judged_otherwise) == "paper-seed0"
