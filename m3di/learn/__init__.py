@@ -1,7 +1,7 @@
 """Encoders, the contrastive loss and the trainer: the one door of the room.
 
 Importing this package imports PyTorch (never Blender), so import it where training starts, not at the top of
-a program that may only list specs. Take names from here: `m3di.learn.training.train` is the function, not the module.
+a program that may only list specs. Take names from here: `m3di.learn.train` is the function, not the module.
 """
 
 from __future__ import annotations

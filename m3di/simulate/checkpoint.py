@@ -16,7 +16,7 @@ from m3di.simulate.config import SimulationConfig
 from m3di.system.files import read_json, replace_through, write_json
 
 if TYPE_CHECKING:
-    from m3di.simulate.train import Simulation
+    from m3di.simulate.trainer import Simulation
 
 CONFIG_NAME = "config.json"
 CHECKPOINT_NAME = "checkpoint.safetensors"

@@ -10,7 +10,7 @@ from m3di.learn.training.precision import float32_products
 from m3di.simulate import checkpoint
 from m3di.simulate.config import SimulationConfig
 from m3di.simulate.judge import evaluate
-from m3di.simulate.train import OnStep, Simulation, train
+from m3di.simulate.trainer import OnStep, Simulation, train
 from m3di.system.allocator import keep_freed_memory
 from m3di.system.files import read_json, write_json
 
@@ -58,7 +58,7 @@ def simulate(config: SimulationConfig, run: Path, on_step: OnStep | None = None)
 
     Args:
         config: What to simulate.
-        run: The run folder; see `m3di.simulate.train` for what is in it.
+        run: The run folder; see `m3di.simulate.trainer` for what is in it.
         on_step: See `train`.
 
     Returns:

@@ -77,7 +77,7 @@ def test_nothing_else_reads_parquet() -> None:
         for path in (ROOT / "m3di").rglob("*.py")
         if readers.search(path.read_text(encoding="utf-8"))
     }
-    assert found == {"data/parquet.py"}
+    assert found == {"data/format/parquet.py"}
 
 
 SLOW_NAMES = [pytest.param(name, marks=pytest.mark.slow) for name in ("image.object_shape=3", "key=000000000", "a=b=c")]

@@ -128,7 +128,7 @@ def test_a_shard_that_could_not_be_delivered_is_delivered_later(
         raise M3diError("no network")
 
     with monkeypatch.context() as patch:
-        patch.setattr("m3di.data.storage.upload", fail)
+        patch.setattr("m3di.data.upload", fail)
         with pytest.raises(M3diError, match="no network"):
             deliver(root, tmp_path / "stage")
     assert deliver(root, tmp_path / "stage") == 28 - 8

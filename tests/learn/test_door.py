@@ -17,15 +17,13 @@ def run_python(code):
 def test_every_name_is_there():
     for name in m3di.learn.__all__:
         assert getattr(m3di.learn, name) is not None
-    assert callable(m3di.learn.training.train)
+    assert callable(m3di.learn.train)
 
 
 @pytest.mark.slow
 def test_importing_does_not_import_blender():
     # A finder that refuses bpy, so that even an attempt to import it fails.
-    result = run_python(
-        "import sys; sys.modules['bpy'] = None; import m3di.learn; print(m3di.learn.training.train.__name__)"
-    )
+    result = run_python("import sys; sys.modules['bpy'] = None; import m3di.learn; print(m3di.learn.train.__name__)")
     assert result.returncode == 0, result.stderr
     assert result.stdout == "train\n"
 

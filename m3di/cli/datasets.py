@@ -1,0 +1,69 @@
+"""`m3di export`, `import`, `merge`, `subset` and `info`: datasets that are there."""
+
+from __future__ import annotations
+
+import click
+
+from m3di.cli.options import OUT, PLACE, ROOT, wrote
+
+
+@click.command("export")
+@ROOT
+@click.option("--to", "layout", required=True, metavar="LAYOUT", help="upstream, imagefolder or croissant.")
+@click.option("--out", metavar="FOLDER", required=True, help="A new or empty folder; for croissant the file.")
+def export_dataset(root: str, layout: str, out: str) -> None:
+    """Write a dataset in another layout: the published one, Hugging Face ImageFolder, or croissant.json."""
+    from m3di.data import export
+
+    export(root, layout, out, on_note=lambda note: click.echo(f"note: {note}", err=True))
+    click.echo(f"{out}: {root} as {layout}")
+
+
+@click.command("import")
+@click.argument("source")
+@ROOT
+@click.option(
+    "--shard-size", default=1000, show_default=True, help="Samples of a shard; an export of ours keeps its own."
+)
+def import_dataset(source: str, root: str, shard_size: int) -> None:
+    """Turn the published layout (SOURCE, a folder, .tar.gz or .zip) into a dataset."""
+    from m3di.data import import_published
+
+    wrote(root, import_published(source, root, shard_size).n_samples)
+
+
+@click.command("merge")
+@click.argument("roots", metavar="FOLDER|URL...", nargs=-1, required=True)
+@OUT
+def merge_datasets(roots: tuple[str, ...], out: str) -> None:
+    """Join datasets of one spec."""
+    from m3di.data import merge
+
+    wrote(out, merge(roots, out).n_samples)
+
+
+@click.command("subset")
+@PLACE
+@OUT
+@click.option("--split", "splits", multiple=True, help="Splits to keep. Repeatable.  [default: all]")
+@click.option("--n", type=int, help="At most that many samples of each split.")
+@click.option(
+    "--where", metavar="CONDITION", help="Such as 'image.object_shape == \"cow\" and image.object_color < 0.5'."
+)
+@click.option("--images", metavar="FORMAT", help="png, webp or qoi.  [default: as they are]")
+def subset_dataset(
+    root: str, out: str, splits: tuple[str, ...], n: int | None, where: str | None, images: str | None
+) -> None:
+    """Cut a dataset by split, count or condition."""
+    from m3di.data import subset
+
+    wrote(out, subset(root, out, splits=splits, n=n, where=where, images=images).n_samples)
+
+
+@click.command("info")
+@PLACE
+def show_info(root: str) -> None:
+    """Print what a dataset is."""
+    from m3di.data import info
+
+    click.echo(info(root))

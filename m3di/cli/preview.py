@@ -1,0 +1,41 @@
+"""`m3di preview`: a contact sheet of a spec."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from m3di.cli.options import FOLDER, SCENE_OPTIONS, quality_option, tell_notes, with_options
+from m3di.cli.progress import watched_bar
+
+
+@click.command()
+@click.option("--n", default=12, show_default=True, help="Samples to show.")
+@click.option("--out", type=FOLDER, default=Path("preview.png"), show_default=True, help="The PNG to write.")
+@with_options(*SCENE_OPTIONS)
+@quality_option("draft")
+@click.option("--columns", "n_columns", default=4, show_default=True, help="Samples in a row.")
+@click.option("--latents/--no-latents", default=True, show_default=True, help="Write the latents below each sample.")
+@click.option("--group-by", metavar="FACTOR", help="Put samples together by the values of a factor, or VIEW.FACTOR.")
+def preview(out: Path, n: int, n_columns: int, latents: bool, group_by: str | None, **options: Any) -> None:
+    """Render a contact sheet of a spec: images with captions and latents."""
+    from m3di.generate import RenderOptions
+    from m3di.generate import preview as render_preview
+    from m3di.latents import sample
+    from m3di.report import check_layout, missing_characters, save_contact_sheet
+
+    wanted = RenderOptions(out=out, **options)
+    wanted.check()
+    spec = wanted.load_spec()
+    check_layout(sample(spec, "train", 1, seed=wanted.seed), n_columns, group_by)
+    tell_notes(spec)
+    with watched_bar("preview") as (count, watch):
+        shown = render_preview(wanted, n, count, watch)
+    layout = {"n_columns": n_columns, "latents": latents, "group_by": group_by}
+    save_contact_sheet(out, shown.samples, shown.images, shown.captions, **layout)
+    missing = missing_characters(text for texts in shown.captions.values() for text in texts)
+    if missing:
+        click.echo(f"note: no font here has these characters, and boxes stand for them: {missing}", err=True)
+    click.echo(f"look at  {out}")

@@ -1,0 +1,112 @@
+"""`m3di specs`: built-in specs, and checks of your own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from m3di.cli.options import FOLDER, tell_notes
+from m3di.errors import M3diError
+
+
+@click.group()
+def specs() -> None:
+    """Built-in specs, and checks of your own."""
+
+
+SPEC = click.argument("spec", metavar="NAME|FILE")
+
+
+@specs.command("list")
+def list_specs() -> None:
+    """Names and descriptions of the built-in specs."""
+    from m3di.latents import load_spec, spec_names
+
+    for name in spec_names():
+        click.echo(f"{name}\n    {load_spec(name).description}")
+
+
+@specs.command("show")
+@SPEC
+def show_spec(spec: str) -> None:
+    """Print a resolved spec as YAML."""
+    from m3di.latents import load_spec, to_yaml
+
+    click.echo(to_yaml(load_spec(spec)), nl=False)
+
+
+@specs.command("check")
+@SPEC
+def check_spec(spec: str) -> None:
+    """Report every problem of a spec file."""
+    from m3di.latents import load_spec
+
+    loaded = load_spec(spec)
+    click.echo(f"{spec}: sound; {len(loaded.factors)} factors, views {', '.join(loaded.observed)}")
+    tell_notes(loaded)
+
+
+@specs.command("graph")
+@SPEC
+@click.option("--out", type=FOLDER, help="The .png, .svg or .pdf to write.  [default: NAME-graph.png]")
+def graph_spec(spec: str, out: Path | None) -> None:
+    """Draw the causal graph, one panel a view."""
+    from m3di.latents import load_spec
+    from m3di.report import save_causal_graph
+
+    loaded = load_spec(spec)
+    path = out or Path(f"{loaded.name}-graph.png")
+    save_causal_graph(path, loaded)
+    click.echo(f"look at  {path}")
+
+
+@specs.command("schema")
+@click.option("--out", type=FOLDER, help="The file to write.  [default: print it]")
+def schema_of_specs(out: Path | None) -> None:
+    """JSON Schema of spec files, for completion and checks in an editor."""
+    from m3di.latents import spec_schema
+
+    _printed(json.dumps(spec_schema(), indent=1, ensure_ascii=False) + "\n", out)
+
+
+@specs.command("reference")
+@click.option("--out", type=FOLDER, help="The file to write.  [default: print it]")
+def reference_of_specs(out: Path | None) -> None:
+    """Every key, mechanism and factor of spec files, as Markdown."""
+    from m3di.latents import reference_page
+
+    _printed(reference_page(), out)
+
+
+@specs.command("bounds")
+@SPEC
+@click.option("--n", default=100_000, show_default=True, help="Samples of the estimates.")
+def bound_spec(spec: str, n: int) -> None:
+    """How well each factor can be predicted from the content block alone."""
+    from m3di.latents import bounds, load_spec
+
+    table = Table("view", "factor", "role", "metric", "best", "chance", "method", box=None)
+    for each in bounds(load_spec(spec), n=n):
+        table.add_row(
+            each.view, each.factor, each.role, each.metric, f"{each.value:.3f}", f"{each.chance:.3f}", each.method
+        )
+    Console(width=120).print(table)
+
+
+def _printed(text: str, out: Path | None) -> None:
+    if out is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise M3diError(
+            "the file cannot be written", where=str(out), got=error.strerror or error,
+            expected="a file in a folder where you may create files", next_step="choose another --out",
+        ) from None  # fmt: skip
+    click.echo(f"{out}: written")

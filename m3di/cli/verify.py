@@ -1,0 +1,51 @@
+"""`m3di verify`: is a dataset what it says, and mend what is not."""
+
+from __future__ import annotations
+
+import click
+
+from m3di.cli.options import PLACE
+from m3di.cli.progress import watched_bar
+from m3di.errors import UsageError, without_credentials
+
+
+@click.command()
+@PLACE
+@click.option("--quick", is_flag=True, help="Structure only: sizes, members, rows; no hashes, images or latents.")
+@click.option("--repair", is_flag=True, help="Render anew what is bad, and remove what does not belong there.")
+@click.option("--workers", "n_workers", type=int, help="Worker processes of --repair.  [default: as `m3di render`]")
+def verify(root: str, quick: bool, repair: bool, n_workers: int | None) -> None:
+    """Check every file and every sample of a dataset."""
+    from m3di.data import Problem, left_out
+    from m3di.data import verify as verify_dataset
+
+    if repair:
+        from m3di.data import LocalFolder, open_folder
+        from m3di.generate.repair import repair as repair_dataset
+
+        folder = open_folder(root)
+        if not isinstance(folder, LocalFolder):
+            raise UsageError(
+                "a dataset at a URL cannot be repaired there",
+                where=root,
+                next_step="copy it to a folder of this machine, repair that, and put it there again",
+            )
+        with watched_bar("repair") as (count, watch):
+            bad = repair_dataset(folder.root, n_workers, count, watch)
+        made, removed = ([name for name in bad if (folder.root / name).exists() is there] for there in (True, False))
+        done = [f"{what}: {', '.join(names)}" for what, names in (("made anew", made), ("removed", removed)) if names]
+        click.echo(f"{root}: {'; '.join(done) or 'nothing to repair'}")
+        return
+    notes: list[Problem] = []
+    manifest = verify_dataset(root, quick=quick, on_note=notes.append)
+    root = without_credentials(root)
+    for note in notes:
+        click.echo(f"note: {note}")
+    checked = "have the right structure" if quick else "are as they were made"
+    n_files = len(manifest.files) - len(notes)
+    click.echo(f"{root}: all {n_files} {'other ' * bool(notes)}files {checked}")
+    skipped = {} if quick else left_out(manifest)
+    if skipped:
+        listed = "".join(f"\n  {place}: {why}" for place, why in skipped.items())
+        step = f"\nto check these too, once you have read its plugin:  m3di --plugin {root} verify {root}"
+        click.echo(f"left out, not derived anew:{listed}{step if manifest.parsed_spec.plugins else ''}")
