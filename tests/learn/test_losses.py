@@ -9,6 +9,7 @@ import torch
 
 from m3di.errors import UsageError
 from m3di.learn.losses import SIMILARITIES, SymInfoNCE
+from m3di.learn.losses.logsumexp import logsumexp_of_products
 
 
 def slow_similarity(a, b, similarity):
@@ -189,3 +190,23 @@ def test_a_batch_of_one_has_no_negatives():
 
 def test_repr_shows_both_settings():
     assert repr(SymInfoNCE(0.5)) == "SymInfoNCE(temperature=0.5, similarity='cosine')"
+
+
+@pytest.mark.parametrize("block_rows", [1, 2, None])
+def test_each_row_and_each_column_has_a_peak_of_its_own(block_rows):
+    """Logits of 1,000 beside logits of -1,000: under a common peak the small sums would be lost."""
+    a, b = torch.tensor([[1000.0], [-1000.0], [0.5]]), torch.tensor([[1.0], [1.0], [0.999]])
+    rows, columns = logsumexp_of_products(a, b, columns=True, block_rows=block_rows)
+    assert torch.allclose(rows, (a @ b.T).logsumexp(dim=1), rtol=1e-6)
+    rows, _ = logsumexp_of_products(b, a, block_rows=block_rows)
+    assert torch.allclose(columns, (a @ b.T).logsumexp(dim=0), rtol=1e-6)
+    assert torch.allclose(rows, columns, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+def test_sums_of_half_precision_are_computed_in_float32(dtype):
+    torch.manual_seed(0)
+    a, b = torch.randn(6, 4).to(dtype), torch.randn(5, 4).to(dtype)
+    rows, _ = logsumexp_of_products(a, b)
+    assert rows.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    assert torch.allclose(rows.double(), (a.double() @ b.double().T).logsumexp(dim=1), atol=1e-5)

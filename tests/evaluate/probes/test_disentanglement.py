@@ -75,3 +75,9 @@ def test_one_factor_alone() -> None:
     constant = [np.zeros(len(GRID), dtype=int)]
     information, entropies = probes.mutual_information(PERFECT, constant)
     assert (probes.mig(information, entropies), probes.modularity(information)) == (0.0, 0.0)
+
+
+def test_of_one_factor_every_dimension_is_its_own() -> None:
+    assert probes.disentanglement(np.array([[0.25], [0.75]])) == 1.0
+    assert probes.disentanglement(np.array([[0.2, 0.0], [0.0, 0.2]])) == pytest.approx(1.0)
+    assert probes.disentanglement(np.zeros((2, 2))) == 0.0

@@ -63,3 +63,10 @@ def test_over_few_or_equal_seeds() -> None:
     same = np.array([0.5, 0.25])
     assert probes.paired_over_seeds(same, same).p == 1.0
     assert probes.paired_over_seeds(same + 0.25, same) == probes.Difference(0.25, 0.25, 0.25, 0.0)
+
+
+def test_without_scores_of_more_than_half_of_the_resamples_there_is_no_p() -> None:
+    scores = np.array([0.1, 0.2, 0.3, np.nan, np.nan, np.nan])
+    assert np.isnan(probes.paired_bootstrap(0.2, scores, np.zeros(6)).p)
+    assert probes.paired_bootstrap(0.2, scores[:5], np.zeros(5)).p == pytest.approx(2 / 4)
+    assert np.isnan(probes.paired_bootstrap(np.nan, scores[:3], np.zeros(3)).p)

@@ -69,3 +69,16 @@ def test_retrieval_by_distance_and_by_angle_differ() -> None:
 def test_distances_far_from_the_origin() -> None:
     z = RNG.normal(size=(50, 3))
     assert recall(z + 1e6, z + 1e6 + 1e-3, 1, "neg_squared_euclidean") == 1.0
+
+
+@pytest.mark.parametrize("similarity", SIMILARITIES)
+def test_ranks_in_chunks_are_those_in_one(similarity: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With ties, and with queries of many lengths, which decide what is a tie."""
+    gallery = np.repeat(RNG.normal(size=(25, 3)), 2, axis=0)
+    queries = gallery * RNG.uniform(0.001, 1000.0, size=(50, 1))
+    whole = probes.ranks(queries, gallery, similarity)
+    monkeypatch.setattr("m3di.learn.probes.retrieval.CHUNK", 7)
+    chunks = probes.ranks(queries, gallery, similarity)
+    np.testing.assert_array_equal(chunks.better, whole.better)
+    np.testing.assert_array_equal(chunks.equal, whole.equal)
+    assert (whole.equal == 1).all()
