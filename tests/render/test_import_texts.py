@@ -70,6 +70,10 @@ def test_surveyors_coordinates_keep_their_decimals() -> None:
         (OBJ.replace("v 1 0 0", "v 1 x 0"), r"a vertex is not three numbers(?s:.)*'v 1 x 0'"),
         (OBJ.replace("v 1 0 0", "v 1 nan 0"), r"no finite numbers(?s:.)*line 2"),
         ("v 0 0 0\ncstype bspline\nsurf 0 1 0 1 1\n", r"free-form surfaces and no faces(?s:.)*tessellated"),
+        (OBJ + "f 1 2 99\n", r"vertex that the file does not have(?s:.)*'f 1 2 99'(?s:.)*numbers from 1 to"),
+        (OBJ + "f 0 1 2\n", r"vertex that the file does not have(?s:.)*begin at 0"),
+        (OBJ + "f 1/1 2/2 -9/3\n", r"vertex that the file does not have"),
+        (OBJ + "f 1 x 2\n", r"vertex that the file does not have(?s:.)*'f 1 x 2'"),
         (b"\x89PNG\r\n\x1a\n" + bytes(100), r"cannot be read as \.obj(?s:.)*no line that begins with v or f"),
     ],
 )
