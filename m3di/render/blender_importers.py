@@ -34,11 +34,11 @@ def read_obj(path: Path, folder: Path, *, as_is: bool) -> FileMesh:
 
 def read_ply(path: Path, *, as_is: bool) -> FileMesh:
     """The faces of a `.ply`."""
+    content = path.read_bytes()
+    check_decimal_points(path, content)
     _import(
         path, lambda: bpy.ops.wm.ply_import(filepath=str(path), forward_axis="Y", up_axis="Z", import_colors="NONE")
     )
-    content = path.read_bytes()
-    check_decimal_points(path, content)
     n_read = sum(len(thing.data.polygons) for thing in bpy.context.scene.objects if thing.type == "MESH")
     found = scene_in_world(path, keep_polygons=as_is, with_normals=None)
     if n_read < (n_faces := n_ply_faces(content)):

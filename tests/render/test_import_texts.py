@@ -141,7 +141,7 @@ def test_a_gltf_that_names_another_file(uri: str) -> None:
         ),
         (glb({})[:-4], r"cannot be read as \.glb(?s:.)*cut off"),
         (b"glTF" + struct.pack("<II", 1, 12), "glTF version 1"),
-        (b"hello", "JSONDecodeError"),
+        (b"hello", r"no JSON at line 1: it begins with b'hello'"),
         (b"{}", "KeyError: 'asset'"),
         (b"[1]", "TypeError"),
         (glb({"meshes": [1]}), "AttributeError"),
