@@ -14,7 +14,7 @@ import pytest
 from m3di.errors import M3diError
 from m3di.render import ImportOptions, import_shape
 from m3di.render.library.mesh_files import FileMesh
-from m3di.render.library.ply_vertices import ply_vertices
+from m3di.render.library.ply_vertices import n_ply_faces, ply_vertices
 from tests.render.blend_files import in_worker
 
 # An L of three squares, 1 high. From the corner that each polygon begins with, a fan would leave it.
@@ -166,6 +166,18 @@ def test_solids_have_their_area_and_volume_in_every_format(tmp_path: Path) -> No
         np.testing.assert_array_equal(mesh.vertices, VERTICES)
 
 
+@pytest.mark.slow
+def test_faces_that_blender_drops_from_a_ply_are_told(tmp_path: Path) -> None:
+    (tmp_path / "whole.ply").write_text(ply())
+    n_faces = n_ply_faces(ply().encode())
+    head = ply().replace(f"element face {n_faces}", f"element face {n_faces + 1}").rstrip("\n")
+    (tmp_path / "more.ply").write_text(f"{head}\n3 0 1 99\n")
+    whole, more = in_worker(_read_all, tmp_path, ["whole.ply", "more.ply"])
+    assert whole.notes == ()
+    assert len(more.face_sizes) == len(whole.face_sizes)
+    assert f"1 of {n_faces + 1} faces of the file left out" in more.notes[0]
+
+
 def test_vertices_of_a_ply_keep_their_decimals() -> None:
     offset = (500_000.125, 5_400_000.25, 300.5)
     expected = np.array(VERTICES) + offset
@@ -213,7 +225,13 @@ def test_files_that_are_refused_say_why(tmp_path: Path) -> None:
     archive(tmp_path / "comma.zip", {"a/b.obj": "v 1,5 0 0\n"})
     (tmp_path / "bad.zip").write_bytes(b"PK\x03\x04")
     (tmp_path / "cut.stl").write_bytes(stl(b"x")[:300])
-    said = in_worker(_refused, tmp_path, ["two.zip", "none.zip", "comma.zip", "bad.zip", "cut.stl"])
+    facet = "facet normal 0 0 1\nouter loop\nvertex 0 0 0\nvertex 1 0 0\nvertex 0 1 0\nendloop\nendfacet\n"
+    (tmp_path / "comma.stl").write_text(f"solid a\n{facet}endsolid\n".replace("vertex 1", "vertex 1,5"))
+    (tmp_path / "text.stl").write_text(f"solid a\n{facet}{facet[:60]}")
+    (tmp_path / "comma.ply").write_text(ply().replace("end_header\n", "end_header\n0,5 0,0 0,0\n"))
+    (tmp_path / "page.glb").write_text("<html>")
+    names = ["two.zip", "none.zip", "comma.zip", "bad.zip", "cut.stl", "comma.stl", "text.stl", "comma.ply", "page.glb"]
+    said = in_worker(_refused, tmp_path, names)
     for message, parts in zip(
         said,
         [
@@ -222,6 +240,10 @@ def test_files_that_are_refused_say_why(tmp_path: Path) -> None:
             ("decimal comma", "comma.zip, a/b.obj, line 1"),
             ("cannot be read as .zip", "not a zip file"),
             ("cannot be read as .stl", "300 bytes, where 1,084 are needed for its 20 triangles"),
+            ("cannot be read as .stl", "decimal comma: vertex 1,5 0 0"),
+            ("cannot be read as .stl", "cut off"),
+            ("decimal comma", "'0,5 0,0 0,0'"),
+            ("cannot be read as .glb", "a web page"),
         ],
         strict=True,
     ):

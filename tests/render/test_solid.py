@@ -98,3 +98,26 @@ def test_backs_look_like_fronts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     red, green, blue = np.median(turned[1][turned[2]], axis=0)
     assert red > 100 > blue
     assert red > green > blue
+
+
+def _facets(turned: bool) -> UserMesh:
+    """The bowl in flat triangles with normals of their own, all of one winding; or every third one turned."""
+    bowl = _bowl(turned=True)
+    faces = bowl.corners.reshape(-1, 4)[:, [0, 1, 2, 0, 2, 3]].reshape(-1, 3)
+    if turned:
+        faces[::3] = faces[::3, ::-1]
+    a, b, c = np.moveaxis(bowl.vertices[faces], 1, 0)
+    normals = np.repeat(np.cross(b - a, c - a), 3, axis=0)
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    return UserMesh(bowl.vertices, faces.ravel(), np.full(len(faces), 3, np.int32), normals, "a test")
+
+
+@pytest.mark.slow
+def test_turned_faces_keep_normals_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("M3DI_DATA_HOME", str(tmp_path))
+    store_user_meshes({"even": _facets(turned=False), "mixed": _facets(turned=True)})
+    scenes = [replace(VALUES, shape=shape, object_rgb=(0.8, 0.35, 0.05)) for shape in ("even", "mixed")]
+    even, mixed = in_worker(_renders, find_shapes(["even", "mixed"], where="a test"), scenes)
+    differs = np.abs(even[1] - mixed[1])[even[2]]
+    assert np.median(differs) <= 1
+    assert np.mean(differs > 6) < 0.05

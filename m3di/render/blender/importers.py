@@ -17,7 +17,7 @@ from m3di.render.library.import_texts import plain_glb, plain_obj
 from m3di.render.library.mesh_choice import chosen_name
 from m3di.render.library.mesh_files import FileMesh
 from m3di.render.library.mesh_reading import unreadable
-from m3di.render.library.ply_vertices import ply_vertices
+from m3di.render.library.ply_vertices import check_decimal_points, n_ply_faces, ply_vertices
 
 _Y_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
 """From Blender's axes back to those of glTF."""
@@ -34,13 +34,19 @@ def read_obj(path: Path, folder: Path, *, as_is: bool) -> FileMesh:
 
 def read_ply(path: Path, *, as_is: bool) -> FileMesh:
     """The faces of a `.ply`."""
+    content = path.read_bytes()
+    check_decimal_points(path, content)
     _import(
         path, lambda: bpy.ops.wm.ply_import(filepath=str(path), forward_axis="Y", up_axis="Z", import_colors="NONE")
     )
+    n_read = sum(len(thing.data.polygons) for thing in bpy.context.scene.objects if thing.type == "MESH")
     found = scene_in_world(path, keep_polygons=as_is, with_normals=None)
+    if n_read < (n_faces := n_ply_faces(content)):
+        lost = f"{n_faces - n_read:,} of {n_faces:,} faces of the file left out: they name a vertex twice, or one that"
+        found = replace(found, notes=(f"{lost} is not there",))
     largest, size = np.abs(found.vertices).max(initial=0.0), np.ptp(found.vertices, axis=0).max(initial=0.0)
     if np.isfinite(largest) and np.spacing(np.float32(largest)) > _ROUGH * size:
-        vertices = ply_vertices(path.read_bytes())
+        vertices = ply_vertices(content)
         if vertices is not None and len(vertices) == len(found.vertices):
             return replace(found, vertices=vertices, single_precision=False)
     return found

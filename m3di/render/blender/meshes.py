@@ -58,6 +58,8 @@ def user_mesh(shape: UserShape) -> tuple[Any, KeptObject | None]:
     if kept is not None:
         _sharpen(mesh, kept.sharp_edges)  # before the normals, which are kept relative to what is sharp
     if stored.normals is not None:
+        if kept is None:
+            _part_where_turned(mesh, stored.corners)
         mesh.normals_split_custom_set(stored.normals.tolist())
     elif kept is None:
         mesh.set_sharp_from_angle(angle=SHARP_RAD)
@@ -74,6 +76,23 @@ def _sharpen(mesh: Any, pairs: NDArray[np.int32]) -> None:
     n = len(mesh.vertices)
     all_keys, sharp_keys = (np.sort(each, axis=1).astype(np.int64) @ (n, 1) for each in (ends.reshape(-1, 2), pairs))
     mesh.edges.foreach_set("use_edge_sharp", np.isin(all_keys, sharp_keys))
+
+
+def _part_where_turned(mesh: Any, corners: NDArray[np.int32]) -> None:
+    """Make edges sharp along which two faces go in the same direction: one of these is turned against the other.
+
+    Cycles has one normal a vertex, and parts vertices at sharp edges only: a turned face would be shaded by the normal
+    of its neighbour, which points away from the light.
+    """
+    edge_of = np.empty(len(corners), dtype=np.int32)
+    mesh.loops.foreach_get("edge_index", edge_of)
+    ends = np.empty(2 * len(mesh.edges), dtype=np.int32)
+    mesh.edges.foreach_get("vertices", ends)
+    forward = ends[::2][edge_of] == corners
+    n_forward, n_all = (np.bincount(edge_of[chosen], minlength=len(mesh.edges)) for chosen in (forward, ...))
+    turned = np.maximum(n_forward, n_all - n_forward) > 1
+    if turned.any():
+        mesh.edges.foreach_set("use_edge_sharp", turned)
 
 
 def is_solid_mesh(mesh: Any) -> bool:

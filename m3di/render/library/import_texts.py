@@ -36,6 +36,7 @@ def plain_obj(path: Path, content: bytes, *, keep_place: bool) -> bytes:
     lines: list[str] = []
     at: list[int] = []
     places: list[list[float]] = []
+    faces: list[tuple[int, str, int]] = []
     free_form = False
     for number, line in _obj_lines(content):
         word, _, rest = line.partition(" ")
@@ -43,6 +44,8 @@ def plain_obj(path: Path, content: bytes, *, keep_place: bool) -> bytes:
         if word == "v":
             at.append(len(lines))
             places.append(_place(path, number, rest))
+        elif word == "f":
+            faces.append((number, rest, len(places)))
         if word in _OBJ_KEPT:
             lines.append(line)
     if free_form and not any(line.startswith("f ") for line in lines):
@@ -61,6 +64,8 @@ def plain_obj(path: Path, content: bytes, *, keep_place: bool) -> bytes:
             expected="vertices (v X Y Z) and faces (f A B C)",
             next_step="check that this is the file that you mean; else export it again",
         )
+    for number, rest, n_before in faces:
+        _check_face(path, number, rest, n_before, len(places))
     coordinates = np.array(places).reshape(-1, 3)
     coordinates = coordinates - _origin_near(coordinates, keep_place)
     for index, (x, y, z) in zip(at, coordinates.tolist(), strict=True):
@@ -117,6 +122,23 @@ def _place(path: Path, number: int, text: str) -> list[float]:
             expected="finite coordinates",
         )
     return [x, y, z]
+
+
+def _check_face(path: Path, number: int, text: str, n_before: int, n_vertices: int) -> None:
+    """Raise unless a face names vertices of the file: Blender drops such faces, and says nothing."""
+    try:
+        corners = [int(word.partition("/")[0]) for word in text.split()]
+    except ValueError:
+        corners = [0]
+    if all(0 < corner <= n_vertices or -n_before <= corner < 0 for corner in corners):
+        return
+    raise M3diError(
+        "a face names a vertex that the file does not have",
+        where=f"{path}, line {number}",
+        got=repr(f"f {text}"[:80]),
+        expected=f"numbers from 1 to {n_vertices}, those of its vertices (or -1 for the last one before the line)",
+        next_step="the file may be cut off, or its numbers begin at 0: export it again from the program that made it",
+    )
 
 
 def _origin_near(places: NDArray[np.float64], keep_place: bool) -> NDArray[np.float64]:
@@ -194,6 +216,8 @@ def _gltf_parts(path: Path, content: bytes) -> tuple[dict[str, Any], bytes | Non
             text, binary = chunks[_GLB_JSON], chunks.get(_GLB_BINARY)
         document = json.loads(text.decode("utf-8-sig"))
         version = document["asset"]["version"]
+    except json.JSONDecodeError as error:
+        raise _damaged_gltf(path, f"no JSON at line {error.lineno}: it begins with {bytes(text[:20])!r}") from None
     except (ValueError, KeyError, TypeError, struct.error, RecursionError) as error:
         raise _damaged_gltf(path, f"{type(error).__name__}: {error}") from None
     if not str(version).startswith("2."):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import shutil
 import tempfile
 import zipfile
@@ -21,6 +22,7 @@ import numpy as np
 from m3di.errors import M3diError, UsageError
 from m3di.render.library.mesh_choice import listed
 from m3di.render.library.mesh_files import FORMATS, MAX_BYTES, FileMesh, too_large
+from m3di.render.library.mesh_kinds import check_kind
 
 MAX_MEMORY_BYTES = 8 << 30
 """Beyond what Blender takes for itself: a million faces need a fraction of it, and a bomb does not get far."""
@@ -34,8 +36,8 @@ def unreadable(path: Path, got: object) -> M3diError:
         f"the file cannot be read as {path.suffix.lower()}",
         where=str(path),
         got=" ".join(str(got).split()),
-        expected="a whole file that Blender opens",
-        next_step="open it in Blender, save it again, and import the copy",
+        expected="a whole file of this format",
+        next_step="if Blender opens it, save it there and import the copy; else export it again from where it was made",
     )
 
 
@@ -58,6 +60,8 @@ def read_in_worker(path: Path, mesh_name: str | None, as_is: bool) -> FileMesh:
 
 
 def _read(path: Path, folder: Path, mesh_name: str | None, as_is: bool) -> FileMesh:
+    with path.open("rb") as file:
+        check_kind(path, file.read(_STL_TEXT_BYTES))
     match path.suffix.lower():
         case ".stl":
             return _read_stl(path)
@@ -145,7 +149,9 @@ def _read_stl(path: Path) -> FileMesh:
 
     content = path.read_bytes()
     is_text = content.lstrip()[:5].lower() == b"solid" and b"facet" in content[:_STL_TEXT_BYTES].lower()
-    if not is_text:
+    if is_text:
+        _check_text_stl(path, content)
+    else:
         _check_binary_stl(path, content)
     try:
         scene = trimesh.load_scene(io.BytesIO(content), file_type="stl", process=False, skip_materials=True)
@@ -157,6 +163,16 @@ def _read_stl(path: Path) -> FileMesh:
     corners = np.concatenate([np.zeros((0, 3), dtype=np.int64), *faces])
     vertices = np.concatenate([np.zeros((0, 3)), *(np.asarray(each.vertices, dtype=np.float64) for each in meshes)])
     return FileMesh(vertices, corners.ravel(), np.full(len(corners), 3), single_precision=not is_text)
+
+
+def _check_text_stl(path: Path, content: bytes) -> None:
+    """Raise where trimesh would read no triangle, or fewer than there are, and say nothing."""
+    text = content.lower()
+    comma = re.search(rb"^\s*vertex[^\n]*\d,\d[^\n]*", text, re.MULTILINE)
+    if comma is not None:
+        raise unreadable(path, f"coordinates with a decimal comma: {comma[0].decode('latin-1')}")
+    if b"endsolid" not in text[-_STL_TEXT_BYTES:]:
+        raise unreadable(path, "it does not end with endsolid: it is cut off")
 
 
 def _check_binary_stl(path: Path, content: bytes) -> None:

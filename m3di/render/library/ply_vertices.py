@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from m3di.errors import M3diError
 
 _TYPES = dict(
     zip(
@@ -62,3 +65,27 @@ def ply_vertices(content: bytes) -> NDArray[np.float64] | None:
     except (ValueError, IndexError):
         return None  # Blender has read what there is
     return np.stack([found[axis].astype(np.float64) for axis in "xyz"], axis=1)
+
+
+def n_ply_faces(content: bytes) -> int:
+    """How many faces the head of a file promises; 0 where it has other elements for them."""
+    match = re.search(rb"^element face (\d+)\s*$", content.partition(b"end_header")[0], re.MULTILINE)
+    return int(match[1]) if match else 0
+
+
+def check_decimal_points(path: Path, content: bytes) -> None:
+    """Raise where the first vertex of a text has decimal commas: Blender reads another number, and says nothing.
+
+    Raises:
+        M3diError: It has.
+    """
+    head, _, body = content.partition(b"end_header")
+    line = body.lstrip().partition(b"\n")[0]
+    if b"format ascii" in head and re.search(rb"\d,\d", line):
+        raise M3diError(
+            "coordinates are written with a decimal comma",
+            where=str(path),
+            got=repr(line[:80].decode("latin-1")),
+            expected="numbers with a decimal point",
+            next_step="export it again with a decimal point (it often follows the language that a program is set to)",
+        )
