@@ -19,7 +19,7 @@ from m3di.cli_places import UserPath
 from m3di.cli_shapes import shapes
 from m3di.cli_simulate import simulate
 from m3di.cli_train import train
-from m3di.errors import M3diError, UsageError, without_credentials
+from m3di.errors import M3diError, UsageError, printable, without_credentials
 from m3di.interruption import exit_code_of, interrupt_behind, sigterm_interrupts
 from m3di.progress import run_display, watched_bar
 
@@ -459,6 +459,7 @@ def main() -> None:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
+        error.message = printable(without_credentials(error.message))  # it repeats what was typed
         error.show()
         sys.exit(error.exit_code)
     except Exception as error:
