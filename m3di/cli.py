@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Callable
@@ -459,8 +460,9 @@ def main() -> None:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
-        error.message = printable(without_credentials(error.message))  # it repeats what was typed
-        error.show()
+        text = io.StringIO()
+        error.show(file=text)
+        click.echo(printable(without_credentials(text.getvalue())), err=True, nl=False)  # it repeats what was typed
         sys.exit(error.exit_code)
     except Exception as error:
         interrupt = interrupt_behind(error)

@@ -97,6 +97,20 @@ def test_a_manifest_larger_than_any_is_not_read(sound: Sound, tmp_path: Path) ->
             act(root)
 
 
+@pytest.mark.timeout(60)
+def test_a_repair_waits_for_no_pipe(sound: Sound, tmp_path: Path, pools: type[FakeRenderPool]) -> None:
+    root = Path(shutil.copytree(sound.rendered, tmp_path / "it"))
+    (root / "train-00000.tar").unlink()
+    os.mkfifo(root / "train-00000.tar.images.partial")
+    os.mkfifo(root / data.LOCK)
+    with pytest.raises(M3diError, match=rf"cannot be written\n.*{data.LOCK}\n.*this is no plain file") as refused:
+        repair(root)
+    assert refused.value.exit_code == 1
+    (root / data.LOCK).unlink()
+    assert repair(root)
+    assert data.verify(root) == data.read_manifest(sound.rendered)
+
+
 def test_what_a_dataset_says_does_not_steer_the_terminal(sound: Sound, tmp_path: Path) -> None:
     root = Path(shutil.copytree(sound.rendered, tmp_path / "it"))
     document = json.loads((root / "dataset.json").read_text())
