@@ -97,6 +97,28 @@ def test_no_command_shows_them(
 
 @pytest.mark.parametrize(
     "arguments",
+    [
+        ("verify", "a", "s3://KEY:topSECRET@b"),
+        ("info", "--s3://KEY:topSECRET@b"),
+        ("s3://KEY:topSECRET@b",),
+        ("render", "--n", "s3://KEY:topSECRET@b"),
+        ("render", "--quality", "s3://KEY:topSECRET@b"),
+    ],
+)
+def test_a_mistyped_command_shows_none(
+    arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["m3di", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = "".join(capsys.readouterr())
+    assert ended.value.code == 2
+    assert "s3://***@b" in said
+    assert "SECRET" not in said
+
+
+@pytest.mark.parametrize(
+    "arguments",
     [("subset", "x", "--out"), ("verify",), ("finalize",), ("render", "--out"), ("render", "--shards", "1/2", "--out")],
 )
 def test_what_is_printed_of_success_shows_none(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from m3di.cli.simulate import simulate
 from m3di.cli.specs import specs
 from m3di.cli.train import train
 from m3di.cli.verify import verify
-from m3di.errors import M3diError, UsageError
+from m3di.errors import M3diError, UsageError, printable, without_credentials
 from m3di.system.signals import exit_code_of, interrupt_behind, sigterm_interrupts
 
 
@@ -76,7 +77,9 @@ def main() -> None:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
-        error.show()
+        text = io.StringIO()
+        error.show(file=text)
+        click.echo(printable(without_credentials(text.getvalue())), err=True, nl=False)  # it repeats what was typed
         sys.exit(error.exit_code)
     except Exception as error:
         interrupt = interrupt_behind(error)

@@ -33,7 +33,7 @@ def finalize(folder: data.Folder) -> data.Manifest:
     """
     names = folder.sizes()
     if data.MANIFEST in names:
-        manifest = data.parse_manifest(folder.read(data.MANIFEST), folder.path(data.MANIFEST))
+        manifest = data.manifest_in(folder)
         if all(names.get(entry.file) == entry.n_bytes for entry in manifest.files):
             clear(folder)
             return manifest

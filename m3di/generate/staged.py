@@ -93,7 +93,7 @@ def finished(folder: data.Folder) -> data.Manifest | None:
     names = folder.sizes()
     if data.MANIFEST not in names:
         return None
-    manifest = data.parse_manifest(folder.read(data.MANIFEST), folder.path(data.MANIFEST))
+    manifest = data.manifest_in(folder)
     if any(names.get(entry.file) != entry.n_bytes for entry in manifest.files):
         return None
     clear(folder)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import socket
+import stat
 import threading
 import time
 import uuid
@@ -135,6 +137,8 @@ def _acquire(path: Path, what: str) -> int:
     while True:
         descriptor = os.open(path, flags, 0o644)
         try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # a pipe: who reads it waits for ever
+                raise OSError(errno.EINVAL, "this is no plain file", str(path))
             is_ours = _take(descriptor)
             owner = _owner(path)
             here = owner.get("host") == socket.gethostname()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import shutil
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from m3di import data
+from m3di.data.load.sources import open_shards
 from m3di.errors import M3diError
 from m3di.generate.repair import repair
 from tests.conftest import FakeRenderPool, write_fake_dataset
@@ -57,6 +59,55 @@ def test_what_is_written_follows_no_link(sound: Sound, tmp_path: Path, pools: ty
         (root / name).unlink()
     assert repair(root)
     assert precious.read_text() == "years of work"
+    assert data.verify(root) == data.read_manifest(sound.rendered)
+
+
+@pytest.mark.parametrize("name", ["train.parquet", "train-00000.tar"])
+@pytest.mark.timeout(20)
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(name: str, sound: Sound, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(sound.rendered, tmp_path / "it"))
+    (root / name).unlink()
+    os.mkfifo(root / name)
+    for act in (
+        lambda: data.subset(root, tmp_path / "subset"),
+        lambda: data.export(root, "upstream", tmp_path / "export", on_note=lambda note: None),
+    ):
+        with pytest.raises(M3diError, match="this is no plain file"):
+            act()
+    with pytest.raises(M3diError, match=f"{name}: missing"):
+        data.verify(root)
+
+
+@pytest.mark.parametrize("name", ["latents_image.csv", "text/text_raw.txt"])
+@pytest.mark.timeout(20)
+def test_a_pipe_in_the_published_layout_is_not_waited_for(name: str, sound: Sound, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(sound.published, tmp_path / "it"))
+    (root / "train" / name).unlink()
+    os.mkfifo(root / "train" / name)
+    with pytest.raises(M3diError, match="train"):
+        data.import_published(root, tmp_path / "imported")
+
+
+def test_a_manifest_larger_than_any_is_not_read(sound: Sound, tmp_path: Path) -> None:
+    """A sparse file takes no room on the disk, and all of it in memory."""
+    root = Path(shutil.copytree(sound.rendered, tmp_path / "it"))
+    os.truncate(root / data.MANIFEST, 64 << 30)
+    for act in (data.read_manifest, open_shards, data.verify):
+        with pytest.raises(M3diError, match=r"68719476736 bytes\n.*at most 268435456"):
+            act(root)
+
+
+@pytest.mark.timeout(60)
+def test_a_repair_waits_for_no_pipe(sound: Sound, tmp_path: Path, pools: type[FakeRenderPool]) -> None:
+    root = Path(shutil.copytree(sound.rendered, tmp_path / "it"))
+    (root / "train-00000.tar").unlink()
+    os.mkfifo(root / "train-00000.tar.images.partial")
+    os.mkfifo(root / data.LOCK)
+    with pytest.raises(M3diError, match=rf"cannot be written\n.*{data.LOCK}\n.*this is no plain file") as refused:
+        repair(root)
+    assert refused.value.exit_code == 1
+    (root / data.LOCK).unlink()
+    assert repair(root)
     assert data.verify(root) == data.read_manifest(sound.rendered)
 
 

@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from m3di.data.format.plain_names import (
+    MAX_MANIFEST_BYTES,
     MAX_ONE_HOT,
     MAX_TOKENS,
     Count,
@@ -271,10 +272,28 @@ def read_manifest(root: Path) -> Manifest:
     Raises:
         M3diError: There is none, or it is no valid manifest.
     """
-    path = root / MANIFEST
-    if not path.is_file():
-        raise no_dataset(LocalFolder(root))
-    return parse_manifest(path.read_bytes(), str(path))
+    folder = LocalFolder(root)
+    if not folder.exists(MANIFEST):
+        raise no_dataset(folder)
+    return manifest_in(folder)
+
+
+def manifest_in(folder: Folder) -> Manifest:
+    """The manifest that lies in a folder or at a URL.
+
+    Raises:
+        M3diError: It is no valid manifest, or larger than any.
+    """
+    n_bytes = folder.size(MANIFEST)
+    if n_bytes > MAX_MANIFEST_BYTES:
+        raise M3diError(
+            "the file is no valid m3di manifest",
+            where=folder.path(MANIFEST),
+            got=f"{n_bytes} bytes",
+            expected=f"at most {MAX_MANIFEST_BYTES}",
+            next_step="restore it from a copy, or render into another folder",
+        )
+    return parse_manifest(folder.read(MANIFEST), folder.path(MANIFEST))
 
 
 def no_dataset(folder: Folder) -> M3diError:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from m3di.data.storage.places import Folder, LocalFolder
+from m3di.data.storage.places import Folder, LocalFolder, check_plain_file
 
 UNREADABLE = (OSError, pa.ArrowException, UnicodeDecodeError)
 """What reading a file that is missing or damaged raises."""
@@ -61,6 +61,7 @@ def read_csv(content: bytes) -> pa.Table:
 
 def _readable(source: Path | bytes) -> Path | pa.BufferReader:
     if isinstance(source, Path):
+        check_plain_file(source)
         return source.absolute()  # one that begins with a folder called `NAME:` would be a URL to Arrow
     stream = pa.BufferOutputStream()  # a copy in memory of Arrow's own
     stream.write(source)

@@ -25,6 +25,8 @@ MAX_TOKENS = 4096
 MAX_ONE_HOT = 1 << 24
 """Numbers of a caption as one-hot vectors: 64 MiB."""
 MAX_BYTES = 1 << 53
+MAX_MANIFEST_BYTES = 1 << 28
+"""Bytes of `dataset.json`: those of a million shards, and some."""
 MAX_NAME = 200  # characters; file systems take 255 bytes
 
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from m3di.data.format.images import ImageError, decode, encode
-from m3di.data.format.manifest import MANIFEST, Manifest, no_dataset, parse_manifest
+from m3di.data.format.manifest import MANIFEST, Manifest, manifest_in, no_dataset
 from m3di.data.format.parquet import UNREADABLE, read_parquet, read_parquet_metadata, source_in
 from m3di.data.format.table_checks import metadata_problems, table_problems
 from m3di.data.format.tokens import Tokenizer, tokenizer_of
@@ -63,7 +63,7 @@ def open_source(folder: Folder) -> Source:
         M3diError: There is none, or its manifest is damaged.
     """
     if folder.exists(MANIFEST):
-        return ShardSource(folder, parse_manifest(folder.read(MANIFEST), folder.path(MANIFEST)))
+        return ShardSource(folder, manifest_in(folder))
     splits = published.split_folders(folder)
     if splits:
         return PublishedSource(folder, splits)
@@ -86,7 +86,7 @@ def open_shards(root: str | os.PathLike[str]) -> ShardSource:
                 next_step="m3di import makes such a dataset of it",
             )
         raise no_dataset(folder)
-    return ShardSource(folder, parse_manifest(folder.read(MANIFEST), folder.path(MANIFEST)))
+    return ShardSource(folder, manifest_in(folder))
 
 
 @dataclass

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import shutil
+import stat
 import uuid
 import weakref
 from collections.abc import Iterable
@@ -26,11 +27,22 @@ OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oci", "oss", 
 
 
 class OpenFile:
-    """A file that is open for as long as somebody holds this object."""
+    """A plain file that is open for as long as somebody holds this object.
+
+    Raises:
+        OSError: It is not there, cannot be read, or is a pipe, a device or a folder.
+    """
 
     def __init__(self, path: Path) -> None:
+        check_plain_file(path)
         self.descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
         weakref.finalize(self, os.close, self.descriptor)
+
+
+def check_plain_file(path: Path) -> None:
+    """Raise OSError where there is no plain file: to open a pipe waits for a writer, and a device never ends."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError("this is no plain file")
 
 
 class LocalFolder:
@@ -75,6 +87,7 @@ class LocalFolder:
 
     def read(self, name: str) -> bytes:
         """A whole file."""
+        check_plain_file(self.root / name)
         return (self.root / name).read_bytes()
 
     def read_range(self, name: str, offset: int, size: int) -> bytes:
@@ -193,10 +206,10 @@ class RemoteFolder:
                 return False
 
     def size(self, name: str) -> int:
-        """Number of bytes of a file, as it is now."""
+        """Number of bytes of a file, as it is now; 0 where the server does not say."""
         with reporting(CANNOT_READ, self.path(name)):
             self._files.invalidate_cache()
-            return int(self._files.info(self._at(name))["size"])
+            return int(self._files.info(self._at(name))["size"] or 0)
 
     def sizes(self) -> dict[str, int]:
         """Name and bytes (0 where a listing does not say) of every file directly in the folder, as it is now; empty

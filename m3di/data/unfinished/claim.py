@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from m3di.data.format.manifest import MANIFEST, PLAN, Plan, parse_manifest, plan_of, to_json
+from m3di.data.format.manifest import MANIFEST, PLAN, Plan, manifest_in, plan_of, to_json
 from m3di.data.format.shards import PARTIAL
 from m3di.data.storage.places import Folder, LocalFolder
 from m3di.data.unfinished.plan_notes import (
@@ -68,7 +68,7 @@ def check_claim(folder: Folder, plan: Plan) -> None:
 def _check_names(folder: Folder, names: list[str], plan: Plan) -> None:
     """Raise where the files of a folder are not those of this dataset, finished or not."""
     if MANIFEST in names:
-        found = plan_of(parse_manifest(folder.read(MANIFEST), folder.path(MANIFEST)))
+        found = plan_of(manifest_in(folder))
         refuse_differences(found, plan, str(folder))
         return
     noted = noted_plan(folder, names)

@@ -50,7 +50,8 @@ class ImageJournal:
 
     def __init__(self, shard: Path) -> None:
         self.path = journal_path(shard)
-        if self.path.is_symlink():  # a stranger's: what is written would land elsewhere
+        # A stranger's link or pipe: what is written would land elsewhere, and what is read might never come.
+        if self.path.is_symlink() or self.path.is_fifo():
             self.path.unlink()
         if not self.path.exists():
             self.path.touch()
@@ -107,7 +108,7 @@ class ImageJournal:
 def finished_images(shard: Path) -> set[tuple[str, str]]:
     """Key and view of each image that the journal of an unfinished shard holds; nothing is changed."""
     path = journal_path(shard)
-    if not path.exists():
+    if not path.is_file():
         return set()
     with path.open("rb") as stream:
         return {(entry.key, entry.view) for _, _, entry in _entries(stream)}
