@@ -76,7 +76,7 @@ class ViewImages:
         )
 
     def shape(self, view: str, *, passes_over: bool) -> tuple[int, int]:
-        """Height and width of a view's images: of its first one, or where `passes_over`, of the first that can be read."""
+        """Height and width of a view's images: of its first, or where `passes_over`, of the first that can be read."""
         for row in range(len(self._keys)):
             try:
                 height, width, _ = self.decode(row, view).shape
