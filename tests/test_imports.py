@@ -99,3 +99,30 @@ def test_importing_stays_light(module: str, forbidden: list[str]) -> None:
     code = f"import sys, {module}; print([name for name in {forbidden} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_no_module_starts_the_command_line_by_a_string() -> None:
+    """A process that a room starts runs a function of that room: the command line stands above all rooms."""
+    for path in PACKAGE.rglob("*.py"):
+        if path.relative_to(PACKAGE).parts[0] in ("cli", "__main__.py"):
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        texts = {
+            node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        }
+        assert not [text for text in texts if "m3di.cli" in text], path
+        lists = [
+            [getattr(each, "value", None) for each in node.elts]
+            for node in ast.walk(tree)
+            if isinstance(node, ast.List)
+        ]
+        assert not [each for each in lists if each[:1] == ["m3di"] or ("-m" in each and "m3di" in each)], path
+
+
+def test_modules_and_functions_are_short() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert text.count("\n") <= 350, path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert (node.end_lineno or 0) - node.lineno < 60, f"{path}: {node.name}"

@@ -21,7 +21,7 @@ from m3di.cli.specs import specs
 from m3di.cli.train import train
 from m3di.cli.verify import verify
 from m3di.errors import M3diError, UsageError, printable, without_credentials
-from m3di.system.signals import exit_code_of, interrupt_behind, sigterm_interrupts
+from m3di.system.signals import INTERRUPTED, exit_code_of, interrupt_behind, sigterm_interrupts
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -85,5 +85,5 @@ def main() -> None:
         interrupt = interrupt_behind(error)
         if interrupt is None and not isinstance(error, click.Abort):
             raise
-        click.echo("Interrupted. Run the same command again to continue; what is finished is kept.", err=True)
+        click.echo(INTERRUPTED, err=True)
         sys.exit(exit_code_of(interrupt))

@@ -175,7 +175,7 @@ def train(
     else:
         result = _run_one(root, run, config)
         if is_first_process():
-            _echo_result(result)
+            click.echo(result)
 
 
 def _list_presets() -> None:
@@ -198,12 +198,6 @@ def is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _echo_result(result: TrainResult) -> None:
-    val_loss = "" if result.val_loss is None else f", validation loss {result.val_loss:.4f}"
-    steps = f"{result.n_steps} steps in {result.seconds:.0f} s"
-    click.echo(f"{result.run}: {steps}, last loss {result.final_loss:.4f}{val_loss}")
-
-
 def _run_sweep(sweep: Sweep, run: Path | None, share: str | None, ray_address: str | None) -> None:
     from m3di.learn.training.sweep import run_members, share_of, sweep_folder, write_sweep
     from m3di.learn.training.sweep_workers import n_devices, run_on_each_device, run_on_ray
@@ -220,7 +214,7 @@ def _run_sweep(sweep: Sweep, run: Path | None, share: str | None, ray_address: s
 
     def run_one(folder: Path, name: str) -> TrainResult:
         result = _run_one(sweep.data_root, folder / name, sweep.config_of(name), name)
-        _echo_result(result)
+        click.echo(result)
         return result
 
     if ray_address is not None:

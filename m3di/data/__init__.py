@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any
 from m3di.data.format.assemble import nested_json
 from m3di.data.format.card import dataset_card
 from m3di.data.format.devices import DEVICES, note_devices, noted_devices
+from m3di.data.format.entries import FileEntry, SplitEntry, TextEntry
 from m3di.data.format.manifest import (
     MANIFEST,
     PLAN,
-    FileEntry,
     Manifest,
     Plan,
-    SplitEntry,
-    TextEntry,
     is_complete,
     manifest_in,
     plan_of,
@@ -24,15 +22,7 @@ from m3di.data.format.manifest import (
 from m3di.data.format.parquet import UNREADABLE, read_parquet, read_parquet_schema
 from m3di.data.format.plain_names import MAX_SAMPLES, MAX_SEED, MAX_SIZE_PX
 from m3di.data.format.seal import CARD, file_entry, seal, write_documents
-from m3di.data.format.shards import (
-    PARTIAL,
-    ShardWriter,
-    read_shard,
-    sample_key,
-    sha256_of,
-    shard_name,
-    write_atomically,
-)
+from m3di.data.format.shards import ShardWriter, read_shard, sample_key, sha256_of, shard_name
 from m3di.data.format.table import TableWriter, read_annotations, shard_rows, write_samples
 from m3di.data.format.tokens import Tokenizer, build_tokenizer
 from m3di.data.layouts.export import LAYOUTS, export
@@ -65,6 +55,7 @@ from m3di.data.upkeep.subset_merge import merge, subset
 from m3di.data.upkeep.verify import Problem, find_problems, verify
 from m3di.data.upkeep.verify_samples import left_out
 from m3di.system.disk import disk_errors
+from m3di.system.files import PARTIAL, write_atomically
 from m3di.system.lock import LOCK, Held, locked, sole_run
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ from m3di.errors import M3diError, UsageError
 from m3di.evaluate.encoded import Encoded
 from m3di.evaluate.probes import interval_over_seeds
 from m3di.evaluate.protocol import Score, within
+from m3di.system.files import partial_of, publish
 
 # One row a score. Further columns may follow: what a sweep varies besides.
 SCHEMA = pa.schema(
@@ -77,7 +78,7 @@ def write_results(path: Path, table: pa.Table, made_by: Mapping[str, Any] | None
     """
     if path.suffix not in (".parquet", ".csv"):
         raise UsageError("unknown table format", where=str(path), got=path.suffix, expected=".parquet or .csv")
-    partial = path.with_name(path.name + ".partial")
+    partial = partial_of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".csv":
@@ -85,7 +86,7 @@ def write_results(path: Path, table: pa.Table, made_by: Mapping[str, Any] | None
         else:
             metadata = {MADE_BY: json.dumps(made_by, sort_keys=True).encode()} if made_by is not None else {}
             pq.write_table(table.replace_schema_metadata(metadata), partial, compression="zstd")
-        partial.replace(path)
+        publish(partial, path)
     except OSError as error:
         raise M3diError("the results cannot be written", where=str(path), got=error.strerror or error) from None
 

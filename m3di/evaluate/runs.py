@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -23,6 +22,7 @@ from m3di.evaluate.results import gather, is_made_by, read_results, to_table, wi
 from m3di.evaluate.scores import score
 from m3di.learn.training.checkpoint import all_checkpoints, latest_checkpoint, step_of, weights_name
 from m3di.learn.training.run_folder import CONFIG_NAME, read_config, read_summary
+from m3di.system.files import read_json
 
 RESULTS = "evaluation.parquet"
 OVER_STEPS = "checkpoints.parquet"
@@ -219,8 +219,7 @@ def _val_loss(run: Path) -> list[Score]:
 
 def _sweep_members(path: Path) -> list[tuple[str, Mapping[str, Any]]]:
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        return [(str(each["run"]), dict(each.get("values", {}))) for each in stored["members"]]
+        return [(str(each["run"]), dict(each.get("values", {}))) for each in read_json(path)["members"]]
     except (ValueError, KeyError, TypeError) as error:
         raise M3diError(
             "the sweep cannot be read",

@@ -99,38 +99,44 @@ class Factor(Strict):
 
     def _check_support(self) -> None:
         if self.type == "categorical":
-            if bool(self.values) == bool(self.palettes):
+            self._check_names()
+        else:
+            self._check_range()
+
+    def _check_names(self) -> None:
+        if bool(self.values) == bool(self.palettes):
+            raise custom_error(
+                "a categorical factor needs either `values` or `palettes`",
+                expected="one of the two",
+                next_step="add `values: [...]`",
+            )
+        for key, each in (("values", self.values or ()), ("palettes", self.palettes)):
+            if len(set(each)) < len(each):
                 raise custom_error(
-                    "a categorical factor needs either `values` or `palettes`",
-                    expected="one of the two",
-                    next_step="add `values: [...]`",
+                    f"`{key}` names a value twice",
+                    key=key,
+                    expected="every name once",
+                    next_step="take one of them away",
                 )
-            for key, each in (("values", self.values or ()), ("palettes", self.palettes)):
-                if len(set(each)) < len(each):
-                    raise custom_error(
-                        f"`{key}` names a value twice",
-                        key=key,
-                        expected="every name once",
-                        next_step="take one of them away",
-                    )
-            unfit = [each for each in self.values or () if not each.isprintable() or each != " ".join(each.split())]
-            if unfit or "" in (self.values or ()):
-                raise custom_error(
-                    "`values` has a name that a caption cannot show as it is: it is empty, has white space at an end "
-                    "or twice in a row, or a character that is not printed",
-                    key="values",
-                    got=repr(unfit[0] if unfit else ""),
-                    expected="words, with single spaces between them",
-                    next_step="change the name",
-                )
-            if self.range is not None:
-                raise custom_error(
-                    "`range` is for numbers, this factor is categorical",
-                    key="range",
-                    expected="`values`",
-                    next_step="leave `range` out",
-                )
-            return
+        unfit = [each for each in self.values or () if not each.isprintable() or each != " ".join(each.split())]
+        if unfit or "" in (self.values or ()):
+            raise custom_error(
+                "`values` has a name that a caption cannot show as it is: it is empty, has white space at an end "
+                "or twice in a row, or a character that is not printed",
+                key="values",
+                got=repr(unfit[0] if unfit else ""),
+                expected="words, with single spaces between them",
+                next_step="change the name",
+            )
+        if self.range is not None:
+            raise custom_error(
+                "`range` is for numbers, this factor is categorical",
+                key="range",
+                expected="`values`",
+                next_step="leave `range` out",
+            )
+
+    def _check_range(self) -> None:
         for key in ("values", "palettes"):
             if getattr(self, key):
                 raise custom_error(

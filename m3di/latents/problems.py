@@ -220,6 +220,15 @@ def _in_data(path: Path, data: Any, kind: str) -> Path:
     return found
 
 
+_SHAPES = {
+    "dict_type": "a mapping: key: value lines",
+    "model_type": "a mapping: key: value lines",
+    "tuple_type": "a list: [a, b]",
+    "list_type": "a list: [a, b]",
+    "model_attributes_type": "a mapping: key: value lines",
+}
+
+
 def _typed(kind: str, message: str, path: Path, context: Mapping[str, Any], value: Any, origin: Origin) -> Problem:
     """A problem of pydantic's own kinds: a type, a choice, a bound, an unknown or a missing key."""
     place = origin.marks.get(path)
@@ -232,16 +241,7 @@ def _typed(kind: str, message: str, path: Path, context: Mapping[str, Any], valu
         next_step = f"did you mean {near!r}?" if near else f"choose one of these: {', '.join(choices)}"
         return Problem(path, message, expected=" or ".join(choices), next_step=next_step)
     if kind in ("string_type", "string_pattern_mismatch") and not isinstance(value, (dict, list, str, _Unset)):
-        what = "a truth value" if isinstance(value, bool) else "nothing" if value is None else "a number"
-        if not isinstance(value, (bool, int, float)) and value is not None:
-            what = "a date"
-        next_step = f"quote it: '{text}'" if value is not None else "write a text, or leave the key out"
-        return Problem(
-            path,
-            f"Input should be a valid string: without quotes, YAML reads {text} as {what}",
-            expected="a text",
-            next_step=next_step,
-        )
+        return _no_text(path, text, value)
     if kind.startswith(("float_", "int_")):
         whole = "whole " if kind.startswith("int_") else ""
         next_step = f"write a {whole}number"
@@ -252,13 +252,6 @@ def _typed(kind: str, message: str, path: Path, context: Mapping[str, Any], valu
     if kind in bounds:
         limit = context[{">": "gt", ">=": "ge", "<": "lt", "<=": "le"}[bounds[kind]]]
         return Problem(path, message, expected=f"a number {bounds[kind]} {limit:g}", next_step="change the number")
-    shapes = {
-        "dict_type": "a mapping: key: value lines",
-        "model_type": "a mapping: key: value lines",
-        "tuple_type": "a list: [a, b]",
-        "list_type": "a list: [a, b]",
-        "model_attributes_type": "a mapping: key: value lines",
-    }
     if kind == "dict_type" and path[-1:] == ("factors",) and isinstance(value, list):
         return Problem(
             path, message, expected="FACTOR: ROLE lines", next_step=f"write {value[0] if value else 'NAME'}: content"
@@ -278,7 +271,7 @@ def _typed(kind: str, message: str, path: Path, context: Mapping[str, Any], valu
     }
     if kind in simple:
         return Problem(path, message, expected=simple[kind][0], next_step=simple[kind][1])
-    expected = shapes.get(kind)
+    expected = _SHAPES.get(kind)
     if expected is None:
         return Problem(path, message, expected="what docs/spec-reference.md says of the key", next_step="correct it")
     next_step = f"write {expected}"
@@ -289,3 +282,17 @@ def _typed(kind: str, message: str, path: Path, context: Mapping[str, Any], valu
         elif path[-1:] in (("mechanism",), ("change",)):
             next_step = f"write {{name: {value}}}"
     return Problem(path, message, expected=expected, next_step=next_step)
+
+
+def _no_text(path: Path, text: str, value: Any) -> Problem:
+    """YAML has read something else where a text is wanted."""
+    what = "a truth value" if isinstance(value, bool) else "nothing" if value is None else "a number"
+    if not isinstance(value, (bool, int, float)) and value is not None:
+        what = "a date"
+    next_step = f"quote it: '{text}'" if value is not None else "write a text, or leave the key out"
+    return Problem(
+        path,
+        f"Input should be a valid string: without quotes, YAML reads {text} as {what}",
+        expected="a text",
+        next_step=next_step,
+    )

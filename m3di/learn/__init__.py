@@ -28,7 +28,7 @@ from m3di.learn.training.device import DEVICES
 from m3di.learn.training.inputs import ImageStatistics, PairedDataset, measure_image_statistics
 from m3di.learn.training.job import TrainResult
 from m3di.learn.training.plugins import import_modules
-from m3di.learn.training.run_folder import check_vocabulary, load_encoders, next_run
+from m3di.learn.training.run_folder import load_encoders, next_run
 from m3di.learn.training.train import train, train_on
 from m3di.system.allocator import keep_freed_memory
 
@@ -49,7 +49,6 @@ __all__ = [
     "TextConvNet",
     "TrainConfig",
     "TrainResult",
-    "check_vocabulary",
     "config_from",
     "find_preset",
     "import_modules",

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from m3di.errors import M3diError
+from m3di.learn.training.run_folder import another_run, changed_settings
+from m3di.learn.training.tensor_file import read_tensors, write_tensors
 from m3di.simulate.config import SimulationConfig
-from m3di.system.files import read_json, replace_through, write_json
+from m3di.system.files import read_json, write_json
 
 if TYPE_CHECKING:
     from m3di.simulate.trainer import Simulation
@@ -47,18 +46,9 @@ def open_run(run: Path, description: dict[str, Any]) -> None:
 
 def check_same(run: Path, config: dict[str, Any]) -> None:
     """Raise M3diError if RUN/config.json is of another simulation."""
-    # A run from before an option existed has what is its default now.
-    before = {**_DEFAULTS, **read_json(run / CONFIG_NAME).get("config", {})}
-    now = json.loads(json.dumps(config))  # tuples are lists there
-    other = [name for name in now if name not in _MAY_DIFFER and before.get(name) != now[name]]
-    if other:
-        raise M3diError(
-            "the run folder holds a run with other settings",
-            where=str(run),
-            got=", ".join(f"{name} {before.get(name)}" for name in other),
-            expected=", ".join(f"{name} {now[name]}" for name in other),
-            next_step="choose another folder, or ask for the same settings to go on with that run",
-        )
+    differing = changed_settings(read_json(run / CONFIG_NAME), config, _DEFAULTS, _MAY_DIFFER)
+    if differing:
+        raise another_run(run, differing)
 
 
 def save(simulation: Simulation, run: Path) -> None:
@@ -68,10 +58,8 @@ def save(simulation: Simulation, run: Path) -> None:
         state = simulation.optimizer.state[weight]
         tensors |= {f"adam.{number}.{name}": state[name] for name in _MOMENTS}
     tensors["generator"] = simulation.generator.get_state()
-    unshared = {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}
-    partial = run / (CHECKPOINT_NAME + ".partial")
-    save_file(unshared, partial, metadata={"step": str(simulation.n_done), "device": simulation.device})
-    replace_through(partial, run / CHECKPOINT_NAME)
+    metadata = {"step": str(simulation.n_done), "device": simulation.device}
+    write_tensors(run / CHECKPOINT_NAME, tensors, metadata)
 
 
 def restore(simulation: Simulation, run: Path) -> None:
@@ -83,11 +71,9 @@ def restore(simulation: Simulation, run: Path) -> None:
     path = run / CHECKPOINT_NAME
     if not path.exists():
         return
+    tensors, metadata = read_tensors(path)
     try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            metadata = file.metadata() or {}
-            step = int(metadata["step"])
+        step = int(metadata["step"])
         _check_device(simulation, path, metadata.get("device"), tensors["generator"])
         moments = [
             {name: tensors.pop(f"adam.{number}.{name}") for name in _MOMENTS}
@@ -95,9 +81,9 @@ def restore(simulation: Simulation, run: Path) -> None:
         ]
         generator = tensors.pop("generator")
         _modules(simulation).load_state_dict(tensors)
-    except (SafetensorError, RuntimeError, KeyError, ValueError) as error:
+    except (RuntimeError, KeyError, ValueError) as error:
         raise M3diError(
-            "the checkpoint does not fit the run's config.json, or is damaged",
+            "the checkpoint does not fit the run's config.json",
             where=str(path),
             got=str(error).splitlines()[0],
             next_step="delete it to train from the start, or restore the file",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from m3di.learn.training.precision import float32_products
+from m3di.learn.training.run_folder import held
 from m3di.simulate import checkpoint
 from m3di.simulate.config import SimulationConfig
 from m3di.simulate.judge import evaluate
@@ -65,17 +66,18 @@ def simulate(config: SimulationConfig, run: Path, on_step: OnStep | None = None)
         The content of RUN/results.json; see `evaluate`.
 
     Raises:
-        M3diError: The folder holds another run, or the loss is no longer finite.
+        M3diError: The folder holds another run, another process holds the folder, or the loss is no longer finite.
         UsageError: The device is not there.
     """
     if is_finished(config, run):
         return read_json(run / checkpoint.RESULTS_NAME)
     keep_freed_memory()
     simulation = Simulation(config)
-    with float32_products(config.precision, simulation.device):
+    run.mkdir(parents=True, exist_ok=True)
+    with held(run), float32_products(config.precision, simulation.device):
         train(simulation, run, on_step)
         results = evaluate(simulation)
-    write_json(run / checkpoint.RESULTS_NAME, results)
+        write_json(run / checkpoint.RESULTS_NAME, results)
     return results
 
 

@@ -12,11 +12,10 @@ from __future__ import annotations
 import math
 import platform
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +24,9 @@ from m3di import __version__
 from m3di.errors import M3diError
 from m3di.learn.losses import SymInfoNCE
 from m3di.learn.training.device import resolve_device
+from m3di.learn.training.metrics import MetricsFile
 from m3di.learn.training.precision import resolve_precision
+from m3di.learn.training.run_folder import METRICS_NAME
 from m3di.learn.training.schedule import learning_rate
 from m3di.simulate import checkpoint
 from m3di.simulate.config import SimulationConfig
@@ -34,7 +35,7 @@ from m3di.simulate.graphed_step import GraphedStep, can_graph
 from m3di.simulate.mixing import draw_mixing
 from m3di.simulate.process import LatentProcess, Latents
 
-METRICS_NAME = "metrics.csv"
+COLUMNS = ("step", "loss", "seconds")
 OnStep = Callable[[int, float], None]
 
 
@@ -139,7 +140,7 @@ def train(simulation: Simulation, run: Path, on_step: OnStep | None = None) -> N
     config = simulation.config
     checkpoint.open_run(run, _describe(simulation))
     checkpoint.restore(simulation, run)
-    with _metrics(run / METRICS_NAME, simulation.n_done) as metrics:
+    with MetricsFile(run / METRICS_NAME, COLUMNS, simulation.n_done) as metrics:
         start, since = time.perf_counter(), simulation.n_done
         total = torch.zeros((), device=simulation.device)
         while simulation.n_done < config.n_steps:
@@ -149,8 +150,7 @@ def train(simulation: Simulation, run: Path, on_step: OnStep | None = None) -> N
             if step % config.log_every == 0 or last:
                 loss = total.item() / (step - since)
                 _check_finite(loss, run, step, config)
-                metrics.write(f"{step},{loss:.9g},{time.perf_counter() - start:.3f}\n")
-                metrics.flush()
+                metrics.write(step, {"loss": loss, "seconds": round(time.perf_counter() - start, 3)})
                 total.zero_()
                 since = step
                 if on_step is not None:
@@ -175,16 +175,6 @@ def _describe(simulation: Simulation) -> dict[str, Any]:
         "device": torch.cuda.get_device_name() if simulation.device == "cuda" else simulation.device,
         "versions": {"m3di": __version__, "torch": torch.__version__, "python": platform.python_version()},
     }
-
-
-@contextmanager
-def _metrics(path: Path, n_done: int) -> Iterator[TextIO]:
-    """The open metrics file, cut to the lines of steps up to `n_done`."""
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-    kept = [line for line in lines[1:] if line.endswith("\n") and int(line.split(",")[0]) <= n_done]
-    path.write_text("".join(["step,loss,seconds\n", *kept]), encoding="utf-8")
-    with path.open("a", encoding="utf-8") as file:
-        yield file
 
 
 def _check_finite(loss: float, run: Path, step: int, config: SimulationConfig) -> None:

@@ -1,41 +1,51 @@
-"""Files that are either as they were before or complete, and a folder that one process at a time works in."""
+"""Files and folders that are either as they were before or complete: written under another name, then renamed."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from m3di.errors import M3diError
 
-try:
-    import fcntl
-except ModuleNotFoundError:  # Windows: two processes in one run folder are not noticed there
-    fcntl = None  # type: ignore[assignment]
+PARTIAL = ".partial"
 
 
-def write_through(path: Path, text: str) -> None:
-    """Write a text file: on disk first, then under its name."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-    replace_through(partial, path)
+def partial_of(path: Path) -> Path:
+    """The name of a file or folder while it is written."""
+    return path.with_name(path.name + PARTIAL)
 
 
-def replace_through(partial: Path, path: Path) -> None:
-    """Give a complete file its final name, once its bytes are on disk."""
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
+def open_partial(path: Path) -> IO[bytes]:
+    """A new file to write; what has its name is removed before, so that no link leads the bytes elsewhere."""
+    path.unlink(missing_ok=True)
+    return path.open("xb")
+
+
+def publish(partial: Path, path: Path) -> None:
+    """Give a finished file or folder its final name, durably: its bytes are on disk before, the name is afterwards."""
+    if partial.is_dir():
+        _sync_below(partial)
+    else:
+        sync_file(partial)
     partial.replace(path)
+    sync_folder(path.parent)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a whole file: on disk first, then under its name."""
+    partial = partial_of(path)
+    with open_partial(partial) as stream:
+        stream.write(content)
+    publish(partial, path)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON object, making the folder; the file appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_through(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+    write_atomically(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -53,43 +63,28 @@ def read_json(path: Path) -> dict[str, Any]:
     return stored
 
 
+def sync_file(path: Path) -> None:
+    """Put the bytes of a file on disk."""
+    _sync(path, os.O_RDWR)  # Windows syncs only what can be written
+
+
 def sync_folder(folder: Path) -> None:
     """Put the names in a folder on disk."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
+    if os.name == "posix":
+        _sync(folder, os.O_RDONLY)
+
+
+def _sync_below(folder: Path) -> None:
+    """Put all files below a folder, and their names, on disk: no power loss leaves holes in a whole folder."""
+    for here, _, names in os.walk(folder):
+        for name in names:
+            sync_file(Path(here) / name)
+        sync_folder(Path(here))
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-@contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Hold a folder for this process.
-
-    Raises:
-        M3diError: Another process holds it.
-    """
-    if fcntl is None:
-        yield
-        return
-    with (folder / ".lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise M3diError(
-                "another process is training in this folder",
-                where=str(folder),
-                next_step="wait for it, or choose another run folder",
-            ) from error
-        yield
-
-
-def is_held(folder: Path) -> bool:
-    """Whether another process, or another part of this one, holds a folder."""
-    try:
-        with held(folder):
-            return False
-    except M3diError:
-        return True

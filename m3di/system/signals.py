@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 
+INTERRUPTED = "Interrupted. Run the same command again to continue; what is finished is kept."
+
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM: the system wants us to end."""

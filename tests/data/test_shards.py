@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from m3di.data import ShardWriter, read_shard, sample_key, shard_name
-from m3di.data.format.shards import write_atomically
 from m3di.errors import M3diError
+from m3di.system.files import write_atomically
 
 EXTENSIONS = ("png", "txt")
 

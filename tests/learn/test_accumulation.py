@@ -13,9 +13,10 @@ from m3di.learn import TrainConfig, register_image_encoder, train_on
 from m3di.learn.losses import loss_names
 from m3di.learn.models.encoder_set import build_encoders
 from m3di.learn.training.accumulation import in_parts
-from m3di.learn.training.checkpoint import latest_checkpoint, read_tensors
+from m3di.learn.training.checkpoint import latest_checkpoint
 from m3di.learn.training.inputs import measure_image_statistics, view_inputs
 from m3di.learn.training.step import ContrastiveStep, make_loss
+from m3di.learn.training.tensor_file import read_tensors
 
 CONFIG = TrainConfig(
     n_steps=3,

@@ -17,9 +17,10 @@ import torch
 from m3di.cli.train import train
 from m3di.errors import UsageError
 from m3di.learn import TrainConfig, load_encoders, train_on
-from m3di.learn.training.checkpoint import latest_checkpoint, read_tensors
+from m3di.learn.training.checkpoint import latest_checkpoint
 from m3di.learn.training.config import config_from_json
 from m3di.learn.training.distributed import World, check_divides, gather, joined_world
+from m3di.learn.training.tensor_file import read_tensors
 
 CONFIG = TrainConfig(
     n_steps=3,

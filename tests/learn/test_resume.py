@@ -17,9 +17,9 @@ import torch
 from m3di.errors import M3diError
 from m3di.learn import TrainConfig, load_encoders, train_on
 from m3di.learn.models.registry import register_image_encoder
-from m3di.learn.training import checkpoint
+from m3di.learn.training import checkpoint, run_folder
 from m3di.learn.training.step import ContrastiveStep, make_loss, make_optimizer
-from m3di.system.files import held
+from m3di.learn.training.tensor_file import read_tensors
 from tests.learn.conftest import TinyEncoder
 
 TINY = TrainConfig(
@@ -62,7 +62,7 @@ def check_equal(run, reference):
     wanted = all_weights(reference)
     assert all(torch.equal(each, wanted[name]) for name, each in all_weights(run).items())
     (ours,), (theirs,) = (list((each / "checkpoint").iterdir()) for each in (run, reference))
-    ours, theirs = (checkpoint.read_tensors(each / "training.safetensors")[0] for each in (ours, theirs))
+    ours, theirs = (read_tensors(each / "training.safetensors")[0] for each in (ours, theirs))
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     assert measured(run) == measured(reference)
@@ -100,7 +100,7 @@ def test_stopped_in_this_process(make_pairs, reference, tmp_path, stop_at):
 
 
 def test_stopped_as_it_saved(make_pairs, reference, tmp_path):
-    def killed(folder):
+    def killed(partial, final):
         raise KeyboardInterrupt  # the new checkpoint is written, and not yet named
 
     run = tmp_path / "run"
@@ -110,7 +110,7 @@ def test_stopped_as_it_saved(make_pairs, reference, tmp_path):
 
         def stop(step, _loss):
             if step == 5:
-                patch.setattr(checkpoint, "sync_folder", killed)
+                patch.setattr(checkpoint, "publish", killed)
 
         with pytest.raises(KeyboardInterrupt):
             train_on(make_pairs(), run, config, on_step=stop, val=make_pairs(5))
@@ -253,7 +253,7 @@ def test_a_run_that_cannot_be_made_longer_is_left_alone(make_pairs, reference):
 def test_a_run_that_another_process_holds_is_not_made_longer(make_pairs, tiny_encoder, tmp_path):
     constant = replace(TINY, schedule="constant", n_steps=2)
     train_on(make_pairs(), tmp_path, constant)
-    with held(tmp_path), pytest.raises(M3diError, match="another process is training in this folder"):
+    with run_folder.held(tmp_path), pytest.raises(M3diError, match="another process is training in this folder"):
         train_on(make_pairs(), tmp_path, replace(constant, n_steps=4))
     assert (tmp_path / "summary.json").exists()
 

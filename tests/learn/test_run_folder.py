@@ -14,11 +14,10 @@ from torch import nn
 from m3di.errors import M3diError, UsageError
 from m3di.learn.models import registry
 from m3di.learn.models.encoder_set import build_encoders
-from m3di.learn.training import checkpoint, run_folder
+from m3di.learn.training import run_folder, tensor_file
 from m3di.learn.training.config import TrainConfig
-from m3di.learn.training.inputs import ImageStatistics, ViewInput, view_inputs
-from m3di.learn.training.run_folder import check_vocabulary, load_encoders, save_checkpoint
-from m3di.system import files
+from m3di.learn.training.inputs import ImageStatistics, ViewInput
+from m3di.learn.training.run_folder import load_encoders, save_checkpoint
 
 STATISTICS = ImageStatistics((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 9)
 INPUTS = {"image": ViewInput("image"), "text": ViewInput("text", 12, 2, "no hash")}
@@ -85,7 +84,7 @@ def test_a_failed_save_keeps_the_one_before(run, monkeypatch):
         raise OSError("no space left on device")
 
     before = load_file(weights_file(run))
-    monkeypatch.setattr(checkpoint, "save_file", full_disk)
+    monkeypatch.setattr(tensor_file, "save_file", full_disk)
     with pytest.raises(OSError, match="no space"):
         save_checkpoint(run, build(seed=1), step=8)
     monkeypatch.undo()
@@ -163,18 +162,6 @@ def test_encoders_that_nobody_registered_here(run):
         load_encoders(run)
 
 
-def test_another_vocabulary(run, make_pairs):
-    pairs = make_pairs()
-    encoders = build()
-    with pytest.raises(M3diError, match=r"not the one that the run was trained on(?s:.)*20 tokens(?s:.)*12 tokens"):
-        check_vocabulary(encoders, pairs)
-    encoders.inputs["text"] = view_inputs(pairs)["text"]
-    check_vocabulary(encoders, pairs)
-    pairs.vocabularies = {"text": pairs.vocabularies["text"][::-1]}  # the same words, other ids
-    with pytest.raises(M3diError, match="not the one"):
-        check_vocabulary(encoders, pairs)
-
-
 def test_a_view_without_an_encoder():
     with pytest.raises(UsageError, match=r"no encoder for a view 'txt'(?s:.)*did you mean 'text'"):
         build().encode("txt", torch.zeros(1, 3))
@@ -184,11 +171,11 @@ def test_a_view_without_an_encoder():
 
 
 def test_a_folder_is_held_by_one_at_a_time(tmp_path):
-    with files.held(tmp_path):
-        assert files.is_held(tmp_path)
-        with pytest.raises(M3diError, match="another process is training"), files.held(tmp_path):
+    with run_folder.held(tmp_path):
+        assert run_folder.is_held(tmp_path)
+        with pytest.raises(M3diError, match="another process is training"), run_folder.held(tmp_path):
             pass
-    assert not files.is_held(tmp_path)
+    assert not run_folder.is_held(tmp_path)
 
 
 @pytest.mark.parametrize(

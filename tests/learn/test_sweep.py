@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
+import subprocess
 from dataclasses import replace
 
 import pytest
 
 from m3di.errors import M3diError, UsageError
 from m3di.learn import TrainConfig
+from m3di.learn.training import sweep_share
 from m3di.learn.training.loading import n_cores
 from m3di.learn.training.run_folder import read_config
 from m3di.learn.training.sweep import (
@@ -22,6 +25,7 @@ from m3di.learn.training.sweep import (
     write_sweep,
 )
 from m3di.learn.training.sweep_workers import _asked_of_ray, run_on_each_device
+from m3di.system.signals import Terminated
 
 TINY = TrainConfig(
     n_steps=2,
@@ -147,12 +151,37 @@ def test_folders_of_something_else(tmp_path):
         read_sweep(tmp_path / "a")
 
 
+def test_a_share_in_a_process_of_its_own(tmp_path, capsys):
+    """What fails is one message and an exit code: here the data of a sweep are not there."""
+    folder = tmp_path / "sweep"
+    write_sweep(folder, make_sweep(tmp_path / "none", TINY, [], n_seeds=3))
+    assert sweep_share.main([str(folder), "1/3"]) == 1
+    assert re.search(
+        r"Error: 1 of 1 members of the sweep failed(?s:.)*seed=1: there is no m3di dataset", capsys.readouterr().err
+    )
+    done = subprocess.run(sweep_share.command_of(folder, "3/3", ["math"]), capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "the share of a sweep cannot be read" in done.stderr
+
+
+@pytest.mark.parametrize(("interrupt", "code"), [(KeyboardInterrupt, 130), (Terminated, 143)])
+def test_a_share_that_is_interrupted(interrupt, code, tmp_path, monkeypatch, capsys):
+    def stop(*_args):
+        raise interrupt
+
+    write_sweep(tmp_path, make_sweep(tmp_path / "none", TINY, [], n_seeds=2))
+    monkeypatch.setattr(sweep_share, "run_member", stop)
+    assert sweep_share.main([str(tmp_path), "0/2"]) == code
+    assert "Run the same command again to continue" in capsys.readouterr().err
+
+
 def test_processes_of_a_sweep_share_the_cores(tmp_path, monkeypatch):
     folder, started = tmp_path / "sweep", []
 
     class Process:
         def __init__(self, command, env):
             started.append((command[-1], env))
+            assert command[1:4] == ["-m", "m3di.learn.training.sweep_share", str(folder)]
 
         def wait(self):
             for name in read_sweep(folder).members:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from torch import nn
 
 from m3di.errors import M3diError, UsageError
 from m3di.learn import SymInfoNCE
+from m3di.learn.training.run_folder import held
 from m3di.simulate import LatentProcess, Simulation, SimulationConfig, draw_mixing, simulate, train
 from m3di.simulate.graphed_step import GraphedStep
 
@@ -98,7 +100,7 @@ def test_a_run_from_before_an_option_existed_goes_on(tmp_path):
 
 def test_another_run_in_the_folder_is_refused(tmp_path):
     train(Simulation(SimulationConfig(**TINY)), tmp_path)
-    with pytest.raises(M3diError, match="the run folder holds a run with other settings"):
+    with pytest.raises(M3diError, match="the run folder already holds a run, and it is another one"):
         train(Simulation(SimulationConfig(**{**TINY, "lr": 0.5})), tmp_path)
 
 
@@ -106,7 +108,7 @@ def test_a_damaged_checkpoint_is_refused(tmp_path):
     train(Simulation(SimulationConfig(**TINY)), tmp_path)
     path = tmp_path / "checkpoint.safetensors"
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(M3diError, match="does not fit the run's config"):
+    with pytest.raises(M3diError, match="the checkpoint is damaged"):
         train(Simulation(SimulationConfig(**TINY)), tmp_path)
 
 
@@ -199,8 +201,14 @@ def test_what_is_finished_is_not_done_again(tmp_path, monkeypatch):
     first = simulate(config, tmp_path)
     monkeypatch.setattr("m3di.simulate.run.Simulation", None)  # would fail if it were made
     assert simulate(config, tmp_path) == first
-    with pytest.raises(M3diError, match="other settings"):
+    with pytest.raises(M3diError, match="it is another one"):
         simulate(SimulationConfig(**TINY, causal=True), tmp_path)
+
+
+def test_two_at_once(tmp_path):
+    with held(tmp_path), pytest.raises(M3diError, match=rf"another process is training(?s:.)*process {os.getpid()}"):
+        simulate(SimulationConfig(**TINY), tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_other_samples_for_the_probes_need_no_training(tmp_path):

@@ -11,9 +11,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from m3di.data.format.manifest import Manifest, Plan, SplitEntry
+from m3di.data.format.entries import SplitEntry
+from m3di.data.format.manifest import Manifest, Plan
 from m3di.data.format.seal import file_entry, seal
-from m3di.data.format.shards import ShardWriter, read_shard, sample_key, shard_name, write_atomically
+from m3di.data.format.shards import ShardWriter, read_shard, sample_key, shard_name
+from m3di.system.files import write_atomically
 
 PLACE = ("key", "shard")
 Contents = Mapping[str, bytes]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import yaml
 
 from m3di.data.format.manifest import MANIFEST, Manifest
@@ -14,28 +16,12 @@ _SIZES = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000
 def dataset_card(manifest: Manifest) -> str:
     """The card of a dataset: YAML header, what it is, how to load it, its factors, how it was made."""
     spec = manifest.parsed_spec
-    n_total = sum(manifest.n_samples.values())
-    splits = [(name, n) for name, n in manifest.n_samples.items() if n]
-    imported = manifest.source == "imported"
-    header = {
-        "license": "other" if imported or manifest.shapes else "cc0-1.0",
-        "pretty_name": spec.name,
-        "task_categories": ["feature-extraction"],
-        "size_categories": [next((label for bound, label in _SIZES if n_total < bound), "n>1M")],
-        "tags": ["webdataset", "multimodal", "disentanglement", "identifiability", "synthetic"],
-        "configs": [
-            {
-                "config_name": "default",
-                "data_files": [{"split": _hub_split(name), "path": f"{name}-*.tar"} for name, _ in splits],
-            }
-        ],
-    }
-    counts = ", ".join(f"{name} {n:,}" for name, n in splits)
+    splits = {name: n for name, n in manifest.n_samples.items() if n}
+    counts = ", ".join(f"{name} {n:,}" for name, n in splits.items())
     size = manifest.render["size_px"]
-    has_images = bool(spec.views_of("image"))
-    picture = f"\n![The first samples]({PICTURE})\n" if has_images and n_total else ""
+    picture = f"\n![The first samples]({PICTURE})\n" if spec.views_of("image") and splits else ""
     return f"""---
-{yaml.safe_dump(header, sort_keys=False).strip()}
+{yaml.safe_dump(_header(manifest, splits), sort_keys=False).strip()}
 ---
 
 # {spec.name}
@@ -83,8 +69,26 @@ The resolved spec, the seed, all settings and the SHA-256 of every file are in `
 
 ## Licences
 
-{_LICENCES["imported" if imported else "own"]}
+{_LICENCES["imported" if manifest.source == "imported" else "own"]}
 {_foreign_meshes(manifest)}"""
+
+
+def _header(manifest: Manifest, splits: dict[str, int]) -> dict[str, Any]:
+    """What the Hub reads."""
+    n_total = sum(splits.values())
+    return {
+        "license": "other" if manifest.source == "imported" or manifest.shapes else "cc0-1.0",
+        "pretty_name": manifest.parsed_spec.name,
+        "task_categories": ["feature-extraction"],
+        "size_categories": [next((label for bound, label in _SIZES if n_total < bound), "n>1M")],
+        "tags": ["webdataset", "multimodal", "disentanglement", "identifiability", "synthetic"],
+        "configs": [
+            {
+                "config_name": "default",
+                "data_files": [{"split": _hub_split(name), "path": f"{name}-*.tar"} for name in splits],
+            }
+        ],
+    }
 
 
 def _hue(manifest: Manifest) -> str:

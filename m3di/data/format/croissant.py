@@ -8,7 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from m3di.data.format.manifest import FileEntry, Manifest, SplitEntry
+from m3di.data.format.entries import FileEntry, SplitEntry
+from m3di.data.format.manifest import Manifest
 from m3di.latents import Spec, told
 
 CROISSANT = "croissant.json"

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from m3di.data.format.shards import PARTIAL, write_atomically
+from m3di.system.files import PARTIAL, write_atomically
 
 DEVICES = f"devices.json{PARTIAL}"
 

@@ -9,7 +9,6 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
-    ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
     ValidationError,
@@ -18,14 +17,11 @@ from pydantic import (
     model_validator,
 )
 
+from m3di.data.format.entries import FileEntry, SplitEntry, Strict, TextEntry
 from m3di.data.format.plain_names import (
     MAX_MANIFEST_BYTES,
-    MAX_ONE_HOT,
-    MAX_TOKENS,
     Count,
     Extension,
-    FileName,
-    NBytes,
     PartName,
     Printed,
     Seed,
@@ -34,68 +30,15 @@ from m3di.data.format.plain_names import (
     SplitName,
     check_render,
 )
-from m3di.data.format.shards import BLOCK, PARTIAL, shard_name, write_atomically
-from m3di.data.format.tokens import Tokenizer
+from m3di.data.format.shards import BLOCK, shard_name
 from m3di.data.storage.places import Folder, LocalFolder
 from m3di.errors import M3diError
 from m3di.latents import ANNOTATIONS, LATENTS, LATER_ANNOTATIONS, Spec, spec_from_dict
+from m3di.system.files import PARTIAL, write_atomically
 
 MANIFEST = "dataset.json"
 PLAN = f"plan.json{PARTIAL}"  # what an unfinished dataset is going to be
 PlanType = TypeVar("PlanType", bound="Plan")
-
-
-class Strict(BaseModel):
-    """Unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class FileEntry(Strict):
-    """A file of the dataset; `n_samples` is 0 where it is neither a shard nor a table."""
-
-    file: FileName
-    n_bytes: NBytes
-    sha256: Sha256
-    n_samples: Count = 0
-
-
-class SplitEntry(Strict):
-    """The shards of a split in order, and its table."""
-
-    n_samples: Count
-    shards: tuple[FileEntry, ...]
-    table: FileEntry
-
-    @model_validator(mode="after")
-    def _counts_agree(self) -> SplitEntry:
-        n = sum(shard.n_samples for shard in self.shards)
-        if not n == self.n_samples == self.table.n_samples:
-            raise ValueError(
-                f"the shards hold {n} samples, the table has {self.table.n_samples} rows, expected {self.n_samples}"
-            )
-        if self.n_samples > self.table.n_bytes:  # before a reader makes room for them
-            raise ValueError(f"{self.n_samples} rows do not fit in {self.table.n_bytes} bytes of {self.table.file}")
-        return self
-
-
-class TextEntry(Strict):
-    """The tokens of a text view, see `Tokenizer`."""
-
-    vocabulary: tuple[str, ...] = Field(min_length=2)
-    length: int = Field(ge=0, le=MAX_TOKENS)
-    quoted: Literal["words", "unit"] = "words"
-
-    @model_validator(mode="after")
-    def _one_hot_fits(self) -> TextEntry:
-        if self.length * len(self.vocabulary) > MAX_ONE_HOT:
-            raise ValueError(f"{self.length} tokens out of {len(self.vocabulary)} are too many")
-        return self
-
-    @property
-    def tokenizer(self) -> Tokenizer:
-        """The tokenizer of this vocabulary."""
-        return Tokenizer(self.vocabulary, self.length, self.quoted)
 
 
 class Plan(Strict):
@@ -126,7 +69,7 @@ class Plan(Strict):
     extensions: dict[PartName, Extension]
     render: dict[str, Any]
     text: dict[PartName, TextEntry]
-    shapes: dict[ShapeName, Sha256] = {}
+    shapes: dict[ShapeName, Sha256] = Field(default_factory=dict)
     source: Literal["rendered", "derived", "imported"] = "rendered"
     seeds: tuple[Seed, ...] = ()
     annotations: tuple[str, ...] = ()

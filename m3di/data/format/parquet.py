@@ -66,3 +66,9 @@ def _readable(source: Path | bytes) -> Path | pa.BufferReader:
     stream = pa.BufferOutputStream()  # a copy in memory of Arrow's own
     stream.write(source)
     return pa.BufferReader(stream.getvalue())
+
+
+def one_array(column: pa.ChunkedArray) -> pa.Array:
+    """A column in one piece."""
+    whole = column.combine_chunks()
+    return pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole

@@ -38,11 +38,6 @@ _DEVICES = ("cpu", "gpu")
 _MADE_BY = ("quality", "device", "m3di", "bpy")
 
 
-def is_plain(name: str) -> bool:
-    """Whether a name is a file of a folder, and can be nothing else: no path, no hidden file, no control character."""
-    return len(name) <= MAX_NAME and _FILE.fullmatch(name) is not None
-
-
 def _matching(pattern: re.Pattern[str], what: str) -> AfterValidator:
     def check(text: str) -> str:
         if len(text) > MAX_NAME or not pattern.fullmatch(text):

@@ -11,11 +11,13 @@ from PIL import Image
 
 from m3di.data.format.card import PICTURE, dataset_card
 from m3di.data.format.croissant import CROISSANT, croissant
+from m3di.data.format.entries import FileEntry, SplitEntry
 from m3di.data.format.images import ImageError, decode
-from m3di.data.format.manifest import FileEntry, Manifest, Plan, SplitEntry, write_manifest
+from m3di.data.format.manifest import Manifest, Plan, write_manifest
 from m3di.data.format.parquet import read_parquet_schema
-from m3di.data.format.shards import read_shard, sha256_of, write_atomically
+from m3di.data.format.shards import read_shard, sha256_of
 from m3di.errors import M3diError
+from m3di.system.files import write_atomically
 
 CARD = "README.md"
 N_PICTURED = 8

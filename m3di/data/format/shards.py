@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import os
 import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,8 +22,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from m3di.errors import M3diError
+from m3di.system.files import open_partial, partial_of, publish
 
-PARTIAL = ".partial"
 BLOCK = tarfile.BLOCKSIZE
 EXTENDED = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, b"X")
 """Types of headers that say more of the next member: tarfile reads them whole."""
@@ -67,7 +66,7 @@ class ShardWriter:
     def __init__(self, path: Path, extensions: tuple[str, ...]) -> None:
         self.path = path
         self.extensions = extensions
-        self.partial = path.with_name(path.name + PARTIAL)
+        self.partial = partial_of(path)
         self._stream: IO[bytes] = open_partial(self.partial)
         self._tar = tarfile.TarFile(fileobj=self._stream, mode="w", format=tarfile.USTAR_FORMAT)
 
@@ -79,10 +78,8 @@ class ShardWriter:
             self._tar.addfile(info, io.BytesIO(contents[extension]))
 
     def finish(self) -> None:
-        """Close the archive, flush it to the disk and rename it."""
+        """Close the archive, put it on disk and rename it."""
         self._tar.close()  # writes the end of the archive; the stream stays open
-        self._stream.flush()
-        os.fsync(self._stream.fileno())
         self._stream.close()
         publish(self.partial, self.path)
 
@@ -90,38 +87,6 @@ class ShardWriter:
         """Close the file; one that is not finished keeps its temporary name."""
         with contextlib.suppress(OSError):  # what did not fit on the disk
             self._stream.close()
-
-
-def open_partial(path: Path) -> IO[bytes]:
-    """A new file to write; what has its name is removed before, so that no link leads the bytes elsewhere."""
-    path.unlink(missing_ok=True)
-    return path.open("xb")
-
-
-def publish(partial: Path, path: Path) -> None:
-    """Give a finished file its final name, durably."""
-    partial.replace(path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Flush the names of the files in a folder to the disk."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a whole file under a temporary name, fsync and rename it."""
-    partial = path.with_name(path.name + PARTIAL)
-    with open_partial(partial) as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    publish(partial, path)
 
 
 class _PlainInfo(tarfile.TarInfo):

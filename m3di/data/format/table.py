@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,10 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from m3di.data.format.shards import PARTIAL, ShardSample, open_partial, publish, write_atomically
+from m3di.data.format.shards import ShardSample
 from m3di.errors import M3diError, UsageError
 from m3di.latents import Samples, captions
+from m3di.system.files import open_partial, partial_of, publish, write_atomically
 
 ROW_GROUP = 1 << 17  # rows; what is in memory while a table is written, and what a reader has to read at least
 
@@ -62,7 +62,7 @@ class TableWriter:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.partial = path.with_name(path.name + PARTIAL)
+        self.partial = partial_of(path)
         self._stream = open_partial(self.partial)
         self._writer: pq.ParquetWriter | None = None
         self._waiting: list[pa.Table] = []
@@ -85,8 +85,6 @@ class TableWriter:
         self._write(ROW_GROUP)
         if self._writer is not None:
             self._writer.close()
-        self._stream.flush()
-        os.fsync(self._stream.fileno())
         self._stream.close()
         publish(self.partial, self.path)
 

@@ -15,7 +15,6 @@ import pyarrow.parquet as pq
 from m3di.data.format.assemble import described
 from m3di.data.format.croissant import CROISSANT, croissant
 from m3di.data.format.manifest import Manifest, plan_of, read_manifest, to_json
-from m3di.data.format.shards import write_atomically
 from m3di.data.layouts import published
 from m3di.data.layouts.published import CAPTIONS, PLAN, TABLE, image_name, published_csv
 from m3di.data.layouts.published_words import unknown_words_note
@@ -23,6 +22,7 @@ from m3di.data.load.sources import ShardSource
 from m3di.data.storage.places import LocalFolder, local_path
 from m3di.data.unfinished.whole_folder import whole_folder
 from m3di.errors import M3diError, UsageError, did_you_mean
+from m3di.system.files import write_atomically
 
 
 def export(

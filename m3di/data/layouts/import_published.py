@@ -12,8 +12,9 @@ import pyarrow as pa
 
 from m3di import __version__
 from m3di.data.format.assemble import Contents, assemble, described, sample_json
+from m3di.data.format.entries import TextEntry
 from m3di.data.format.images import ImageError, ImageSizeError, decode
-from m3di.data.format.manifest import Manifest, Plan, TextEntry
+from m3di.data.format.manifest import Manifest, Plan
 from m3di.data.layouts import published
 from m3di.data.layouts.archives import unpack
 from m3di.data.layouts.published import image_name

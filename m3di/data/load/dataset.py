@@ -12,12 +12,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from m3di.data.format.images import ImageError, decode
+from m3di.data.format.parquet import one_array
 from m3di.data.format.tokens import Tokenizer
 from m3di.data.load.chosen import check_known, check_one_of, names_of, positions, split_called
 from m3di.data.load.named_items import item_type
 from m3di.data.load.pixel_cache import PixelCache, cache_path
 from m3di.data.load.sources import ShardSource, open_source
+from m3di.data.load.view_images import UnreadableSample, ViewImages
 from m3di.data.load.where import Filter, mask_of
 from m3di.data.storage.places import open_to_read
 from m3di.errors import M3diError, UsageError, without_credentials
@@ -36,10 +37,6 @@ except ModuleNotFoundError as error:
     ) from error
 
 Transform = Callable[[Any], Any]
-
-
-class UnreadableSample(M3diError):
-    """An image of the dataset is missing or damaged; `on_error="skip"` passes over it, and over nothing else."""
 
 
 class Multimodal3DIdent(Dataset[Any]):
@@ -295,7 +292,7 @@ class Multimodal3DIdent(Dataset[Any]):
         found: dict[str, NDArray[np.uint8]] = {}
         try:
             for name in self._of("image"):
-                found[name] = self._pixels(rows, name)
+                found[name] = self._images_of.pixels(rows, name)
         except UnreadableSample as error:
             if self.on_error == "raise":
                 raise
@@ -304,44 +301,6 @@ class Multimodal3DIdent(Dataset[Any]):
             return None
         return found
 
-    def _pixels(self, rows: list[int], view: str) -> NDArray[np.uint8]:
-        store = self._caches.get(view)
-        if store is not None and (kept := store.get(rows)) is not None:
-            return kept
-        pixels: NDArray[np.uint8] | None = None
-        for number, row in enumerate(rows):
-            image = self._decode(row, view)
-            if pixels is None:
-                pixels = np.empty((len(rows), *image.shape), dtype=np.uint8)
-            elif image.shape != pixels.shape[1:]:
-                raise self._unreadable(row, view, f"{image.shape[:2]} pixels", f"{pixels.shape[1:3]}, as the others")
-            pixels[number] = image
-        return np.empty((0, 0, 0, 3), np.uint8) if pixels is None else pixels
-
-    def _decode(self, row: int, view: str) -> NDArray[np.uint8]:
-        store = self._caches.get(view)
-        if store is not None and (kept := store.get([row])) is not None:
-            return kept[0]
-        extension = self._files.extension(view)
-        try:
-            image = decode(self._files.read(row, view), extension, self._files.size_px)
-        except (OSError, ImageError) as error:
-            raise self._unreadable(row, view, error, f"a whole {extension.upper()}") from error
-        if store is not None:
-            if image.shape[:2] != store.shape:
-                raise self._unreadable(row, view, f"{image.shape[:2]} pixels", f"{store.shape}, as the first image")
-            store.put(row, image)
-        return image
-
-    def _unreadable(self, row: int, view: str, got: object, expected: str) -> UnreadableSample:
-        return UnreadableSample(
-            f"sample {row} of split {self.split!r} cannot be read",
-            where=f"{self._files.where(row, view)} (key {self._keys[row].as_py()}, view {view})",
-            got=got,
-            expected=expected,
-            next_step=self._look(),
-        )
-
     def _look(self) -> str:
         if isinstance(self._source, ShardSource):
             return f"m3di verify {self.root}  says what is damaged"
@@ -349,7 +308,7 @@ class Multimodal3DIdent(Dataset[Any]):
 
     def __getstate__(self) -> dict[str, Any]:
         # The table is read again where the pickle lands: a spawned worker gets a few kB.
-        left = ("_files", "_keys", "_captions", "_factors", "_rows", "spec", "table")
+        left = ("_files", "_images_of", "_captions", "_factors", "_rows", "spec", "table")
         state = {name: value for name, value in self.__dict__.items() if name not in left}
         if self._rows is not None:
             chosen = np.zeros(self._n, dtype=bool)
@@ -369,39 +328,23 @@ class Multimodal3DIdent(Dataset[Any]):
         table = self._source.table(self.split)
         self._n = table.num_rows
         self._files = self._source.files(self.split, table)
-        self._keys = _one_array(table["key"])
-        self._captions = {name: _one_array(table[f"{name}.caption"]) for name in self._of("text")}
+        keys = one_array(table["key"])
+        self._images_of = ViewImages(self._files, keys, f"split {self.split!r}", self._look(), self._caches)
+        self._captions = {name: one_array(table[f"{name}.caption"]) for name in self._of("text")}
         self._factors = {
             view: {name: table[f"{view}.{name}"].to_numpy() for name in self._factors_of(view)} for view in self.views
         }
         if self._cache_kind is not None and self._n and not self._caches:
             for view in self._of("image"):
-                shape = self._shape(view)
+                shape = self._images_of.shape(view, passes_over=self.on_error == "skip")
                 path = None
                 if self._cache_kind == "disk":
                     path = cache_path(self._source.pictures(self.split), self.split, view, self._n, shape)
                 self._caches[view] = PixelCache(path, self._n, shape)
         return table
 
-    def _shape(self, view: str) -> tuple[int, int]:
-        """Height and width of the images of a view, from the first one that can be read."""
-        for row in range(self._n):
-            try:
-                height, width, _ = self._decode(row, view).shape
-            except UnreadableSample:
-                if self.on_error == "raise" or row == self._n - 1:
-                    raise
-            else:
-                return height, width
-        return 0, 0
-
     def _factors_of(self, view: str) -> list[str]:
         seen = self.spec.observed[view].view.factors
         if self._wanted is not None:
             return [name for name in self._wanted if name in seen]
         return [name for name in seen if self.spec.factors[name].kind != "seed"]
-
-
-def _one_array(column: pa.ChunkedArray) -> pa.Array:
-    whole = column.combine_chunks()
-    return pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 from m3di.errors import M3diError, UsageError
 
+CANNOT_READ = "the folder of the dataset cannot be read"
+CANNOT_WRITE = "the folder of the dataset cannot be written"
 # Storages raise their client library's own errors, which have no common base. Only what is imported can be raised.
 _FOREIGN = (
     ("botocore.exceptions", "BotoCoreError"),

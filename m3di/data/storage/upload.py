@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from m3di.data.format.manifest import FileEntry
-from m3di.data.storage.errors import reporting
-from m3di.data.storage.places import BLOCK, CANNOT_READ, Folder, LocalFolder, digest, unique
+from m3di.data.format.entries import FileEntry
+from m3di.data.storage.errors import CANNOT_READ, reporting
+from m3di.data.storage.places import BLOCK, Folder, LocalFolder, digest, unique
 from m3di.errors import M3diError
 
 N_TRIES = 3

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from m3di.data.format.manifest import MANIFEST, PLAN, Plan, manifest_in, plan_of, to_json
-from m3di.data.format.shards import PARTIAL
 from m3di.data.storage.places import Folder, LocalFolder
 from m3di.data.unfinished.plan_notes import (
     LOG,
@@ -21,6 +20,7 @@ from m3di.data.unfinished.plan_notes import (
 )
 from m3di.errors import M3diError
 from m3di.system.disk import disk_errors
+from m3di.system.files import PARTIAL
 from m3di.system.lock import LOCK, sole_run
 
 _PART_LOCK = re.compile(r"part-[0-9]+-of-[0-9]+\.lock")

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from m3di.data.format.shards import PARTIAL, sync_folder
+from m3di.system.files import PARTIAL, sync_folder
 
 IMAGES = f".images{PARTIAL}"
 

@@ -17,9 +17,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from m3di.data.format.manifest import PLAN, Plan, parse_plan, to_json
-from m3di.data.format.shards import PARTIAL, write_atomically
 from m3di.data.storage.places import Folder
 from m3di.errors import M3diError
+from m3di.system.files import PARTIAL, write_atomically
 
 LOG = "render.log.jsonl"
 """What happened when: written by runs, no part of a dataset."""

@@ -13,11 +13,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from m3di.data.format.manifest import FileEntry
+from m3di.data.format.entries import FileEntry
 from m3di.data.format.parquet import read_parquet_in
-from m3di.data.format.shards import PARTIAL
 from m3di.data.storage.places import Folder
 from m3di.errors import M3diError
+from m3di.system.files import PARTIAL
 
 _ENTRY = b"m3di_shard"
 _PART = b"m3di_part"

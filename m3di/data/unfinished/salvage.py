@@ -12,8 +12,9 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from m3di.data.format.entries import FileEntry
 from m3di.data.format.images import ImageError, check_png, decode
-from m3di.data.format.manifest import FileEntry, Manifest
+from m3di.data.format.manifest import Manifest
 from m3di.data.format.parquet import read_parquet
 from m3di.data.format.shards import Member, read_shard
 from m3di.data.unfinished.journal import JournalEntry

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from m3di.data.format.manifest import MANIFEST
-from m3di.data.format.shards import PARTIAL, sync_folder
 from m3di.errors import M3diError
 from m3di.system.disk import FULL
+from m3di.system.files import PARTIAL, partial_of, publish
 from m3di.system.lock import sole_run
 
 WRITING = "another process is writing this folder"
@@ -39,7 +39,7 @@ def whole_folder(out: Path) -> Iterator[Path]:
             other name that is not ours, or the disk refuses.
     """
     out = out.resolve()
-    partial, lock = out.with_name(out.name + PARTIAL), f"{out.name}{PARTIAL}.lock"
+    partial, lock = partial_of(out), f"{out.name}{PARTIAL}.lock"
     check_empty(out)
     _check_replaceable(out)
     if os.path.lexists(partial) and not (out.parent / lock).exists():
@@ -60,12 +60,10 @@ def whole_folder(out: Path) -> Iterator[Path]:
         partial.mkdir()
         try:
             yield partial
-            _sync(partial)
             if out.exists():
                 shutil.copymode(out, partial)
                 out.rmdir()
-            partial.rename(out)
-            sync_folder(out.parent)
+            publish(partial, out)
         finally:
             _remove(partial)
 
@@ -99,18 +97,6 @@ def _remove(partial: Path) -> None:
         partial.unlink()
     elif partial.exists():
         shutil.rmtree(partial)
-
-
-def _sync(folder: Path) -> None:
-    """Flush all files below a folder, and their names, to the disk: no power loss leaves holes in a whole folder."""
-    for here, _, names in os.walk(folder):
-        for name in names:
-            descriptor = os.open(Path(here) / name, os.O_RDWR)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-        sync_folder(Path(here))
 
 
 @contextlib.contextmanager

@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from m3di.data.format.assemble import Contents, assemble, described
-from m3di.data.format.manifest import Manifest, Plan, TextEntry, plan_of
+from m3di.data.format.entries import TextEntry
+from m3di.data.format.manifest import Manifest, Plan, plan_of
 from m3di.data.format.table_checks import ORIGIN
 from m3di.data.load.chosen import split_called
 from m3di.data.load.sources import ShardSource, open_shards

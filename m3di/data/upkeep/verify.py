@@ -11,16 +11,18 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from m3di.data.format.manifest import MANIFEST, FileEntry, Manifest, to_json
+from m3di.data.format.entries import FileEntry
+from m3di.data.format.manifest import MANIFEST, Manifest, to_json
 from m3di.data.format.parquet import UNREADABLE, read_parquet, read_parquet_metadata
 from m3di.data.format.seal import CARD
-from m3di.data.format.shards import PARTIAL, ShardSample, read_shard, sample_key, sha256_of
+from m3di.data.format.shards import ShardSample, read_shard, sample_key, sha256_of
 from m3di.data.format.table_checks import metadata_problems, table_problems
 from m3di.data.load.sources import ShardSource, open_shards
 from m3di.data.storage.places import Folder, LocalFolder
 from m3di.data.storage.upload import on_this_machine
 from m3di.data.upkeep.verify_samples import SampleChecks
 from m3di.errors import M3diError
+from m3di.system.files import PARTIAL
 
 FEW = 1000
 """Images that a hint may offer to render."""

@@ -19,18 +19,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from m3di.errors import M3diError
 from m3di.learn.models.encoder_set import Encoders
-from m3di.system.files import sync_folder
+from m3di.learn.training.tensor_file import read_tensors, write_tensors
+from m3di.system.files import partial_of, publish
 
 CHECKPOINT_NAME = "checkpoint"
 KEPT_NAME = "kept"
 _TRAINING_NAME = "training.safetensors"
-_PICKLES = (b"PK\x03\x04", b"\x80")  # of torch.save: a zip of a pickle, and a bare one
 
 
 def save_checkpoint(
@@ -46,18 +44,16 @@ def save_checkpoint(
         seconds: Time that the steps took.
     """
     final = run / CHECKPOINT_NAME / f"step-{step:09d}"
-    partial = final.with_name(final.name + ".partial")
+    partial = partial_of(final)
     shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
     partial.mkdir(parents=True)
     metadata = {"step": str(step), "seconds": f"{seconds:.3f}"}
     for view, module in encoders.modules.items():
-        _save(module.state_dict(), partial / weights_name(view), {"step": str(step)})
+        write_tensors(partial / weights_name(view), module.state_dict(), {"step": str(step)})
     if training is not None:
-        _save(training, partial / _TRAINING_NAME, metadata)
-    sync_folder(partial)
+        write_tensors(partial / _TRAINING_NAME, training, metadata)
     shutil.rmtree(final, ignore_errors=True)
-    partial.replace(final)
-    sync_folder(final.parent)
+    publish(partial, final)
     for other in final.parent.iterdir():
         if other != final:
             shutil.rmtree(other)
@@ -69,7 +65,7 @@ def keep_checkpoint(run: Path) -> None:
     final = run / KEPT_NAME / checkpoint.name
     if final.exists():
         return
-    partial = final.with_name(final.name + ".partial")
+    partial = partial_of(final)
     shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
     partial.mkdir(parents=True)
     for path in checkpoint.glob(weights_name("*")):
@@ -77,9 +73,7 @@ def keep_checkpoint(run: Path) -> None:
             os.link(path, partial / path.name)
         except OSError:
             shutil.copyfile(path, partial / path.name)
-    sync_folder(partial)
-    partial.replace(final)
-    sync_folder(final.parent)
+    publish(partial, final)
 
 
 def step_of(checkpoint: Path) -> int:
@@ -144,37 +138,6 @@ def load_weights(encoders: Encoders, checkpoint: Path) -> int:
     return int(step)
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file.
-
-    Raises:
-        M3diError: It is missing, damaged, or a pickle in disguise.
-    """
-    if not path.is_file():
-        raise M3diError("the checkpoint lacks a file", where=str(path), next_step="restore it, or train again")
-    with path.open("rb") as file:
-        start = file.read(4)
-    if start.startswith(_PICKLES):
-        raise M3diError(
-            "these weights are a pickle, which can run any code, and are not loaded",
-            where=str(path),
-            expected="a safetensors file",
-            next_step="convert them where you trust them: safetensors.torch.save_file(torch.load(FILE), NEW)",
-        )
-    try:
-        with safe_open(path, framework="pt", device="cpu") as opened:
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (no mapping)
-            return tensors, opened.metadata() or {}
-    except SafetensorError as error:
-        raise M3diError(
-            "the checkpoint is damaged",
-            where=str(path),
-            got=str(error).splitlines()[0],
-            expected="a whole safetensors file",
-            next_step="restore the file, or train again",
-        ) from error
-
-
 def training_state(step: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """What the next steps depend on beside the encoders' weights: Adam's moments, random generators, the loss's own."""
     state = {f"loss.{name}": value for name, value in _loss_of(step).state_dict().items()}
@@ -225,10 +188,3 @@ def _like(value: Tensor, parameter: Tensor, key: str) -> Tensor:
 
 def _loss_of(step: nn.Module) -> Any:
     return step.loss
-
-
-def _save(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
-    contiguous = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
-    save_file(contiguous, path, metadata=metadata)
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

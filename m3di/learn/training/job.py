@@ -63,6 +63,11 @@ class TrainResult:
     device: str
     encoders: Encoders
 
+    def __str__(self) -> str:
+        val_loss = "" if self.val_loss is None else f", validation loss {self.val_loss:.4f}"
+        steps = f"{self.n_steps} steps in {self.seconds:.0f} s"
+        return f"{self.run}: {steps}, last loss {self.final_loss:.4f}{val_loss}"
+
 
 @dataclass(frozen=True)
 class Job:

@@ -20,9 +20,38 @@ from pathlib import Path
 from types import TracebackType
 
 from m3di.learn.training.loggers import LOGGERS, LoggedRun, Logger
-from m3di.system.files import write_through
+from m3di.system.files import write_atomically
 
 COLUMNS = ("step", "loss", "val_loss", "alignment", "entropy", "temperature", "lr", "seconds")
+
+
+class MetricsFile:
+    """A CSV file with a line a step, after those of the steps that a run goes on from.
+
+    Args:
+        path: The file; lines after `n_done` are of steps that are made again, and are cut off.
+        columns: Its columns; the first is the step.
+        n_done: Steps that the run goes on from.
+    """
+
+    def __init__(self, path: Path, columns: Sequence[str], n_done: int) -> None:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)[1:] if n_done and path.exists() else []
+        # A last line without its end was being written.
+        kept = [line for line in lines if line.endswith("\n") and int(line.split(",")[0]) <= n_done]
+        write_atomically(path, "".join([",".join(columns) + "\n", *kept]).encode())
+        self._file = path.open("a", encoding="utf-8", newline="")
+        self._writer = csv.DictWriter(self._file, columns, lineterminator="\n")
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """One step's metrics; what is not there stays empty."""
+        self._writer.writerow({"step": step, **{name: f"{value:.9g}" for name, value in values.items()}})
+        self._file.flush()
+
+    def __enter__(self) -> MetricsFile:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._file.close()
 
 
 class MetricsLog:
@@ -38,16 +67,12 @@ class MetricsLog:
     """
 
     def __init__(self, csv_path: Path, run: LoggedRun, loggers: Sequence[str] = ()) -> None:
-        kept = _lines_until(csv_path, run.first_step)
-        write_through(csv_path, "".join(kept))
         self._loggers: list[Logger] = [LOGGERS[name](run) for name in loggers]
-        self._file = csv_path.open("a", encoding="utf-8", newline="")
+        self._file = MetricsFile(csv_path, COLUMNS, run.first_step)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """One step's metrics; what is not there stays empty."""
-        cells = {name: f"{value:.9g}" for name, value in values.items()}
-        csv.DictWriter(self._file, COLUMNS, lineterminator="\n").writerow({"step": step, **cells})
-        self._file.flush()
+        self._file.write(step, values)
         for logger in self._loggers:
             logger.log(step, values)
 
@@ -57,15 +82,6 @@ class MetricsLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        self._file.__exit__()
         for logger in self._loggers:
             logger.close(failed=error is not None)
-
-
-def _lines_until(path: Path, last_step: int) -> list[str]:
-    """Header, and the lines of the steps up to `last_step`; a last line without its end was being written."""
-    header = ",".join(COLUMNS) + "\n"
-    if not last_step or not path.exists():
-        return [header]
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)[1:]
-    return [header, *(line for line in lines if line.endswith("\n") and int(line.split(",")[0]) <= last_step)]

@@ -11,7 +11,8 @@ RUN/
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ from m3di.errors import M3diError
 from m3di.learn.models.encoder_set import Encoders, build_encoders
 from m3di.learn.training.checkpoint import CHECKPOINT_NAME, latest_checkpoint, load_weights, save_checkpoint
 from m3di.learn.training.config import DEFAULTS, FREE_ON_RESUME, config_from_json
-from m3di.learn.training.inputs import ImageStatistics, PairedDataset, ViewInput, vocabulary_sha256
-from m3di.system.files import held, is_held, read_json, sync_folder, write_json
+from m3di.learn.training.inputs import ImageStatistics, ViewInput
+from m3di.system.files import read_json, sync_folder, write_json
+from m3di.system.lock import Held, locked
 
 CONFIG_NAME = "config.json"
 METRICS_NAME = "metrics.csv"
@@ -30,7 +32,6 @@ __all__ = [
     "CONFIG_NAME",
     "METRICS_NAME",
     "SUMMARY_NAME",
-    "check_vocabulary",
     "claim",
     "load_encoders",
     "next_run",
@@ -63,6 +64,26 @@ def run_to_continue(folder: Path, name: str, description: Mapping[str, Any]) -> 
     return None
 
 
+@contextmanager
+def held(run: Path) -> Iterator[Held]:
+    """Hold a run folder for this process.
+
+    Raises:
+        M3diError: Another process holds it; the message says which.
+    """
+    with locked(run, ".lock", "another process is training in this folder") as lock:
+        yield lock
+
+
+def is_held(run: Path) -> bool:
+    """Whether another process, or another part of this one, holds a run folder."""
+    try:
+        with held(run):
+            return False
+    except M3diError:
+        return True
+
+
 def claim(run: Path, description: Mapping[str, Any]) -> None:
     """Make `run` the folder of the run described, or see that it is already.
 
@@ -79,13 +100,7 @@ def claim(run: Path, description: Mapping[str, Any]) -> None:
         if set(differing) == {"n_steps"} and differing["n_steps"][0] < differing["n_steps"][1]:
             _lengthen(run, description)
         elif differing:
-            raise M3diError(
-                "the run folder already holds a run, and it is another one",
-                where=str(run),
-                got=", ".join(f"{name} {before}" for name, (before, _) in differing.items()),
-                expected=", ".join(f"{name} {wanted}" for name, (_, wanted) in differing.items()),
-                next_step="choose another run folder, or delete this one; nothing was changed",
-            )
+            raise another_run(run, differing)
         return
     for name in (METRICS_NAME, CHECKPOINT_NAME, SUMMARY_NAME):
         if (run / name).exists():
@@ -120,13 +135,7 @@ def _lengthen(run: Path, description: Mapping[str, Any]) -> None:
 
 def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """What a stored description has otherwise than a wanted one, of all that the weights depend on."""
-    wanted = json.loads(json.dumps(wanted))  # tuples become lists, as in the file
-    found: dict[str, tuple[Any, Any]] = {}
-    # A run of before an option was there has what is its default now.
-    before, after = {**DEFAULTS, **stored.get("config", {})}, wanted["config"]
-    for name in after:
-        if name not in FREE_ON_RESUME and before.get(name) != after[name]:
-            found[name] = (before.get(name), after[name])
+    found = changed_settings(stored, wanted["config"], DEFAULTS, FREE_ON_RESUME)
     for name in ("precision", "device_type", "n_threads", "world_size"):
         if name == "n_threads" and stored.get("device_type") == wanted.get("device_type") == "cuda":
             continue  # nothing that the weights depend on is computed by them
@@ -136,6 +145,34 @@ def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[st
     if before_data != wanted["data"]["fingerprint"]:
         found["data.fingerprint"] = (before_data, wanted["data"]["fingerprint"])
     return found
+
+
+def changed_settings(
+    stored: Mapping[str, Any], wanted: Mapping[str, Any], defaults: Mapping[str, Any], free: Collection[str]
+) -> dict[str, tuple[Any, Any]]:
+    """The settings of a stored description that are others now: what each was, and what it is.
+
+    Args:
+        stored: Of a run folder; a run of before a setting was there has what is its default now.
+        wanted: The settings now.
+        defaults: See `stored`.
+        free: Names of settings that may differ.
+    """
+    before = {**defaults, **stored.get("config", {})}
+    after = {name: json.loads(json.dumps(value)) for name, value in wanted.items()}  # tuples are lists in the file
+    changed = [name for name in after if name not in free and before.get(name) != after[name]]
+    return {name: (before.get(name), after[name]) for name in changed}
+
+
+def another_run(run: Path, differing: Mapping[str, tuple[Any, Any]]) -> M3diError:
+    """What to say where a run folder holds a run that differs in this."""
+    return M3diError(
+        "the run folder already holds a run, and it is another one",
+        where=str(run),
+        got=", ".join(f"{name} {before}" for name, (before, _) in differing.items()),
+        expected=", ".join(f"{name} {wanted}" for name, (_, wanted) in differing.items()),
+        next_step="choose another run folder, or ask for the same settings to go on with that run; nothing was changed",
+    )
 
 
 def write_config(run: Path, config: Mapping[str, Any]) -> None:
@@ -179,22 +216,6 @@ def load_encoders(run: Path, device: str = "cpu", checkpoint: Path | None = None
 
 def _statistics(stored: Mapping[str, Any]) -> ImageStatistics:
     return ImageStatistics(tuple(stored["mean"]), tuple(stored["std"]), stored["n_samples"])
-
-
-def check_vocabulary(encoders: Encoders, dataset: PairedDataset) -> None:
-    """Raise M3diError unless the texts of a dataset have the token ids that the encoders were trained on."""
-    for view, each in encoders.inputs.items():
-        if each.modality != "text" or view not in dataset.vocabularies:
-            continue
-        vocabulary = dataset.vocabularies[view]
-        if vocabulary_sha256(vocabulary) != each.vocabulary_sha256:
-            raise M3diError(
-                "the dataset's vocabulary is not the one that the run was trained on",
-                where=f"view {view!r} of {dataset.root}",
-                got=f"{len(vocabulary)} tokens, SHA-256 {vocabulary_sha256(vocabulary)[:12]}",
-                expected=f"{each.vocabulary_size} tokens, SHA-256 {(each.vocabulary_sha256 or '')[:12]}",
-                next_step="use data of the same spec and template as the run's",
-            )
 
 
 def read_config(run: Path) -> dict[str, Any]:

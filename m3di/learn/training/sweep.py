@@ -25,7 +25,7 @@ from m3di.learn.training.config import TrainConfig, config_from_json
 from m3di.learn.training.job import OnStep, TrainResult
 from m3di.learn.training.run_folder import next_run, read_summary
 from m3di.learn.training.train import train
-from m3di.system.files import read_json, write_through
+from m3di.system.files import read_json, write_json
 
 SWEEP_NAME = "sweep.json"
 NOT_SWEPT = {"views", "augment", "loss_options", "loggers"}  # each is several values
@@ -168,8 +168,7 @@ def write_sweep(folder: Path, sweep: Sweep) -> None:
             where=str(folder),
             next_step="choose another folder; nothing was changed",
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    write_through(path, json.dumps(sweep.described(), indent=2) + "\n")
+    write_json(path, sweep.described())
 
 
 def read_sweep(folder: Path) -> Sweep:

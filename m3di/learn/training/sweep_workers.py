@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from m3di.learn.training.loading import MOST_WORKERS, n_cores
 from m3di.learn.training.plugins import import_modules, imported_modules
 from m3di.learn.training.run_folder import read_summary
 from m3di.learn.training.sweep import check_none_failed, read_sweep, run_member
+from m3di.learn.training.sweep_share import command_of
 
 
 def n_devices(folder: Path) -> int:
@@ -34,13 +34,11 @@ def run_on_each_device(folder: Path, n_processes: int) -> None:
     Raises:
         M3diError: Some members failed; raised after all have run. What they said is above it.
     """
-    command = [sys.executable, "-c", "from m3di.cli.main import main; main()", "train", "--run", str(folder)]
-    command += [f"--import={name}" for name in imported_modules()]
     n_threads = str(max(1, n_cores() // n_processes))
     shared = {"LOCAL_WORLD_SIZE": str(n_processes)}  # as torchrun says it; `n_cores` reads it
     processes = [
         subprocess.Popen(
-            [*command, "--sweep-member", f"{number}/{n_processes}"],
+            command_of(folder, f"{number}/{n_processes}", imported_modules()),
             env={"OMP_NUM_THREADS": n_threads, **os.environ, "CUDA_VISIBLE_DEVICES": _visible(number), **shared},
         )
         for number in range(n_processes)

@@ -20,7 +20,6 @@ from m3di.learn.training.distributed import World, check_divides, joined_world
 from m3di.learn.training.inputs import PairedDataset, measure_image_statistics, view_inputs
 from m3di.learn.training.job import Job, OnStep, TrainResult
 from m3di.learn.training.precision import float32_products, resolve_precision
-from m3di.system.files import held
 
 
 def train(
@@ -95,7 +94,7 @@ def _claimed(run: Path, description: dict[str, Any], world: World) -> Iterator[N
         yield
         return
     run_folder.claim(run, description)
-    with held(run):
+    with run_folder.held(run):
         world.wait()
         yield
 

@@ -7,7 +7,6 @@ arrays, read without pickle, so that a file from elsewhere can do no more than b
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import zipfile
 from collections.abc import Iterable
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from m3di import latents
 from m3di.errors import M3diError, UsageError, did_you_mean, near_match
 from m3di.latents import DATA_HOME, builtin_shapes, user_shape_names
+from m3di.system.files import partial_of, publish, sync_file
 
 NO_SCALE = (1.0, 1.0, 1.0)
 _N_KEPT = 3 + 1 + 6  # the numbers of a `KeptObject`
@@ -243,7 +243,7 @@ def store_user_meshes(meshes: dict[str, UserMesh]) -> None:
         M3diError: The folder cannot be written.
     """
     folder = shape_folder()
-    partial = {name: folder / f"{name}.npz.partial" for name in meshes}
+    partial = {name: partial_of(folder / f"{name}.npz") for name in meshes}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, mesh in meshes.items():
@@ -260,10 +260,9 @@ def store_user_meshes(meshes: dict[str, UserMesh]) -> None:
                 arrays["flat"], arrays["sharp_edges"] = kept.flat, kept.sharp_edges
             with partial[name].open("wb") as stream:
                 np.savez_compressed(stream, source=np.array(mesh.source), **arrays)
-                stream.flush()
-                os.fsync(stream.fileno())
+            sync_file(partial[name])
         for name in meshes:
-            partial[name].replace(folder / f"{name}.npz")
+            publish(partial[name], folder / f"{name}.npz")
     except OSError as error:
         raise M3diError(
             "the folder of your shapes cannot be written",

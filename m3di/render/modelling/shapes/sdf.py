@@ -156,20 +156,6 @@ def revolve(profile: Sequence[Point2], steps: int = 4) -> Field:
     return lambda p: _polygon(np.stack([length(p[:, :2]), p[:, 2]], axis=1), closed)
 
 
-def extrude(outline: Sequence[Point2], half_width: float, rounding: float = 0.0) -> Field:
-    """A plate: the polygon `outline` in the x-z plane, as wide as 2 `half_width` along y, its edges rounded."""
-    corners = np.array(outline)
-
-    def field(p: Array) -> Array:
-        flat = _polygon(p[:, [0, 2]], corners) + rounding
-        across = np.abs(p[:, 1]) - (half_width - rounding)
-        outside = np.stack([np.maximum(flat, 0.0), np.maximum(across, 0.0)], axis=1)
-        distances: Array = length(outside) + np.minimum(np.maximum(flat, across), 0.0) - rounding
-        return distances
-
-    return field
-
-
 def _polygon(p: Array, corners: Array) -> Array:
     """Signed distance of points [N, 2] to a closed polygon [K, 2] (even-odd rule)."""
     squared = np.full(len(p), np.inf)
