@@ -21,7 +21,7 @@ from typing import Any, TextIO
 import torch
 from torch import Tensor, nn
 
-from m3di import __version__
+from m3di._version import __version__
 from m3di.errors import M3diError
 from m3di.learn.losses import SymInfoNCE
 from m3di.learn.training.device import resolve_device

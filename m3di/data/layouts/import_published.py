@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from m3di import __version__
+from m3di._version import __version__
 from m3di.data.format.assemble import Contents, assemble, described, sample_json
 from m3di.data.format.images import ImageError, ImageSizeError, decode
 from m3di.data.format.manifest import Manifest, Plan, TextEntry
