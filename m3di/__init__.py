@@ -8,7 +8,8 @@ What a program wants of it, by steps:
 - `M3diError`: the root of all errors, see `m3di.errors`
 
 The rooms hold the rest, each a package to import by name: `m3di.generate` renders, `m3di.data` moves datasets,
-`m3di.learn` registers losses and encoders, `m3di.evaluate`, `m3di.simulate` and `m3di.report` do what their commands do.
+`m3di.learn` registers losses and encoders, and `m3di.evaluate`, `m3di.simulate` and `m3di.report` do
+what their commands do.
 
 Example:
     >>> import m3di

@@ -36,6 +36,14 @@ class M3diError(Exception):
         got: What was found there.
         expected: What would be right.
         next_step: What the user can do about it.
+
+    Example:
+        >>> from m3di import M3diError, load_spec
+        >>> try:
+        ...     load_spec("m3dii")
+        ... except M3diError as error:
+        ...     print(error.details["next"])
+        did you mean 'm3di'?
     """
 
     exit_code = 1

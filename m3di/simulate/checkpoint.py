@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -13,10 +13,8 @@ from torch import Tensor, nn
 
 from m3di.errors import M3diError
 from m3di.simulate.config import SimulationConfig
+from m3di.simulate.simulation import Simulation
 from m3di.system.files import read_json, replace_through, write_json
-
-if TYPE_CHECKING:
-    from m3di.simulate.trainer import Simulation
 
 CONFIG_NAME = "config.json"
 CHECKPOINT_NAME = "checkpoint.safetensors"

@@ -50,6 +50,11 @@ def verify(
 
     Raises:
         M3diError: Something is missing, damaged or too much; the message names every such file.
+
+    Example:
+        >>> from m3di import verify
+        >>> verify("data/m3di").seed
+        0
     """
     source = open_shards(root)
     found = find_problems(source.folder, source.manifest, quick=quick)
