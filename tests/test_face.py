@@ -26,6 +26,7 @@ def test_the_face_shows_its_names_and_nothing_else() -> None:
     assert 12 <= len(m3di.__all__) <= 15
 
 
+@pytest.mark.slow
 def test_each_name_is_that_of_its_room() -> None:
     rooms = {name: room for room, names in m3di._ROOMS.items() for name in names}
     assert {*rooms, "M3diError", "__version__"} == set(m3di.__all__)

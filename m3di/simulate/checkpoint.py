@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from m3di.errors import M3diError
+from m3di.errors import DataError, M3diError
 from m3di.simulate.config import SimulationConfig
 from m3di.simulate.simulation import Simulation
 from m3di.system.files import read_json, replace_through, write_json
@@ -94,7 +94,7 @@ def restore(simulation: Simulation, run: Path) -> None:
         generator = tensors.pop("generator")
         _modules(simulation).load_state_dict(tensors)
     except (SafetensorError, RuntimeError, KeyError, ValueError) as error:
-        raise M3diError(
+        raise DataError(
             "the checkpoint does not fit the run's config.json, or is damaged",
             where=str(path),
             got=str(error).splitlines()[0],

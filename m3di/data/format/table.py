@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from m3di.data.format.shards import PARTIAL, ShardSample, open_partial, publish, write_atomically
-from m3di.errors import M3diError, UsageError
+from m3di.errors import DiskError, M3diError, UsageError
 from m3di.latents import Samples, captions
 
 ROW_GROUP = 1 << 17  # rows; what is in memory while a table is written, and what a reader has to read at least
@@ -115,7 +115,7 @@ def write_samples(path: Path, samples: Samples) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, buffer.getvalue())
     except OSError as error:
-        raise M3diError("the table cannot be written", where=str(path), got=error.strerror or error) from None
+        raise DiskError("the table cannot be written", where=str(path), got=error.strerror or error) from None
 
 
 def read_annotations(

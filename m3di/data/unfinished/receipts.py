@@ -17,7 +17,7 @@ from m3di.data.format.manifest import FileEntry
 from m3di.data.format.parquet import read_parquet_in
 from m3di.data.format.shards import PARTIAL
 from m3di.data.storage.places import Folder
-from m3di.errors import M3diError
+from m3di.errors import DataError
 
 _ENTRY = b"m3di_shard"
 _PART = b"m3di_part"
@@ -68,7 +68,7 @@ def read_receipt(folder: Folder, shard: str) -> Receipt:
         entry = FileEntry.model_validate_json(noted[_ENTRY])
         devices = tuple(json.loads(noted.get(_DEVICES, b"[]")))
     except (pa.ArrowException, ValueError, KeyError) as error:
-        raise M3diError(
+        raise DataError(
             "the receipt of a shard is damaged",
             where=folder.path(name),
             got=error,

@@ -23,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from m3di.errors import M3diError
+from m3di.errors import DataError
 from m3di.learn.models.encoder_set import Encoders
 from m3di.system.files import sync_folder
 
@@ -111,7 +111,7 @@ def latest_checkpoint(run: Path) -> Path:
     """
     found = sorted(run.glob(f"{CHECKPOINT_NAME}/step-*[0-9]"))
     if not found:
-        raise M3diError(
+        raise DataError(
             "the run has no checkpoint",
             where=str(run / CHECKPOINT_NAME),
             next_step="wait for its first one, or run the same training command again",
@@ -134,7 +134,7 @@ def load_weights(encoders: Encoders, checkpoint: Path) -> int:
             module.load_state_dict(weights)
         except RuntimeError as error:
             lines = str(error).splitlines()
-            raise M3diError(
+            raise DataError(
                 "the checkpoint is that of another architecture",
                 where=str(path),
                 got=lines[min(1, len(lines) - 1)].strip(),
@@ -151,11 +151,11 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         M3diError: It is missing, damaged, or a pickle in disguise.
     """
     if not path.is_file():
-        raise M3diError("the checkpoint lacks a file", where=str(path), next_step="restore it, or train again")
+        raise DataError("the checkpoint lacks a file", where=str(path), next_step="restore it, or train again")
     with path.open("rb") as file:
         start = file.read(4)
     if start.startswith(_PICKLES):
-        raise M3diError(
+        raise DataError(
             "these weights are a pickle, which can run any code, and are not loaded",
             where=str(path),
             expected="a safetensors file",
@@ -166,7 +166,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (no mapping)
             return tensors, opened.metadata() or {}
     except SafetensorError as error:
-        raise M3diError(
+        raise DataError(
             "the checkpoint is damaged",
             where=str(path),
             got=str(error).splitlines()[0],
@@ -205,7 +205,7 @@ def restore_training(checkpoint: Path, step: nn.Module, optimizer: torch.optim.O
             optimizer.state[parameter] = {key: _like(own[key], parameter, key) for key in own}
         torch.set_rng_state(state["rng.cpu"])
     except (KeyError, RuntimeError) as error:
-        raise M3diError(
+        raise DataError(
             "the training state is that of other encoders",
             where=str(path),
             got=str(error).splitlines()[0],

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from m3di.errors import M3diError
+from m3di.errors import DataError, M3diError
 from m3di.render.library.user_shapes import KeptObject
 
 FORMATS = (".blend", ".obj", ".ply", ".stl", ".glb", ".gltf", ".zip")
@@ -44,7 +44,7 @@ class FileMesh:
 
 def too_large(where: object, n_bytes: int) -> M3diError:
     """The error for a file of more than `MAX_BYTES`."""
-    return M3diError(
+    return DataError(
         "the file is too large",
         where=str(where),
         got=f"{n_bytes:,} bytes",
@@ -55,7 +55,7 @@ def too_large(where: object, n_bytes: int) -> M3diError:
 
 def unreadable(path: Path, got: object) -> M3diError:
     """The error for a file that is not what its name says."""
-    return M3diError(
+    return DataError(
         f"the file cannot be read as {path.suffix.lower()}",
         where=str(path),
         got=" ".join(str(got).split()),
