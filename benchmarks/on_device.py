@@ -28,13 +28,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def reach_m3di() -> None:
-    """Make m3di importable, with the two packages that lie beside it in a checkout."""
+    """Make m3di importable from a checkout that is not installed."""
     if importlib.util.find_spec("m3di") is None:
         sys.path.insert(0, str(ROOT))
-    import m3di
-
-    if importlib.util.find_spec("m3di.templates") is None:
-        m3di.__path__.append(str(ROOT))
 
 
 reach_m3di()

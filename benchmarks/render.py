@@ -23,7 +23,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
-from importlib.resources import files
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -50,6 +49,7 @@ from m3di.render import (
     default_n_workers,
 )
 from m3di.render.image import encode_png, linear_to_srgb
+from m3di.system.shipped import shipped
 
 # Converged, and independent of what presets do to be fast: whole images, no picture of the ground, no denoiser. Light
 # by light, and adaptive with so small a threshold that only pixels without noise stop before the last sample.
@@ -98,7 +98,7 @@ def publish(size_px: int, n_threads: int, backend: str | None, values: SceneValu
         bpy.data.materials.remove(bpy.data.materials[name])
     with quiet(), tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "materials.blend"  # Blender does not append from the file that is open
-        path.write_bytes((files("m3di.blender_scenes") / "scene.blend").read_bytes())
+        path.write_bytes((shipped("blender_scenes") / "scene.blend").read_bytes())
         with bpy.data.libraries.load(str(path)) as (_, appended):
             appended.materials = materials
     return encode_png(linear_to_srgb(scene.render_linear(values)))  # appends the shape, and puts it in its place

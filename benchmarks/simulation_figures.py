@@ -11,10 +11,10 @@ import torch
 from on_device import Figures, flops_of, matmul_tflops, peak_memory_gib, synchronise, timed, waits_of
 
 from m3di.learn.training.precision import float32_products
-from m3di.simulate import Simulation, SimulationConfig, trainer
+from m3di.simulate import Simulation, SimulationConfig, simulation
 
 # The mixings of all simulations are the same, and to draw them from as many as usual takes seconds.
-trainer.draw_mixing = functools.cache(functools.partial(trainer.draw_mixing, n_draws=1000))  # type: ignore[attr-defined]
+simulation.draw_mixing = functools.cache(functools.partial(simulation.draw_mixing, n_draws=1000))  # type: ignore[attr-defined]
 N_COMPARED = 30  # steps after which weights with and without a graph are compared
 
 

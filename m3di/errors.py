@@ -28,7 +28,8 @@ def _all_without_credentials(texts: dict[str, str]) -> dict[str, str]:
 
 
 class M3diError(Exception):
-    """The data or the run is bad (exit code 1).
+    """The data or the run is bad (exit code 1). The root of all errors of m3di: below it are those that a program may
+    want to tell apart. Ctrl-C and SIGTERM are none of them: they stay `KeyboardInterrupt` (exit codes 130 and 143).
 
     Args:
         what: What is wrong, one sentence without a final period.
@@ -36,6 +37,14 @@ class M3diError(Exception):
         got: What was found there.
         expected: What would be right.
         next_step: What the user can do about it.
+
+    Example:
+        >>> from m3di import M3diError, load_spec
+        >>> try:
+        ...     load_spec("m3dii")
+        ... except M3diError as error:
+        ...     print(error.details["next"])
+        did you mean 'm3di'?
     """
 
     exit_code = 1
@@ -67,6 +76,22 @@ class UsageError(M3diError):
     """The command or the call is wrong (exit code 2)."""
 
     exit_code = 2
+
+
+class DataError(M3diError):
+    """A file or dataset is missing, damaged, or not what it should be (exit code 1)."""
+
+
+class DeviceError(M3diError):
+    """The GPU that was asked for is not there, is gone, or has no memory left (exit code 1)."""
+
+
+class DiskError(M3diError):
+    """A file could not be written: the disk is full, or refuses it (exit code 1). What is finished is kept."""
+
+
+class InterruptedRunError(M3diError):
+    """Another process has taken the run over (exit code 1). What is finished is kept."""
 
 
 def _rebuild(kind: type[M3diError], what: str, details: dict[str, str]) -> M3diError:

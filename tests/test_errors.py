@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import pickle
 from pathlib import Path
 
@@ -8,7 +9,17 @@ from click.testing import CliRunner
 
 from m3di import Multimodal3DIdent, data, generate
 from m3di.cli.main import cli, main
-from m3di.errors import M3diError, UsageError, near_match, without_credentials
+from m3di.errors import (
+    DataError,
+    DeviceError,
+    DiskError,
+    InterruptedRunError,
+    M3diError,
+    UsageError,
+    near_match,
+    without_credentials,
+)
+from m3di.render.gpu import choose_gpus
 
 
 def test_a_message_has_what_where_got_expected_and_next() -> None:
@@ -31,6 +42,29 @@ def test_errors_cross_process_boundaries() -> None:
     assert isinstance(error, UsageError)
     assert str(error) == "it broke\n  got:      3"
     assert error.exit_code == 2
+
+
+@pytest.mark.parametrize("kind", [UsageError, DataError, DeviceError, DiskError, InterruptedRunError])
+def test_kinds_can_be_told_apart_in_another_process_too(kind: type[M3diError]) -> None:
+    error = pickle.loads(pickle.dumps(kind("it broke", where="here")))
+    assert type(error) is kind
+    assert isinstance(error, M3diError)
+    assert error.exit_code == (2 if kind is UsageError else 1)
+
+
+def test_what_is_no_dataset_is_bad_data(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="there is no m3di dataset here"):
+        data.read_manifest(tmp_path)
+
+
+def test_a_full_disk_is_the_disks(tmp_path: Path) -> None:
+    with pytest.raises(DiskError, match="the disk is full"), data.disk_errors(tmp_path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_no_gpu_is_the_devices() -> None:
+    with pytest.raises(DeviceError, match="Cycles finds no GPU"):
+        choose_gpus([])
 
 
 def test_near_match() -> None:

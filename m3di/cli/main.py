@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from m3di import __version__
+from m3di._version import __version__
 from m3di.cli.datasets import export_dataset, import_dataset, merge_datasets, show_info, subset_dataset
 from m3di.cli.evaluate import compare, evaluate, report
 from m3di.cli.parts import finalize

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from m3di.errors import M3diError, UsageError, did_you_mean
+from m3di.errors import DataError, DiskError, M3diError, UsageError, did_you_mean
 from m3di.evaluate.encoded import Encoded, FactorValues
 from m3di.evaluate.probe_data import ProbeData
 
@@ -75,7 +75,7 @@ def write_npz(path: Path, encoded: Encoded, fingerprint: str) -> None:
         with path.open("wb") as file:
             np.savez_compressed(file, **arrays)
     except OSError as error:
-        raise M3diError("the encodings cannot be written", where=str(path), got=error.strerror or error) from None
+        raise DiskError("the encodings cannot be written", where=str(path), got=error.strerror or error) from None
 
 
 def _load(path: Path) -> Arrays:
@@ -85,7 +85,7 @@ def _load(path: Path) -> Arrays:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (ValueError, OSError, zipfile.BadZipFile, EOFError, AttributeError) as error:
-        raise M3diError(
+        raise DataError(
             "the file holds no plain arrays",
             where=str(path),
             got=error,
@@ -147,7 +147,7 @@ def _check_dataset(path: Path, arrays: Arrays, views: list[str], data: ProbeData
 
 
 def _bad(path: Path, got: str, expected: str) -> M3diError:
-    return M3diError(
+    return DataError(
         "the file does not hold encodings",
         where=str(path),
         got=got,

@@ -14,7 +14,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from m3di.data import UNREADABLE, read_parquet, read_parquet_schema
-from m3di.errors import M3diError, UsageError
+from m3di.errors import DataError, DiskError, M3diError, UsageError
 from m3di.evaluate.encoded import Encoded
 from m3di.evaluate.probes import interval_over_seeds
 from m3di.evaluate.protocol import Score, within
@@ -88,7 +88,7 @@ def write_results(path: Path, table: pa.Table, made_by: Mapping[str, Any] | None
             pq.write_table(table.replace_schema_metadata(metadata), partial, compression="zstd")
         publish(partial, path)
     except OSError as error:
-        raise M3diError("the results cannot be written", where=str(path), got=error.strerror or error) from None
+        raise DiskError("the results cannot be written", where=str(path), got=error.strerror or error) from None
 
 
 def read_results(path: Path) -> pa.Table:
@@ -102,10 +102,10 @@ def read_results(path: Path) -> pa.Table:
     try:
         table = read_parquet(path)
     except UNREADABLE as error:
-        raise M3diError("the results cannot be read", where=str(path), got=error, next_step="m3di evaluate") from None
+        raise DataError("the results cannot be read", where=str(path), got=error, next_step="m3di evaluate") from None
     missing = [name for name in SCHEMA.names if name not in table.column_names]
     if missing:
-        raise M3diError("the table holds no results", where=str(path), got=f"no column {missing[0]!r}")
+        raise DataError("the table holds no results", where=str(path), got=f"no column {missing[0]!r}")
     return table
 
 

@@ -66,6 +66,12 @@ def bounds(spec: Spec, *, n: int = 100_000, seed: int = 0) -> list[Bound]:
         spec: The spec.
         n: Samples of the estimate.
         seed: Their seed.
+
+    Example:
+        >>> from m3di import bounds, load_spec
+        >>> found = {f"{each.view}.{each.factor}": each.value for each in bounds(load_spec("m3di"), n=1000)}
+        >>> found["image.object_shape"], found["image.spotlight_pos"]  # content is known, private is not
+        (1.0, 0.0)
     """
     content = content_block(spec)
     drawn = sample(spec, "train", n, seed=seed)

@@ -220,7 +220,13 @@ def sentences(spec: Spec, view_name: str) -> list[Sentence]:
 
 
 def captions(samples: Samples, view_name: str) -> list[str]:
-    """The caption of every sample in a text view."""
+    """The caption of every sample in a text view.
+
+    Example:
+        >>> from m3di import captions, load_spec, sample
+        >>> print(captions(sample(load_spec("m3di"), "train", 1), "text")[0])
+        Look to the mid-center of this picture: there you see something "dodgerblue" in the form of a head.
+    """
     spec, columns = samples.spec, samples.views[view_name]
     result = np.full(samples.n, "", dtype=object)
     for sentence in sentences(spec, view_name):

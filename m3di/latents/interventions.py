@@ -41,6 +41,12 @@ def do(spec: Spec, interventions: Mapping[str, Intervention] | None = None, **by
 
     Raises:
         UsageError: Unknown factor, view, value or mechanism, or a value out of range.
+
+    Example:
+        >>> from m3di import do, load_spec, sample
+        >>> right = do(load_spec("m3di"), object_xpos="right")
+        >>> sample(right, "train", 3).views["image"]["object_xpos"].tolist()
+        [2, 2, 2]
     """
     plain = plain_spec(spec)
     wanted = {**(interventions or {}), **by_name}
@@ -117,7 +123,15 @@ def _release_content(spec: Spec, uses: dict[str, Any], name: str) -> None:
 def counterfactual(
     samples: Samples, interventions: Mapping[str, Intervention] | None = None, **by_name: Intervention
 ) -> Samples:
-    """The same samples, had some mechanisms been others: all noise is kept. See `do` for the arguments."""
+    """The same samples, had some mechanisms been others: all noise is kept. See `do` for the arguments.
+
+    Example:
+        >>> from m3di import counterfactual, load_spec, sample
+        >>> factual = sample(load_spec("m3di"), "train", 4)
+        >>> moved = counterfactual(factual, object_xpos="right")
+        >>> bool((moved.views["image"]["object_shape"] == factual.views["image"]["object_shape"]).all())
+        True
+    """
     spec = do(samples.spec, interventions, **by_name)
     return sample(spec, samples.split, samples.n, seed=samples.seed, start=samples.start)
 

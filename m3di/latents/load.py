@@ -39,6 +39,11 @@ def load_spec(name: str | os.PathLike[str]) -> Spec:
 
     Raises:
         UsageError: There is no such spec, or the file is no valid spec.
+
+    Example:
+        >>> from m3di import load_spec
+        >>> load_spec("m3di").factors["object_shape"].names[:3]
+        ('teapot', 'hare', 'dragon')
     """
     text = os.fspath(name)
     return _finished(_read(text, (), None), text)

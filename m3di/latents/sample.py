@@ -268,6 +268,12 @@ def sample(spec: Spec, split: str, n: int, *, seed: int = 0, start: int = 0, par
     Raises:
         UsageError: Unknown split, or a negative number.
         M3diError: A mechanism of the spec is not installed, or gives what is no value of its factor.
+
+    Example:
+        >>> from m3di import load_spec, sample
+        >>> samples = sample(load_spec("m3di"), "train", 4, seed=0)
+        >>> samples.views["image"]["object_shape"].shape
+        (4,)
     """
     if split not in SPLITS:
         raise UsageError(f"no split is called {split!r}", expected=", ".join(SPLITS))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from importlib.resources import files
 from pathlib import Path
+
+from m3di.system.shipped import shipped
 
 DATA_HOME = "M3DI_DATA_HOME"
 
@@ -26,8 +27,7 @@ def shape_folder() -> Path | None:
 
 def builtin_shapes() -> list[str]:
     """Names of the shapes that come with m3di."""
-    names = (entry.name for entry in files("m3di.blender_scenes.shapes").iterdir())
-    return sorted(name.removesuffix(".blend") for name in names if name.endswith(".blend"))
+    return sorted(path.stem for path in (shipped("blender_scenes") / "shapes").glob("*.blend"))
 
 
 def user_shape_names() -> list[str]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from m3di.latents.factor import Factor
 from m3di.latents.phrasings import PhrasingError, names_read, rendered
 from m3di.latents.problems import Origin, Problem, fault_problems, hint, problems_of, report
 from m3di.latents.yaml_text import is_yaml_name, read_text, read_yaml
+from m3di.system.shipped import shipped
 
 NAMESPACES = ("words", "clauses")
 EXPECTED = "text, {{ words }} and {% if clauses.NAME %}"
@@ -142,8 +142,7 @@ def word_index(factor: Factor, raw: NDArray[Any], n_words: int) -> NDArray[np.in
 
 def template_names() -> list[str]:
     """Names of the built-in templates."""
-    found = (entry.name for entry in files("m3di.templates").iterdir())
-    return sorted(name.removesuffix(".yaml") for name in found if name.endswith(".yaml"))
+    return sorted(path.stem for path in shipped("templates").glob("*.yaml"))
 
 
 @cache
@@ -162,7 +161,7 @@ def load_template(name: str) -> Template:
             expected=f"{', '.join(known)}, or the path of a .yaml file",
             next_step=did_you_mean(name, known),
         )
-    return parse_template((files("m3di.templates") / f"{name}.yaml").read_text(encoding="utf-8"), where=name)
+    return parse_template((shipped("templates") / f"{name}.yaml").read_text(encoding="utf-8"), where=name)
 
 
 def builtin_template(name: str) -> Template:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from m3di.errors import M3diError, UsageError
+from m3di.errors import DeviceError, UsageError
 
 GPU_BACKENDS = ("OPTIX", "CUDA", "HIP", "ONEAPI", "METAL")
 """In the order of preference."""
@@ -50,7 +50,7 @@ class Gpu:
         return f"{self.name} ({self.backend}{f', driver {driver}' if driver else ''})"
 
 
-class OutOfGpuMemory(M3diError):
+class OutOfGpuMemory(DeviceError):
     """A GPU has no memory left for this worker; others may hold it."""
 
 
@@ -80,7 +80,7 @@ def use_gpu(preferences: Any, gpu: Gpu) -> None:
     for device in preferences.devices if there else ():
         device.use = (device.type, device.id) == (gpu.backend, gpu.id)
     if not any(each.id == gpu.id for each in there) or not any(device.use for device in preferences.devices):
-        raise M3diError(
+        raise DeviceError(
             "a GPU that was there is gone",
             where="--gpu",
             got=", ".join(map(str, there)) or "no GPU",
@@ -102,7 +102,7 @@ def choose_gpus(found: Sequence[Gpu], numbers: Sequence[int] = (), backend: str 
         UsageError: A number is none of a device.
     """
     if not found:
-        raise M3diError(
+        raise DeviceError(
             "Cycles finds no GPU on this machine",
             where=f"--gpu-backend {backend.lower()}" if backend else "--gpu",
             got=f"no device for {backend or ', '.join(GPU_BACKENDS)}",

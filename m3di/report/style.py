@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from m3di.errors import M3diError
+from m3di.errors import DiskError
 
 TEXT_WIDTH_IN = 5.5  # of a one-column conference paper
 HALF_WIDTH_IN = 2.7
@@ -95,5 +95,5 @@ def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
                 # Without dates, equal results give equal files.
                 figure.savefig(path, metadata={"CreationDate": None} if path.suffix == ".pdf" else None)
     except OSError as error:
-        raise M3diError("the figure cannot be written", where=str(folder), got=error.strerror or error) from None
+        raise DiskError("the figure cannot be written", where=str(folder), got=error.strerror or error) from None
     return paths

@@ -8,7 +8,8 @@ from m3di.simulate.mixing import InvertibleMLP, draw_mixing
 from m3di.simulate.process import LatentProcess, Latents
 from m3di.simulate.recipes import RECIPES, SCALES, Member, Scale, members, parse_scale
 from m3di.simulate.run import folder_name, is_finished, simulate
-from m3di.simulate.trainer import Simulation, train
+from m3di.simulate.simulation import Simulation
+from m3di.simulate.trainer import train
 
 __all__ = [
     "RECIPES",

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from m3di.errors import M3diError
+from m3di.errors import DataError, M3diError
 from m3di.learn.training.run_folder import another_run, changed_settings
 from m3di.learn.training.tensor_file import read_tensors, write_tensors
 from m3di.simulate.config import SimulationConfig
+from m3di.simulate.simulation import Simulation
 from m3di.system.files import read_json, write_json
-
-if TYPE_CHECKING:
-    from m3di.simulate.trainer import Simulation
 
 CONFIG_NAME = "config.json"
 CHECKPOINT_NAME = "checkpoint.safetensors"
@@ -82,7 +80,7 @@ def restore(simulation: Simulation, run: Path) -> None:
         generator = tensors.pop("generator")
         _modules(simulation).load_state_dict(tensors)
     except (RuntimeError, KeyError, ValueError) as error:
-        raise M3diError(
+        raise DataError(
             "the checkpoint does not fit the run's config.json",
             where=str(path),
             got=str(error).splitlines()[0],

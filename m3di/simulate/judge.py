@@ -10,7 +10,7 @@ from m3di.evaluate.probes.kernel_ridge import search_kernel_ridge
 from m3di.evaluate.probes.r2 import r2_scores
 from m3di.learn.losses import asymptotic_terms
 from m3di.simulate.process import Latents
-from m3di.simulate.trainer import Simulation
+from m3di.simulate.simulation import Simulation
 
 Floats = NDArray[np.float64]
 Row = dict[str, object]

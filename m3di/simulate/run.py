@@ -11,7 +11,8 @@ from m3di.learn.training.run_folder import held
 from m3di.simulate import checkpoint
 from m3di.simulate.config import SimulationConfig
 from m3di.simulate.judge import evaluate
-from m3di.simulate.trainer import OnStep, Simulation, train
+from m3di.simulate.simulation import Simulation
+from m3di.simulate.trainer import OnStep, train
 from m3di.system.allocator import keep_freed_memory
 from m3di.system.files import read_json, write_json
 

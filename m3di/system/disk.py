@@ -7,7 +7,7 @@ import errno
 from collections.abc import Iterator
 from pathlib import Path
 
-from m3di.errors import M3diError
+from m3di.errors import DiskError
 
 FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
@@ -27,6 +27,6 @@ def disk_errors(folder: Path) -> Iterator[None]:
         else:
             what = "a file of the dataset cannot be written"
             next_step = "look for the cause, then run the same command again; what is finished is kept"
-        raise M3diError(
+        raise DiskError(
             what, where=str(error.filename or folder), got=error.strerror or error, next_step=next_step
         ) from error

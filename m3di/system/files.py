@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from m3di.errors import M3diError
+from m3di.errors import DataError
 
 PARTIAL = ".partial"
 
@@ -57,9 +57,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise M3diError(f"{path.name} is not JSON", where=str(path), got=error) from error
+        raise DataError(f"{path.name} is not JSON", where=str(path), got=error) from error
     if not isinstance(stored, dict):
-        raise M3diError(f"{path.name} is not a JSON object", where=str(path), got=type(stored).__name__)
+        raise DataError(f"{path.name} is not a JSON object", where=str(path), got=type(stored).__name__)
     return stored
 
 

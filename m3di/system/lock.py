@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from m3di.errors import M3diError
+from m3di.errors import InterruptedRunError, M3diError
 from m3di.system.disk import disk_errors
 
 try:
@@ -74,7 +74,7 @@ class Held:
             M3diError: It has; the message says which.
         """
         if self._is_lost:
-            raise M3diError(
+            raise InterruptedRunError(
                 "another process has taken over this folder, because this one gave no sign of life for minutes",
                 where=str(self.path.parent),
                 got=_named(_owner(self.path)),

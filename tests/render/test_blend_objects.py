@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from m3di.errors import M3diError
 from m3di.render import QUALITIES, ImportOptions, SceneValues, find_shapes
+from m3di.render.library.file_mesh import FileMesh
 from m3di.render.library.import_mesh import axes, usable_mesh
-from m3di.render.library.mesh_files import FileMesh
 from m3di.render.library.user_shapes import store_user_meshes
 from tests.render.blend_files import in_worker, write_malicious
 from tests.render.test_blender import VALUES, psnr_db

@@ -13,8 +13,8 @@ import pytest
 from m3di.errors import M3diError, UsageError
 from m3di.render import ImportOptions, find_shapes, import_shape, remove_user_shape, user_shapes
 from m3di.render.library import mesh_files, mesh_reading
+from m3di.render.library.file_mesh import FileMesh
 from m3di.render.library.import_mesh import usable_mesh
-from m3di.render.library.mesh_files import FileMesh
 from m3di.render.library.user_shapes import UserMesh, load_user_mesh, shape_folder, store_user_meshes
 from tests.render.blend_files import FACES, TETRAHEDRON, in_worker, open_trustingly, write_malicious, write_meshes
 
@@ -131,7 +131,8 @@ def test_a_folder_is_refused(tmp_path: Path, home: Path) -> None:
 
 
 def test_a_file_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mesh_files, "MAX_BYTES", 10)
+    for module in ("file_mesh", "mesh_files"):
+        monkeypatch.setattr(f"m3di.render.library.{module}.MAX_BYTES", 10)
     (tmp_path / "a.obj").write_text(OBJ)
     with pytest.raises(M3diError, match=r"the file is too large(?s:.)*at most 10"):
         import_shape(tmp_path / "a.obj", "thing")

@@ -13,7 +13,7 @@ import pytest
 
 from m3di.errors import M3diError
 from m3di.render import ImportOptions, import_shape
-from m3di.render.library.mesh_files import FileMesh
+from m3di.render.library.file_mesh import FileMesh
 from m3di.render.library.ply_vertices import n_ply_faces, ply_vertices
 from tests.render.blend_files import in_worker
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from m3di.render.library.file_mesh import FileMesh
 from m3di.render.library.import_mesh import usable_mesh
-from m3di.render.library.mesh_files import FileMesh
 from m3di.render.library.mesh_notes import lost_decimals, notes_on
 from tests.render.test_winding import CORNERS, QUADS
 

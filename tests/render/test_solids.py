@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import multiprocessing
-from importlib.resources import files
-from pathlib import Path
 
 import numpy as np
 import pebble
@@ -16,6 +14,7 @@ pytest.importorskip("skimage")
 from m3di.render import builtin_shapes
 from m3di.render.modelling import shapes
 from m3di.render.modelling.shapes import Mesh, faults_of, mesh_hash
+from m3di.system.shipped import shipped
 
 R = 1.4
 VOLUMES = {
@@ -47,7 +46,7 @@ def test_every_shape_that_is_modelled_is_packaged() -> None:
 
 
 def test_the_scenes_are_small_enough_to_package() -> None:
-    folder = Path(str(files("m3di.blender_scenes")))
+    folder = shipped("blender_scenes")
     assert sum(path.stat().st_size for path in folder.rglob("*.blend*")) < 20_000_000
 
 

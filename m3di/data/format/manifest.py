@@ -32,7 +32,7 @@ from m3di.data.format.plain_names import (
 )
 from m3di.data.format.shards import BLOCK, shard_name
 from m3di.data.storage.places import Folder, LocalFolder
-from m3di.errors import M3diError
+from m3di.errors import DataError, M3diError
 from m3di.latents import ANNOTATIONS, LATENTS, LATER_ANNOTATIONS, Spec, spec_from_dict
 from m3di.system.files import PARTIAL, write_atomically
 
@@ -253,7 +253,7 @@ def no_dataset(folder: Folder) -> M3diError:
     elif root is not None:
         below = sorted(path.parent for path in root.glob(f"*/{MANIFEST}"))[:3]
         next_step = f"did you mean {' or '.join(map(str, below))}?" if below else next_step
-    return M3diError(
+    return DataError(
         "there is no m3di dataset here",
         where=str(folder),
         got=got,
@@ -318,7 +318,7 @@ def _check_views(plan: Plan, where: str) -> None:
 
 
 def _invalid(where: str, got: str) -> M3diError:
-    return M3diError(
+    return DataError(
         "the file is no valid m3di manifest",
         where=where,
         got=got,

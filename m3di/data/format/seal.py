@@ -16,7 +16,7 @@ from m3di.data.format.images import ImageError, decode
 from m3di.data.format.manifest import Manifest, Plan, write_manifest
 from m3di.data.format.parquet import read_parquet_schema
 from m3di.data.format.shards import read_shard, sha256_of
-from m3di.errors import M3diError
+from m3di.errors import DataError
 from m3di.system.files import write_atomically
 
 CARD = "README.md"
@@ -71,7 +71,7 @@ def _image(shard: Path, name: str, raw: bytes) -> Image.Image:
     try:
         return Image.fromarray(decode(raw, name.rpartition(".")[2]))
     except ImageError as error:
-        raise M3diError(
+        raise DataError(
             "an image of the dataset cannot be read",
             where=f"{shard}, {name}",
             got=error,

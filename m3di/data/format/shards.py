@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from m3di.errors import M3diError
+from m3di.errors import DataError
 from m3di.system.files import open_partial, partial_of, publish
 
 BLOCK = tarfile.BLOCKSIZE
@@ -122,7 +122,7 @@ def read_shard(path: Path) -> Iterator[ShardSample]:
                 key = name
                 members[extension] = Member(info.offset_data, info.size)
     except tarfile.TarError as error:
-        raise M3diError("the shard is no readable tar archive", where=str(path), got=error) from error
+        raise DataError("the shard is no readable tar archive", where=str(path), got=error) from error
     if members:
         yield ShardSample(key, members)
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from m3di.data.format.shards import ShardSample
-from m3di.errors import M3diError, UsageError
+from m3di.errors import DiskError, M3diError, UsageError
 from m3di.latents import Samples, captions
 from m3di.system.files import open_partial, partial_of, publish, write_atomically
 
@@ -113,7 +113,7 @@ def write_samples(path: Path, samples: Samples) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, buffer.getvalue())
     except OSError as error:
-        raise M3diError("the table cannot be written", where=str(path), got=error.strerror or error) from None
+        raise DiskError("the table cannot be written", where=str(path), got=error.strerror or error) from None
 
 
 def read_annotations(

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from m3di.data.format.shards import EXTENDED
-from m3di.errors import M3diError
+from m3di.errors import DataError, M3diError
 
 WANTED = re.compile(
     r"(?:(?:train|val|validation|test)/)?"
@@ -52,11 +52,11 @@ def unpack(archive: Path, into: Path) -> None:
             with target.open("wb") as out:
                 shutil.copyfileobj(stream, out)
     except (NotImplementedError, RuntimeError) as error:  # what zipfile says of other methods, and of passwords
-        raise M3diError(
+        raise DataError(
             "the archive cannot be read", where=str(archive), got=error, next_step="unpack it, and import the folder"
         ) from error
     except _DAMAGE as error:
-        raise M3diError(
+        raise DataError(
             "the archive cannot be read: it is damaged, or not whole",
             where=str(archive),
             got=error,
@@ -99,7 +99,7 @@ class Limit:
             raise self._too_much(f"{self.n_bytes:,} bytes or more", f"at most {self.most:,} of an archive of {size:,}")
 
     def _too_much(self, got: str, expected: str) -> M3diError:
-        return M3diError(
+        return DataError(
             "the archive holds far too much: it is refused",
             where=str(self.archive),
             got=got,
@@ -168,7 +168,7 @@ def _zipped(archive: Path, limit: Limit) -> Iterator[Member]:
 
 
 def _refused(archive: Path, name: str, what: str) -> M3diError:
-    return M3diError(
+    return DataError(
         f"the archive holds {what}: it is refused",
         where=str(archive),
         got=repr(name),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from m3di import __version__
+from m3di._version import __version__
 from m3di.data.format.assemble import Contents, assemble, described, sample_json
 from m3di.data.format.entries import TextEntry
 from m3di.data.format.images import ImageError, ImageSizeError, decode
@@ -21,7 +21,7 @@ from m3di.data.layouts.published import image_name
 from m3di.data.load.sources import PublishedSource
 from m3di.data.storage.places import LocalFolder, local_path
 from m3di.data.unfinished.whole_folder import whole_folder
-from m3di.errors import M3diError
+from m3di.errors import DataError, M3diError
 from m3di.latents import plain_spec
 
 _IMAGE = re.compile(r"[0-9]+\.png")
@@ -43,7 +43,7 @@ def import_published(source: str | os.PathLike[str], root: str | os.PathLike[str
     """
     source, root = local_path(source), local_path(root)
     if not source.is_dir() and not source.is_file():
-        raise M3diError("there is nothing to import", where=str(source), next_step="check the path")
+        raise DataError("there is nothing to import", where=str(source), next_step="check the path")
     with whole_folder(root) as folder:
         if source.is_dir():
             return _import_folder(source, folder, shard_size)
@@ -81,7 +81,7 @@ def _import_folder(source: Path, root: Path, shard_size: int) -> Manifest:
         n_images = sum(1 for path in images.iterdir() if _IMAGE.fullmatch(path.name)) if images.is_dir() else 0
         n = tables[split].num_rows
         if n_images != n:
-            raise M3diError(
+            raise DataError(
                 f"the number of images of split {split!r} is not that of its captions",
                 where=str(images),
                 got=n_images,
@@ -95,7 +95,7 @@ def _import_folder(source: Path, root: Path, shard_size: int) -> Manifest:
 
 
 def _no_layout(source: Path) -> M3diError:
-    return M3diError(
+    return DataError(
         "this is not the published layout",
         where=str(source),
         expected="train/latents_image.csv, train/latents_text.csv, train/images/, train/text/text_raw.txt",
@@ -108,7 +108,7 @@ def _plan(source: PublishedSource, tables: dict[str, pa.Table], shard_size: int)
         extensions = {**source.plan.extensions, "image": "png"}
         return source.plan.model_copy(update={"extensions": extensions})
     if source.plan is not None:
-        raise M3diError(
+        raise DataError(
             "the export is not whole",
             where=str(source.folder),
             got=n_samples,
@@ -138,11 +138,11 @@ def _image(
         raw = files.read(row, "image")
         return raw, decode(raw, "png", size_px).shape[:2]
     except ImageSizeError as error:
-        raise M3diError(
+        raise DataError(
             f"image {row} of split {split!r} has another size", where=files.where(row, "image"), got=error
         ) from error
     except (OSError, ImageError) as error:
-        raise M3diError(
+        raise DataError(
             f"image {row} of split {split!r} cannot be read",
             where=files.where(row, "image"),
             got=error,

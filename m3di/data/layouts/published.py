@@ -24,7 +24,7 @@ from m3di.data.format.table import latent_columns
 from m3di.data.format.table_checks import metadata_problems, published_problems
 from m3di.data.load.chosen import ALIASES
 from m3di.data.storage.places import Folder, LocalFolder
-from m3di.errors import M3diError
+from m3di.errors import DataError, M3diError
 from m3di.latents import SPLITS, Samples, Spec, load_spec, plain_spec, spec_from_dict
 
 MAX_TEXT = 1 << 30
@@ -80,7 +80,7 @@ def split_folders(folder: Folder) -> dict[str, str]:
         names = [split, *(alias for alias, name in ALIASES.items() if name == split)]
         there = [f"{name}/" for name in names if folder.exists(f"{name}/{IMAGE_CSV}")]
         if len(there) > 1:
-            raise M3diError(
+            raise DataError(
                 f"split {split!r} is there twice", where=str(folder), got=", ".join(there), next_step="keep one of them"
             )
         if there:
@@ -104,7 +104,7 @@ def read_captions(folder: Folder, prefix: str) -> list[str]:
     try:
         text = raw.decode("utf-8-sig").replace("\r\n", "\n").removesuffix("\n")
     except UnicodeDecodeError as error:
-        raise M3diError(
+        raise DataError(
             "the captions are not in UTF-8",
             where=f"{folder.path(name)}, line {raw.count(10, 0, error.start) + 1}",
             got=repr(raw[max(0, error.start - 20) : error.start + 10]),
@@ -125,7 +125,7 @@ def published_table(folder: Folder, split: str, prefix: str, plan: Plan | None) 
     n = image.num_rows
     counts = {IMAGE_CSV: n, TEXT_CSV: text.num_rows, CAPTIONS: len(texts)}
     if len(set(counts.values())) > 1:
-        raise M3diError("the files of a split differ in length", where=folder.path(prefix), got=counts)
+        raise DataError("the files of a split differ in length", where=folder.path(prefix), got=counts)
     if plan is not None and folder.exists(prefix + TABLE):
         spec = spec_from_dict(plan.spec, where=PLAN, stored=True)
         table = _own_table(folder, prefix + TABLE, spec, n)
@@ -204,7 +204,7 @@ def _read(folder: Folder, name: str) -> bytes:
 
 
 def _unreadable(folder: Folder, name: str, error: object) -> M3diError:
-    return M3diError("a file of the published layout cannot be read", where=folder.path(name), got=error)
+    return DataError("a file of the published layout cannot be read", where=folder.path(name), got=error)
 
 
 def _read_csv(folder: Folder, name: str, columns: Sequence[str]) -> pa.Table:
@@ -215,7 +215,7 @@ def _read_csv(folder: Folder, name: str, columns: Sequence[str]) -> pa.Table:
     table = table.rename_columns([column.strip() for column in table.column_names])
     missing = [column for column in columns if table.column_names.count(column) != 1]
     if missing:
-        raise M3diError(
+        raise DataError(
             "columns of the published layout are missing",
             where=folder.path(name),
             got=", ".join(table.column_names),
@@ -244,7 +244,7 @@ def _values(where: str, spec: Spec, table: pa.Table, name: str) -> NDArray[Any]:
         wrong |= numbers != np.floor(numbers)
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
-        raise M3diError(
+        raise DataError(
             f"a value of {name} is no {'integer' if dtype.kind in 'iu' else 'number'}",
             where=f"{where}, row {row}",
             got=repr(table[name][row].as_py()),
@@ -266,7 +266,7 @@ def _check_agreement(where: str, image: pa.Table, text: pa.Table) -> None:
         ours, theirs = image[name].to_pylist(), text[name].to_pylist()
         for row, (one, other) in enumerate(zip(ours, theirs, strict=True)):
             if one != other:
-                raise M3diError(
+                raise DataError(
                     f"{IMAGE_CSV} and {TEXT_CSV} contradict each other in {name}",
                     where=f"{where}, row {row}",
                     got=f"{one!r} and {other!r}",
@@ -281,12 +281,12 @@ def _text_factors(where: str, spec: Spec, table: pa.Table) -> dict[str, NDArray[
     names = table["object_color_name"].to_pylist()
     unknown = sorted({str(name) for name in names if name not in index_of})
     if unknown:
-        raise M3diError("unknown colour names", where=where, got=", ".join(unknown[:5])[:300])
+        raise DataError("unknown colour names", where=where, got=", ".join(unknown[:5])[:300])
     color = np.array([index_of[name] for name in names], dtype=np.int64)
     stated = np.array([_number(value) for value in table["object_color_index"].to_pylist()])
     wrong = np.flatnonzero(color_ranks(spec)[color] != stated)
     if len(wrong):
-        raise M3diError(
+        raise DataError(
             "a colour's index is not that of its name", where=f"{where}, row {wrong[0]}", got=names[wrong[0]]
         )
     palettes = spec.factors["text_palette"].names
@@ -303,7 +303,7 @@ def _check_ranges(where: str, spec: Spec, views: dict[str, dict[str, NDArray[Any
             low, high = spec.factors[name].bounds
             wrong = np.flatnonzero(~((values >= low) & (values <= high)))
             if len(wrong):
-                raise M3diError(
+                raise DataError(
                     f"a value of {view}.{name} is out of its range",
                     where=f"{where}, row {wrong[0]}",
                     got=values[wrong[0]],
@@ -326,7 +326,7 @@ def _check_same(where: str, spec: Spec, ours: pa.Table, image: pa.Table, text: p
     if not differing and text["object_color_index"].to_pylist() != color_ranks(spec)[color].tolist():
         differing.append("object_color_index")
     if differing:
-        raise M3diError(
+        raise DataError(
             f"{TABLE} and the published files differ",
             where=where,
             got=", ".join(differing),

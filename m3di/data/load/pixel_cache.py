@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from m3di.errors import M3diError
+from m3di.errors import DiskError, M3diError
 
 VERSION = 2
 """Of the file, and of how images become pixels: what another version wrote is not read."""
@@ -134,7 +134,7 @@ def _file(path: Path, n_bytes: int) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
     except OSError as error:
-        raise M3diError(
+        raise DiskError(
             "the cache of decoded images cannot be written",
             where=str(path),
             got=error.strerror,
@@ -148,7 +148,7 @@ def _file(path: Path, n_bytes: int) -> int:
     except OSError as error:
         path.unlink(missing_ok=True)  # what is there has no room
         os.close(descriptor)
-        raise M3diError(
+        raise DiskError(
             "there is no room for the cache of decoded images",
             where=str(path),
             got=error.strerror,

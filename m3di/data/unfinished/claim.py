@@ -18,7 +18,7 @@ from m3di.data.unfinished.plan_notes import (
     note_plan,
     noted_plan,
 )
-from m3di.errors import M3diError
+from m3di.errors import DiskError, M3diError
 from m3di.system.disk import disk_errors
 from m3di.system.files import PARTIAL
 from m3di.system.lock import LOCK, sole_run
@@ -159,7 +159,7 @@ def _write_errors(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise M3diError(
+        raise DiskError(
             "the output folder cannot be written",
             where=f"--out {out}",
             got=error.strerror or error,

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from m3di.data.format.manifest import PLAN, Plan, parse_plan, to_json
 from m3di.data.storage.places import Folder
-from m3di.errors import M3diError
+from m3di.errors import DataError, M3diError
 from m3di.system.files import PARTIAL, write_atomically
 
 LOG = "render.log.jsonl"
@@ -107,7 +107,7 @@ def note_plan(root: Path, plan: Plan) -> None:
 
 def damaged_plan(folder: Folder) -> M3diError:
     """The error where no copy is sound, and nothing says what the dataset was going to be."""
-    return M3diError(
+    return DataError(
         "what this unfinished dataset was going to be is damaged, in each copy",
         where=folder.path(PLAN),
         expected="the plan that the first run has noted",

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from m3di.data.format.entries import FileEntry
 from m3di.data.format.parquet import read_parquet_in
 from m3di.data.storage.places import Folder
-from m3di.errors import M3diError
+from m3di.errors import DataError
 from m3di.system.files import PARTIAL
 
 _ENTRY = b"m3di_shard"
@@ -68,7 +68,7 @@ def read_receipt(folder: Folder, shard: str) -> Receipt:
         entry = FileEntry.model_validate_json(noted[_ENTRY])
         devices = tuple(json.loads(noted.get(_DEVICES, b"[]")))
     except (pa.ArrowException, ValueError, KeyError) as error:
-        raise M3diError(
+        raise DataError(
             "the receipt of a shard is damaged",
             where=folder.path(name),
             got=error,

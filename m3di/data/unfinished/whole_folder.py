@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from m3di.data.format.manifest import MANIFEST
-from m3di.errors import M3diError
+from m3di.errors import DiskError, M3diError
 from m3di.system.disk import FULL
 from m3di.system.files import PARTIAL, partial_of, publish
 from m3di.system.lock import sole_run
@@ -53,7 +53,7 @@ def whole_folder(out: Path) -> Iterator[Path]:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise M3diError("the folder cannot be written", where=str(out), got=error.strerror) from error
+        raise DiskError("the folder cannot be written", where=str(out), got=error.strerror) from error
     with sole_run(out.parent, lock, WRITING), _file_errors(out):
         check_empty(out)  # another process may have been quicker
         _remove(partial)

@@ -21,7 +21,7 @@ from m3di.data.load.sources import ShardSource, open_shards
 from m3di.data.storage.places import Folder, LocalFolder
 from m3di.data.storage.upload import on_this_machine
 from m3di.data.upkeep.verify_samples import SampleChecks
-from m3di.errors import M3diError
+from m3di.errors import DataError, M3diError
 from m3di.system.files import PARTIAL
 
 FEW = 1000
@@ -52,6 +52,11 @@ def verify(
 
     Raises:
         M3diError: Something is missing, damaged or too much; the message names every such file.
+
+    Example:
+        >>> from m3di import verify
+        >>> verify("data/m3di").seed
+        0
     """
     source = open_shards(root)
     found = find_problems(source.folder, source.manifest, quick=quick)
@@ -62,7 +67,7 @@ def verify(
     if problems:
         listed = "".join(f"\n  - {problem}" for problem in problems)
         n_files = len({problem.file for problem in problems})
-        raise M3diError(
+        raise DataError(
             f"the dataset is damaged; {n_files} of its files are not what they should be:{listed}",
             where=str(root),
             next_step=_next_step(str(root), source, problems),

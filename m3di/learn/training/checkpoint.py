@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from m3di.errors import M3diError
+from m3di.errors import DataError
 from m3di.learn.models.encoder_set import Encoders
 from m3di.learn.training.tensor_file import read_tensors, write_tensors
 from m3di.system.files import partial_of, publish
@@ -105,7 +105,7 @@ def latest_checkpoint(run: Path) -> Path:
     """
     found = sorted(run.glob(f"{CHECKPOINT_NAME}/step-*[0-9]"))
     if not found:
-        raise M3diError(
+        raise DataError(
             "the run has no checkpoint",
             where=str(run / CHECKPOINT_NAME),
             next_step="wait for its first one, or run the same training command again",
@@ -128,7 +128,7 @@ def load_weights(encoders: Encoders, checkpoint: Path) -> int:
             module.load_state_dict(weights)
         except RuntimeError as error:
             lines = str(error).splitlines()
-            raise M3diError(
+            raise DataError(
                 "the checkpoint is that of another architecture",
                 where=str(path),
                 got=lines[min(1, len(lines) - 1)].strip(),
@@ -168,7 +168,7 @@ def restore_training(checkpoint: Path, step: nn.Module, optimizer: torch.optim.O
             optimizer.state[parameter] = {key: _like(own[key], parameter, key) for key in own}
         torch.set_rng_state(state["rng.cpu"])
     except (KeyError, RuntimeError) as error:
-        raise M3diError(
+        raise DataError(
             "the training state is that of other encoders",
             where=str(path),
             got=str(error).splitlines()[0],

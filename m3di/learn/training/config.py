@@ -84,6 +84,11 @@ class TrainConfig:
 
     Raises:
         UsageError: A value is out of range.
+
+    Example:
+        >>> from m3di import TrainConfig
+        >>> TrainConfig(n_steps=1000, batch_size=64, encoding_size=8).image_encoder
+        'resnet18'
     """
 
     n_steps: int

@@ -7,16 +7,16 @@ import platform
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
 
-import m3di
+from m3di._version import __version__
 from m3di.errors import without_credentials
 from m3di.learn.training.config import TrainConfig
 from m3di.learn.training.distributed import World
 from m3di.learn.training.inputs import ImageStatistics, PairedDataset, ViewInput
+from m3di.system.shipped import PACKAGE
 
 
 def describe(
@@ -45,7 +45,7 @@ def describe(
         "n_threads": torch.get_num_threads(),
         "world_size": world.size,
         "versions": {
-            "m3di": m3di.__version__,
+            "m3di": __version__,
             "m3di_code_sha256": code_sha256(),
             "torch": torch.__version__,
             "python": platform.python_version(),
@@ -56,8 +56,7 @@ def describe(
 @cache
 def code_sha256() -> str:
     """A hash of all Python files of the package: tells two states of the code apart that have one version number."""
-    package = Path(m3di.__file__).parent
     digest = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    for path in sorted(PACKAGE.rglob("*.py")):
+        digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()

@@ -196,6 +196,13 @@ def load_encoders(run: Path, device: str = "cpu", checkpoint: Path | None = None
     Raises:
         M3diError: The folder holds no run, no checkpoint yet, or one that does not fit its config.json.
         UsageError: The run's encoders are registered by a package that is not there.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from m3di import Multimodal3DIdent, load_encoders
+        >>> images = Multimodal3DIdent("data/m3di")[[0, 1, 2]]["image"]
+        >>> load_encoders(Path("runs/first")).encode_images(images).shape  # of the run in the example of `train`
+        torch.Size([3, 4])
     """
     stored = read_config(run)
     try:

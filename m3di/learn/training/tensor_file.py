@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from m3di.errors import M3diError
+from m3di.errors import DataError
 from m3di.system.files import partial_of, publish
 
 _PICKLES = (b"PK\x03\x04", b"\x80")  # of torch.save: a zip of a pickle, and a bare one
@@ -26,14 +26,14 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and metadata of a safetensors file.
 
     Raises:
-        M3diError: It is missing, damaged, or a pickle in disguise.
+        DataError: It is missing, damaged, or a pickle in disguise.
     """
     if not path.is_file():
-        raise M3diError("the checkpoint lacks a file", where=str(path), next_step="restore it, or train again")
+        raise DataError("the checkpoint lacks a file", where=str(path), next_step="restore it, or train again")
     with path.open("rb") as file:
         start = file.read(4)
     if start.startswith(_PICKLES):
-        raise M3diError(
+        raise DataError(
             "these weights are a pickle, which can run any code, and are not loaded",
             where=str(path),
             expected="a safetensors file",
@@ -44,7 +44,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (no mapping)
             return tensors, opened.metadata() or {}
     except SafetensorError as error:
-        raise M3diError(
+        raise DataError(
             "the checkpoint is damaged",
             where=str(path),
             got=str(error).splitlines()[0],

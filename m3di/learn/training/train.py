@@ -38,6 +38,13 @@ def train(
     Raises:
         M3diError: The dataset or the run folder is bad, or the loss stopped being finite.
         UsageError: The configuration does not fit the machine or the dataset.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from m3di import TrainConfig, train
+        >>> result = train(Path("data/m3di"), Path("runs/first"), TrainConfig(n_steps=2, batch_size=4))
+        >>> Path("runs/first/config.json").is_file()
+        True
     """
     cache = None if config.cache == "none" else config.cache
     splits = [Multimodal3DIdent(data_root, split=split, views=config.views, cache=cache) for split in ("train", "val")]

@@ -27,9 +27,8 @@ from m3di.render.blender.evaluated_mesh import (
     scene_in_world,
 )
 from m3di.render.blender.session import quiet
+from m3di.render.library.file_mesh import FileMesh, unreadable
 from m3di.render.library.mesh_choice import chosen_name, listed
-from m3di.render.library.mesh_files import FileMesh
-from m3di.render.library.mesh_reading import unreadable
 from m3di.render.library.user_shapes import NO_SCALE, KeptObject
 
 _SHEAR = 1e-5  # of the largest scale: less is rounding

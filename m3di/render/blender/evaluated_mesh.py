@@ -11,8 +11,8 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
+from m3di.render.library.file_mesh import FileMesh
 from m3di.render.library.import_limits import MAX_FACES, too_many_faces
-from m3di.render.library.mesh_files import FileMesh
 
 _KINDS = ("MESH", "CURVE", "SURFACE", "FONT", "META")
 

@@ -13,10 +13,9 @@ import numpy as np
 from m3di.errors import M3diError
 from m3di.render.blender.evaluated_mesh import is_solid, scene_in_world
 from m3di.render.blender.session import quiet
+from m3di.render.library.file_mesh import FileMesh, unreadable
 from m3di.render.library.import_texts import plain_glb, plain_obj
 from m3di.render.library.mesh_choice import chosen_name
-from m3di.render.library.mesh_files import FileMesh
-from m3di.render.library.mesh_reading import unreadable
 from m3di.render.library.ply_vertices import check_decimal_points, n_ply_faces, ply_vertices
 
 _Y_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from m3di.errors import M3diError
 from m3di.render.library.solid import is_solid
 from m3di.render.library.user_shapes import KeptObject, UserShape, load_user_mesh
+from m3di.system.shipped import shipped
 
 SHARP_RAD = math.radians(60.0)
 """Meshes whose file says nothing of shading are smooth but across edges sharper than this: round where coarse, crisp
@@ -22,10 +22,8 @@ where cubic."""
 
 def builtin_mesh(shape: str) -> Any:
     """A Blender mesh of a shape that comes with m3di."""
-    with (
-        as_file(files("m3di.blender_scenes.shapes") / f"{shape}.blend") as path,
-        bpy.data.libraries.load(str(path)) as (_, appended),
-    ):
+    path = shipped("blender_scenes") / "shapes" / f"{shape}.blend"
+    with bpy.data.libraries.load(str(path)) as (_, appended):
         appended.meshes = [shape]
     return appended.meshes[0]
 

@@ -6,7 +6,6 @@ import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from m3di.render.library.solid import TWO_SIDED
 from m3di.render.library.user_shapes import NO_SCALE, KeptObject, UserShape
 from m3di.render.quality import Quality
 from m3di.render.scene import OBJECT_SCALE, SceneValues
+from m3di.system.shipped import shipped
 
 WARM_UP_PX = 8
 SPECK_M, SPECK_DEPTH_M = 0.001, 50.0
@@ -65,8 +65,8 @@ class BlenderScene:
         self._shows_backs: set[str] = set()
         self._hulls = ObjectHulls()
         self._user_shapes = {shape.name: shape for shape in user_shapes}
-        with as_file(files("m3di.blender_scenes") / "scene.blend") as path, quiet():
-            bpy.ops.wm.open_mainfile(filepath=str(path), use_scripts=False)
+        with quiet():
+            bpy.ops.wm.open_mainfile(filepath=str(shipped("blender_scenes") / "scene.blend"), use_scripts=False)
             self.scene = bpy.context.scene
             self._configure(size_px, n_threads)  # choosing a denoiser looks for GPUs, and prints
         place_camera(bpy.data.objects["camera"], camera)

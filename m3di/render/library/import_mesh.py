@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from m3di.errors import M3diError, UsageError
+from m3di.render.library.file_mesh import FileMesh
 from m3di.render.library.import_limits import MAX_FACES, MAX_SIDE, MAX_SIDE_AS_IS, too_many_faces
 from m3di.render.library.mesh_cleaning import Triangles, clean
-from m3di.render.library.mesh_files import FileMesh, check_file, read_mesh
+from m3di.render.library.mesh_files import check_file, read_mesh
 from m3di.render.library.mesh_notes import lost_decimals, notes_on
 from m3di.render.library.user_shapes import NO_SCALE, UserMesh, UserShape, check_name, find_shapes, store_user_meshes
 from m3di.render.scene import LONGEST_SIDE

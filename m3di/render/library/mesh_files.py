@@ -7,49 +7,16 @@ from __future__ import annotations
 
 import contextlib
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from m3di.errors import M3diError, UsageError
 from m3di.render.environment import prepare_blender
-from m3di.render.library.user_shapes import KeptObject
+from m3di.render.library.file_mesh import FORMATS, MAX_BYTES, OTHER_FORMATS, FileMesh, too_large, unreadable
 from m3di.render.scratch import Scratch
 from m3di.render.spawning import SPAWN
 from m3di.system.signals import without_ctrl_c
 
-FORMATS = (".blend", ".obj", ".ply", ".stl", ".glb", ".gltf", ".zip")
-OTHER_FORMATS = (".fbx", ".usd", ".usda", ".usdc", ".usdz", ".abc", ".dae", ".3ds", ".x3d", ".off", ".step", ".stp")
-"""Known, but not read: they name other files, or Blender has no importer for them."""
-MAX_BYTES = 1 << 30
 READ_TIMEOUT_S = 300
-
-
-@dataclass(frozen=True)
-class FileMesh:
-    """A mesh as a file has it.
-
-    Attributes:
-        vertices: float64 [V, 3].
-        corners: Vertex number of each corner, face by face; int64 [C].
-        face_sizes: Number of corners of each face; int64 [F].
-        normals: Normal at each corner, float64 [C, 3]; None where the file leaves the shading open.
-        kept: What its object adds, of an object of a `.blend` that is taken as it is.
-        single_precision: The file keeps coordinates as 32-bit floats.
-        notes: What the user should know about how it was read.
-        format: Ending of the file's name, `.obj` for example; of a `.zip`, that of the file in it.
-    """
-
-    vertices: NDArray[np.float64]
-    corners: NDArray[np.int64]
-    face_sizes: NDArray[np.int64]
-    normals: NDArray[np.float64] | None = None
-    kept: KeptObject | None = None
-    single_precision: bool = False
-    notes: tuple[str, ...] = ()
-    format: str = ""
 
 
 def check_file(path: Path) -> None:
@@ -82,17 +49,6 @@ def check_file(path: Path) -> None:
         raise too_large(path, n_bytes)
 
 
-def too_large(where: object, n_bytes: int) -> M3diError:
-    """The error for a file of more than `MAX_BYTES`."""
-    return M3diError(
-        "the file is too large",
-        where=str(where),
-        got=f"{n_bytes:,} bytes",
-        expected=f"at most {MAX_BYTES:,}",
-        next_step="reduce the mesh, for example with Blender's modifier Decimate",
-    )
-
-
 def read_mesh(path: Path, mesh_name: str | None = None, *, as_is: bool = False) -> FileMesh:
     """The mesh in a file.
 
@@ -108,7 +64,7 @@ def read_mesh(path: Path, mesh_name: str | None = None, *, as_is: bool = False) 
     """
     import pebble
 
-    from m3di.render.library.mesh_reading import MAX_MEMORY_BYTES, read_in_worker, unreadable
+    from m3di.render.library.mesh_reading import MAX_MEMORY_BYTES, read_in_worker
 
     check_file(path)
     try:

@@ -10,7 +10,7 @@ from scipy import sparse
 from scipy.sparse import csgraph
 
 from m3di.render.camera import DATASET_CAMERA, SENSOR_MM
-from m3di.render.library.mesh_files import FileMesh
+from m3di.render.library.file_mesh import FileMesh
 from m3di.render.library.user_shapes import UserMesh
 from m3di.render.library.winding import merged_numbers, turned_faces
 from m3di.render.scene import OBJECT_SCALE

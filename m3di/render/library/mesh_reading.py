@@ -20,25 +20,14 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from m3di.errors import M3diError, UsageError
+from m3di.render.library.file_mesh import FORMATS, MAX_BYTES, FileMesh, too_large, unreadable
 from m3di.render.library.mesh_choice import listed
-from m3di.render.library.mesh_files import FORMATS, MAX_BYTES, FileMesh, too_large
 from m3di.render.library.mesh_kinds import check_kind
 
 MAX_MEMORY_BYTES = 8 << 30
 """Beyond what Blender takes for itself: a million faces need a fraction of it, and a bomb does not get far."""
 _CHUNK_BYTES = 1 << 20
 _STL_TEXT_BYTES = 4096  # by then, a text has a first facet; binary files may begin with "solid" as well
-
-
-def unreadable(path: Path, got: object) -> M3diError:
-    """The error for a file that is not what its name says."""
-    return M3diError(
-        f"the file cannot be read as {path.suffix.lower()}",
-        where=str(path),
-        got=" ".join(str(got).split()),
-        expected="a whole file of this format",
-        next_step="if Blender opens it, save it there and import the copy; else export it again from where it was made",
-    )
 
 
 def read_in_worker(path: Path, mesh_name: str | None, as_is: bool) -> FileMesh:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from m3di.errors import M3diError, UsageError, did_you_mean
+from m3di.errors import DiskError, UsageError, did_you_mean
 from m3di.latents import Factor, Samples
 from m3di.report.lettering import Ink, Lettering, is_rtl, words
 
@@ -131,7 +131,7 @@ def save_picture(path: Path, picture: Image.Image, what: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         picture.save(path, format="PNG")
     except OSError as error:
-        raise M3diError(
+        raise DiskError(
             f"{what} cannot be written",
             where=str(path),
             got=error.strerror or error,

@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 
-from m3di.errors import M3diError, UsageError
+from m3di.errors import DiskError, UsageError
 from m3di.latents import Spec, arrows
 
 # Okabe and Ito's palette: told apart by colour-blind readers as well.
@@ -79,7 +79,7 @@ def save_causal_graph(path: Path, spec: Spec) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         causal_graph(spec).savefig(path, dpi=150)
     except OSError as error:
-        raise M3diError("the graph cannot be written", where=str(path), got=error.strerror or error) from None
+        raise DiskError("the graph cannot be written", where=str(path), got=error.strerror or error) from None
 
 
 def _places(spec: Spec) -> dict[str, tuple[int, int]]:
