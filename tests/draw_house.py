@@ -1,4 +1,4 @@
-"""Draws docs/images/house.png from the table of imports: `python -m tests.draw_house`, after every change of the table."""
+"""Draws docs/images/house.png from the table of imports: `python -m tests.draw_house`, where the table has changed."""
 
 from __future__ import annotations
 
