@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import m3di
 
@@ -77,6 +80,17 @@ def test_a_room_imports_only_its_libraries(room: str) -> None:
         assert roots <= THIRD_PARTY[room], path
 
 
+def test_the_drawn_house_is_this_one() -> None:
+    """docs/images/house.png carries the table that it was drawn from; so does the page, as a table of its own."""
+    with Image.open(PACKAGE.parent / "docs" / "images" / "house.png") as picture:
+        drawn = json.loads(picture.info["may_import"])
+    rooms = {room: sorted(below) for room, below in MAY_IMPORT.items()}
+    assert drawn == rooms, "run `python -m tests.draw_house`"
+    page = (PACKAGE.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([a-z]+)` \| (.*?) \|", page, re.MULTILINE)
+    assert {room: sorted(re.findall(r"`(\w+)`", below)) for room, below in rows} == rooms
+
+
 def test_modules_import_each_other_in_no_circle() -> None:
     """Imports in functions and for types count too. The face is left out: it names what it finds on first use."""
     found = {".".join(["m3di", *path.relative_to(PACKAGE).with_suffix("").parts]): path for path in files_of("")}
@@ -97,12 +111,8 @@ def test_modules_import_each_other_in_no_circle() -> None:
 def test_blender_is_imported_where_its_worker_processes_are_only() -> None:
     blender = {path for path in files_of("") if imported_modules(path) & {"bpy", "mathutils.Vector"}}
     assert not {path for path in files_of("") if "mathutils" in path.read_text(encoding="utf-8")} - blender
-    elsewhere = {path.relative_to(PACKAGE).as_posix() for path in blender} - {
-        path.relative_to(PACKAGE).as_posix()
-        for room in ("render/blender", "render/modelling")
-        for path in files_of(room)
-    }
-    assert elsewhere == BLENDER_ELSEWHERE
+    elsewhere = blender - {*files_of("render/blender"), *files_of("render/modelling")}
+    assert {path.relative_to(PACKAGE).as_posix() for path in elsewhere} == BLENDER_ELSEWHERE
 
 
 @pytest.mark.slow
