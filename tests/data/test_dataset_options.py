@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import pickle
 import shutil
 import subprocess
@@ -345,16 +346,22 @@ print(len(dataset), rss() - before)
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_construction_of_125_000_samples(fake_dataset: Path, tmp_path: Path) -> None:
-    """On a table repeated to that length; in a process of its own."""
-    root = Path(shutil.copytree(fake_dataset, tmp_path / "large"))
-    table = pq.read_table(root / "train.parquet")
-    pq.write_table(pa.concat_tables([table] * 6250).combine_chunks(), root / "train.parquet", compression="zstd")
+    """On rows repeated to that length, in one shard that is empty from its second half on; in a process of its own."""
+    root, n = Path(shutil.copytree(fake_dataset, tmp_path / "large")), 125_000
+    row = pq.read_table(root / "train.parquet").slice(0, 1)
+    table = pa.concat_tables([row] * n).combine_chunks().set_column(0, "key", pa.array([f"{k:09}" for k in range(n)]))
+    pq.write_table(table, root / "train.parquet", compression="zstd")
     manifest = json.loads((root / "dataset.json").read_text())
-    manifest["splits"]["train"]["n_samples"] = 125_000
+    split = manifest["splits"]["train"]
+    shard = {**split["shards"][0], "n_samples": n, "n_bytes": n * 3 * 2 * 512 + 10240}
+    os.truncate(root / shard["file"], shard["n_bytes"])
+    entry = {**split["table"], "n_samples": n, "n_bytes": (root / "train.parquet").stat().st_size}
+    manifest["splits"]["train"] = {"n_samples": n, "shards": [shard], "table": entry}
+    manifest["n_samples"]["train"] = manifest["shard_size"] = n
     (root / "dataset.json").write_text(json.dumps(manifest))
     done = subprocess.run([sys.executable, "-c", LARGE, str(root)], capture_output=True, text=True, check=True)
-    n, megabytes = map(float, done.stdout.split())
-    assert n == 125_000
+    n_there, megabytes = map(float, done.stdout.split())
+    assert n_there == n
     assert megabytes < 200
 
 
