@@ -253,7 +253,7 @@ def render_shard_task(task: ShardTask, counter: Any) -> None:
         run_plugin(text, name)  # whoever started the job ran it too, and sent it
     spec = spec_from_dict(plan.spec, where=task.root)
     check_node(spec, plan)
-    delivery = Delivery(data.open_folder(task.root), (task.staging or default_staging()) / shard.name)
+    delivery = Delivery(data.open_folder(task.root), task.staging or default_staging(), task=shard.name)
     # A core a worker: Ray hands out cores, and a worker with more threads would take those of other tasks.
     settings = replace(render_settings(task.options, user_shapes_of(spec)), n_threads=1)
     with RenderPool(settings, task.options.n_workers or 1, task.options.limits) as pool:

@@ -30,16 +30,18 @@ class Delivery:
         staging: Folder of this machine for shards that are not finished. One of each run is made in it.
         part: Which part this run is; None where it is all.
         devices: GPUs that render it.
+        task: Of several runs on one machine with one part, which this is: a folder of its own for each.
     """
 
     folder: data.Folder
     staging: Path
     part: Part | None = None
     devices: tuple[str, ...] = ()
+    task: str = ""
 
-    def stage(self, plan: data.Plan, what: str = "") -> Path:
+    def stage(self, plan: data.Plan) -> Path:
         """The folder of this run in `staging`: the same one when the run is repeated."""
-        text = f"{self.folder}\n{self.part}\n{what}\n{plan.model_dump_json()}"
+        text = f"{self.folder}\n{self.part}\n{self.task}\n{plan.model_dump_json()}"
         return self.staging / hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -322,6 +322,7 @@ def test_a_ray_task_heeds_the_limits_of_the_command(
     assert n_workers == 3
     assert (limits.memory_bytes, limits.image_timeout_s) == (2_500_000_000, 7.0)
     assert (tmp_path / "out" / shard.name).exists()
+    assert not list((tmp_path / "stage").iterdir())  # nothing is left behind
 
 
 def test_without_ray(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
