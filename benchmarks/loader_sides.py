@@ -51,7 +51,13 @@ def write_ours(root: Path, pictures: list[np.ndarray[Any, Any]], extension: str)
         n_samples={"train": n, "val": 0, "test": 0},
         shard_size=256,  # several a worker, as webdataset asks for
         extensions={"image": extension, "text": "txt", "latents": "json"},
-        render={"size_px": pictures[0].shape[0], "quality": "standard", "m3di": "benchmark", "bpy": "none"},
+        render={
+            "size_px": pictures[0].shape[0],
+            "quality": "standard",
+            "device": "cpu",
+            "m3di": "benchmark",
+            "bpy": "none",
+        },
         text={"text": TextEntry(vocabulary=tokens.vocabulary, length=tokens.length)},
     )
     table = pa.table({"text.caption": texts, **columns})

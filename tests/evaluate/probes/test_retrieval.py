@@ -77,7 +77,7 @@ def test_ranks_in_chunks_are_those_in_one(similarity: str, monkeypatch: pytest.M
     gallery = np.repeat(RNG.normal(size=(25, 3)), 2, axis=0)
     queries = gallery * RNG.uniform(0.001, 1000.0, size=(50, 1))
     whole = probes.ranks(queries, gallery, similarity)
-    monkeypatch.setattr("m3di.learn.probes.retrieval.CHUNK", 7)
+    monkeypatch.setattr("m3di.evaluate.probes.retrieval.CHUNK", 7)
     chunks = probes.ranks(queries, gallery, similarity)
     np.testing.assert_array_equal(chunks.better, whole.better)
     np.testing.assert_array_equal(chunks.equal, whole.equal)
