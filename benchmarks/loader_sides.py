@@ -72,6 +72,7 @@ def write_ours(root: Path, pictures: list[np.ndarray[Any, Any]], extension: str)
             for row, raw in enumerate(encoded)
         )
         tables = {split: table.slice(0, plan.n_samples[split]) for split in plan.n_samples}
+        root.mkdir(parents=True, exist_ok=True)
         return assemble(root, plan, tables, {"train": contents})
 
 
