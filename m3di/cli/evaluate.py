@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from m3di.cli.options import with_options
 from m3di.cli.paths import UserPath
 from m3di.cli.progress import progress_bar, watched_bar
 from m3di.cli.train import IMPORT
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
 
 PATH = UserPath()
 DEVICES = ("auto", "cpu", "cuda")  # of m3di.learn, which is not imported before it is needed; a test compares the two
+PROBE_OPTIONS = (
+    click.option(
+        "--probes", default="", metavar="NAMES", help="Some of them, such as linear,logistic.  [default: all]"
+    ),
+    click.option("--factors", default="", metavar="NAMES", help="Only these factors.  [default: all]"),
+    click.option("--folds", "n_folds", type=int, metavar="K", help="Cross-validate over both splits.  [default: off]"),
+    click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="Where to encode."),
+)
 
 
 @click.command()
@@ -29,11 +38,8 @@ DEVICES = ("auto", "cpu", "cuda")  # of m3di.learn, which is not imported before
 @click.option("--do", "interventions", multiple=True, metavar="FACTOR=VALUE", help="Render and evaluate under this.")
 @click.option("--permute-content", is_flag=True, help="Render and evaluate with each other's content.")
 @click.option("--fit", "fit_root", type=PATH, help="Dataset to fit probes on.  [default: the one they are scored on]")
-@click.option("--probes", default="", metavar="NAMES", help="Some of them, such as linear,logistic.  [default: all]")
-@click.option("--factors", default="", metavar="NAMES", help="Only these factors.  [default: all]")
+@with_options(*PROBE_OPTIONS)
 @click.option("--n-bootstrap", default=1000, show_default=True, help="Resamples behind each interval.")
-@click.option("--folds", "n_folds", type=int, metavar="K", help="Cross-validate over both splits.  [default: off]")
-@click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="Where to encode.")
 @click.option("--load-workers", type=int, help="Threads that load images.  [default: 8 for a GPU, none on the CPU]")
 @click.option("--workers", "n_workers", type=int, help="Worker processes that render.  [default: as `m3di render`]")
 @click.option(
@@ -82,11 +88,8 @@ def evaluate(paths: tuple[Path, ...], out: Path | None, **options: Any) -> None:
 @click.argument("second", type=PATH, metavar="SECOND")
 @IMPORT
 @click.option("--data", "root", type=PATH, help="Dataset to evaluate on.  [default: the one the runs were trained on]")
-@click.option("--probes", default="", metavar="NAMES", help="Some of them, such as linear,logistic.  [default: all]")
-@click.option("--factors", default="", metavar="NAMES", help="Only these factors.  [default: all]")
+@with_options(*PROBE_OPTIONS)
 @click.option("--n-bootstrap", default=1000, show_default=True, help="Resamples behind each p value of two runs.")
-@click.option("--folds", "n_folds", type=int, metavar="K", help="Cross-validate over both splits.  [default: off]")
-@click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="Where to encode.")
 @click.option("--out", type=PATH, help="Also write the differences to this .parquet or .csv.")
 def compare(first: Path, second: Path, out: Path | None, **options: Any) -> None:
     """Test whether one run, or sweep, scores higher than another: every difference with its interval and p value.

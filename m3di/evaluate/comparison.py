@@ -15,7 +15,8 @@ from m3di.evaluate.encoded import Encoded
 from m3di.evaluate.probes import Difference, paired_bootstrap, paired_over_seeds
 from m3di.evaluate.protocol import Score
 from m3di.evaluate.results import PER_RUN
-from m3di.evaluate.runs import SWEEP, Request, data_of, evaluate_all, members_of, scores_of
+from m3di.evaluate.runs import Request, data_of, evaluate_all, members_of, scores_of
+from m3di.learn.training.sweep import SWEEP_NAME
 
 BOOTSTRAP, PAIRED_T = "bootstrap", "paired t"
 COMPARISON = pa.schema(
@@ -45,7 +46,7 @@ def compare(first: Path, second: Path, request: Request | None = None) -> pa.Tab
         UsageError: One is a sweep and the other is not.
     """
     request = request or Request()
-    sweeps = [(path / SWEEP).is_file() for path in (first, second)]
+    sweeps = [(path / SWEEP_NAME).is_file() for path in (first, second)]
     if sweeps[0] != sweeps[1]:
         raise UsageError(
             "a sweep cannot be compared with a single run",

@@ -22,11 +22,11 @@ from m3di.evaluate.results import gather, is_made_by, read_results, to_table, wi
 from m3di.evaluate.scores import score
 from m3di.learn.training.checkpoint import all_checkpoints, latest_checkpoint, step_of, weights_name
 from m3di.learn.training.run_folder import CONFIG_NAME, read_config, read_summary
+from m3di.learn.training.sweep import SWEEP_NAME
 from m3di.system.files import read_json
 
 RESULTS = "evaluation.parquet"
 OVER_STEPS = "checkpoints.parquet"
-SWEEP = "sweep.json"
 VERSION = 2  # raised when a metric changes its meaning, so that results kept in runs are made anew
 OnRun = Callable[[str, int, int], None]
 
@@ -80,8 +80,8 @@ def members_of(paths: Sequence[Path]) -> tuple[list[Member], list[str]]:
     found: list[Member] = []
     unfinished: list[str] = []
     for path in paths:
-        if (path / SWEEP).is_file():
-            for run, values in _sweep_members(path / SWEEP):
+        if (path / SWEEP_NAME).is_file():
+            for run, values in _sweep_members(path / SWEEP_NAME):
                 if (path / run / CONFIG_NAME).is_file() and read_summary(path / run) is not None:
                     found.append(Member(path / run, f"{path.name}/{run}" if len(paths) > 1 else run, values))
                 else:

@@ -13,20 +13,27 @@ FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 @contextlib.contextmanager
-def disk_errors(folder: Path) -> Iterator[None]:
+def disk_errors(
+    folder: Path, what: str = "a file of the dataset cannot be written", *, kept: bool = True
+) -> Iterator[None]:
     """Turn what the disk refuses into a message of ours.
 
+    Args:
+        folder: Where, if the error names no file.
+        what: The message, unless the disk is full.
+        kept: Whether what was finished before stays.
+
     Raises:
-        M3diError: The disk is full, or a file could not be written.
+        DiskError: The disk is full, or a file could not be written.
     """
     try:
         yield
     except OSError as error:
-        if error.errno in FULL:
-            what, next_step = "the disk is full", "make room, then run the same command again; what is finished is kept"
-        else:
-            what = "a file of the dataset cannot be written"
-            next_step = "look for the cause, then run the same command again; what is finished is kept"
+        is_full = error.errno in FULL
+        first, rest = "make room" if is_full else "look for the cause", "; what is finished is kept" if kept else ""
         raise DiskError(
-            what, where=str(error.filename or folder), got=error.strerror or error, next_step=next_step
+            "the disk is full" if is_full else what,
+            where=str(error.filename or folder),
+            got=error.strerror or error,
+            next_step=f"{first}, then run the same command again{rest}",
         ) from error

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from m3di.data.format.manifest import MANIFEST
 from m3di.errors import DiskError, M3diError
-from m3di.system.disk import FULL
+from m3di.system.disk import disk_errors
 from m3di.system.files import PARTIAL, partial_of, publish
 from m3di.system.lock import sole_run
 
@@ -54,7 +54,7 @@ def whole_folder(out: Path) -> Iterator[Path]:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DiskError("the folder cannot be written", where=str(out), got=error.strerror) from error
-    with sole_run(out.parent, lock, WRITING), _file_errors(out):
+    with sole_run(out.parent, lock, WRITING), disk_errors(out, "a file cannot be read or written", kept=False):
         check_empty(out)  # another process may have been quicker
         _remove(partial)
         partial.mkdir()
@@ -97,17 +97,3 @@ def _remove(partial: Path) -> None:
         partial.unlink()
     elif partial.exists():
         shutil.rmtree(partial)
-
-
-@contextlib.contextmanager
-def _file_errors(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        is_full = error.errno in FULL
-        raise M3diError(
-            "the disk is full" if is_full else "a file cannot be read or written",
-            where=str(error.filename or out),
-            got=error.strerror or error,
-            next_step=f"{'make room' if is_full else 'look for the cause'}, then run the same command again",
-        ) from error
