@@ -6,6 +6,7 @@ import atexit
 import hashlib
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
@@ -68,6 +69,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 class FakePool:
     """Stands in for the render pool: noise that depends on the job alone."""
 
+    gpus: ClassVar[list[Gpu]] = []
+
     def __init__(self, size_px: int) -> None:
         self.size_px = size_px
         self.n_rendered = 0
@@ -86,14 +89,13 @@ class FakeRenderPool(FakePool):
 
     made: ClassVar[list[FakeRenderPool]] = []
     bad: ClassVar[str] = "nothing"
-    gpus: ClassVar[list[Gpu]] = []
     n_started = 1
 
     def __init__(
         self, settings: RenderSettings, n_workers: int | None, limits: object = None, watch: Any = None
     ) -> None:
         super().__init__(settings.size_px)
-        self.settings = settings
+        self.settings, self.n_workers, self.limits = settings, n_workers, limits
         self.watch = watch or (lambda event: None)
         self.made.append(self)
 
@@ -116,7 +118,9 @@ class FakeRenderPool(FakePool):
                 yield Outcome(outcome.job, None, "it is bad")
             else:
                 self.watch(PoolEvent("image", 0, 1, outcome.job.name, 0.5, 1000))
-                yield outcome
+                assert outcome.image
+                passes = outcome.image.passes or dict.fromkeys(self.settings.passes, outcome.image.png)
+                yield replace(outcome, image=replace(outcome.image, passes=passes))
 
     def render(self, jobs: Iterable[RenderJob]) -> Iterator[RenderedImage]:
         for outcome in self.outcomes(jobs):
@@ -126,9 +130,8 @@ class FakeRenderPool(FakePool):
 
 @pytest.fixture
 def pools(monkeypatch: pytest.MonkeyPatch) -> type[FakeRenderPool]:
-    """No Blender: what `m3di.generate` and `m3di.generate.repair` take for the pool."""
-    for module in ("m3di.generate.run", "m3di.generate.estimate", "m3di.generate.repair"):
-        monkeypatch.setattr(f"{module}.RenderPool", FakeRenderPool)
+    """No Blender: what every road takes for the pool."""
+    monkeypatch.setattr("m3di.generate.workers.RenderPool", FakeRenderPool)
     monkeypatch.setattr(FakeRenderPool, "made", [])
     return FakeRenderPool
 
@@ -163,8 +166,8 @@ def _write_fake_dataset(out: Path, options: Mapping[str, object]) -> Path:
     spec = wanted.load_spec()
     plan = generate.make_plan(spec, wanted.resolved(spec))
     data.prepare_folder(out, plan)
-    generate.render_missing(spec, plan, out, FakePool(wanted.size_px))
-    generate.finish(out, spec, plan)
+    generate.render_shards(spec, plan, generate.shards_of(plan), out, FakePool(wanted.size_px))
+    generate.finish(data.LocalFolder(out), spec, plan)
     return out
 
 

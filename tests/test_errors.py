@@ -162,7 +162,7 @@ def test_what_is_printed_of_success_shows_none(
     for module, name in ((data, "subset"), (data, "verify"), (generate, "finalize")):
         monkeypatch.setattr(module, name, lambda *_, **__: manifest)
     is_part = "--shards" in arguments
-    monkeypatch.setattr(generate, "render_anywhere", lambda *_: None if is_part else manifest)
+    monkeypatch.setattr(generate, "render", lambda *_, **__: None if is_part else manifest)
     result = CliRunner().invoke(cli, [*arguments, "memory://KEY:topSECRET@host/m3di"], catch_exceptions=False)
     assert "memory://***@host/m3di" in result.output
     assert "SECRET" not in result.output

@@ -79,9 +79,9 @@ def test_parts_of_machines(tmp_path: Path) -> None:
     folder = data.LocalFolder(out)
     data.claim(folder, plan)
     for number in (1, 2, 3):
-        part = generate.Part(number, 3)
-        delivery = generate.Delivery(folder, tmp_path / "stage", part)
-        assert generate.deliver_missing(delivery, spec, plan, part.shards(plan), FakePool(32)) == []
+        to = generate.Staged(folder, tmp_path / "stage", generate.Part(number, 3))
+        with to.workplace(plan) as place:
+            generate.render_missing(to, place, spec, plan, FakePool(32))
     (out / data.part_lock(1, 3)).write_text(json.dumps({"host": HOST, "pid": 7}))
     (out / "train-00000.tar.0123456789ab.partial").write_bytes(b"half")
     (out / "readers.lock").touch()  # not ours

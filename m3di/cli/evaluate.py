@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from m3di.cli.options import with_options
+from m3di.cli.options import WORKER_NAMES, WORKER_OPTIONS, WORKERS, refuse_given, with_options
 from m3di.cli.paths import UserPath
 from m3di.cli.progress import progress_bar, watched_bar
 from m3di.cli.train import IMPORT
@@ -41,7 +41,7 @@ PROBE_OPTIONS = (
 @with_options(*PROBE_OPTIONS)
 @click.option("--n-bootstrap", default=1000, show_default=True, help="Resamples behind each interval.")
 @click.option("--load-workers", type=int, help="Threads that load images.  [default: 8 for a GPU, none on the CPU]")
-@click.option("--workers", "n_workers", type=int, help="Worker processes that render.  [default: as `m3di render`]")
+@with_options(WORKERS, *WORKER_OPTIONS)
 @click.option(
     "--all-checkpoints", is_flag=True, help="Every checkpoint that was kept, for a figure of scores over steps."
 )
@@ -49,7 +49,10 @@ PROBE_OPTIONS = (
 @click.option("--save-encodings", type=PATH, help="Also write the encodings of a single run to this .npz.")
 @click.option("--out", type=PATH, help="The .parquet or .csv to write.  [default: evaluation.parquet in the run]")
 def evaluate(paths: tuple[Path, ...], out: Path | None, **options: Any) -> None:
-    """Probe runs, sweeps, or encodings of your own (.npz): what do they know of each factor?"""
+    """Probe runs, sweeps, or encodings of your own (.npz): what do they know of each factor?
+
+    Options about workers and GPUs are those of --do and --permute-content.
+    """
     from m3di.evaluate import Request, evaluate_all, members_of, write_results
     from m3di.learn import import_modules
 
@@ -129,7 +132,9 @@ def _data(options: dict[str, Any], first: Path) -> ProbeData | None:
 
     root: Path | None = options["root"]
     interventions, permuted = options["interventions"], options["permute_content"]
+    workers = {name: options[name] for name in WORKER_NAMES}
     if not interventions and not permuted:
+        refuse_given(workers, "--do or --permute-content")
         if root is None:
             if options["fit_root"] is not None:
                 raise UsageError("--fit needs --data or --do", where="--fit")
@@ -147,9 +152,9 @@ def _data(options: dict[str, Any], first: Path) -> ProbeData | None:
             factual,
             interventions=interventions,
             permuted=permuted,
-            n_workers=options["n_workers"],
             progress=count,
             watch=watch,
+            **workers,
         )
     fit_root = options["fit_root"]
     return ProbeData(folder, name if fit_root is None else f"{name}, fitted on {fit_root.name}", fit_root)

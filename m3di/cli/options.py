@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from m3di.cli.paths import UserPath
 from m3di.errors import UsageError, without_credentials
@@ -51,13 +52,10 @@ def gpu_numbers(context: click.Context, option: click.Parameter, value: str | No
     return tuple(map(int, parts))
 
 
-SCENE_OPTIONS = (
-    *SPEC_OPTIONS,
-    click.option("--size", "size_px", default=224, show_default=True, help="Side of the images in pixels."),
-    click.option(
-        "--workers", "n_workers", type=int, help="Worker processes.  [default: one a core; up to eight a GPU]"
-    ),
-    click.option("--gpu", is_flag=True, help="Render on every GPU of the best back end with one."),
+WORKERS = click.option(
+    "--workers", "n_workers", type=int, help="Worker processes.  [default: one a core; up to eight a GPU]"
+)
+WORKER_OPTIONS = (
     click.option("--gpu-devices", metavar="NUMBERS", callback=gpu_numbers, help="Only on these GPUs, such as 0,2."),
     click.option(
         "--gpu-backend",
@@ -81,6 +79,36 @@ SCENE_OPTIONS = (
         help="An image that takes longer has failed, in seconds.",
     ),
 )
+WORKER_NAMES = ("n_workers", "gpu_devices", "gpu_backend", "worker_memory_gb", "image_timeout_s")
+"""What these are called where they arrive: the keys of `m3di.generate.WorkerOptions`, which a test compares."""
+SCENE_OPTIONS = (
+    *SPEC_OPTIONS,
+    click.option("--size", "size_px", default=224, show_default=True, help="Side of the images in pixels."),
+    WORKERS,
+    click.option("--gpu", is_flag=True, help="Render on every GPU of the best back end with one."),
+    *WORKER_OPTIONS,
+)
+
+
+def refuse_given(names: Iterable[str], needed: str) -> None:
+    """Raise where one of some parameters of the command was typed.
+
+    Args:
+        names: Names of the parameters.
+        needed: The option without which they mean nothing.
+
+    Raises:
+        UsageError: It names the first of them.
+    """
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        if parameter.name in names and context.get_parameter_source(parameter.name) == ParameterSource.COMMANDLINE:
+            option = parameter.opts[0]
+            raise UsageError(
+                f"{option} is about rendering, and nothing is rendered without {needed}",
+                where=option,
+                next_step=f"add {needed}, or leave {option} out",
+            )
 
 
 def quality_option(default: str) -> Callable[..., Any]:

@@ -26,20 +26,21 @@ from m3di.errors import without_credentials
 @click.option("--dry-run", "is_dry", is_flag=True, help="Render a few images, write nothing, say what it will take.")
 def render(out: str | None, spec: str, passes: str, is_dry: bool, **options: Any) -> None:
     """Render a dataset; run it again to continue an interrupted run."""
-    from m3di.generate import Machines, RenderOptions, dry_run_anywhere, render_anywhere
+    from m3di.generate import Machines, RenderOptions, dry_run
+    from m3di.generate import render as render_dataset
 
     root = out or str(Path("data") / Path(spec).stem)
     names = tuple(dict.fromkeys(name.strip() for name in passes.split(",") if name.strip()))
     machines = Machines(**{name: options.pop(name) for name in ("shards", "ray", "staging")})
-    wanted = RenderOptions(out=Path(root), spec=spec, passes=names, **options)
+    wanted = RenderOptions(out=root, spec=spec, passes=names, **options)
     tell_notes(wanted.load_spec())
     if is_dry:
         with watched_bar("dry run") as (_, watch):
-            planned = dry_run_anywhere(root, wanted, machines, watch)
-        click.echo(planned)
+            planned = dry_run(wanted, watch, machines=machines)
+        click.echo(without_credentials(str(planned)))
         return
     with run_display("render") as (count, watch):
-        manifest = render_anywhere(root, wanted, machines, count, watch)
+        manifest = render_dataset(wanted, count, watch, machines=machines)
     place = without_credentials(root)
     if manifest is None:
         click.echo(f"part {machines.shards} of {place} is done; when all parts are:  m3di finalize {place}")

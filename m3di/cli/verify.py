@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from m3di.cli.options import PLACE
+from m3di.cli.options import PLACE, WORKER_OPTIONS, WORKERS, refuse_given, with_options
 from m3di.cli.progress import watched_bar
 from m3di.errors import UsageError, without_credentials
 
@@ -12,10 +14,10 @@ from m3di.errors import UsageError, without_credentials
 @click.command()
 @PLACE
 @click.option("--quick", is_flag=True, help="Structure only: sizes, members, rows; no hashes, images or latents.")
-@click.option("--repair", is_flag=True, help="Render anew what is bad, and remove what does not belong there.")
-@click.option("--workers", "n_workers", type=int, help="Worker processes of --repair.  [default: as `m3di render`]")
-def verify(root: str, quick: bool, repair: bool, n_workers: int | None) -> None:
-    """Check every file and every sample of a dataset."""
+@click.option("--repair", is_flag=True, help="Render again what is bad, and remove what does not belong there.")
+@with_options(WORKERS, *WORKER_OPTIONS)
+def verify(root: str, quick: bool, repair: bool, **workers: Any) -> None:
+    """Check every file and every sample of a dataset. Options about workers and GPUs are those of --repair."""
     from m3di.data import Problem, left_out
     from m3di.data import verify as verify_dataset
 
@@ -31,11 +33,12 @@ def verify(root: str, quick: bool, repair: bool, n_workers: int | None) -> None:
                 next_step="copy it to a folder of this machine, repair that, and put it there again",
             )
         with watched_bar("repair") as (count, watch):
-            bad = repair_dataset(folder.root, n_workers, count, watch)
+            bad = repair_dataset(folder.root, count, watch, **workers)
         made, removed = ([name for name in bad if (folder.root / name).exists() is there] for there in (True, False))
         done = [f"{what}: {', '.join(names)}" for what, names in (("made anew", made), ("removed", removed)) if names]
         click.echo(f"{root}: {'; '.join(done) or 'nothing to repair'}")
         return
+    refuse_given(workers, "--repair")
     notes: list[Problem] = []
     manifest = verify_dataset(root, quick=quick, on_note=notes.append)
     root = without_credentials(root)

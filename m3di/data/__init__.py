@@ -13,7 +13,7 @@ from m3di.data.format.manifest import (
     PLAN,
     Manifest,
     Plan,
-    is_complete,
+    finished_manifest,
     manifest_in,
     plan_of,
     read_manifest,
@@ -28,22 +28,24 @@ from m3di.data.format.tokens import Tokenizer, build_tokenizer
 from m3di.data.layouts.export import LAYOUTS, export
 from m3di.data.layouts.import_published import import_published
 from m3di.data.storage.places import Folder, LocalFolder, is_url, open_folder
-from m3di.data.storage.upload import fetch, upload
+from m3di.data.storage.upload import fetch, folder_to_write, upload
 from m3di.data.unfinished.claim import (
     check_claim,
-    check_folder,
     claim,
     made_folder,
     part_lock,
     prepare_folder,
     remove_leftovers,
+    sole_part,
 )
 from m3di.data.unfinished.journal import ImageJournal, JournalEntry, finished_images
 from m3di.data.unfinished.plan_notes import (
     LOG,
     copy_name,
     damaged_plan,
+    is_log,
     is_plan_note,
+    new_log_name,
     note_plan,
     noted_plan,
     plan_fingerprint,
@@ -99,7 +101,6 @@ __all__ = [
     "Tokenizer",
     "build_tokenizer",
     "check_claim",
-    "check_folder",
     "claim",
     "copy_name",
     "damaged_plan",
@@ -110,9 +111,11 @@ __all__ = [
     "file_entry",
     "find_problems",
     "finished_images",
+    "finished_manifest",
+    "folder_to_write",
     "import_published",
     "info",
-    "is_complete",
+    "is_log",
     "is_plan_note",
     "is_url",
     "left_out",
@@ -121,6 +124,7 @@ __all__ = [
     "manifest_in",
     "merge",
     "nested_json",
+    "new_log_name",
     "note_devices",
     "note_plan",
     "noted_devices",
@@ -144,6 +148,7 @@ __all__ = [
     "sha256_of",
     "shard_name",
     "shard_rows",
+    "sole_part",
     "sole_run",
     "sound_images",
     "subset",

@@ -7,15 +7,16 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from m3di import data
-from m3di.generate.options import RenderOptions, render_settings
-from m3di.generate.parts import Part
-from m3di.generate.plan import Shard, prepare, shards_of
-from m3di.generate.shards import ContentsOf, job_of, n_finished
-from m3di.latents import Spec, sample
-from m3di.render import PoolEvent, RenderedImage, RenderPool, Watch
+from m3di.errors import UsageError
+from m3di.generate.destination import Machines, destination
+from m3di.generate.options import RenderOptions
+from m3di.generate.plan import prepare
+from m3di.generate.shards import ContentsOf, job_of
+from m3di.generate.workers import open_pool
+from m3di.latents import sample
+from m3di.render import PoolEvent, RenderedImage, Watch
 
 BLOCK = 512
 IMAGES_PER_WORKER = 4
@@ -80,28 +81,32 @@ class Estimate:
         )
 
 
-def dry_run(
-    options: RenderOptions,
-    folder: data.Folder | None = None,
-    part: Part | None = None,
-    watch: Watch | None = None,
-) -> Estimate:
-    """Plan a run: counts and shards from the spec, speed and bytes from a few images rendered now.
+def dry_run(options: RenderOptions, watch: Watch | None = None, *, machines: Machines | None = None) -> Estimate:
+    """Plan a run: counts and shards from the spec, speed and bytes from a few images rendered now, on this machine.
 
     Args:
-        options: What to render, and how.
-        folder: Where finished shards are to be brought; None where they are made in `options.out`.
-        part: The part that this machine is to render; None for all.
+        options: What to render, and how, and where it is to go.
         watch: Called with everything that happens in the workers.
+        machines: What is to render; None for this machine.
 
     Raises:
-        UsageError: An option is out of range, or there is no such spec or part.
+        UsageError: An option is out of range or excludes another, there is no such spec or part, or a Ray cluster is to
+            render.
         M3diError: The folder holds something else, Blender or a GPU is missing, or an image failed.
     """
-    spec, options, yours, plan = prepare(options)
+    machines = machines or Machines()
+    to = destination(options.out, machines)
+    if machines.ray:
+        raise UsageError(
+            "--dry-run measures this machine, not a Ray cluster",
+            where=f"--ray {machines.ray}",
+            next_step="leave --ray out, on a node of the cluster: a task with as many --workers is as quick",
+        )
+    spec, options, user_shapes, plan = prepare(options)
     views = list(spec.views_of("image"))
-    shards = part.shards(plan) if part else list(shards_of(plan))
-    n_done = _n_done(spec, plan, shards, options.out if folder is None else folder)
+    shards = to.shards(plan)
+    data.check_claim(to.folder, plan)
+    n_done = to.n_done(spec, plan)
     ends: dict[int, list[float]] = defaultdict(list)
 
     def see(event: PoolEvent) -> None:
@@ -110,8 +115,7 @@ def dry_run(
         if watch:
             watch(event)
 
-    with RenderPool(render_settings(options, yours), options.n_workers, options.limits, see) as pool:
-        pool.check()
+    with open_pool(options, user_shapes, see) as pool:
         n_workers, began = pool.n_started, time.monotonic()
         n_images = n_workers * (IMAGES_PER_WORKER_ON_GPU if options.gpu else IMAGES_PER_WORKER)
         n_rows = max(2, -(-n_images // max(1, len(views))))
@@ -123,10 +127,9 @@ def dry_run(
         shown[row][view] = image
     contents_of = ContentsOf(plan, samples)
     sizes = [sum(map(_in_tar, contents_of(row, each).values())) for row, each in enumerate(shown)]
-    place = f"{folder or options.out}{f', part {part}' if part else ''}"
     n_samples = {split: sum(shard.n for shard in shards if shard.split == split) for split in plan.n_samples}
     return Estimate(
-        title=f"{spec.name} into {place}, {options.size_px} px, quality {options.quality}",
+        title=f"{spec.name} into {to}, {options.size_px} px, quality {options.quality}",
         n_samples=n_samples,
         n_views=len(views),
         n_shards=len(shards),
@@ -135,22 +138,8 @@ def dry_run(
         n_workers=n_workers,
         images_per_s=rate(list(ends.values()), began),
         sample_bytes=sum(sizes) / n_rows,
-        n_tables=0 if part else sum(n > 0 for n in n_samples.values()),
+        n_tables=0 if to.part else sum(n > 0 for n in n_samples.values()),
     )
-
-
-def _n_done(spec: Spec, plan: data.Plan, shards: Sequence[Shard], place: Path | data.Folder) -> int:
-    """Samples that are there already; of a folder to which shards are brought, those of whole shards.
-
-    Raises:
-        M3diError: The folder holds something else.
-    """
-    if isinstance(place, Path):
-        data.check_folder(place, plan)
-        return sum(n_finished(spec, shard, place) for shard in shards)
-    data.check_claim(place, plan)
-    there = place.sizes()
-    return sum(shard.n for shard in shards if shard.name in there)
 
 
 def rate(ends: Sequence[Sequence[float]], began: float) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import groupby
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from m3di import data
 from m3di.errors import M3diError
@@ -16,31 +15,19 @@ from m3di.latents import LATENTS, Spec, captions, sample, spec_from_dict
 MAX_SHOWN = 20
 
 
-def finish(out: Path, spec: Spec, plan: data.Plan) -> data.Manifest:
-    """Write tables, documents and, last of all, the manifest of a folder whose shards are all there.
-
-    Raises:
-        M3diError: Shards are missing, or one is not as it was written.
-    """
-    return finish_folder(data.LocalFolder(out), spec, plan)
-
-
 def finalize(folder: data.Folder) -> data.Manifest:
     """Finish a dataset that several runs have rendered, once all its shards are there.
 
     Raises:
         M3diError: There is no dataset, or shards are missing: it names them, and the parts that they belong to.
     """
+    manifest = data.finished_manifest(folder)
+    if manifest is not None:
+        data.remove_leftovers(folder)
+        return manifest
     names = folder.sizes()
-    if data.MANIFEST in names:
-        manifest = data.manifest_in(folder)
-        if all(names.get(entry.file) == entry.n_bytes for entry in manifest.files):
-            clear(folder)
-            return manifest
-        plan = data.plan_of(manifest)
-    else:
-        plan = _noted_plan(folder, names)
-    return finish_folder(folder, spec_from_dict(plan.spec, where=str(folder), stored=True), plan)
+    plan = data.plan_of(data.manifest_in(folder)) if data.MANIFEST in names else _noted_plan(folder, names)
+    return finish(folder, spec_from_dict(plan.spec, where=str(folder), stored=True), plan)
 
 
 def _noted_plan(folder: data.Folder, names: Mapping[str, int]) -> data.Plan:
@@ -58,41 +45,22 @@ def _noted_plan(folder: data.Folder, names: Mapping[str, int]) -> data.Plan:
     return plan
 
 
-def finish_folder(folder: data.Folder, spec: Spec, plan: data.Plan) -> data.Manifest:
-    """The same as `finish`, wherever the folder lies. Of a remote one, only receipts and one shard are read.
+def finish(folder: data.Folder, spec: Spec, plan: data.Plan) -> data.Manifest:
+    """Write tables, documents and, last of all, the manifest of a folder whose shards are all there. Of a remote one,
+    only receipts and one shard are read.
 
     Raises:
         M3diError: Shards are missing, or one is not as it was written.
     """
     names = folder.sizes()
     check_all_there(folder, plan, names)
-    if isinstance(folder, data.LocalFolder):
-        manifest = _seal(folder, folder.root, spec, plan, names)
-    else:
-        with TemporaryDirectory(prefix="m3di-") as temporary:
-            here = Path(temporary)
-            manifest = _seal(folder, here, spec, plan, names)
-            for entry in (*(split.table for split in manifest.splits.values()), *manifest.documents):
-                data.upload(folder, here / entry.file, entry)
-            data.upload(folder, here / data.MANIFEST, data.file_entry(here / data.MANIFEST, 0))
-    clear(folder)
+    with data.folder_to_write(folder) as here:
+        manifest = _seal(folder, here, spec, plan, names)
+        for entry in (*(split.table for split in manifest.splits.values()), *manifest.documents):
+            data.upload(folder, here / entry.file, entry)
+        data.upload(folder, here / data.MANIFEST, data.file_entry(here / data.MANIFEST, 0))
+    data.remove_leftovers(folder)
     return manifest
-
-
-def clear(folder: data.Folder) -> None:
-    """Remove what is of no use once a dataset is finished: notes of its plan and devices, receipts of its shards, and
-    uploads that a killed run has left half way.
-
-    Raises:
-        M3diError: The storage failed.
-    """
-    if isinstance(folder, data.LocalFolder):
-        data.remove_leftovers(folder.root)
-        return
-    left = [name for name in folder.sizes() if name.endswith(data.PARTIAL)]
-    if left:
-        folder.remove(left)
-    folder.abort_uploads()
 
 
 def check_all_there(folder: data.Folder, plan: data.Plan, names: Mapping[str, int]) -> None:

@@ -1,6 +1,7 @@
-"""`render.log.jsonl`: what happened when, one JSON object a line. No part of the dataset; every run appends to it.
+"""The log of a run: what happened when, one JSON object a line. No part of the dataset; the next run appends to it.
 
-It lies in the folder that may be published one day: so it names no machine, no process, and no folder outside it.
+It lies in the folder of the dataset, or is brought there, and may be published one day: so it names no machine, no
+process, and no folder outside it.
 """
 
 from __future__ import annotations
@@ -9,11 +10,16 @@ import json
 import os
 import re
 import socket
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from m3di import data
+from m3di.generate.shards import Progress
 from m3di.render import PoolEvent
 
 _PATH = re.compile(r"""(?:file:/+|(?<![\w.:/]))/?(?:/[^\s/'"<>|:;,)]+)+/?|\b[A-Za-z]:\\[^\s'"<>|;,)]+""")
@@ -60,11 +66,11 @@ class LogFile:
             is_whole = stream.seek(0, os.SEEK_END) == 0 or (stream.seek(-1, os.SEEK_END), stream.read(1))[1] == b"\n"
             stream.write((b"" if is_whole else b"\n") + line.encode() + b"\n")
 
-    def write_pool_event(self, event: PoolEvent) -> None:
+    def write_pool_event(self, event: PoolEvent, **fields: Any) -> None:
         """A line about a worker; that an image was begun is not worth one."""
         if event.kind == "begin":
             return
-        fields: dict[str, Any] = {"worker": event.worker}
+        fields["worker"] = event.worker
         if event.image:
             fields["image"] = event.image
         if event.kind == "image":
@@ -76,3 +82,35 @@ class LogFile:
     def write_shard(self, name: str) -> None:
         """A line about a shard that is finished."""
         self.write("shard", file=name)
+
+
+@contextmanager
+def logged(log: LogFile, plan: data.Plan, gpus: Sequence[str], progress: Progress | None) -> Iterator[Progress]:
+    """Note start and end of a run, however it ends, and how many samples were there then.
+
+    Args:
+        log: The log.
+        plan: The plan of the dataset.
+        gpus: What renders; empty for the CPU, and where other machines render.
+        progress: Called with samples done and samples in all.
+
+    Returns:
+        What the run is to tell instead of `progress`.
+    """
+    began, state = time.monotonic(), {"n_done": 0}
+
+    def count(done: int, total: int) -> None:
+        state["n_done"] = done
+        if progress:
+            progress(done, total)
+
+    settings = {"n_samples": plan.n_samples, **plan.render, **({"gpus": list(gpus)} if gpus else {})}
+    log.write("start", plan=data.plan_fingerprint(plan), **settings)
+    try:
+        yield count
+    except BaseException as error:
+        why = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error).partition("\n")[0]
+        with suppress(OSError):  # the disk may be full, and that is what `error` says
+            log.write("stop", why=why or type(error).__name__, seconds=round(time.monotonic() - began, 1), **state)
+        raise
+    log.write("finish", seconds=round(time.monotonic() - began, 1), **state)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypedDict
 
 from m3di import data
 from m3di.errors import UsageError, check_word, did_you_mean
@@ -14,12 +15,19 @@ from m3di.render import (
     GPU_BACKENDS,
     LEAST_SIZE_PX,
     PASSES,
-    QUALITIES,
-    RenderSettings,
-    UserShape,
     WorkerLimits,
     default_n_workers,
 )
+
+
+class WorkerOptions(TypedDict, total=False):
+    """Those of `RenderOptions` that change no byte of a dataset: also who renders a given one again may choose them."""
+
+    n_workers: int | None
+    gpu_devices: tuple[int, ...]
+    gpu_backend: str | None
+    worker_memory_gb: float
+    image_timeout_s: float
 
 
 @dataclass(frozen=True)
@@ -27,7 +35,7 @@ class RenderOptions:
     """What to render, and how.
 
     Attributes:
-        out: Folder of the dataset.
+        out: Folder or URL of the dataset.
         spec: Name of a built-in spec, path of a spec file, or a spec.
         n_train: Training samples; None takes the number that the spec gives.
         n_val: Validation samples; None takes 8 % of `n_train`, at least one.
@@ -47,7 +55,7 @@ class RenderOptions:
         image_timeout_s: An image that takes longer has failed.
     """
 
-    out: Path
+    out: Path | str
     spec: str | Spec = "m3di"
     n_train: int | None = None
     n_val: int | None = None
@@ -141,14 +149,37 @@ class RenderOptions:
         )
 
 
-def render_settings(options: RenderOptions, user_shapes: tuple[UserShape, ...] = ()) -> RenderSettings:
-    """What the workers need to know of the options."""
-    return RenderSettings(
-        options.size_px,
-        QUALITIES[options.quality],
-        gpu=options.gpu,
-        user_shapes=user_shapes,
-        passes=options.passes,
-        gpu_devices=options.gpu_devices,
-        gpu_backend=options.gpu_backend.upper() if options.gpu_backend else None,
+def options_like(manifest: data.Manifest, out: Path, workers: WorkerOptions) -> RenderOptions:
+    """Options that give images as those of a dataset: its size, quality, device and passes.
+
+    Args:
+        manifest: The manifest of the dataset.
+        out: Where they go.
+        workers: What renders them.
+
+    Raises:
+        UsageError: A GPU is chosen, and the dataset was rendered on the CPU.
+    """
+    gpu = manifest.render["device"] == "gpu"
+    for name, value in (("gpu_devices", workers.get("gpu_devices")), ("gpu_backend", workers.get("gpu_backend"))):
+        if value and not gpu:
+            raise UsageError(
+                "this dataset was rendered on the CPU, and so are more of its images",
+                where=f"--{name.replace('_', '-')}",
+                got=value,
+                next_step="leave it out",
+            )
+    return RenderOptions(
+        out=out,
+        size_px=int(manifest.render["size_px"]),
+        quality=str(manifest.render["quality"]),
+        gpu=gpu,
+        passes=passes_of(data.plan_of(manifest)),
+        **workers,
     )
+
+
+def passes_of(plan: data.Plan) -> tuple[str, ...]:
+    """The passes beside each image of a dataset."""
+    parts = (name.rpartition(".")[2] for name in plan.extensions if "." in name)
+    return tuple(dict.fromkeys(name for name in parts if name in PASSES))

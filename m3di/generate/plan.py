@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, NamedTuple
@@ -29,16 +29,32 @@ def prepare(options: RenderOptions) -> Prepared:
         UsageError: An option is out of range, or there is no such spec or shape.
         M3diError: Blender is not installed.
     """
+    spec, options, user_shapes = resolve(options)
+    return Prepared(spec, options, user_shapes, make_plan(spec, options, user_shapes))
+
+
+def resolve(options: RenderOptions) -> tuple[Spec, RenderOptions, tuple[UserShape, ...]]:
+    """The same without the plan, for what is rendered and not written."""
     options.check()
     spec = options.load_spec()
     options = options.resolved(spec)
     user_shapes = user_shapes_of(spec)
     check_blender()
-    return Prepared(spec, options, user_shapes, make_plan(spec, options))
+    return spec, options, user_shapes
 
 
-def make_plan(spec: Spec, options: RenderOptions) -> data.Plan:
-    """The plan of a dataset. Options that do not change its bytes (the number of workers) are no part of it."""
+def make_plan(spec: Spec, options: RenderOptions, user_shapes: Sequence[UserShape] | None = None) -> data.Plan:
+    """The plan of a dataset. Options that do not change its bytes (the number of workers) are no part of it.
+
+    Args:
+        spec: The spec.
+        options: What to render, and how.
+        user_shapes: The user's meshes that the spec names, where they have been found before: each is hashed then.
+
+    Raises:
+        UsageError: The spec names a shape that there is not.
+    """
+    user_shapes = user_shapes_of(spec) if user_shapes is None else user_shapes
     images, texts = spec.views_of("image"), spec.views_of("text")
     extensions = {name: "png" if len(images) == 1 else f"{name}.png" for name in images}
     extensions |= {name: "txt" if len(texts) == 1 else f"{name}.txt" for name in texts}
@@ -61,7 +77,7 @@ def make_plan(spec: Spec, options: RenderOptions) -> data.Plan:
             name: data.TextEntry(vocabulary=tokenizer.vocabulary, length=tokenizer.length)
             for name, tokenizer in tokenizers.items()
         },
-        shapes={shape.name: shape.sha256 for shape in user_shapes_of(spec)},
+        shapes={shape.name: shape.sha256 for shape in user_shapes},
         annotations=tuple(ANNOTATIONS),
     )
 

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from m3di.errors import UsageError
-from m3di.generate.options import RenderOptions, render_settings
-from m3di.generate.plan import user_shapes_of
+from m3di.generate.options import RenderOptions
+from m3di.generate.plan import resolve
 from m3di.generate.shards import Progress, jobs
+from m3di.generate.workers import open_pool
 from m3di.latents import Samples, captions, sample
-from m3di.render import RenderPool, Watch, check_blender
+from m3di.render import Watch
 
 
 @dataclass(frozen=True)
@@ -41,16 +42,11 @@ def preview(options: RenderOptions, n: int, progress: Progress | None = None, wa
     """
     if n < 1:
         raise UsageError("--n is too small", where="--n", got=n, expected="1 or more")
-    options.check()
-    spec = options.load_spec()
-    yours = user_shapes_of(spec)
-    check_blender()
-    options = options.resolved(spec)
+    spec, options, user_shapes = resolve(options)
     samples = sample(spec, "train", n, seed=options.seed)
     names = list(spec.views_of("image"))
     pixels: dict[str, list[NDArray[np.uint8]]] = {name: [] for name in names}
-    with RenderPool(render_settings(options, yours), options.n_workers, options.limits, watch) as pool:
-        pool.check()
+    with open_pool(options, user_shapes, watch) as pool:
         rendered = pool.render(job for row in range(n) for job in jobs(samples, row))
         for row in range(n):
             for name in names:

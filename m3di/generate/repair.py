@@ -1,48 +1,51 @@
-"""Render anew what is bad in a dataset, and nothing else."""
+"""Render again what is bad in a dataset, and nothing else."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from m3di import __version__, data
 from m3di.errors import M3diError, UsageError, check_word
-from m3di.generate import (
-    Progress,
-    RenderOptions,
-    check_failures,
-    receipt_of,
-    render_settings,
-    render_shards,
-    shards_of,
-    user_shapes_of,
-)
+from m3di.generate.destination import InPlace
+from m3di.generate.finish import receipt_of
+from m3di.generate.log import LogFile, logged
+from m3di.generate.missing_shards import check_failures
+from m3di.generate.options import RenderOptions, WorkerOptions, options_like
+from m3di.generate.plan import shards_of, user_shapes_of
+from m3di.generate.shards import Progress, render_shards
+from m3di.generate.workers import Watchers, open_pool
 from m3di.latents import Spec, missing_mechanisms, spec_from_dict
-from m3di.render import PASSES, QUALITIES, RenderedImage, RenderPool, Watch, agree
+from m3di.render import QUALITIES, RenderedImage, RenderPool, UserShape, Watch, agree
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 def repair(
-    root: Path, n_workers: int | None = None, progress: Progress | None = None, watch: Watch | None = None
+    root: Path, progress: Progress | None = None, watch: Watch | None = None, **workers: Unpack[WorkerOptions]
 ) -> list[str]:
-    """Render anew the images of a dataset that are bad, and write anew the files that are bad; sound files stay.
+    """Render again the images of a dataset that are bad, and write the files that are bad; sound files stay.
 
     Good images of a damaged shard are kept, and so is a card that somebody edited. The spec with its interventions, the
-    seed and the settings come from the manifest. Interrupted, run it again.
+    seed and the settings come from the manifest. Interrupted, run it again. What is rendered is noted in the log.
 
     Args:
         root: Folder of the dataset.
-        n_workers: Worker processes; None takes as many as `m3di render` does.
         progress: Called with samples done and samples in all.
         watch: Called with everything that happens in the workers.
+        **workers: What renders; by default as `render` does.
 
     Returns:
         Names of the files that were bad.
 
     Raises:
+        UsageError: An option is out of range, or chooses a GPU for a dataset of the CPU.
         M3diError: The manifest itself is damaged, or the dataset cannot be rendered here.
     """
     manifest = data.read_manifest(root)
@@ -50,33 +53,48 @@ def repair(
     bad = sorted({problem.file for problem in problems})
     if not bad:
         return []
-    check_repairable(root, manifest, problems)
-    known = {entry.file for entry in manifest.files}
+    shapes = check_repairable(root, manifest, problems)
     shards = [shard for split in manifest.splits.values() for shard in split.shards if shard.file in bad]
-    with data.sole_run(root), data.disk_errors(root), contextlib.ExitStack() as stack:
-        spec = manifest.parsed_spec if shards else None
-        pool = None
-        if spec is not None:  # before anything is touched: what cannot be rendered here stays as it is
-            pool = stack.enter_context(_open_pool(root, manifest, spec, n_workers, watch))
-        for name in bad:
-            # What interrupted runs left is kept until the end: it holds finished images.
-            if name not in known and not name.endswith(data.PARTIAL):
-                (root / name).unlink(missing_ok=True)
-        if spec is not None and pool is not None:
-            how = _Rendering(manifest, spec, pool, progress)
-            _take_apart(root, manifest, bad)
-            how.render_missing(root)
-            differing = [shard for shard in shards if data.sha256_of(root / shard.file) != shard.sha256]
-            if differing and manifest.render["device"] == "gpu":
-                _keep_what_agrees(root, how, differing)
-            elif differing:
-                # What no checksum inside a shard has shown: then none of its images is to be trusted.
-                for shard in differing:
-                    (root / shard.file).unlink()
-                how.render_missing(root)
-        _finish(root, manifest, bad, {each.described() for each in pool.gpus} if pool else set())
-        data.remove_leftovers(root)
+    to, plan = InPlace(data.LocalFolder(root)), data.plan_of(manifest)
+    with to.workplace(plan) as place, data.disk_errors(root), contextlib.ExitStack() as stack:
+        pool, watchers = None, Watchers(watch)
+        if shards:  # before anything is touched: what cannot be rendered here stays as it is
+            options = options_like(manifest, root, workers)
+            pool = stack.enter_context(_open_pool(root, manifest.parsed_spec, options, shapes, watchers))
+        _remove_foreign(root, manifest, bad)
+        gpus = [gpu.described() for gpu in pool.gpus] if pool else []
+        if pool is not None:
+            log = LogFile(place.log)
+            watchers.add(log.write_pool_event)
+            count = stack.enter_context(logged(log, plan, gpus, progress))
+            how = _Rendering(manifest, pool, place.guarded(count), log)
+            _render_bad(root, how, bad, shards)
+        _finish(root, manifest, bad, {*gpus})
+        data.remove_leftovers(to.folder)
     return bad
+
+
+def _remove_foreign(root: Path, manifest: data.Manifest, bad: list[str]) -> None:
+    """Remove what is no part of the dataset."""
+    known = {entry.file for entry in manifest.files}
+    for name in bad:
+        # What interrupted runs left is kept until the end: it holds finished images.
+        if name not in known and not name.endswith(data.PARTIAL):
+            (root / name).unlink(missing_ok=True)
+
+
+def _render_bad(root: Path, how: _Rendering, bad: list[str], shards: list[data.FileEntry]) -> None:
+    """Have bad shards as they were: with their good images, and new ones in the place of the others."""
+    _take_apart(root, how.manifest, bad)
+    how.render_missing(root)
+    differing = [shard for shard in shards if data.sha256_of(root / shard.file) != shard.sha256]
+    if differing and how.manifest.render["device"] == "gpu":
+        _keep_what_agrees(root, how, differing)
+    elif differing:
+        # What no checksum inside a shard has shown: then none of its images is to be trusted.
+        for shard in differing:
+            (root / shard.file).unlink()
+        how.render_missing(root)
 
 
 def _keep_what_agrees(root: Path, how: _Rendering, shards: list[data.FileEntry]) -> None:
@@ -167,60 +185,52 @@ def _take_apart(root: Path, manifest: data.Manifest, bad: list[str]) -> None:
 
 @dataclass(frozen=True)
 class _Rendering:
-    """What one repair renders, and with what."""
+    """What one repair renders, with what, and who is told."""
 
     manifest: data.Manifest
-    spec: Spec
     pool: RenderPool
-    progress: Progress | None
+    progress: Progress
+    log: LogFile
 
     def render_missing(self, root: Path, only: Container[str] | None = None) -> None:
         """Render into a folder what is not there yet of all shards, or of some."""
-        plan = data.plan_of(self.manifest)
+        spec, plan = self.manifest.parsed_spec, data.plan_of(self.manifest)
         shards = [shard for shard in shards_of(plan) if only is None or shard.name in only]
-        check_failures(root, render_shards(self.spec, plan, shards, root, self.pool, self.progress))
+        failures = render_shards(spec, plan, shards, root, self.pool, self.progress, self.log.write_shard)
+        check_failures(data.LocalFolder(root), failures)
 
 
 @contextlib.contextmanager
 def _open_pool(
-    root: Path, manifest: data.Manifest, spec: Spec, n_workers: int | None, watch: Watch | None
+    root: Path, spec: Spec, options: RenderOptions, shapes: Sequence[UserShape], watch: Watch
 ) -> Iterator[RenderPool]:
     """What renders as the manifest says.
 
     Raises:
-        UsageError: The number of workers is out of range.
+        UsageError: An option is out of range.
         M3diError: Blender or a GPU is missing.
     """
-    plan = data.plan_of(manifest)
-    quality, size_px = manifest.render["quality"], manifest.render["size_px"]
-    gpu = manifest.render["device"] == "gpu"
-    passes = tuple(name for name in PASSES if any(part.endswith(f".{name}") for part in plan.extensions))
-    options = RenderOptions(root, size_px=size_px, quality=quality, gpu=gpu, n_workers=n_workers, passes=passes)
     options.check()
-    options = options.resolved(spec)
-    # A mesh that was imported since, under the name of a built-in one, is not that of the images.
-    shapes = tuple(shape for shape in user_shapes_of(spec) if shape.name in manifest.shapes)
-    with RenderPool(render_settings(options, shapes), options.n_workers, options.limits, watch) as pool:
-        _check(pool, root, gpu)
+    with contextlib.ExitStack() as stack:
+        try:
+            pool = stack.enter_context(open_pool(options.resolved(spec), shapes, watch))
+        except M3diError as error:
+            if not options.gpu or isinstance(error, UsageError):  # such as too few workers
+                raise
+            raise M3diError(
+                "this dataset was rendered on a GPU, and no GPU renders here",
+                where=str(root),
+                got=": ".join(each for each in (error.what, error.details.get("got")) if each),
+                next_step="repair it on a machine that has one: images of a CPU are not quite the same",
+            ) from error
         yield pool
 
 
-def _check(pool: RenderPool, root: Path, gpu: bool) -> None:
-    try:
-        pool.check()
-    except M3diError as error:
-        if not gpu or isinstance(error, UsageError):  # such as too few workers
-            raise
-        raise M3diError(
-            "this dataset was rendered on a GPU, and no GPU renders here",
-            where=str(root),
-            got=": ".join(each for each in (error.what, error.details.get("got")) if each),
-            next_step="repair it on a machine that has one: images of a CPU are not quite the same",
-        ) from error
+def check_repairable(root: Path, manifest: data.Manifest, problems: list[data.Problem]) -> tuple[UserShape, ...]:
+    """Raise where bad files cannot be made again.
 
-
-def check_repairable(root: Path, manifest: data.Manifest, problems: list[data.Problem]) -> None:
-    """Raise where bad files cannot be made anew.
+    Returns:
+        The user's meshes that bad shards show.
 
     Raises:
         M3diError: The manifest is damaged, the samples are not rendered ones, or another Blender rendered them.
@@ -269,12 +279,20 @@ def check_repairable(root: Path, manifest: data.Manifest, problems: list[data.Pr
         check_word(manifest.render["quality"], tuple(QUALITIES), what="quality")
         spec_from_dict(manifest.spec, where=str(root / data.MANIFEST))
     if bad & {shard.file for split in manifest.splits.values() for shard in split.shards}:
-        _check_shapes(root, manifest)
+        return _shapes_as_noted(root, manifest)
+    return ()
 
 
-def _check_shapes(root: Path, manifest: data.Manifest) -> None:
-    """Raise unless the meshes of this machine are those of the manifest."""
-    here = {shape.name: shape.sha256 for shape in user_shapes_of(manifest.parsed_spec)} if manifest.shapes else {}
+def _shapes_as_noted(root: Path, manifest: data.Manifest) -> tuple[UserShape, ...]:
+    """The meshes of the user that the images show.
+
+    Raises:
+        M3diError: Those of this machine are not those of the manifest.
+    """
+    # A mesh that was imported since, under the name of a built-in one, is not that of the images.
+    found = user_shapes_of(manifest.parsed_spec) if manifest.shapes else ()
+    shapes = tuple(shape for shape in found if shape.name in manifest.shapes)
+    here = {shape.name: shape.sha256 for shape in shapes}
     for name, sha256 in manifest.shapes.items():
         if here.get(name) != sha256:
             raise M3diError(
@@ -284,3 +302,4 @@ def _check_shapes(root: Path, manifest: data.Manifest) -> None:
                 expected=f"SHA-256 {sha256}",
                 next_step=f"m3di shapes import FILE --name {name} --replace, with the file that it was imported from",
             )
+    return shapes

@@ -1,132 +1,112 @@
-"""The main job: a dataset rendered, or what is missing of it."""
+"""The road of a run: prepare, have the destination for oneself, start what renders, render and bring shards, finish."""
 
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from m3di import data
-from m3di.errors import M3diError
+from m3di.generate.destination import Destination, Machines, Workplace, destination
 from m3di.generate.finish import finish
-from m3di.generate.log import LogFile
-from m3di.generate.options import RenderOptions, render_settings
-from m3di.generate.plan import prepare
-from m3di.generate.shards import Failure, Progress, render_missing
-from m3di.render import PoolEvent, RenderPool, Watch
+from m3di.generate.log import LogFile, logged
+from m3di.generate.missing_shards import render_missing
+from m3di.generate.options import RenderOptions
+from m3di.generate.plan import Prepared, prepare
+from m3di.generate.ray_tasks import check_ray_options, cluster, render_on_cluster
+from m3di.generate.shards import Progress
+from m3di.generate.workers import Watchers, open_pool
+from m3di.render import Watch
 
-MAX_FAILURES_SHOWN = 20
+THIS_MACHINE = Machines()
 
 
-def render(options: RenderOptions, progress: Progress | None = None, watch: Watch | None = None) -> data.Manifest:
-    """Render a dataset, or what is missing of it: a finished image is never rendered again.
+def render(
+    options: RenderOptions,
+    progress: Progress | None = None,
+    watch: Watch | None = None,
+    *,
+    machines: Machines = THIS_MACHINE,
+) -> data.Manifest | None:
+    """Render a dataset, or what is missing of it, or a part: a finished image is never rendered again.
+
+    Two machines with one part, or one URL, waste work and harm nothing.
 
     Args:
-        options: What to render, and how.
-        progress: Called with samples done and samples in all, at the start and after every sample.
-        watch: Called with everything that happens in the workers.
+        options: What to render, and how, and where it goes.
+        progress: Called with samples done and samples in all, at the start and after every sample; with Ray, about once
+            a second.
+        watch: Called with everything that happens in the workers of this machine.
+        machines: What renders: this machine all of it, or a part, or a Ray cluster.
 
     Returns:
-        The manifest of the finished dataset.
+        The manifest of the finished dataset; None where only a part was rendered.
 
     Raises:
-        UsageError: An option is out of range, or there is no such spec.
+        UsageError: An option is out of range or excludes another, or there is no such spec or part.
         M3diError: The folder holds something else, cannot be written, is full, or another process renders into it;
-            Blender or a GPU is missing; images failed. What was finished before is kept.
+            Blender, a GPU or the Ray cluster is missing; images failed. What was finished before is kept.
     """
-    spec, options, yours, plan = prepare(options)
-    there = _finished(options.out, plan)
-    if there is not None:
-        return there
-    watchers = [watch] if watch else []
-
-    def see(event: PoolEvent) -> None:
-        for each in watchers:
-            each(event)
-
-    with contextlib.ExitStack() as stack:
-        # At once, before Blender starts: of two that are started together, the first one goes on.
-        stack.enter_context(data.made_folder(options.out))
-        held = stack.enter_context(data.sole_run(options.out))
-        there = _finished(options.out, plan)  # another process may have been quicker
-        if there is not None:
-            return there
-        settings = render_settings(options, yours)
-        pool = RenderPool(settings, options.n_workers, options.limits, see)
-        stack.enter_context(pool)
-        pool.check()
-        data.prepare_folder(options.out, plan)
-        with data.disk_errors(options.out):
-            log = LogFile(options.out / data.LOG)
-            watchers.append(log.write_pool_event)
-            gpus = [gpu.described() for gpu in pool.gpus]
-            data.note_devices(options.out, gpus)
-            with _logged(log, plan, gpus, _while(held, progress)) as counted:
-                check_failures(options.out, render_missing(spec, plan, options.out, pool, counted, log.write_shard))
-                pool.close()
-                return finish(options.out, spec, plan)
+    to = destination(options.out, machines)
+    if machines.ray:
+        check_ray_options(options)
+    job = prepare(options)
+    to.shards(job.plan)  # is there such a part?
+    manifest = to.finished(job.plan)
+    if manifest is not None:
+        return manifest
+    # At once, before Blender starts: of two that are started together, the first one goes on.
+    with to.workplace(job.plan) as place:
+        manifest = to.finished(job.plan)  # another process may have been quicker
+        if manifest is not None:
+            return manifest
+        opened = _cluster(options, machines, job, to) if machines.ray else _this_machine(job, to, watch)
+        with opened as renderer:
+            return _render(job, to, place, renderer, progress)
 
 
-def _finished(out: Path, plan: data.Plan) -> data.Manifest | None:
-    """The manifest of the dataset, where it is there already.
+class _Renderer(NamedTuple):
+    """What renders.
 
-    Raises:
-        M3diError: The folder holds something else.
+    Attributes:
+        gpus: Its GPUs, as far as they are known.
+        render: Renders what is missing: it is given the workplace, the log and whom to tell how far it is.
+        close: Ends it before the tables are written: they need the memory.
     """
-    data.check_folder(out, plan)
-    if not data.is_complete(out):
-        return None
-    data.remove_leftovers(out)
-    return data.read_manifest(out)
+
+    gpus: list[str]
+    render: Callable[[Workplace, LogFile, Progress], None]
+    close: Callable[[], None]
 
 
-def _while(held: data.Held, progress: Progress | None) -> Progress:
-    """A progress that ends the run once another process has taken the folder over."""
-
-    def count(done: int, total: int) -> None:
-        held.check()
-        if progress:
-            progress(done, total)
-
-    return count
+def _render(
+    job: Prepared, to: Destination, place: Workplace, renderer: _Renderer, progress: Progress | None
+) -> data.Manifest | None:
+    to.claim(job.plan)
+    log = LogFile(place.log)
+    with data.disk_errors(place.path), logged(log, job.plan, renderer.gpus, progress) as count:
+        renderer.render(place, log, count)
+        renderer.close()
+        return finish(to.folder, job.spec, job.plan) if to.part is None else None
 
 
 @contextlib.contextmanager
-def _logged(log: LogFile, plan: data.Plan, gpus: list[str], progress: Progress) -> Iterator[Progress]:
-    """Note start and end of a run, whichever that is, and how many samples were there then."""
-    began, state = time.monotonic(), {"n_done": 0}
+def _this_machine(job: Prepared, to: Destination, watch: Watch | None) -> Iterator[_Renderer]:
+    watchers = Watchers(watch)
+    with open_pool(job.options, job.user_shapes, watchers) as pool:
 
-    def count(done: int, total: int) -> None:
-        state["n_done"] = done
-        progress(done, total)
+        def render_here(place: Workplace, log: LogFile, progress: Progress) -> None:
+            watchers.add(log.write_pool_event)
+            render_missing(to, place, job.spec, job.plan, pool, progress, log.write_shard)
 
-    settings = {"n_samples": plan.n_samples, **plan.render, **({"gpus": gpus} if gpus else {})}
-    log.write("start", plan=data.plan_fingerprint(plan), **settings)
-    try:
-        yield count
-    except BaseException as error:
-        why = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error).partition("\n")[0]
-        with contextlib.suppress(OSError):  # the disk may be full, and that is what `error` says
-            log.write("stop", why=why or type(error).__name__, seconds=round(time.monotonic() - began, 1), **state)
-        raise
-    log.write("finish", seconds=round(time.monotonic() - began, 1), **state)
+        yield _Renderer([gpu.described() for gpu in pool.gpus], render_here, pool.close)
 
 
-def check_failures(out: Path | data.Folder, failures: list[Failure]) -> None:
-    """Raise where images could not be rendered.
+@contextlib.contextmanager
+def _cluster(options: RenderOptions, machines: Machines, job: Prepared, to: Destination) -> Iterator[_Renderer]:
+    with cluster(options, machines) as tasks:
 
-    Raises:
-        M3diError: It names them, the first ones at least.
-    """
-    if not failures:
-        return
-    shown = [str(failure).replace("\n", "; ") for failure in failures[:MAX_FAILURES_SHOWN]]
-    if len(failures) > len(shown):
-        shown.append(f"and {len(failures) - len(shown)} more; {data.LOG} has all of them")
-    raise M3diError(
-        f"{len(failures)} image{'s' * (len(failures) > 1)} could not be rendered; all others are finished, and kept",
-        where=str(out),
-        got="\n            ".join(shown),
-        next_step="run the same command again: it renders these images only",
-    )
+        def render_there(place: Workplace, log: LogFile, progress: Progress) -> None:
+            render_on_cluster(to, place, job.plan, tasks, log, progress)
+
+        yield _Renderer([], render_there, lambda: None)

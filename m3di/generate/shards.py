@@ -1,18 +1,18 @@
-"""Shards out of images: whichever worker rendered them, in whichever order, in however many runs."""
+"""Shards out of images, which come from any worker, in any order, in any number of runs."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from m3di import data
 from m3di.errors import M3diError
-from m3di.generate.plan import Shard, shards_of
+from m3di.generate.plan import Shard
 from m3di.latents import LATENTS, Samples, Spec, captions, sample
-from m3di.render import Outcome, RenderedImage, RenderJob, scene_values
+from m3di.render import Gpu, Outcome, RenderedImage, RenderJob, scene_values
 
 MAX_FAILURES_IN_A_ROW = 10
 Progress = Callable[[int, int], None]
@@ -20,6 +20,11 @@ Progress = Callable[[int, int], None]
 
 class Renders(Protocol):
     """What renders: a `RenderPool`, or something that stands in for one."""
+
+    @property
+    def gpus(self) -> Sequence[Gpu]:
+        """The GPUs that render."""
+        ...
 
     def outcomes(self, jobs: Iterable[RenderJob]) -> Iterator[Outcome]:
         """The image of each job, or why there is none, in any order."""
@@ -53,18 +58,6 @@ def job_of(samples: Samples, row: int, view: str) -> RenderJob:
 def job_name(split: str, key: str, view: str) -> str:
     """What an image is called in messages and in the log."""
     return f"{split} {key}, view {view}"
-
-
-def render_missing(
-    spec: Spec,
-    plan: data.Plan,
-    out: Path,
-    pool: Renders,
-    progress: Progress | None = None,
-    on_shard: Callable[[str], None] | None = None,
-) -> list[Failure]:
-    """Render and write every shard of a dataset that is not there yet, see `render_shards`."""
-    return render_shards(spec, plan, shards_of(plan), out, pool, progress, on_shard)
 
 
 def render_shards(

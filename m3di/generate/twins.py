@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from m3di import data
 from m3di.errors import M3diError, UsageError
-from m3di.generate import RenderOptions, render
+from m3di.generate.options import WorkerOptions, options_like, passes_of
+from m3di.generate.run import render
+from m3di.generate.shards import Progress
 from m3di.latents import intervene, permute_content
 from m3di.render import Watch
 
-Progress = Callable[[int, int], None]
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 PERMUTED = "permuted content"
 LONGEST_NAME = 80
 
@@ -24,22 +29,22 @@ def render_twin(
     interventions: tuple[str, ...] = (),
     permuted: bool = False,
     out: Path | None = None,
-    n_workers: int | None = None,
     progress: Progress | None = None,
     watch: Watch | None = None,
+    **workers: Unpack[WorkerOptions],
 ) -> tuple[Path, str]:
     """Render val and test of a dataset once more in another world, or take what was rendered before.
 
-    Sample i of the twin has the noise of sample i of the dataset, its size, quality and number of samples.
+    Sample i of the twin has the noise of sample i of the dataset, its size, quality, passes and number of samples.
 
     Args:
         root: Folder of the dataset.
         interventions: Written FACTOR=VALUE.
         permuted: Give every view once more with the content of the neighbour, see `permute_content`.
         out: Folder of the twin; None takes `ROOT-do-...` beside the dataset.
-        n_workers: Worker processes; None takes as many as `m3di render` does.
         progress: Called with images done and images in all.
         watch: Called with everything that happens in the workers.
+        **workers: What renders; by default as `render` does.
 
     Returns:
         Its folder, and what to call it in results.
@@ -64,20 +69,26 @@ def render_twin(
     if permuted:
         spec, name = permute_content(spec), f"{name} {PERMUTED}".strip()
     folder = out or root.with_name(f"{root.name}-{_slug(name)}")
-    options = RenderOptions(
-        out=folder,
+    options = replace(
+        options_like(manifest, folder, workers),
         spec=spec,
         n_train=1,  # a dataset has a train split; nobody asks for this one
         n_val=manifest.n_samples.get("val", 0),
         n_test=manifest.n_samples.get("test", 0),
         seed=manifest.seed,
-        size_px=int(manifest.render["size_px"]),
-        quality=str(manifest.render["quality"]),
-        gpu=manifest.render["device"] == "gpu",
-        n_workers=n_workers,
     )
+    if _was_begun_without_passes(folder):
+        options = replace(options, passes=())
     render(options, progress, watch)
     return folder, name
+
+
+def _was_begun_without_passes(root: Path) -> bool:
+    """Whether a twin was rendered, or begun, when twins had no passes: it stays as it is."""
+    folder = data.LocalFolder(root)
+    names = folder.sizes()
+    plan = data.plan_of(data.manifest_in(folder)) if data.MANIFEST in names else data.noted_plan(folder, names)
+    return plan is not None and not passes_of(plan)
 
 
 def _slug(name: str) -> str:

@@ -105,6 +105,7 @@ def test_a_folder_called_name_value(fake_dataset: Path, tmp_path: Path, pools: t
         (root / "val-00000.tar").unlink()
         (root / "test.parquet").unlink()
         assert repair(root) == ["test.parquet", "val-00000.tar"]
+        (root / data.LOG).unlink()
         assert {path.name: path.read_bytes() for path in root.iterdir() if path.is_file()} == bytes_of(fake_dataset)
 
 

@@ -13,10 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from m3di.data import (
+    LocalFolder,
     Problem,
     ShardWriter,
     file_entry,
-    is_complete,
+    finished_manifest,
     plan_of,
     read_manifest,
     read_shard,
@@ -321,12 +322,12 @@ def test_a_png_that_stops_in_a_chunk_is_noticed_wherever_that_is() -> None:
 
 
 def test_a_dataset_is_complete_where_every_file_has_its_size(copy: Path) -> None:
-    assert is_complete(copy)
+    assert finished_manifest(LocalFolder(copy)) is not None
     for name in ("train-00001.tar", "val.parquet", "README.md"):
         raw = (copy / name).read_bytes()
         (copy / name).write_bytes(raw[:-1])
-        assert not is_complete(copy)
+        assert finished_manifest(LocalFolder(copy)) is None
         (copy / name).unlink()
-        assert not is_complete(copy)
+        assert finished_manifest(LocalFolder(copy)) is None
         (copy / name).write_bytes(raw)
-    assert is_complete(copy)
+    assert finished_manifest(LocalFolder(copy)) is not None

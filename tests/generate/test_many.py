@@ -17,10 +17,10 @@ from click.testing import CliRunner
 from m3di import Multimodal3DIdent, data, generate
 from m3di.cli.main import cli
 from m3di.errors import M3diError, UsageError
-from m3di.generate import Delivery, Part, on_ray
-from m3di.generate.on_ray import check_node, default_workers
+from m3di.generate import Machines, Part, Staged, ray_tasks
+from m3di.generate.ray_tasks import check_node, default_workers
 from m3di.latents import load_spec
-from m3di.render import Outcome, RenderJob
+from m3di.render import Outcome, PoolEvent, RenderJob
 from tests.conftest import FakePool, FakeRenderPool, fake_options
 
 SPEC = load_spec("m3di")
@@ -38,13 +38,12 @@ def remote_bytes(folder: data.Folder) -> dict[str, bytes]:
 
 def deliver(root: str | Path, staging: Path, part: str | None = None, pool: FakePool | None = None) -> int:
     """What `m3di render` does, with noise for images; how many were rendered."""
-    folder = data.open_folder(root)
     plan = generate.make_plan(SPEC, fake_options(staging))
-    parsed = Part.parse(part) if part else None
-    shards = parsed.shards(plan) if parsed else list(generate.shards_of(plan))
-    data.claim(folder, plan)
+    to = Staged(data.open_folder(root), staging, Part.parse(part) if part else None)
+    to.claim(plan)
     used = pool or FakePool(32)
-    assert generate.deliver_missing(Delivery(folder, staging, parsed), SPEC, plan, shards, used) == []
+    with to.workplace(plan) as place:
+        generate.render_missing(to, place, SPEC, plan, used)
     return used.n_rendered
 
 
@@ -269,8 +268,8 @@ def test_tables_are_written_by_row_groups(tmp_path: Path, monkeypatch: pytest.Mo
         root = tmp_path / name
         sized = plan.model_copy(update={"shard_size": size})
         data.prepare_folder(root, sized)
-        generate.render_missing(SPEC, sized, root, FakePool(32))
-        generate.finish(root, SPEC, sized)
+        generate.render_shards(SPEC, sized, generate.shards_of(sized), root, FakePool(32))
+        generate.finish(data.LocalFolder(root), SPEC, sized)
         file = pq.ParquetFile(root / "train.parquet")
         assert [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)] == [7, 7, 6]
         tables.append(file.read(columns=["key", "text.caption", "image.object_color", "image.object_contrast"]))
@@ -281,7 +280,7 @@ def test_tables_are_written_by_row_groups(tmp_path: Path, monkeypatch: pytest.Mo
 def test_numbers_of_gpus_mean_nothing_to_ray(tmp_path: Path) -> None:
     options = fake_options(tmp_path, gpu=True, gpu_devices=(1,))
     with pytest.raises(UsageError, match=r"--gpu-devices means nothing on a Ray cluster(?s:.)*CUDA_VISIBLE_DEVICES"):
-        generate.render_anywhere(str(tmp_path / "out"), options, generate.Machines(ray="auto"))
+        generate.render(replace(options, out=tmp_path / "out"), machines=Machines(ray="auto"))
     assert not (tmp_path / "out").exists()
 
 
@@ -312,16 +311,21 @@ def test_a_ray_task_heeds_the_limits_of_the_command(
             made.append(args)
             super().__init__(*args)
 
-    monkeypatch.setattr(on_ray, "RenderPool", Noted)
+    monkeypatch.setattr("m3di.generate.workers.RenderPool", Noted)
     shard = next(generate.shards_of(plan))
-    task = on_ray.ShardTask(str(tmp_path / "out"), plan, options, shard, tmp_path / "stage")
+    tasks = ray_tasks.Tasks(options, tmp_path / "stage")
     (tmp_path / "out").mkdir()
-    counter = SimpleNamespace(count=SimpleNamespace(remote=lambda *_: None))
-    on_ray.render_shard_task(task, counter)
-    ((_, n_workers, limits),) = made
+    told: list[tuple[str, PoolEvent]] = []
+    reports = SimpleNamespace(
+        count=SimpleNamespace(remote=lambda *_: None),
+        tell=SimpleNamespace(remote=lambda name, event: told.append((name, event))),
+    )
+    ray_tasks.render_shard_task(ray_tasks.ShardTask(str(tmp_path / "out"), plan, shard.name, tasks), reports)
+    ((_, n_workers, limits, _),) = made
     assert n_workers == 3
-    assert (limits.memory_bytes, limits.image_timeout_s) == (2_500_000_000, 7.0)
+    assert (limits.memory_bytes, limits.image_timeout_s) == (2_500_000_000, 7.0)  # type: ignore[attr-defined]
     assert (tmp_path / "out" / shard.name).exists()
+    assert [(name, event.kind) for name, event in told] == [(shard.name, "image")] * 8
     assert not list((tmp_path / "stage").iterdir())  # nothing is left behind
 
 
@@ -331,35 +335,35 @@ def test_without_ray(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "ray" else found(name))
     with pytest.raises(M3diError, match=r"Ray, which is not installed(?s:.)*pip install 'm3di\[ray\]'"):
-        generate.render_anywhere(str(tmp_path / "out"), fake_options(tmp_path), generate.Machines(ray="auto"))
+        generate.render(replace(fake_options(tmp_path), out=tmp_path / "out"), machines=Machines(ray="auto"))
     assert not (tmp_path / "out").exists()
 
 
 def test_a_node_that_would_render_something_else() -> None:
     plan = generate.make_plan(SPEC, fake_options(Path("x")))
-    check_node(SPEC, plan)
+    check_node((), plan)
     other = plan.model_copy(update={"render": {**plan.render, "bpy": "9.9"}})
     with pytest.raises(M3diError, match=r"would render something else(?s:.)*expected: bpy 9\.9(?s:.)*on all nodes"):
-        check_node(SPEC, other)
+        check_node((), other)
 
 
 @pytest.mark.parametrize(
     ("machines", "message"),
     [
-        (generate.Machines(shards="1/2", ray="auto"), "--shards and --ray exclude each other"),
-        (generate.Machines(staging=Path("x")), "--staging is of no use here"),
-        (generate.Machines(shards="3/2"), r"no such part(?s:.)*3/2"),
+        (Machines(shards="1/2", ray="auto"), "--shards and --ray exclude each other"),
+        (Machines(staging=Path("x")), "--staging is of no use here"),
+        (Machines(shards="3/2"), r"no such part(?s:.)*3/2"),
     ],
 )
-def test_options_that_do_not_fit(machines: generate.Machines, message: str, tmp_path: Path) -> None:
+def test_options_that_do_not_fit(machines: Machines, message: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=message):
-        generate.render_anywhere(str(tmp_path / "out"), fake_options(tmp_path), machines)
+        generate.render(replace(fake_options(tmp_path), out=tmp_path / "out"), machines=machines)
     assert not (tmp_path / "out").exists()
 
 
 def test_memory_is_no_place_for_a_dataset(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"gone when it ends(?s:.)*--out memory://x"):
-        generate.render_anywhere("memory://x", fake_options(tmp_path), generate.Machines())
+        generate.render(replace(fake_options(tmp_path), out="memory://x"))
 
 
 def test_finalize_on_the_command_line(fake_dataset: Path, tmp_path: Path) -> None:
@@ -385,9 +389,9 @@ def test_a_rerun_clears_what_a_run_left_behind_a_url(
     files = folder._files  # type: ignore[union-attr]
     for key in ("some/prefix/train-00000.tar", "some/prefix-of-others/train-00000.tar"):
         files.call_s3("create_multipart_upload", Bucket="m3di-test", Key=key)
-    options = fake_options(tmp_path)
-    machines = generate.Machines(staging=tmp_path / "stage")
-    assert generate.render_anywhere(root, options, machines) == data.read_manifest(fake_dataset)
+    options = replace(fake_options(tmp_path), out=root)
+    machines = Machines(staging=tmp_path / "stage")
+    assert generate.render(options, machines=machines) == data.read_manifest(fake_dataset)
     assert remote_bytes(folder) == bytes_of(fake_dataset)
     uploads = files.call_s3("list_multipart_uploads", Bucket="m3di-test")["Uploads"]
     assert [each["Key"] for each in uploads] == ["some/prefix-of-others/train-00000.tar"]
@@ -416,11 +420,10 @@ def test_what_a_run_with_a_failed_image_has_rendered_is_kept(fake_dataset: Path,
                 yield Outcome(outcome.job, None, "it is bad") if bad else outcome
 
     root = f"memory://many-{next(NUMBERS)}"
-    folder, plan = data.open_folder(root), generate.make_plan(SPEC, fake_options(tmp_path))
-    data.claim(folder, plan)
-    shards, stage = list(generate.shards_of(plan)), tmp_path / "stage"
-    (failure,) = generate.deliver_missing(Delivery(folder, stage), SPEC, plan, shards, Failing(32))
-    assert "it is bad" in str(failure)
+    folder = data.open_folder(root)
+    stage = tmp_path / "stage"
+    with pytest.raises(M3diError, match=r"1 image could not be rendered(?s:.)*it is bad"):
+        deliver(root, stage, pool=Failing(32))
     assert "train-00001.tar" not in folder.sizes()
     assert deliver(root, stage) == 1  # the one that failed, and none of the seven beside it
     generate.finalize(folder)
@@ -429,12 +432,10 @@ def test_what_a_run_with_a_failed_image_has_rendered_is_kept(fake_dataset: Path,
 
 def test_two_runs_with_one_staging_folder(tmp_path: Path) -> None:
     folder, plan = data.open_folder(tmp_path / "shared"), generate.make_plan(SPEC, fake_options(tmp_path))
-    data.claim(folder, plan)
-    delivery = Delivery(folder, tmp_path / "stage")
-    stage = delivery.stage(plan)
+    stage = Staged(folder, tmp_path / "stage").work_path(plan)
     stage.mkdir(parents=True)
     with data.locked(stage), pytest.raises(M3diError, match="another process is rendering into this folder"):
-        generate.deliver_missing(delivery, SPEC, plan, list(generate.shards_of(plan)), FakePool(32))
+        deliver(tmp_path / "shared", tmp_path / "stage")
     assert deliver(tmp_path / "shared", tmp_path / "stage") == 28
 
 

@@ -22,7 +22,6 @@ from pathlib import Path
 import psutil
 from ray.cluster_utils import Cluster
 from m3di import generate
-from m3di.data import open_folder
 from m3di.errors import M3diError
 
 def kill_one(done, total):
@@ -38,13 +37,13 @@ if __name__ == "__main__":
     options = generate.RenderOptions(
         out=Path(out), n_train=8, n_val=0, n_test=0, size_px=48, quality="draft", shard_size=4
     )
-    ray_options = generate.RayOptions(cluster.address, Path(staging))
+    machines = generate.Machines(ray=cluster.address, staging=Path(staging))
     try:
-        generate.render_on_ray(open_folder(out), replace(options, gpu=True), ray_options)
+        generate.render(replace(options, gpu=True), machines=machines)
     except M3diError as error:
         print(error)
     print(os.listdir(out) if os.path.exists(out) else "nothing was written")
-    manifest = generate.render_on_ray(open_folder(out), options, ray_options, kill_one)
+    manifest = generate.render(options, kill_one, machines=machines)
     print("killed", len(killed), "of two workers,", sum(manifest.n_samples.values()), "samples")
     cluster.shutdown()
 """

@@ -69,12 +69,12 @@ def test_an_interrupted_run_is_continued_to_the_same_bytes(fake_dataset: Path, t
             raise Interrupted
 
     with pytest.raises(Interrupted):
-        generate.render_missing(spec, plan, out, FakePool(32), stop)
+        generate.render_shards(spec, plan, generate.shards_of(plan), out, FakePool(32), stop)
     assert data.noted_plan(data.LocalFolder(out), [data.PLAN]) == plan
     pool = FakePool(32)
     seen: list[int] = []
-    generate.render_missing(spec, plan, out, pool, lambda done, total: seen.append(done))
-    generate.finish(out, spec, plan)
+    generate.render_shards(spec, plan, generate.shards_of(plan), out, pool, lambda done, total: seen.append(done))
+    generate.finish(data.LocalFolder(out), spec, plan)
     assert pool.n_rendered == 28 - 13
     assert seen == list(range(13, 29))
     assert bytes_of(out) == bytes_of(fake_dataset)
@@ -289,7 +289,7 @@ def test_a_shard_without_annotations_is_reported(tmp_path: Path) -> None:
         writer.add(data.sample_key(index), {"png": b"", "txt": b"", "json": b'{"image": {}}'})
     writer.finish()
     with pytest.raises(M3diError, match=r"a sample lacks an annotation(?s:.)*train-00000\.tar(?s:.)*object_visible_px"):
-        generate.finish(options.out, spec, plan)
+        generate.finish(data.LocalFolder(options.out), spec, plan)
 
 
 @pytest.mark.slow
@@ -338,7 +338,9 @@ def test_failures_here_and_there_do_not_stop_a_run(spec: Spec, tmp_path: Path, m
             for number, outcome in enumerate(super().outcomes(jobs), 1):
                 yield outcome if number % self.good == 0 else Outcome(outcome.job, None, "it is bad")
 
-    failures = generate.render_missing(spec, plan, options.out, Failing(3))  # two, one good, two, ...
+    failures = generate.render_shards(
+        spec, plan, generate.shards_of(plan), options.out, Failing(3)
+    )  # two, one good, two, ...
     assert len(failures) == 28 - 28 // 3
     with pytest.raises(M3diError, match=r"the last 3 images could not be rendered(?s:.)*it is bad"):
-        generate.render_missing(spec, plan, options.out, Failing(4))
+        generate.render_shards(spec, plan, generate.shards_of(plan), options.out, Failing(4))

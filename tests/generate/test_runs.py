@@ -8,7 +8,6 @@ import math
 import os
 import resource
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -215,33 +214,33 @@ def test_dry_run(tmp_path: Path, pools: type[FakeRenderPool], fake_dataset: Path
 
 def test_a_dry_run_plans_what_the_same_command_would_render(tmp_path: Path, pools: type[FakeRenderPool]) -> None:
     out = tmp_path / "it"
-    options = fake_options(tmp_path)  # shards of 8, 8, 4 training samples, then one of val, one of test
-    planned = generate.dry_run_anywhere(str(out), options, generate.Machines(shards="2/2"))
+    options = fake_options(out)  # shards of 8, 8, 4 training samples, then one of val, one of test
+    planned = generate.dry_run(options, machines=generate.Machines(shards="2/2"))
     assert planned.n_samples == {"train": 8, "val": 4, "test": 0}
     assert (planned.n_shards, planned.n_tables, planned.n_done) == (2, 0, 0)
     assert f"into {out}, part 2/2, 32 px" in str(planned)
     assert not out.exists()
     with pytest.raises(UsageError, match=r"no such part(?s:.)*3/2"):
-        generate.dry_run_anywhere(str(out), options, generate.Machines(shards="3/2"))
+        generate.dry_run(options, machines=generate.Machines(shards="3/2"))
     with pytest.raises(UsageError, match=r"--dry-run measures this machine(?s:.)*--ray auto(?s:.)*leave --ray out"):
-        generate.dry_run_anywhere(str(out), options, generate.Machines(ray="auto"))
+        generate.dry_run(options, machines=generate.Machines(ray="auto"))
     with pytest.raises(UsageError, match="--staging is of no use here"):
-        generate.dry_run_anywhere(str(out), options, generate.Machines(staging=tmp_path))
+        generate.dry_run(options, machines=generate.Machines(staging=tmp_path))
 
 
 def test_a_dry_run_counts_the_shards_that_are_at_a_url(
-    tmp_path: Path, pools: type[FakeRenderPool], fake_dataset: Path
+    bucket: str, tmp_path: Path, pools: type[FakeRenderPool], fake_dataset: Path
 ) -> None:
-    folder = data.open_folder("memory://a-dry-run")
-    options = fake_options(tmp_path)
+    folder = data.open_folder(f"{bucket}/a-dry-run")
+    options = replace(fake_options(tmp_path), out=str(folder))
     spec = options.load_spec()
     data.claim(folder, generate.make_plan(spec, options.resolved(spec)))
     folder.put(fake_dataset / "train-00000.tar", "train-00000.tar")
-    planned = generate.dry_run(options, folder)
+    planned = generate.dry_run(options)
     assert (planned.n_done, planned.n_shards, planned.n_tables) == (8, 5, 3)
     assert f"into {folder}" in str(planned)
     with pytest.raises(M3diError, match="holds a different dataset"):
-        generate.dry_run(replace(options, seed=1), folder)
+        generate.dry_run(replace(options, seed=1))
 
 
 def test_roads_that_write_no_log_tell_that_a_gpu_loads_its_kernels(
@@ -253,7 +252,6 @@ def test_roads_that_write_no_log_tell_that_a_gpu_loads_its_kernels(
     def check(pool: FakeRenderPool) -> None:
         pool.watch(PoolEvent("warm-up", 0, why="Card loads its kernels"))
 
-    monkeypatch.setattr(sys.modules["m3di.generate.preview"], "RenderPool", FakeRenderPool)
     monkeypatch.setattr(pools, "check", check)
     seen: list[PoolEvent] = []
     generate.dry_run(fake_options(tmp_path / "new", gpu=True), watch=seen.append)

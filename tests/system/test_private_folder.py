@@ -11,8 +11,7 @@ import pytest
 
 from m3di import data, generate
 from m3di.errors import M3diError
-from m3di.generate import Delivery, Part
-from m3di.generate.staged import default_staging
+from m3di.generate import Part, Staged, default_staging
 from m3di.latents import load_spec
 from m3di.render.gpu_environment import gpu_environment
 from m3di.system.private_folder import make_private, own_temporary_folder
@@ -105,16 +104,16 @@ def test_a_user_without_a_name_has_one_too(shared_tmp: Path, monkeypatch: pytest
     assert [path.name for path in shared_tmp.glob("m3di*")] == [f"m3di-staging-{os.getuid()}"]
 
 
-def stage_of(out: Path) -> tuple[Delivery, data.Plan]:
-    plan = generate.make_plan(load_spec("m3di"), fake_options(out))
-    return Delivery(data.LocalFolder(out), default_staging(), Part(1, 3)), plan
+def plan_of(out: Path) -> data.Plan:
+    return generate.make_plan(load_spec("m3di"), fake_options(out))
 
 
-def deliver(out: Path) -> None:
-    delivery, plan = stage_of(out)
-    data.claim(delivery.folder, plan)
-    shards = Part(1, 3).shards(plan)
-    assert generate.deliver_missing(delivery, load_spec("m3di"), plan, shards, FakePool(32)) == []
+def deliver(out: Path, staging: Path | None = None) -> None:
+    """Render a part."""
+    to, plan = Staged(data.LocalFolder(out), staging or default_staging(), Part(1, 3)), plan_of(out)
+    with to.workplace(plan) as place:
+        to.claim(plan)
+        generate.render_missing(to, place, load_spec("m3di"), plan, FakePool(32))
 
 
 def test_shards_are_staged_in_a_folder_of_ours(
@@ -137,8 +136,7 @@ def test_who_was_first_in_the_staging_folder_gets_nothing(what: str, shared_tmp:
     out, home = tmp_path / "out", tmp_path / "home"
     home.mkdir()
     (home / "thesis.tex").write_text("years of work")
-    delivery, plan = stage_of(out)
-    stage = delivery.stage(plan)
+    stage = Staged(data.LocalFolder(out), default_staging(), Part(1, 3)).work_path(plan_of(out))
     if what == "the folder above":
         default_staging().symlink_to(home)
     elif what == "the stage":
@@ -158,10 +156,8 @@ def test_who_was_first_in_the_staging_folder_gets_nothing(what: str, shared_tmp:
 def test_a_staging_folder_of_the_users_own_may_be_a_link(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "scratch").symlink_to(tmp_path / "disk")
-    delivery, plan = stage_of(tmp_path / "out")
-    delivery = Delivery(delivery.folder, tmp_path / "scratch" / "m3di", delivery.part)
-    data.claim(delivery.folder, plan)
-    assert generate.deliver_missing(delivery, load_spec("m3di"), plan, Part(1, 3).shards(plan), FakePool(32)) == []
+    deliver(tmp_path / "out", tmp_path / "scratch" / "m3di")
+    assert len(list((tmp_path / "out").glob("*.tar"))) == 2
 
 
 def test_compiled_kernels_are_kept_in_a_folder_of_ours(shared_tmp: Path) -> None:

@@ -271,12 +271,17 @@ def parse_manifest(raw: bytes, where: str) -> Manifest:
     return _parse(Manifest, raw, where)
 
 
-def is_complete(root: Path) -> bool:
-    """Whether a folder has a manifest and every file that it names, by size."""
-    if not (root / MANIFEST).is_file():
-        return False
-    paths = [(root / entry.file, entry.n_bytes) for entry in read_manifest(root).files]
-    return all(path.is_file() and path.stat().st_size == n_bytes for path, n_bytes in paths)
+def finished_manifest(folder: Folder) -> Manifest | None:
+    """The manifest of a folder that has every file which it names, by size; else None.
+
+    Raises:
+        M3diError: The manifest is damaged, or the storage failed.
+    """
+    sizes = folder.sizes()
+    if MANIFEST not in sizes:
+        return None
+    manifest = manifest_in(folder)
+    return manifest if all(sizes.get(entry.file) == entry.n_bytes for entry in manifest.files) else None
 
 
 def plan_of(manifest: Manifest) -> Plan:

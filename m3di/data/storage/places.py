@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -70,8 +71,13 @@ class LocalFolder:
         with reporting(CANNOT_READ, str(self)):
             if not self.root.is_dir():
                 return {}
+            found = {}
             with os.scandir(self.root) as entries:
-                return {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}
+                for entry in entries:
+                    with contextlib.suppress(FileNotFoundError):  # another run has just renamed or removed it
+                        if entry.is_file():
+                            found[entry.name] = entry.stat().st_size
+            return found
 
     def stamps(self, folder: str) -> dict[str, str]:
         """Of every file in a folder below, what changes when it is written, moved or replaced."""

@@ -16,7 +16,8 @@ N_TRIES = 3
 
 
 def upload(folder: Folder, path: Path, entry: FileEntry) -> None:
-    """Copy a file of this machine to a folder, read it back, and give it its name; the original stays.
+    """Copy a file of this machine to a folder, read it back, and give it its name; the original stays. A file that lies
+    in that folder already is left alone.
 
     Where a growing file can be seen, it has a temporary name until it has been compared. Object stores show whole
     objects only: there it has its name at once, and one that differs is removed again.
@@ -29,6 +30,8 @@ def upload(folder: Folder, path: Path, entry: FileEntry) -> None:
     Raises:
         M3diError: The storage failed, or what was read back was different each time.
     """
+    if isinstance(folder, LocalFolder) and path == folder.root / entry.file:
+        return
     name = unique(entry.file) if folder.shows_growing_files else entry.file
     for attempt in range(1, N_TRIES + 1):
         folder.put(path, name)
@@ -49,18 +52,25 @@ def upload(folder: Folder, path: Path, entry: FileEntry) -> None:
 
 
 @contextmanager
+def folder_to_write(folder: Folder) -> Iterator[Path]:
+    """A folder of this machine for files that are uploaded: the final one if it lies here, else a temporary one."""
+    if isinstance(folder, LocalFolder):
+        yield folder.root
+        return
+    with TemporaryDirectory(prefix="m3di-") as here:
+        yield Path(here)
+
+
+@contextmanager
 def on_this_machine(folder: Folder, name: str) -> Iterator[Path]:
     """A file of a folder as a file of this machine: itself, or a copy as long as the block lasts.
 
     Raises:
         M3diError: The storage failed.
     """
-    if isinstance(folder, LocalFolder):
-        yield folder.root / name
-        return
-    with TemporaryDirectory(prefix="m3di-") as here:
-        fetch(folder, name, Path(here))
-        yield Path(here) / name
+    with folder_to_write(folder) as here:
+        fetch(folder, name, here)
+        yield here / name
 
 
 def fetch(folder: Folder, name: str, here: Path) -> bool:

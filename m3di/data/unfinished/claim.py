@@ -1,4 +1,4 @@
-"""The folder of a dataset before it is written: what may become what."""
+"""The folder of a dataset while it is rendered: whether it is free, what it is going to be, what runs leave in it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 from m3di.data.format.manifest import MANIFEST, PLAN, Plan, manifest_in, plan_of, to_json
 from m3di.data.storage.places import Folder, LocalFolder
 from m3di.data.unfinished.plan_notes import (
-    LOG,
     copy_name,
     damaged_plan,
+    is_log,
     is_plan_note,
     is_witnessed,
     note_plan,
@@ -21,21 +21,9 @@ from m3di.data.unfinished.plan_notes import (
 from m3di.errors import DiskError, M3diError
 from m3di.system.disk import disk_errors
 from m3di.system.files import PARTIAL
-from m3di.system.lock import LOCK, sole_run
+from m3di.system.lock import LOCK, Held, sole_run
 
 _PART_LOCK = re.compile(r"part-[0-9]+-of-[0-9]+\.lock")
-OF_RUNS = (LOCK, LOG)
-"""What runs leave that have just begun, or ended too soon, besides notes of their plan."""
-
-
-def check_folder(out: Path, plan: Plan) -> None:
-    """Raise unless `out` is new, empty, or holds this very dataset, finished or not; nothing is written.
-
-    Raises:
-        M3diError: It holds another dataset, or other files.
-    """
-    if out.is_dir():
-        _check_names(LocalFolder(out), [path.name for path in out.iterdir()], plan)
 
 
 def claim(folder: Folder, plan: Plan) -> None:
@@ -59,14 +47,10 @@ def check_claim(folder: Folder, plan: Plan) -> None:
     Raises:
         M3diError: It holds another dataset, or other files, or cannot be read.
     """
-    if isinstance(folder, LocalFolder):
-        check_folder(folder.root, plan)
-    else:
-        _check_names(folder, list(folder.sizes()), plan)
-
-
-def _check_names(folder: Folder, names: list[str], plan: Plan) -> None:
-    """Raise where the files of a folder are not those of this dataset, finished or not."""
+    if not isinstance(folder, LocalFolder):
+        names = list(folder.sizes())
+    else:  # folders within it count too: they are not ours
+        names = [path.name for path in folder.root.iterdir()] if folder.root.is_dir() else []
     if MANIFEST in names:
         found = plan_of(manifest_in(folder))
         refuse_differences(found, plan, str(folder))
@@ -75,7 +59,7 @@ def _check_names(folder: Folder, names: list[str], plan: Plan) -> None:
     if noted is not None:
         refuse_differences(noted, plan, str(folder))
         return
-    others = [name for name in names if name not in OF_RUNS and not is_plan_note(name)]
+    others = [name for name in names if not (is_lock(name) or is_log(name) or is_plan_note(name))]
     if not others or is_witnessed(folder, names, plan):
         return
     if any(map(is_plan_note, names)):
@@ -168,19 +152,27 @@ def _write_errors(out: Path) -> Iterator[None]:
         ) from None
 
 
-def remove_leftovers(out: Path) -> None:
-    """Remove what interrupted runs left in the folder of a finished dataset, unless a run is on its way there.
+def remove_leftovers(folder: Folder) -> None:
+    """Remove what runs left in the folder of a finished dataset: notes, receipts, journals, uploads that a killed run
+    has left half way, and locks that nobody holds.
 
-    Locks among it: they name a machine and a process, which nobody needs who gets the dataset.
+    Locks name a machine and a process, which nobody needs who gets the dataset.
 
     Raises:
-        M3diError: A file cannot be removed.
+        M3diError: A file cannot be removed, or the storage failed.
     """
+    if not isinstance(folder, LocalFolder):
+        left = [name for name in folder.sizes() if name.endswith(PARTIAL)]
+        if left:
+            folder.remove(left)
+        folder.abort_uploads()
+        return
+    out = folder.root
     with disk_errors(out):
         for path in out.glob(f"*{PARTIAL}"):
             path.unlink(missing_ok=True)
     for path in out.glob("*.lock"):
-        if path.name == LOCK or _PART_LOCK.fullmatch(path.name):
+        if is_lock(path.name):
             with contextlib.suppress(M3diError), sole_run(out, path.name):
                 pass  # nobody holds it: it goes
 
@@ -188,3 +180,22 @@ def remove_leftovers(out: Path) -> None:
 def part_lock(number: int, count: int) -> str:
     """File name of the lock of a part of a dataset."""
     return f"part-{number}-of-{count}.lock"
+
+
+def is_lock(name: str) -> bool:
+    """Whether a file is the lock of a run."""
+    return name == LOCK or _PART_LOCK.fullmatch(name) is not None
+
+
+@contextlib.contextmanager
+def sole_part(folder: Folder, number: int, count: int) -> Iterator[list[Held]]:
+    """Have a part of a dataset for this process alone, where machines share a folder; a URL knows no locks.
+
+    Raises:
+        M3diError: Another process renders this part; the message says which.
+    """
+    if not isinstance(folder, LocalFolder):
+        yield []
+        return
+    with made_folder(folder.root), sole_run(folder.root, part_lock(number, count)) as held:
+        yield [held]

@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import json
 import re
+import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from m3di.system.files import PARTIAL, write_atomically
 
 LOG = "render.log.jsonl"
 """What happened when: written by runs, no part of a dataset."""
+_BROUGHT_LOG = re.compile(r"render\.(part-[0-9]+-of-[0-9]+\.)?[0-9a-f]{8}\.log\.jsonl")
 _COPY = re.compile(rf"plan-[0-9a-f]{{16}}\.json{re.escape(PARTIAL)}")
 
 
@@ -39,6 +41,20 @@ def copy_name(plan: Plan) -> str:
 def is_plan_note(name: str) -> bool:
     """Whether a file is a copy of a plan, or was going to be one."""
     return name.startswith(PLAN) or _COPY.match(name) is not None
+
+
+def new_log_name(part: str = "") -> str:
+    """A name for the log of a run that may have others beside it: no two write into one file.
+
+    Args:
+        part: Such as `part-1-of-3`; empty where the run renders all.
+    """
+    return f"render.{f'{part}.' if part else ''}{uuid.uuid4().hex[:8]}.log.jsonl"
+
+
+def is_log(name: str) -> bool:
+    """Whether a file is the log of a run."""
+    return name == LOG or _BROUGHT_LOG.fullmatch(name) is not None
 
 
 def noted_plan(folder: Folder, names: Iterable[str]) -> Plan | None:

@@ -18,6 +18,7 @@ from m3di.learn.training.plugins import import_modules, imported_modules
 from m3di.learn.training.run_folder import read_summary
 from m3di.learn.training.sweep import check_none_failed, read_sweep, run_member
 from m3di.learn.training.sweep_share import command_of
+from m3di.system.ray_cluster import connected
 
 
 def n_devices(folder: Path) -> int:
@@ -69,23 +70,12 @@ def run_on_ray(folder: Path, names: Sequence[str], address: str) -> None:
         address: Of the cluster; "local" starts one in this machine.
 
     Raises:
-        M3diError: Ray is not installed, or some members failed; raised after all have run.
+        M3diError: Ray is not installed, no cluster answers, or some members failed; raised after all have run.
     """
-    try:
-        import ray
-    except ModuleNotFoundError as error:
-        raise M3diError("Ray is not installed", got=error, next_step="pip install 'm3di[ray]'") from error
     sweep = read_sweep(folder)
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, ValueError) as error:
-        raise M3diError(
-            "no Ray cluster answers",
-            where=f"--ray {address}",
-            got=error,
-            expected="the address of a cluster: HOST:PORT, auto on one of its nodes, or local",
-        ) from error
-    try:
+    with connected(address):
+        import ray
+
         task = ray.remote(_run_and_report)
         nodes = [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]
         asked = [_asked_of_ray(sweep.config_of(name), nodes) for name in names]
@@ -97,8 +87,6 @@ def run_on_ray(folder: Path, names: Sequence[str], address: str) -> None:
                 for name, each in zip(names, asked, strict=True)
             ]
         )
-    finally:
-        ray.shutdown()
     check_none_failed(folder, len(names), {name: why for name, why in zip(names, reasons, strict=True) if why})
 
 
