@@ -33,7 +33,7 @@ def bytes_of(root: Path) -> dict[str, bytes]:
 
 
 def remote_bytes(folder: data.Folder) -> dict[str, bytes]:
-    return {name: folder.read(name) for name in sorted(folder.sizes())}
+    return {name: folder.read(name) for name in sorted(folder.sizes()) if not data.is_log(name)}
 
 
 def deliver(root: str | Path, staging: Path, part: str | None = None, pool: FakePool | None = None) -> int:

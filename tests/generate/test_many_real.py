@@ -66,7 +66,11 @@ def test_two_processes_render_two_parts_into_one_bucket(bucket: str, rendered_da
     done = subprocess.run([*M3DI, "finalize", root], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "train 9, val 1, test 1 samples" in done.stdout
-    assert remote_bytes(data.open_folder(root)) == bytes_of(rendered_dataset)
+    folder = data.open_folder(root)
+    assert remote_bytes(folder) == bytes_of(rendered_dataset)
+    logs = sorted(filter(data.is_log, folder.sizes()))
+    assert [name.rsplit(".", 3)[0] for name in logs] == ["render.part-1-of-2", "render.part-2-of-2"]
+    assert all(folder.read(name).count(b'"image"') for name in logs)
 
 
 @pytest.mark.slow

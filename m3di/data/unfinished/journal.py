@@ -76,7 +76,7 @@ class ImageJournal:
         """Keep an image: once this returns, neither a crash nor a power loss costs it.
 
         Raises:
-            OSError: It could not be written; the journal is to be closed then, and opened anew.
+            OSError: It could not be written; the journal is to be closed then, and opened again.
         """
         content = memoryview(_to_bytes(entry))
         start, written = self._end, 0

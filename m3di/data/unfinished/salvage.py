@@ -39,7 +39,7 @@ def sound_images(
     """The images of a damaged shard that are as they were rendered.
 
     Captions and latents follow from the spec and are not looked at. Not every change of a `normal` pass is seen, and
-    without the table none of an annotation: whoever builds the shard anew compares its hash.
+    without the table none of an annotation: whoever builds the shard again compares its hash.
 
     Args:
         root: Folder of the dataset.
