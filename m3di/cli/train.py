@@ -87,7 +87,7 @@ HYPERPARAMETERS = (
     click.option("--negatives", help="cross (equation 4), or all: within a modality too, as the published code."),
     click.option("--encoding-size", type=int, help="Numbers that a view becomes."),
     click.option("--hidden-size", type=int, help="Width of the image encoder's last hidden layer."),
-    click.option("--image-encoder", help="resnet18, timm:NAME, or one that you registered."),
+    click.option("--image-encoder", help="resnet18, resnet18-small (for 64 px), timm:NAME, or a registered one."),
     click.option("--text-encoder", help="convnet, or one that you registered."),
     click.option(
         "--augment", callback=_words, metavar="NAMES", help="Such as shift,color,noise; a wrong name lists all."
