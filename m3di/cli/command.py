@@ -209,8 +209,9 @@ def _sources_named(ctx: click.Context, of: click.Command) -> Iterator[None]:
     try:
         yield
     except UsageError as error:
-        option = next((each for each in of.get_params(ctx) if each.name == error.details.get("where")), None)
-        if isinstance(option, FieldOption):
+        fields = [each for each in of.get_params(ctx) if isinstance(each, FieldOption)]
+        option = next((each for each in fields if error.details.get("where") in (each.name, *each.opts)), None)
+        if option is not None:
             error.details["where"] = source_of(ctx, option) or f"--{typed(option)}"
         raise
     except click.BadParameter as error:

@@ -23,7 +23,7 @@ from m3di.render import (
     WorkerLimits,
     default_n_workers,
 )
-from m3di.system.settings import STRICT, OneOf, Option, explained
+from m3di.system.settings import STRICT, Count, Finite, OneOf, Option, Whole, explained
 
 BACKENDS = [name.lower() for name in GPU_BACKENDS]
 
@@ -37,75 +37,59 @@ class RenderOptions:
         UsageError: A value is out of range, or a choice among GPUs is made without `gpu`.
     """
 
-    out: Annotated[Path, Field(strict=False, description="Folder of the dataset."), Option(offered=False)]
-    spec: Annotated[str | Spec, Field(description="Name of a built-in spec, or a .yaml file.")] = "m3di"
+    out: Annotated[Path, Field(strict=False), "Folder of the dataset.", Option(offered=False)]
+    spec: Annotated[str | Spec, "Name of a built-in spec, or a .yaml file."] = "m3di"
     n_train: Annotated[
-        int | None,
-        Field(ge=1, le=data.MAX_SAMPLES, description="Training samples."),
-        Option("--n", default="what the spec says"),
+        int | None, Field(ge=1, le=data.MAX_SAMPLES), "Training samples.", Option("--n", default="what the spec says")
     ] = None
     n_val: Annotated[
         int | None,
-        Field(ge=0, le=data.MAX_SAMPLES, description="Validation samples."),
+        Field(ge=0, le=data.MAX_SAMPLES),
+        "Validation samples.",
         Option(default="8 % of the training samples, at least one"),
     ] = None
     n_test: Annotated[
         int | None,
-        Field(ge=0, le=data.MAX_SAMPLES, description="Test samples."),
+        Field(ge=0, le=data.MAX_SAMPLES),
+        "Test samples.",
         Option(default="8 % of the training samples, at least one"),
     ] = None
-    seed: Annotated[int, Field(ge=0, le=data.MAX_SEED, description="Seed of all noise streams.")] = 0
+    seed: Annotated[int, Field(ge=0, le=data.MAX_SEED), "Seed of all noise streams."] = 0
     size_px: Annotated[
-        int,
-        Field(ge=LEAST_SIZE_PX, le=data.MAX_SIZE_PX, description="Side of the square images in pixels."),
-        Option("--size"),
+        int, Field(ge=LEAST_SIZE_PX, le=data.MAX_SIZE_PX), "Side of the square images in pixels.", Option("--size")
     ] = 224
-    quality: Annotated[str, OneOf(tuple(reversed(QUALITIES))), Field(description="How images are sampled.")] = (
-        "standard"
-    )
+    quality: Annotated[str, OneOf(tuple(reversed(QUALITIES))), "How images are sampled."] = "standard"
     n_workers: Annotated[
-        int | None,
-        Field(ge=1, description="Worker processes."),
-        Option("--workers", default="one a core; up to eight a GPU"),
+        Count | None, "Worker processes.", Option("--workers", default="one a core; up to eight a GPU")
     ] = None
-    shard_size: Annotated[int, Field(ge=1, description="Samples of a shard.")] = 1000
-    gpu: Annotated[
-        bool, Field(description="Render on every GPU of the best back end with one; without one it is an error.")
-    ] = False
+    shard_size: Annotated[Count, "Samples of a shard."] = 1000
+    gpu: Annotated[bool, "Render on every GPU of the best back end with one; without one it is an error."] = False
     interventions: Annotated[
         tuple[str, ...],
-        Field(
-            strict=False,
-            description="Intervene: a value, a mechanism such as uniform, or a mapping such as '{strength: 0.5}'.",
-        ),
+        "Intervene: a value, a mechanism such as uniform, or a mapping such as '{strength: 0.5}'.",
         Option("--do", metavar="FACTOR=VALUE", repeated=True),
     ] = ()
     passes: Annotated[
         tuple[Annotated[str, OneOf(PASSES)], ...],
-        Field(strict=False, description=f"Further files beside each image: some of {','.join(PASSES)}."),
+        f"Further files beside each image: some of {','.join(PASSES)}.",
         Option(metavar="NAMES", noun="pass"),
     ] = ()
     gpu_devices: Annotated[
-        tuple[Annotated[int, Field(ge=0)], ...],
-        Field(strict=False, description="Only on these GPUs, such as 0,2."),
-        Option(metavar="NUMBERS", such_as="0,2"),
+        tuple[Whole, ...], "Only on these GPUs, such as 0,2.", Option(metavar="NUMBERS", such_as="0,2")
     ] = ()
     gpu_backend: Annotated[
         str | None,
-        Field(description="How to reach the GPUs."),
+        "How to reach the GPUs.",
         Option(metavar=f"[{'|'.join(BACKENDS)}]", default="the first of these that has one"),
     ] = None
     worker_memory_gb: Annotated[
-        float,
-        Field(
-            ge=0.1, allow_inf_nan=False, description="Replace a worker that holds more memory after an image, in GB."
-        ),
+        Finite,
+        Field(ge=0.1),
+        "Replace a worker that holds more memory after an image, in GB.",
         Option("--worker-memory"),
     ] = 4.0
     image_timeout_s: Annotated[
-        float,
-        Field(ge=1, allow_inf_nan=False, description="An image that takes longer has failed, in seconds."),
-        Option("--image-timeout"),
+        Finite, Field(ge=1), "An image that takes longer has failed, in seconds.", Option("--image-timeout")
     ] = 600.0
 
     def __post_init__(self) -> None:

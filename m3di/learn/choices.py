@@ -10,6 +10,6 @@ Negatives = Literal["cross", "all"]
 NEGATIVES: tuple[str, ...] = get_args(Negatives)
 Schedule = Literal["constant", "cosine"]
 Precision = Literal["auto", "fp32", "tf32", "bf16"]
-Device = Literal["auto", "cpu", "cuda"]
+Device = Literal["cpu", "cuda", "auto"]
 DEVICES: tuple[str, ...] = get_args(Device)
 WorkerKind = Literal["threads", "processes"]

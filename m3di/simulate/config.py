@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from m3di.errors import UsageError
 from m3di.learn.choices import Device, Schedule, Similarity
-from m3di.system.settings import STRICT, Option, explained
+from m3di.system.settings import STRICT, Count, Finite, Option, Positive, Whole, explained
 
 Block = Literal["content", "style", "modality"]
 BLOCKS: tuple[str, ...] = get_args(Block)
@@ -29,101 +29,80 @@ class SimulationConfig:
         UsageError: A value is out of range, or two do not go together.
     """
 
-    n_content: Annotated[int, Field(ge=1, description="Dimensions of the content, c.")] = 5
-    n_style: Annotated[int, Field(ge=0, description="Dimensions of the style, s.")] = 5
-    n_modality: Annotated[int, Field(ge=0, description="Dimensions that one modality alone has, of m1 and of m2.")] = 5
+    n_content: Annotated[Count, "Dimensions of the content, c."] = 5
+    n_style: Annotated[Whole, "Dimensions of the style, s."] = 5
+    n_modality: Annotated[Whole, "Dimensions that one modality alone has, of m1 and of m2."] = 5
     encoding_size: Annotated[
-        int | None,
-        Field(ge=1, description="Numbers that an observation becomes."),
+        Count | None,
+        "Numbers that an observation becomes.",
         Option(default="as the content", why="an encoding needs a number"),
     ] = None
     style_change_prob: Annotated[
-        float,
-        Field(ge=0, le=1, allow_inf_nan=False, description="pi, the probability that a style dimension changes."),
-        PROBABILITY,
+        Finite, Field(ge=0, le=1), "pi, the probability that a style dimension changes.", PROBABILITY
     ] = 1.0
-    statistical: Annotated[
-        bool,
-        Field(description="Correlate latents inside c, s, m1, m2 and the style noise (Wishart covariances)."),
-    ] = False
+    statistical: Annotated[bool, "Correlate latents inside c, s, m1, m2 and the style noise (Wishart covariances)."] = (
+        False
+    )
     covariances: Annotated[
         Covariances,
-        Field(
-            description="Of statistical dependence: independent draws a Wishart matrix for each block; shared draws "
-            "all from one seed, as the published code does, so that blocks of one size have the same."
-        ),
+        "Of statistical dependence: independent draws a Wishart matrix for each block; shared draws "
+        "all from one seed, as the published code does, so that blocks of one size have the same.",
     ] = "independent"
-    causal: Annotated[bool, Field(description="Let content cause style.")] = False
-    shared_mixing: Annotated[bool, Field(description="One mixing for both modalities, f2 = f1.")] = False
-    shared_encoder: Annotated[bool, Field(description="One encoder for both modalities, g2 = g1.")] = False
+    causal: Annotated[bool, "Let content cause style."] = False
+    shared_mixing: Annotated[bool, "One mixing for both modalities, f2 = f1."] = False
+    shared_encoder: Annotated[bool, "One encoder for both modalities, g2 = g1."] = False
     discrete: Annotated[
         tuple[Block, ...],
-        Field(strict=False, description="A block whose dimensions are classes: content, style or modality."),
+        "A block whose dimensions are classes: content, style or modality.",
         Option(repeated=True, noun="discrete block"),
     ] = ()
     n_classes: Annotated[
         int | None,
-        Field(ge=2, description="Classes of a discrete dimension."),
+        Field(ge=2),
+        "Classes of a discrete dimension.",
         Option(why="a latent with one class is a constant", default="none, where nothing is discrete"),
     ] = None
     widths: Annotated[
-        tuple[Annotated[int, Field(ge=1)], ...],
-        Field(strict=False, description="Of an encoder's hidden layers, in multiples of the observation's size."),
+        tuple[Count, ...],
+        "Of an encoder's hidden layers, in multiples of the observation's size.",
         Option(metavar="NUMBERS", such_as="10,20,20,10", why="each is a multiple of the observation's size"),
     ] = WIDTHS
-    n_steps: Annotated[int, Field(ge=1, description="Optimiser steps."), Option("--steps")] = 300_000
+    n_steps: Annotated[Count, "Optimiser steps.", Option("--steps")] = 300_000
     batch_size: Annotated[
-        int,
-        Field(ge=2, description="K, pairs a step."),
-        Option(why="one pair alone has no negatives to be told from"),
+        int, Field(ge=2), "K, pairs a step.", Option(why="one pair alone has no negatives to be told from")
     ] = 6144
-    lr: Annotated[float, Field(gt=0, allow_inf_nan=False, description="Learning rate of Adam, at its highest.")] = 1e-4
-    schedule: Annotated[
-        Schedule, Field(description="Of the learning rate: constant (the paper's), or cosine (down to 0).")
-    ] = "constant"
-    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False, description="Temperature tau of the loss.")] = 1.0
-    similarity: Annotated[Similarity, Field(description="Of two encodings, in the loss.")] = "neg_squared_euclidean"
+    lr: Annotated[Positive, "Learning rate of Adam, at its highest."] = 1e-4
+    schedule: Annotated[Schedule, "Of the learning rate: constant (the paper's), or cosine (down to 0)."] = "constant"
+    temperature: Annotated[Positive, "Temperature tau of the loss."] = 1.0
+    similarity: Annotated[Similarity, "Of two encodings, in the loss."] = "neg_squared_euclidean"
     negatives: Annotated[
         Negatives,
-        Field(
-            description="cross (equation 4); all, those of the own modality too; or fresh, a second draw of the own "
-            "modality instead, as published."
-        ),
+        "cross (equation 4); all, those of the own modality too; or fresh, a second draw of the own "
+        "modality instead, as published.",
     ] = "cross"
-    clip_norm: Annotated[
-        float,
-        Field(gt=0, allow_inf_nan=False, description="The gradient is scaled down to this length where it is longer."),
-    ] = 2.0
-    seed: Annotated[
-        int,
-        Field(ge=0, description="Of the process, the mixings, the initial weights and the samples; of the first run."),
-    ] = 0
+    clip_norm: Annotated[Positive, "The gradient is scaled down to this length where it is longer."] = 2.0
+    seed: Annotated[Whole, "Of the process, the mixings, the initial weights and the samples; of the first run."] = 0
     eval_seed: Annotated[
-        int | None,
-        Field(ge=0, description="Of the samples that encoders are judged by."),
-        Option(default="derived from the seed"),
+        Whole | None, "Of the samples that encoders are judged by.", Option(default="derived from the seed")
     ] = None
-    n_eval: Annotated[
-        int, Field(ge=6, description="Samples that probes are fitted on, and as many that they are scored on.")
-    ] = 4096
+    n_eval: Annotated[int, Field(ge=6), "Samples that probes are fitted on, and as many that they are scored on."] = (
+        4096
+    )
     precision: Annotated[
         Literal["fp32", "tf32", "bf16"],
-        Field(
-            description="Of the encoders' products: fp32 is IEEE float32, tf32 rounds their factors to 10 bits (NVIDIA "
-            "GPUs from Ampere on), bf16 computes in bfloat16."
-        ),
+        "Of the encoders' products: fp32 is IEEE float32, tf32 rounds their factors to 10 bits (NVIDIA "
+        "GPUs from Ampere on), bf16 computes in bfloat16.",
     ] = "fp32"
-    device: Annotated[Device, Field(description="Where it runs; auto is cuda where there is one.")] = "auto"
+    device: Annotated[Device, "Where it runs; auto is cuda where there is one."] = "auto"
     cuda_graph: Annotated[
         bool | None,
-        Field(description="Make each step by a single launch on the GPU; the same kernels on the same numbers."),
+        "Make each step by a single launch on the GPU; the same kernels on the same numbers.",
         Option(default="where it can: on a GPU, with torch 2.4 or newer"),
     ] = None
     log_every: Annotated[
-        int,
-        Field(ge=1, description="Steps between lines of metrics.csv; that the loss is finite is looked at then, too."),
+        Count, "Steps between lines of metrics.csv; that the loss is finite is looked at then, too."
     ] = 1000
-    checkpoint_every: Annotated[int, Field(ge=1, description="Steps between checkpoints.")] = 1000
+    checkpoint_every: Annotated[Count, "Steps between checkpoints."] = 1000
 
     def __post_init__(self) -> None:
         if not self.widths:

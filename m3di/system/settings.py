@@ -2,7 +2,7 @@
 
 A class of settings is a pydantic dataclass under `@explained`. A field says all there is to say of it:
 
-    size_px: Annotated[int, Field(ge=8, le=8192, description="Side of the images."), Option("--size")] = 224
+    size_px: Annotated[int, Field(ge=8, le=8192), "Side of the images in pixels.", Option("--size")] = 224
 
 The command line makes its option from it, and `help()` of the class lists it.
 """
@@ -14,16 +14,20 @@ import re
 import textwrap
 import types
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from pydantic import ConfigDict, GetCoreSchemaHandler, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, GetCoreSchemaHandler, TypeAdapter, ValidationError
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from m3di.errors import UsageError, did_you_mean
 
 STRICT = ConfigDict(strict=True, extra="forbid")  # True is no number, "3" is not 3
+Count = Annotated[int, Field(ge=1)]
+Whole = Annotated[int, Field(ge=0)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 AnyClass = TypeVar("AnyClass")
 KINDS = {bool: "true or false", int: "a whole number", float: "a number", Path: "a path", tuple: "a list"}
 LARGE = 10**9  # a bound that nobody meets is not worth a place in the help
@@ -80,8 +84,7 @@ class Setting:
         name: Of the field.
         type: Its annotation, with all that is noted there.
         default: `dataclasses.MISSING` where there is none.
-        notes: Ranges and others, from the annotation.
-        description: What it is.
+        notes: Ranges and others, from the annotation; a text among them describes it.
         shown: What messages call it: the field, or the option.
     """
 
@@ -89,8 +92,12 @@ class Setting:
     type: Any
     default: Any
     notes: tuple[Any, ...]
-    description: str
     shown: str
+
+    @property
+    def description(self) -> str:
+        """What it is."""
+        return next((each for each in self.notes if isinstance(each, str)), "")
 
     @property
     def option(self) -> Option:
@@ -106,14 +113,14 @@ class Setting:
     @property
     def base(self) -> Any:
         """Its type without None, notes and types of items; of a union the first. Such as int, tuple, Literal."""
-        plain = _plain_type(self.type)
+        plain = _parts(self.type)[0]
         return get_origin(plain) or plain
 
     @property
     def choices(self) -> tuple[str, ...]:
         """The words that it can be, where they are few and fixed."""
         if self.base is Literal:
-            return get_args(_plain_type(self.type))
+            return get_args(_parts(self.type)[0])
         found = next((each.known for each in self.notes if isinstance(each, OneOf)), ())
         return () if callable(found) else tuple(found)
 
@@ -144,7 +151,7 @@ class Setting:
             UsageError: It is out of range, or an unknown word.
         """
         try:
-            return (self._lenient if text else self._strict).validate_python(value)
+            return (self._lenient if text else self._strict).validate_python(_of_python(value))
         except ValidationError as error:
             found = error.errors(include_url=False)[0]
             if found["type"] in _REFUSALS:
@@ -158,25 +165,29 @@ class Setting:
 
     def refusal(self, found: Mapping[str, Any]) -> UsageError:
         """The message for an error that pydantic found in a value of this setting."""
-        got, expected, step = found["input"], self.range or None, None
+        got, limit, expected = found["input"], found.get("ctx", {}), self.range or None
+        says, step = _REFUSALS.get(found["type"], f"is not {self.kind}"), None
+        what = f"{self.shown} {says}"
         if found["type"] not in _REFUSALS:
-            return UsageError(f"{self.shown} is not {self.kind}", where=self.name, got=repr(got), expected=self.kind)
-        says, limit = _REFUSALS[found["type"]], found.get("ctx", {})
-        if says == "unknown":
+            got, expected = repr(got), self.kind
+        elif says == "unknown":
             known = limit.get("known") or re.findall(r"'([^']*)'", limit["expected"])
-            what = f"unknown {self.option.noun or self.name.replace('_', ' ')}"
-            got, expected, step = repr(got), ", ".join(map(repr, known)), did_you_mean(str(got), known)
+            noun = self.option.noun or self.name.replace("_", " ")
+            what = f"unknown {noun}" if self.shown == self.name else f"no {noun} is called {got!r}"
+            expected, step = ", ".join(map(repr if self.shown != self.name else str, known)), did_you_mean(got, known)
+            got = repr(got)
+        elif self.option.what:
+            what = self.option.what
         elif self._bound("gt") is not None:
             what, expected = f"{self.shown} must be positive", "a number above 0"
-        else:
-            what = f"{self.shown} {says}"
-            if "ge" in limit:
-                what, expected = what + f": {self.option.why}" * bool(self.option.why), f"{limit['ge']:.12g} or more"
-            elif "le" in limit:
-                expected = f"at most {limit['le']}"
-        if self.option.what and says != "unknown":
-            what, expected = self.option.what, self.range
-        return UsageError(what, where=self.name, got=got, expected=expected, next_step=step)
+        elif "ge" in limit:
+            what, expected = what + f": {self.option.why}" * bool(self.option.why), f"{limit['ge']:.12g} or more"
+        elif "lt" in limit:  # infinity; to be not below it is also what NaN is
+            what = f"{self.shown} is too {'large' if got == got else 'small'}"
+            expected = f"{self.range}, and finite"
+        elif "le" in limit:
+            expected = f"at most {limit['le']}"
+        return UsageError(what, where=self.shown, got=got, expected=expected, next_step=step)
 
 
 _REFUSALS = {  # kinds of pydantic's errors, and what is said of them
@@ -184,6 +195,7 @@ _REFUSALS = {  # kinds of pydantic's errors, and what is said of them
     "greater_than_equal": "is too small",
     "less_than_equal": "is too large",
     "finite_number": "is not a finite number",
+    "less_than": "is too large",
     "literal_error": "unknown",
     "unknown_word": "unknown",
 }
@@ -222,12 +234,9 @@ def explained(*, by_option: bool = False) -> Callable[[type[AnyClass]], type[Any
 
 
 def _setting(name: str, hint: Any, default: Any, by_option: bool) -> Setting:
-    notes = [each for note in getattr(hint, "__metadata__", ()) for each in (note, *getattr(note, "metadata", ()))]
-    description = next((each.description for each in notes if getattr(each, "description", None)), "")
-    setting = Setting(name, hint, default, tuple(notes), description, name)
-    return (
-        Setting(name, hint, default, tuple(notes), description, setting.flags.split("/")[0]) if by_option else setting
-    )
+    notes = tuple(each for note in _parts(hint)[1] for each in (note, *getattr(note, "metadata", ())))
+    setting = Setting(name, hint, default, notes, name)
+    return replace(setting, shown=setting.flags.split("/")[0]) if by_option else setting
 
 
 def _refused(error: ValidationError, settings: Mapping[str, Setting], name: str) -> Exception:
@@ -242,16 +251,20 @@ def _refused(error: ValidationError, settings: Mapping[str, Setting], name: str)
 
 
 def _of_python(value: Any) -> Any:
-    """NumPy's numbers as Python's."""
+    """Lists as tuples, NumPy's numbers as Python's."""
+    if isinstance(value, list):
+        return tuple(value)
     return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
 
 
-def _plain_type(hint: Any) -> Any:
-    if hasattr(hint, "__metadata__"):
-        return _plain_type(get_args(hint)[0])
+def _parts(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+    """A type without None, and the notes on it; of a union the first."""
+    notes = getattr(hint, "__metadata__", ())
+    hint = get_args(hint)[0] if notes else hint
     if get_origin(hint) in (Union, types.UnionType):
-        return _plain_type(next(each for each in get_args(hint) if each is not type(None)))
-    return hint
+        hint, inner = _parts(next(each for each in get_args(hint) if each is not type(None)))
+        return hint, (*notes, *inner)
+    return hint, notes
 
 
 def _with_fields(text: str, settings: Iterable[Setting]) -> str:

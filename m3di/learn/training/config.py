@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields
 from types import MappingProxyType
@@ -15,7 +16,7 @@ from m3di.errors import check_word
 from m3di.learn.choices import Device, Negatives, Precision, Schedule, Similarity, WorkerKind
 from m3di.learn.training.loggers import LOGGERS
 from m3di.learn.training.schedule import learning_rate
-from m3di.system.settings import STRICT, OneOf, Option, explained
+from m3di.system.settings import STRICT, Count, Finite, OneOf, Option, Positive, Whole, explained
 
 if TYPE_CHECKING:
     from m3di.learn.losses import LossSettings
@@ -46,106 +47,81 @@ class TrainConfig:
         'resnet18'
     """
 
-    n_steps: Annotated[int, Field(ge=1, description="Optimiser steps."), Option("--steps")]
+    n_steps: Annotated[Count, "Optimiser steps.", Option("--steps")]
     batch_size: Annotated[
         int,
-        Field(
-            ge=2,
-            description="Tuples of views a step, of all processes together; the others in the batch are a tuple's "
-            "negatives.",
-        ),
+        Field(ge=2),
+        "Tuples of views a step, of all processes together; the others in the batch are a tuple's negatives.",
         Option(why="one pair alone has no negatives to be told from"),
     ]
     accumulate: Annotated[
-        int,
-        Field(
-            ge=1,
-            description="Equal parts that the batch of a process is encoded in, one after the other, for less memory. "
-            "The loss is that of the whole batch; batch norm takes its statistics from each part.",
-        ),
+        Count,
+        "Equal parts that the batch of a process is encoded in, one after the other, for less memory. "
+        "The loss is that of the whole batch; batch norm takes its statistics from each part.",
         Option(metavar="PARTS"),
     ] = 1
     views: Annotated[
         tuple[str, ...] | None,
-        Field(strict=False, description="Views to train on, such as image,text."),
+        "Views to train on, such as image,text.",
         Option(metavar="NAMES", default="all that the dataset has"),
     ] = None
-    image_encoder: Annotated[str, Field(description="Of images: resnet18, timm:NAME, or one that you registered.")] = (
-        "resnet18"
-    )
-    text_encoder: Annotated[str, Field(description="Of captions: convnet, or one that you registered.")] = "convnet"
+    image_encoder: Annotated[str, "Of images: resnet18, timm:NAME, or one that you registered."] = "resnet18"
+    text_encoder: Annotated[str, "Of captions: convnet, or one that you registered."] = "convnet"
     augment: Annotated[
         tuple[Annotated[str, OneOf(_augmentations)], ...],
-        Field(strict=False, description="Of the training images, such as shift,color,noise; a wrong name lists all."),
+        "Of the training images, such as shift,color,noise; a wrong name lists all.",
         Option(metavar="NAMES", noun="augmentation"),
     ] = ()
     share_encoders: Annotated[
-        bool,
-        Field(description="One encoder for all image views, and one for all text views."),
-        Option("--share-encoders/--own-encoders"),
+        bool, "One encoder for all image views, and one for all text views.", Option("--share-encoders/--own-encoders")
     ] = False
-    encoding_size: Annotated[int, Field(ge=1, description="D, how many numbers a view becomes.")] = 4
-    hidden_size: Annotated[int, Field(ge=1, description="Width of the image encoder's last hidden layer.")] = 100
-    lr: Annotated[float, Field(gt=0, allow_inf_nan=False, description="Learning rate of Adam, at its highest.")] = 1e-4
-    schedule: Annotated[Schedule, Field(description="Of the learning rate: constant, or cosine (down to 0).")] = (
-        "constant"
-    )
-    n_warmup_steps: Annotated[
-        int, Field(ge=0, description="Steps in which the learning rate rises linearly."), Option("--warmup")
-    ] = 0
+    encoding_size: Annotated[Count, "D, how many numbers a view becomes."] = 4
+    hidden_size: Annotated[Count, "Width of the image encoder's last hidden layer."] = 100
+    lr: Annotated[Positive, "Learning rate of Adam, at its highest."] = 1e-4
+    schedule: Annotated[Schedule, "Of the learning rate: constant, or cosine (down to 0)."] = "constant"
+    n_warmup_steps: Annotated[Whole, "Steps in which the learning rate rises linearly.", Option("--warmup")] = 0
     weight_decay: Annotated[
         float,
-        Field(
-            ge=0,
-            allow_inf_nan=False,
-            description="Decoupled from the gradient, as in AdamW; 0 is Adam. Of matrices, convolutions and "
-            "embeddings; not of biases, norms and the temperature.",
-        ),
+        Field(ge=0, lt=math.inf),
+        "Decoupled from the gradient, as in AdamW; 0 is Adam. Of matrices, convolutions and "
+        "embeddings; not of biases, norms and the temperature.",
     ] = 0.0
     clip_norm: Annotated[
-        float,
-        Field(
-            gt=0,
-            allow_inf_nan=False,
-            description="The gradient of all weights together is scaled down to this length where it is longer.",
-        ),
+        Positive,
+        "The gradient of all weights together is scaled down to this length where it is longer.",
     ] = 2.0
-    loss: Annotated[str, Field(description="Objective, by name; a wrong name lists all.")] = "infonce"
+    loss: Annotated[str, "Objective, by name; a wrong name lists all."] = "infonce"
     loss_options: Annotated[
-        Mapping[str, Annotated[float, Field(allow_inf_nan=False)]] | None,
-        Field(description="Of the loss's own, such as bias=-5."),
+        Mapping[str, Finite] | None,
+        "Of the loss's own, such as bias=-5.",
         Option("--loss-option", metavar="NAME=NUMBER", repeated=True, default="those of the loss"),
     ] = None
-    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False, description="Temperature tau of the loss.")] = 1.0
+    temperature: Annotated[Positive, "Temperature tau of the loss."] = 1.0
     learn_temperature: Annotated[
         bool,
-        Field(description="Train the temperature too, from where it starts; it is kept at 0.01 or more."),
+        "Train the temperature too, from where it starts; it is kept at 0.01 or more.",
         Option("--learn-temperature/--fixed-temperature"),
     ] = False
-    similarity: Annotated[Similarity, Field(description="Of two encodings, in the loss.")] = "cosine"
-    negatives: Annotated[
-        Negatives, Field(description="cross (equation 4), or all: within a modality too, as the published code.")
-    ] = "cross"
-    seed: Annotated[int, Field(ge=0, description="Of the initial weights and of the order of the samples.")] = 0
+    similarity: Annotated[Similarity, "Of two encodings, in the loss."] = "cosine"
+    negatives: Annotated[Negatives, "cross (equation 4), or all: within a modality too, as the published code."] = (
+        "cross"
+    )
+    seed: Annotated[Whole, "Of the initial weights and of the order of the samples."] = 0
     precision: Annotated[
         Precision,
-        Field(
-            description="fp32 is IEEE float32, in convolutions too; tf32 (NVIDIA GPUs from Ampere on) rounds the "
-            "factors of convolutions and products to 10 bits; bf16 computes these in bfloat16. Weights, loss and "
-            "updates are float32 always. auto is bf16 on a GPU that has it and on a CPU with instructions for it, "
-            "else fp32."
-        ),
+        "fp32 is IEEE float32, in convolutions too; tf32 (NVIDIA GPUs from Ampere on) rounds the "
+        "factors of convolutions and products to 10 bits; bf16 computes these in bfloat16. Weights, loss and "
+        "updates are float32 always. auto is bf16 on a GPU that has it and on a CPU with instructions for it, "
+        "else fp32.",
     ] = "auto"
-    compile: Annotated[bool, Field(description="Use torch.compile.")] = False
-    device: Annotated[Device, Field(description="Where to train; auto is cuda where there is one.")] = "cpu"
+    compile: Annotated[bool, "Use torch.compile."] = False
+    device: Annotated[Device, "Where to train; auto is cuda where there is one."] = "cpu"
     n_threads: Annotated[
-        int | None,
-        Field(ge=1, description="Threads of torch on the CPU."),
-        Option("--threads", default="torch's own choice"),
+        Count | None, "Threads of torch on the CPU.", Option("--threads", default="torch's own choice")
     ] = None
     n_workers: Annotated[
-        int | None,
-        Field(ge=0, description="Workers that read batches ahead; with 0 each is read when its step begins."),
+        Whole | None,
+        "Workers that read batches ahead; with 0 each is read when its step begins.",
         Option(
             "--workers",
             default="0 on the CPU; for a GPU 8 or all cores but one, or 1 where the dataset does not say that it is "
@@ -154,48 +130,38 @@ class TrainConfig:
     ] = None
     worker_kind: Annotated[
         WorkerKind,
-        Field(
-            description="threads of this process, or processes: for a dataset of your own that only one thread may "
-            "read, or whose Python code is slow."
-        ),
+        "threads of this process, or processes: for a dataset of your own that only one thread may "
+        "read, or whose Python code is slow.",
         Option(noun="kind of workers"),
     ] = "threads"
     cache: Annotated[
-        Literal["ram", "disk", "none"],
-        Field(description="Keep decoded images in memory (ram), in a file (disk), or not."),
+        Literal["ram", "disk", "none"], "Keep decoded images in memory (ram), in a file (disk), or not."
     ] = "none"
     checkpoint_every: Annotated[
-        int,
-        Field(
-            ge=1,
-            description="Steps between checkpoints; each replaces the one before. The last step always saves, and so "
-            "does every tenth minute.",
-        ),
+        Count,
+        "Steps between checkpoints; each replaces the one before. The last step always saves, and so "
+        "does every tenth minute.",
     ] = 1000
     keep_checkpoints: Annotated[
-        int | None,
-        Field(ge=1, description="Steps between checkpoints whose weights are kept for good, from step 0 on."),
+        Count | None,
+        "Steps between checkpoints whose weights are kept for good, from step 0 on.",
         Option(metavar="EVERY", default="none is kept"),
     ] = None
     val_every: Annotated[
-        int,
-        Field(
-            ge=1, description="Steps between measurements of the loss on the val split; the last step always measures."
-        ),
+        Count, "Steps between measurements of the loss on the val split; the last step always measures."
     ] = 1000
     diagnostics_every: Annotated[
-        int,
-        Field(ge=1, description="Steps between measurements of alignment and entropy, on the step's own batch."),
+        Count, "Steps between measurements of alignment and entropy, on the step's own batch."
     ] = 100
     patience: Annotated[
-        int | None,
-        Field(ge=1, description="End after that many measurements of the validation loss without a new least one."),
+        Count | None,
+        "End after that many measurements of the validation loss without a new least one.",
         Option(metavar="N", default="never"),
     ] = None
-    tensorboard: Annotated[bool, Field(description="Write metrics for TensorBoard too.")] = True
+    tensorboard: Annotated[bool, "Write metrics for TensorBoard too."] = True
     loggers: Annotated[
         tuple[Annotated[str, OneOf(LOGGERS)], ...],
-        Field(strict=False, description="Log metrics there too: wandb, mlflow."),
+        "Log metrics there too: wandb, mlflow.",
         Option("--logger", metavar="NAMES", noun="logger"),
     ] = ()
 
@@ -262,10 +228,7 @@ _PAPER = {
 }
 PRESETS: Mapping[str, Preset] = MappingProxyType(
     {
-        "quick": Preset(
-            "a first look: 1,000 steps of 64 pairs",
-            {"n_steps": 1000, "batch_size": 64, "device": "auto"},
-        ),
+        "quick": Preset("a first look: 1,000 steps of 64 pairs", {"n_steps": 1000, "batch_size": 64, "device": "auto"}),
         "m3di-paper": Preset(
             "image/text pairs as in Daunhawer et al. (2023), section 5.2: 100,000 steps, 3 seeds",
             {**_PAPER, "n_steps": 100_000, "views": ("image", "text")},
