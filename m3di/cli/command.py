@@ -170,7 +170,8 @@ def _as_typed(option: click.Option, value: Any) -> Any:
     if option.multiple:
         listed = [f"{name}={each}" for name, each in value.items()] if isinstance(value, Mapping) else value
         return listed if isinstance(listed, list) else [listed]
-    return value if isinstance(option, FieldOption) or option.is_flag else str(value)
+    is_read = isinstance(value, bool) if option.is_flag else isinstance(option, FieldOption)
+    return value if is_read else str(value)
 
 
 def _path(ctx: click.Context, key: str) -> tuple[str, ...]:

@@ -174,7 +174,10 @@ class Setting:
             known = limit.get("known") or re.findall(r"'([^']*)'", limit["expected"])
             noun = self.option.noun or self.name.replace("_", " ")
             what = f"unknown {noun}" if self.shown == self.name else f"no {noun} is called {got!r}"
-            expected, step = ", ".join(map(repr if self.shown != self.name else str, known)), did_you_mean(got, known)
+            expected, step = (
+                ", ".join(map(repr if self.shown != self.name else str, known)),
+                did_you_mean(str(got), known),
+            )
             got = repr(got)
         elif self.option.what:
             what = self.option.what
