@@ -243,7 +243,8 @@ def _setting(name: str, hint: Any, default: Any, by_option: bool) -> Setting:
 
 
 def _refused(error: ValidationError, settings: Mapping[str, Setting], name: str) -> Exception:
-    found = error.errors(include_url=False)[0]
+    errors = error.errors(include_url=False)
+    found = next((each for each in errors if each["type"] == "unexpected_keyword_argument"), errors[0])
     field = str(found["loc"][0]) if found["loc"] else ""
     if found["type"] == "unexpected_keyword_argument":
         step = did_you_mean(field, settings)
