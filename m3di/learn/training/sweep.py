@@ -27,6 +27,7 @@ from m3di.system.files import read_json, write_json
 from m3di.system.settings import settings_of
 
 SWEEP_NAME = "sweep.json"
+_SHORT = {"steps": "n_steps", "workers": "n_workers"}  # as the command line calls them
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,7 @@ def _parsed(axis: str) -> tuple[str, list[Any]]:
     name, equals, text = axis.partition("=")
     # A list or a mapping is several values already.
     settings = {name: each for name, each in settings_of(TrainConfig).items() if each.base not in (tuple, Mapping)}
-    typed = {each.flags.split("/")[0].removeprefix("--"): name for name, each in settings.items()}
-    name, names = typed.get(name.strip(), name.strip().replace("-", "_")), list(settings)
+    name, names = _SHORT.get(name.strip(), name.strip().replace("-", "_")), list(settings)
     if name not in names:
         raise UsageError(
             f"no hyperparameter is called {name!r}",
