@@ -34,7 +34,7 @@ def test_encoders_of_installed_packages_are_found(monkeypatch):
 
 
 def test_unknown_encoders():
-    with pytest.raises(UsageError, match=r"no image encoder is called 'vit'(?s:.)*resnet18, resnet18-small, or timm:NAME"):
+    with pytest.raises(UsageError, match=r"no image encoder is called 'vit'(?s:.)*resnet18-small, or timm:NAME"):
         build_image_encoder("vit", 3, 5)
     with pytest.raises(UsageError, match=r"no text encoder is called 'convnets'(?s:.)*did you mean 'convnet'"):
         build_text_encoder("convnets", 9, 3, 0)

@@ -65,7 +65,9 @@ class TrainConfig:
         "Views to train on, such as image,text.",
         Option(metavar="NAMES", default="all that the dataset has"),
     ] = None
-    image_encoder: Annotated[str, "Of images: resnet18, resnet18-small (for about 64 px), timm:NAME, or a registered one."] = "resnet18"
+    image_encoder: Annotated[
+        str, "Of images: resnet18, resnet18-small (for about 64 px), timm:NAME, or one that you registered."
+    ] = "resnet18"
     text_encoder: Annotated[str, "Of captions: convnet, or one that you registered."] = "convnet"
     augment: Annotated[
         tuple[Annotated[str, OneOf(_augmentations)], ...],
