@@ -40,9 +40,9 @@ THIRD_PARTY = {
         *("platformdirs", "pooch", "psutil", "requests", "trimesh"),
     },
     "data": {"numpy", "PIL", "imagecodecs", "fsspec", "pyarrow", "pydantic", "yaml", "torch"},
-    "learn": {"numpy", "torch", "safetensors", "timm", "ray", "wandb", "mlflow"},
+    "learn": {"numpy", "pydantic", "torch", "safetensors", "timm", "ray", "wandb", "mlflow"},
     "evaluate": {"numpy", "pyarrow", "scipy", "sklearn", "torch"},
-    "simulate": {"numpy", "torch", "safetensors"},
+    "simulate": {"numpy", "pydantic", "torch", "safetensors"},
     "report": {"numpy", "PIL", "kneed", "matplotlib", "pyarrow"},
 }
 
@@ -126,7 +126,9 @@ def test_blender_is_imported_where_its_worker_processes_are_only() -> None:
         ("m3di.render", ["bpy", "torch"]),
         ("m3di.generate", ["bpy", "torch"]),
         ("m3di.report", ["bpy", "torch"]),
-        ("m3di.cli.main", ["bpy", "torch"]),
+        ("m3di.cli.main", ["bpy", "torch", "pydantic"]),
+        ("m3di.learn.training.config", ["bpy", "torch"]),
+        ("m3di.simulate.config", ["bpy", "torch"]),
     ],
 )
 def test_importing_stays_light(module: str, forbidden: list[str]) -> None:

@@ -10,7 +10,9 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from m3di.cli.options import WORKER_NAMES, WORKER_OPTIONS, WORKERS, refuse_given, with_options
+from m3di.cli.command import SEVERAL, command
+from m3di.cli.from_fields import RENDER, options_of
+from m3di.cli.options import WORKERS, refuse_given, with_options
 from m3di.cli.paths import UserPath
 from m3di.cli.progress import progress_bar, watched_bar
 from m3di.cli.train import IMPORT
@@ -31,17 +33,19 @@ PROBE_OPTIONS = (
 )
 
 
-@click.command()
+@command()
 @click.argument("paths", type=PATH, nargs=-1, required=True, metavar="RUN...")
 @IMPORT
 @click.option("--data", "root", type=PATH, help="Dataset to evaluate on.  [default: the one the run was trained on]")
-@click.option("--do", "interventions", multiple=True, metavar="FACTOR=VALUE", help="Render and evaluate under this.")
+@click.option(
+    "--do", "interventions", multiple=True, type=SEVERAL, metavar="FACTOR=VALUE", help="Render and evaluate under this."
+)
 @click.option("--permute-content", is_flag=True, help="Render and evaluate with each other's content.")
 @click.option("--fit", "fit_root", type=PATH, help="Dataset to fit probes on.  [default: the one they are scored on]")
 @with_options(*PROBE_OPTIONS)
 @click.option("--n-bootstrap", default=1000, show_default=True, help="Resamples behind each interval.")
 @click.option("--load-workers", type=int, help="Threads that load images.  [default: 8 for a GPU, none on the CPU]")
-@with_options(WORKERS, *WORKER_OPTIONS)
+@options_of(RENDER, *WORKERS)
 @click.option(
     "--all-checkpoints", is_flag=True, help="Every checkpoint that was kept, for a figure of scores over steps."
 )
@@ -86,7 +90,7 @@ def evaluate(paths: tuple[Path, ...], out: Path | None, **options: Any) -> None:
     click.echo(f"{path}: {len(table)} scores of {len(members)} run{'s'[: len(members) > 1]}")
 
 
-@click.command()
+@command()
 @click.argument("first", type=PATH, metavar="FIRST")
 @click.argument("second", type=PATH, metavar="SECOND")
 @IMPORT
@@ -112,7 +116,7 @@ def compare(first: Path, second: Path, out: Path | None, **options: Any) -> None
     _print_differences(table)
 
 
-@click.command()
+@command()
 @click.argument("path", type=PATH, metavar="RUN|SWEEP")
 @click.option("--out", type=PATH, help="Folder of the figures.  [default: figures in the run or sweep]")
 @click.option("--metric", default="kernel_ridge", show_default=True, help="Estimator of numbers: or linear.")
@@ -132,9 +136,8 @@ def _data(options: dict[str, Any], first: Path) -> ProbeData | None:
 
     root: Path | None = options["root"]
     interventions, permuted = options["interventions"], options["permute_content"]
-    workers = {name: options[name] for name in WORKER_NAMES}
     if not interventions and not permuted:
-        refuse_given(workers, "--do or --permute-content")
+        refuse_given(options, "--do or --permute-content")
         if root is None:
             if options["fit_root"] is not None:
                 raise UsageError("--fit needs --data or --do", where="--fit")
@@ -146,6 +149,7 @@ def _data(options: dict[str, Any], first: Path) -> ProbeData | None:
 
     if first.suffix == ".npz":
         raise UsageError("an .npz holds encodings that were made already", where="--do", next_step="leave --do out")
+    workers: Any = {name: options[name] for name in WORKERS if options[name] is not None}
     factual = root or Path(read_config(first).get("data", {}).get("root", ""))
     with watched_bar("render") as (count, watch):
         folder, name = render_twin(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from m3di.cli.paths import UserPath
 from m3di.errors import UsageError, without_credentials
@@ -29,92 +28,30 @@ def with_options(*options: Callable[..., Any]) -> Callable[..., Any]:
     return decorate
 
 
-SPEC_OPTIONS = (
-    click.option("--spec", default="m3di", show_default=True, help="Name of a built-in spec, or a .yaml file."),
-    click.option(
-        "--do",
-        "interventions",
-        multiple=True,
-        metavar="FACTOR=VALUE",
-        help="Intervene: a value, a mechanism such as uniform, or a mapping such as '{strength: 0.5}'. Repeatable.",
-    ),
-    click.option("--seed", default=0, show_default=True, help="Seed of all noise streams."),
-)
+SCENE: tuple[str, ...] = ("spec", "interventions", "seed", "size_px", "n_workers", "gpu", "gpu_devices", "gpu_backend")
+SCENE += ("worker_memory_gb", "image_timeout_s", "quality")  # fields of `RenderOptions` that a preview has too
+WORKERS = ("n_workers", "gpu_devices", "gpu_backend", "worker_memory_gb", "image_timeout_s")
+"""Those of commands that render a given dataset again: the keys of `m3di.generate.WorkerOptions`."""
 
 
-def gpu_numbers(context: click.Context, option: click.Parameter, value: str | None) -> tuple[int, ...]:
-    """`0,2` as numbers."""
-    parts = [part.strip() for part in (value or "").split(",") if part.strip()]
-    if not all(part.isdecimal() for part in parts) or (value is not None and not parts):
-        raise UsageError(
-            "--gpu-devices takes numbers", where="--gpu-devices", got=value, expected="numbers, such as 0 or 0,2"
-        )
-    return tuple(map(int, parts))
-
-
-WORKERS = click.option(
-    "--workers", "n_workers", type=int, help="Worker processes.  [default: one a core; up to eight a GPU]"
-)
-WORKER_OPTIONS = (
-    click.option("--gpu-devices", metavar="NUMBERS", callback=gpu_numbers, help="Only on these GPUs, such as 0,2."),
-    click.option(
-        "--gpu-backend",
-        type=click.Choice(["optix", "cuda", "hip", "oneapi", "metal"], case_sensitive=False),
-        help="How to reach the GPUs.  [default: the first of these that has one]",
-    ),
-    click.option(
-        "--worker-memory",
-        "worker_memory_gb",
-        type=float,
-        default=4.0,
-        show_default=True,
-        help="Replace a worker that holds more memory, in GB.",
-    ),
-    click.option(
-        "--image-timeout",
-        "image_timeout_s",
-        type=float,
-        default=600.0,
-        show_default=True,
-        help="An image that takes longer has failed, in seconds.",
-    ),
-)
-WORKER_NAMES = ("n_workers", "gpu_devices", "gpu_backend", "worker_memory_gb", "image_timeout_s")
-"""What these are called where they arrive: the keys of `m3di.generate.WorkerOptions`, which a test compares."""
-SCENE_OPTIONS = (
-    *SPEC_OPTIONS,
-    click.option("--size", "size_px", default=224, show_default=True, help="Side of the images in pixels."),
-    WORKERS,
-    click.option("--gpu", is_flag=True, help="Render on every GPU of the best back end with one."),
-    *WORKER_OPTIONS,
-)
-
-
-def refuse_given(names: Iterable[str], needed: str) -> None:
-    """Raise where one of some parameters of the command was typed.
+def refuse_given(options: Mapping[str, Any], needed: str) -> None:
+    """Raise where an option about rendering was given to a command that is not going to render.
 
     Args:
-        names: Names of the parameters.
+        options: Values by the names of fields of `RenderOptions`; None where an option was not given.
         needed: The option without which they mean nothing.
 
     Raises:
         UsageError: It names the first of them.
     """
-    context = click.get_current_context()
-    for parameter in context.command.params:
-        if parameter.name in names and context.get_parameter_source(parameter.name) == ParameterSource.COMMANDLINE:
-            option = parameter.opts[0]
-            raise UsageError(
-                f"{option} is about rendering, and nothing is rendered without {needed}",
-                where=option,
-                next_step=f"add {needed}, or leave {option} out",
-            )
-
-
-def quality_option(default: str) -> Callable[..., Any]:
-    """`--quality`, with the names of the presets."""
-    names = click.Choice(["draft", "fixed", "standard", "paper"])
-    return click.option("--quality", type=names, default=default, show_default=True, help="How images are sampled.")
+    for name in [name for name in WORKERS if options[name] is not None]:
+        raise UsageError(
+            "this option is about rendering, and nothing is rendered here",
+            where=name,
+            got=options[name],
+            expected=f"{needed} beside it",
+            next_step=f"add {needed}, or leave it out",
+        )
 
 
 PLACE = click.argument("root", metavar="FOLDER|URL")

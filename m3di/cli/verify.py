@@ -6,16 +6,18 @@ from typing import Any
 
 import click
 
-from m3di.cli.options import PLACE, WORKER_OPTIONS, WORKERS, refuse_given, with_options
+from m3di.cli.command import command
+from m3di.cli.from_fields import RENDER, options_of
+from m3di.cli.options import PLACE, WORKERS, refuse_given
 from m3di.cli.progress import watched_bar
 from m3di.errors import UsageError, without_credentials
 
 
-@click.command()
+@command()
 @PLACE
 @click.option("--quick", is_flag=True, help="Structure only: sizes, members, rows; no hashes, images or latents.")
 @click.option("--repair", is_flag=True, help="Render again what is bad, and remove what does not belong there.")
-@with_options(WORKERS, *WORKER_OPTIONS)
+@options_of(RENDER, *WORKERS)
 def verify(root: str, quick: bool, repair: bool, **workers: Any) -> None:
     """Check every file and every sample of a dataset. Options about workers and GPUs are those of --repair."""
     from m3di.data import Problem, left_out
@@ -32,8 +34,9 @@ def verify(root: str, quick: bool, repair: bool, **workers: Any) -> None:
                 where=root,
                 next_step="copy it to a folder of this machine, repair that, and put it there again",
             )
+        given: Any = {name: value for name, value in workers.items() if value is not None}
         with watched_bar("repair") as (count, watch):
-            bad = repair_dataset(folder.root, count, watch, **workers)
+            bad = repair_dataset(folder.root, count, watch, **given)
         made, removed = ([name for name in bad if (folder.root / name).exists() is there] for there in (True, False))
         done = [f"{what}: {', '.join(names)}" for what, names in (("made anew", made), ("removed", removed)) if names]
         click.echo(f"{root}: {'; '.join(done) or 'nothing to repair'}")

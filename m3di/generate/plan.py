@@ -35,7 +35,6 @@ def prepare(options: RenderOptions) -> Prepared:
 
 def resolve(options: RenderOptions) -> tuple[Spec, RenderOptions, tuple[UserShape, ...]]:
     """The same without the plan, for what is rendered and not written."""
-    options.check()
     spec = options.load_spec()
     options = options.resolved(spec)
     user_shapes = user_shapes_of(spec)

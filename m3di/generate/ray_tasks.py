@@ -58,7 +58,6 @@ def check_ray_options(options: RenderOptions) -> None:
         UsageError: It names the option.
         M3diError: Ray is not installed.
     """
-    options.check()
     if options.gpu_devices:
         raise UsageError(
             "--gpu-devices means nothing on a Ray cluster: Ray gives each task a GPU of its own",

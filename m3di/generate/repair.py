@@ -210,7 +210,6 @@ def _open_pool(
         UsageError: An option is out of range.
         M3diError: Blender or a GPU is missing.
     """
-    options.check()
     with contextlib.ExitStack() as stack:
         try:
             pool = stack.enter_context(open_pool(options.resolved(spec), shapes, watch))

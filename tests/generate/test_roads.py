@@ -16,11 +16,12 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import click
 import pytest
 
 from m3di import data, generate
 from m3di.cli.main import cli
-from m3di.cli.options import WORKER_NAMES
+from m3di.cli.options import WORKERS
 from m3di.errors import M3diError, UsageError
 from m3di.generate.repair import repair
 from m3di.generate.twins import render_twin
@@ -77,7 +78,9 @@ def words_of(*left_out: str) -> list[object]:
 
 
 def parameters_of(command: str) -> set[str]:
-    return {str(each.name) for each in cli.commands[command].params}
+    of = cli.commands[command]
+    params = of.get_params(click.Context(of))
+    return {str(each.name) for each in params if isinstance(each, click.Option) and not each.is_eager}
 
 
 def test_the_table_has_every_option() -> None:
@@ -87,11 +90,11 @@ def test_the_table_has_every_option() -> None:
 
 
 def test_who_renders_a_given_dataset_again_has_the_options_that_change_no_byte() -> None:
-    assert set(WORKER_NAMES) == set(generate.WorkerOptions.__annotations__)
-    assert set(WORKER_NAMES) == {name for name, option in OPTIONS.items() if option.in_plan is None} - {
+    assert set(WORKERS) == set(generate.WorkerOptions.__annotations__)
+    assert set(WORKERS) == {name for name, option in OPTIONS.items() if option.in_plan is None} - {
         *("size_px", "quality"),  # in the plan as well
     }
-    assert set(WORKER_NAMES) <= parameters_of("verify") & parameters_of("evaluate")
+    assert set(WORKERS) <= parameters_of("verify") & parameters_of("evaluate")
 
 
 @pytest.fixture
@@ -286,13 +289,13 @@ def test_options_that_make_no_sense_on_a_road_are_refused(
     assert not pools.made
 
 
-WORKER_WORDS = [word for name in WORKER_NAMES for word in OPTIONS[name].words]
+WORKER_WORDS = [word for name in WORKERS for word in OPTIONS[name].words]
 
 
 @pytest.fixture
 def of_a_gpu(tmp_path: Path, pools: type[FakeRenderPool]) -> Path:
     """A dataset that was rendered with every option that changes bytes."""
-    done = m3di("render", "--out", tmp_path / "it", *words_of(*WORKER_NAMES))
+    done = m3di("render", "--out", tmp_path / "it", *words_of(*WORKERS))
     assert done.returncode == 0, done.stderr
     pools.made.clear()
     return tmp_path / "it"
@@ -355,13 +358,13 @@ def test_a_gpu_is_not_chosen_for_a_dataset_of_the_cpu(tmp_path: Path, pools: typ
     assert not pools.made
 
 
-@pytest.mark.parametrize("name", WORKER_NAMES)
+@pytest.mark.parametrize("name", WORKERS)
 def test_options_about_rendering_where_nothing_is_rendered(name: str, fake_dataset: Path, tmp_path: Path) -> None:
     words = OPTIONS[name].words
-    failed(m3di("verify", fake_dataset, *words), 2, "nothing is rendered without --repair", str(words[0]))
+    failed(m3di("verify", fake_dataset, *words), 2, "nothing is rendered here", "add --repair", str(words[0]))
     (tmp_path / "run.npz").touch()
     done = m3di("evaluate", tmp_path / "run.npz", *words)
-    failed(done, 2, "nothing is rendered without --do or --permute-content", str(words[0]))
+    failed(done, 2, "nothing is rendered here", "add --do or --permute-content", str(words[0]))
 
 
 def test_a_part_that_is_continued_goes_on_with_its_log(
