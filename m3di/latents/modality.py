@@ -1,9 +1,9 @@
 """Modalities: what kind a view is. One object says all that m3di needs to know of a kind of view.
 
-`image` and `text` are two of them (`image_views.py`, `text_views.py`): images are rendered by Blender, texts are told by
-a template. What rooms above know of these two (decoding, tokens, encoders) lies there, and no rule asks for their names:
-it asks for the `source` of a view. A modality of yours is of the third source, `made`: its files follow from the latents,
-and its one object answers all rooms.
+`image` and `text` are two of them (`image_views.py`, `text_views.py`): images are rendered by Blender, texts are told
+by a template. What rooms above know of these two (decoding, tokens, encoders) lies there, and no rule asks for their
+names: it asks for the `source` of a view. A modality of yours is of the third source, `made`: its files follow from the
+latents, and its one object answers all rooms.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _TAKEN_EXTENSIONS = ("json", "png", "txt", "webp", "qoi", "jpg", "jpeg", "npz")
 class Modality:
     """A kind of view. Subclass it, and give an object of the subclass to `register_modality`.
 
-    A subclass says `name` and `extension`, and has `encode`, `decode` and `build_encoder`; all else may stay. Nothing of
-    it needs torch before `prepare` or `build_encoder` is called: import it there.
+    A subclass says `name` and `extension`, and has `encode`, `decode` and `build_encoder`; all else may stay. Rendering
+    imports no torch: import it within `build_encoder`.
 
     Attributes:
         name: What a spec calls it.
@@ -56,7 +56,8 @@ class Modality:
         ...     def build_encoder(self, shape, encoding_size, hidden_size):
         ...         from m3di.learn import MLP
         ...         return MLP(shape[0], encoding_size, (hidden_size,))
-        >>> m3di.register_modality(Numbers())
+        >>> Numbers().decode(np.float32([1, 2]).tobytes())
+        array([1., 2.], dtype=float32)
     """
 
     name: str
@@ -86,8 +87,8 @@ class Modality:
         """The file of each of some `Samples`, in their order. Equal latents give equal bytes, on any machine.
 
         Args:
-            samples: `samples.views[view]` are the raw values [n] of each factor of the view, `samples.columns()[view]` the
-                physical ones too; `samples.spec` is the spec.
+            samples: `samples.views[view]` are the raw values [n] of each factor of the view, `samples.columns()[view]`
+                the physical ones too; `samples.spec` is the spec.
             view: Name of the view.
         """
         raise NotImplementedError
@@ -137,9 +138,12 @@ def register_modality(modality: Modality) -> None:
         UsageError: It is no modality, or another one has its name or the ending of its files.
 
     Example:
-        >>> m3di.register_modality(m3di.Modality())
-        Traceback (most recent call last):
-        m3di.errors.UsageError: ...
+        >>> import m3di
+        >>> try:
+        ...     m3di.register_modality(m3di.Modality())
+        ... except m3di.M3diError as error:
+        ...     print(error.what)
+        this is no modality that can be registered
     """
     name, extension = getattr(modality, "name", None), getattr(modality, "extension", None)
     where = f"register_modality({type(modality).__name__})"

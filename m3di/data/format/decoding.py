@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from m3di.data.format.images import decode
-from m3di.latents import Modality, View
+from m3di.latents import Modality
 
 
 class Decoding(Protocol):
@@ -79,6 +79,6 @@ class OfMadeFiles:
         return batch
 
 
-def decoding_of(view: View) -> Decoding:
-    """How the files of a view are read."""
-    return OfImages() if view.kind.source == "rendered" else OfMadeFiles(view.kind)
+def decoding_of(kind: Modality) -> Decoding:
+    """How the files of a modality are read."""
+    return OfImages() if kind.source == "rendered" else OfMadeFiles(kind)

@@ -108,11 +108,9 @@ class Multimodal3DIdent(Dataset[Any]):
         check_known("view", self.views, self.spec.observed, str(root))
         check_known("factor", self._wanted or (), self.spec.factors, str(root))
         self.fingerprint = self._source.fingerprint
-        views_ = {name: self.spec.observed[name].view for name in self.views}
-        self._kinds = {
-            name: view.kind for name, view in views_.items()
-        }  # in a pickle, they are registered where it lands
-        self._told = [name for name in self.views if name in self.spec.told]
+        # Where a pickle of the dataset lands, they are registered.
+        self._kinds = {name: self.spec.observed[name].view.kind for name in self.views}
+        self._told = [name for name, kind in self._kinds.items() if kind.source == "told"]
         self._tokenizers = {name: tokenizer or self._source.tokenizer(name) for name in self._told}
         self._caches: dict[str, PixelCache] = {}
         self._skipped = torch.zeros(1, dtype=torch.int64)
@@ -200,8 +198,7 @@ class Multimodal3DIdent(Dataset[Any]):
     def __getitem__(self, index: Any) -> Any:
         chosen = positions(index, len(self))
         if isinstance(chosen, int):
-            row, found = self._first_readable(self._rows_from(chosen))
-            return self._shaped(self._item(row, {name: each[:1] for name, each in found.items()}))
+            return self._shaped(self._item(*self._first_readable(self._rows_from(chosen)), 0))
         return self._shaped(self._batch([self._row(each) for each in chosen]))
 
     def __getitems__(self, indices: Sequence[int]) -> Picked:
@@ -210,10 +207,7 @@ class Multimodal3DIdent(Dataset[Any]):
 
     def _items(self, indices: Sequence[Any]) -> list[Any]:
         rows, found = self._readable([self._row(index) for index in indices])
-        return [
-            self._shaped(self._item(row, {name: each[number : number + 1] for name, each in found.items()}))
-            for number, row in enumerate(rows)
-        ]
+        return [self._shaped(self._item(row, found, number)) for number, row in enumerate(rows)]
 
     def _row(self, index: int) -> int:
         if not -len(self) <= index < len(self):
@@ -228,11 +222,11 @@ class Multimodal3DIdent(Dataset[Any]):
             for after in range(1, len(self)):
                 yield self._row((index + after) % len(self))
 
-    def _item(self, row: int, found: dict[str, Any]) -> dict[str, Any]:
+    def _item(self, row: int, found: dict[str, Any], number: int) -> dict[str, Any]:
         item: dict[str, Any] = {}
         for name, arrays in found.items():
-            each = self._tensor(name, arrays)[0].contiguous()
-            item[name] = self.transform(each) if self.transform and self._decodings[name].is_picture else each
+            each = self._tensor(name, arrays)[number].contiguous()
+            item[name] = transform(each) if (transform := self._transforms.get(name)) else each
         for name in self._told:
             caption = self._captions[name][row].as_py()
             item[name] = self._encoded(name, [caption])[0]
@@ -249,10 +243,8 @@ class Multimodal3DIdent(Dataset[Any]):
         rows, found = self._readable(rows)
         batch: dict[str, Any] = {}
         for name, arrays in found.items():
-            whole = self._tensor(name, arrays)
-            if self.transform and self._decodings[name].is_picture:
-                whole = default_collate([self.transform(each) for each in whole])
-            batch[name] = whole
+            whole, transform = self._tensor(name, arrays), self._transforms.get(name)
+            batch[name] = default_collate([transform(each) for each in whole]) if transform else whole
         for name in self._told:
             texts = self._captions[name].take(pa.array(rows, pa.int64())).to_pylist()
             batch[name] = self._encoded(name, texts)
@@ -266,6 +258,11 @@ class Multimodal3DIdent(Dataset[Any]):
             else:
                 batch[f"z_{name}"] = {factor: torch.from_numpy(values[rows]) for factor, values in factors.items()}
         return batch
+
+    @property
+    def _transforms(self) -> dict[str, Transform]:
+        transform = self.transform
+        return {name: transform for name, kind in self._decodings.items() if kind.is_picture} if transform else {}
 
     def _tensor(self, view: str, arrays: NDArray[Any]) -> torch.Tensor:
         return torch.from_numpy(self._decodings[view].laid_out(arrays))
@@ -304,7 +301,7 @@ class Multimodal3DIdent(Dataset[Any]):
                 raise
             self._skipped += 1
             warnings.warn(f"skipped: {error}", stacklevel=2)
-            return None
+        return None
 
     def _look(self) -> str:
         if isinstance(self._source, ShardSource):
@@ -334,8 +331,7 @@ class Multimodal3DIdent(Dataset[Any]):
         self._n = table.num_rows
         self._files = self._source.files(self.split, table)
         keys = one_array(table["key"])
-        observed = self.spec.observed
-        self._decodings = {name: decoding_of(observed[name].view) for name in self.views if name not in self._told}
+        self._decodings = {name: decoding_of(kind) for name, kind in self._kinds.items() if name not in self._told}
         split = f"split {self.split!r}"
         self._arrays_of = ViewArrays(self._files, self._decodings, keys, split, self._look(), self._caches)
         self._captions = {name: one_array(table[f"{name}.caption"]) for name in self._told}

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from m3di.data.format.decoding import Decoding, decoding_of
 from m3di.data.format.images import ImageSizeError
-from m3di.data.format.manifest import MANIFEST, Manifest
 from m3di.data.format.made_files import files_of
+from m3di.data.format.manifest import MANIFEST, Manifest
 from m3di.data.format.shards import ShardSample
 from m3di.data.format.table_checks import ORIGIN
 from m3di.errors import M3diError, UsageError
@@ -67,7 +67,7 @@ class SampleChecks:
                 yield f"{extension} is at {member.offset}, {member.size} bytes; the table says {stated}"
         for view, declared in (self.spec.rendered | self.spec.made).items():
             raw = contents[self.manifest.extensions[view]]
-            yield from self._file_problems(view, decoding_of(declared), raw)
+            yield from self._file_problems(view, decoding_of(declared.kind), raw)
             digests = self._made.get(view)
             if digests is not None and digests[row] != hashlib.sha256(raw).digest():
                 yield f"its {declared.modality} in {view} is not what the spec gives"

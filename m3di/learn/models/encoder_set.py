@@ -58,8 +58,8 @@ class Encoders:
 
         Args:
             view: Name of the view.
-            batch: Images [B, 3, H, W] uint8, token ids [B, L] int64 or what else the view's files hold, on the device of
-                the encoder.
+            batch: Images [B, 3, H, W] uint8, token ids [B, L] int64, or what the files of another modality hold; on the
+                device of the encoder.
 
         Returns:
             [B, D] float, on that device.

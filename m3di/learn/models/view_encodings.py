@@ -106,4 +106,6 @@ def encoding_of(modality: str) -> ViewEncoding:
         UsageError: It is not known here.
     """
     kind = find_modality(modality)
-    return {"rendered": OfImages(), "told": OfTexts()}.get(kind.source) or OfMadeFiles(kind)
+    if kind.source == "rendered":
+        return OfImages()
+    return OfTexts() if kind.source == "told" else OfMadeFiles(kind)
