@@ -301,7 +301,7 @@ def test_it_is_trained_and_evaluated_from_the_command_line(tmp_path: Path) -> No
         **dict.fromkeys(("vocabulary_size", "pad_index", "vocabulary_sha256")), "modality": "sound", "shape": [32],
     }  # fmt: skip
     knows_nothing()
-    evaluate = ("evaluate", "run", "--probes", "linear,logistic", "--out", "scores.json")
+    evaluate = ("evaluate", "run", "--probes", "linear,logistic", "--out", "scores.csv")
     done = command("--plugin", "sound.py", *evaluate, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "pitch" in done.stdout

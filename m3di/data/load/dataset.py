@@ -225,8 +225,8 @@ class Multimodal3DIdent(Dataset[Any]):
     def _item(self, row: int, found: dict[str, Any], number: int) -> dict[str, Any]:
         item: dict[str, Any] = {}
         for name, arrays in found.items():
-            each = self._tensor(name, arrays)[number].contiguous()
-            item[name] = transform(each) if (transform := self._transforms.get(name)) else each
+            each = self._tensor(name, arrays)[number].clone(memory_format=torch.contiguous_format)
+            item[name] = self.transform(each) if self.transform and name in self._pictures else each
         for name in self._told:
             caption = self._captions[name][row].as_py()
             item[name] = self._encoded(name, [caption])[0]
@@ -243,8 +243,8 @@ class Multimodal3DIdent(Dataset[Any]):
         rows, found = self._readable(rows)
         batch: dict[str, Any] = {}
         for name, arrays in found.items():
-            whole, transform = self._tensor(name, arrays), self._transforms.get(name)
-            batch[name] = default_collate([transform(each) for each in whole]) if transform else whole
+            whole, change = self._tensor(name, arrays), self.transform if name in self._pictures else None
+            batch[name] = default_collate([change(each) for each in whole]) if change else whole
         for name in self._told:
             texts = self._captions[name].take(pa.array(rows, pa.int64())).to_pylist()
             batch[name] = self._encoded(name, texts)
@@ -258,11 +258,6 @@ class Multimodal3DIdent(Dataset[Any]):
             else:
                 batch[f"z_{name}"] = {factor: torch.from_numpy(values[rows]) for factor, values in factors.items()}
         return batch
-
-    @property
-    def _transforms(self) -> dict[str, Transform]:
-        transform = self.transform
-        return {name: transform for name, kind in self._decodings.items() if kind.is_picture} if transform else {}
 
     def _tensor(self, view: str, arrays: NDArray[Any]) -> torch.Tensor:
         return torch.from_numpy(self._decodings[view].laid_out(arrays))
@@ -330,16 +325,16 @@ class Multimodal3DIdent(Dataset[Any]):
         table = self._source.table(self.split)
         self._n = table.num_rows
         self._files = self._source.files(self.split, table)
-        keys = one_array(table["key"])
         self._decodings = {name: decoding_of(kind) for name, kind in self._kinds.items() if name not in self._told}
-        split = f"split {self.split!r}"
+        self._pictures = [name for name, kind in self._decodings.items() if kind.is_picture]
+        keys, split = one_array(table["key"]), f"split {self.split!r}"
         self._arrays_of = ViewArrays(self._files, self._decodings, keys, split, self._look(), self._caches)
         self._captions = {name: one_array(table[f"{name}.caption"]) for name in self._told}
         self._factors = {
             view: {name: table[f"{view}.{name}"].to_numpy() for name in self._factors_of(view)} for view in self.views
         }
         if self._cache_kind is not None and self._n and not self._caches:
-            for view in (name for name, each in self._decodings.items() if each.is_picture):
+            for view in self._pictures:
                 shape = self._arrays_of.shape(view, passes_over=self.on_error == "skip")
                 path = None
                 if self._cache_kind == "disk":
