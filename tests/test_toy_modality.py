@@ -332,14 +332,24 @@ def test_opening_a_dataset_runs_no_code_of_it(made: Path) -> None:
     assert {each.name for each in modality.modalities()} == {"image", "text"}
 
 
-def test_a_package_names_it_in_an_entry_point(made: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("named", "said"), [("SOUND", "f32"), ("Sound", "an entry point names no modality")])
+def test_a_package_names_it_in_an_entry_point(made: Path, tmp_path: Path, named: str, said: str) -> None:
     (tmp_path / "our_sound.py").write_text(PLUGIN.replace("m3di.register_modality(Sound())", "SOUND = Sound()"))
     (tmp_path / "our_sound-1.dist-info").mkdir()
     (tmp_path / "our_sound-1.dist-info" / "METADATA").write_text("Name: our_sound\nVersion: 1\n")
-    (tmp_path / "our_sound-1.dist-info" / "entry_points.txt").write_text("[m3di.modalities]\nsound = our_sound:SOUND\n")
+    entry = f"[m3di.modalities]\nsound = our_sound:{named}\n"
+    (tmp_path / "our_sound-1.dist-info" / "entry_points.txt").write_text(entry)
     code = f"import m3di; print(m3di.verify({str(made)!r}).extensions['ear'])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert done.stdout == "f32\n", done.stderr
+    assert said in (done.stdout or done.stderr)
+
+
+def test_plugins_of_a_dataset_are_texts(made: Path, tmp_path: Path) -> None:
+    stored = json.loads((made / data.MANIFEST).read_text())
+    stored["spec"]["plugins"] = ["sound.py"]
+    (tmp_path / data.MANIFEST).write_text(json.dumps(stored))
+    with pytest.raises(M3diError, match="no valid m3di manifest(.|\n)*no texts by name"):
+        data.plugins_in(tmp_path)
 
 
 class Whatever(m3di.Modality):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import torch
 from torch import Tensor, nn
 
@@ -13,29 +11,34 @@ from m3di.learn.training.config import TrainConfig
 from m3di.learn.training.inputs import ImageStatistics, PairedDataset, ViewInput, measure_image_statistics
 
 
-class ViewEncoding(Protocol):
-    """How views of one modality are trained on.
+class ViewEncoding:
+    """How views of one modality are trained on: as it says itself.
 
     Attributes:
         is_augmented: `TrainConfig.augment` is for them.
     """
 
-    is_augmented: bool
+    is_augmented = False
+
+    def __init__(self, modality: Modality) -> None:
+        self.modality = modality
 
     def measure(self, dataset: PairedDataset, view: str) -> ImageStatistics | None:
         """What is measured of the training samples before the first step, if anything."""
-        ...
+        return None
 
     def prepare(self, batch: Tensor, statistics: ImageStatistics | None) -> Tensor:
         """What the encoder takes of a batch on its device."""
-        ...
+        prepared: Tensor = self.modality.prepare(batch)
+        return prepared
 
     def build(self, each: ViewInput, config: TrainConfig) -> nn.Module:
         """A new encoder; its weights come from torch's process-wide random generator."""
-        ...
+        module: nn.Module = self.modality.build_encoder(each.shape, config.encoding_size, config.hidden_size)
+        return module
 
 
-class OfImages:
+class OfImages(ViewEncoding):
     """Pixels [B, 3, H, W] uint8, normalised by the statistics of the training images."""
 
     is_augmented = True
@@ -55,48 +58,17 @@ class OfImages:
         return build_image_encoder(config.image_encoder, config.encoding_size, config.hidden_size)
 
 
-class OfTexts:
-    """Token ids [B, L] int64."""
-
-    is_augmented = False
-
-    def measure(self, dataset: PairedDataset, view: str) -> None:
-        """Nothing."""
+class OfTexts(ViewEncoding):
+    """Token ids [B, L] int64, as they are."""
 
     def prepare(self, batch: Tensor, statistics: ImageStatistics | None) -> Tensor:
-        """As they are."""
+        """Nothing is done."""
         return batch
 
     def build(self, each: ViewInput, config: TrainConfig) -> nn.Module:
         """The text encoder that the configuration names."""
         size, pad_index = each.vocabulary_size or 0, each.pad_index or 0
         return build_text_encoder(config.text_encoder, size, config.encoding_size, pad_index)
-
-
-class OfMadeFiles:
-    """What a modality of yours says itself.
-
-    Args:
-        modality: The modality.
-    """
-
-    is_augmented = False
-
-    def __init__(self, modality: Modality) -> None:
-        self.modality = modality
-
-    def measure(self, dataset: PairedDataset, view: str) -> None:
-        """Nothing: the modality knows the range of its values."""
-
-    def prepare(self, batch: Tensor, statistics: ImageStatistics | None) -> Tensor:
-        """As its `prepare` has it."""
-        prepared: Tensor = self.modality.prepare(batch)
-        return prepared
-
-    def build(self, each: ViewInput, config: TrainConfig) -> nn.Module:
-        """Its own encoder."""
-        module: nn.Module = self.modality.build_encoder(each.shape, config.encoding_size, config.hidden_size)
-        return module
 
 
 def encoding_of(modality: str) -> ViewEncoding:
@@ -106,6 +78,4 @@ def encoding_of(modality: str) -> ViewEncoding:
         UsageError: It is not known here.
     """
     kind = find_modality(modality)
-    if kind.source == "rendered":
-        return OfImages()
-    return OfTexts() if kind.source == "told" else OfMadeFiles(kind)
+    return {"rendered": OfImages, "told": OfTexts}.get(kind.source, ViewEncoding)(kind)
