@@ -284,6 +284,7 @@ def test_repair_makes_it_anew(tones: Path, tmp_path: Path) -> None:
     m3di.verify(root)
 
 
+@pytest.mark.slow
 def test_it_is_trained_and_evaluated_from_the_command_line(tmp_path: Path) -> None:
     """From a spec file to scores, with nothing but commands."""
     write_spec(tmp_path)
@@ -332,6 +333,7 @@ def test_opening_a_dataset_runs_no_code_of_it(made: Path) -> None:
     assert {each.name for each in modality.modalities()} == {"image", "text"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("named", "said"), [("SOUND", "f32"), ("Sound", "an entry point names no modality")])
 def test_a_package_names_it_in_an_entry_point(made: Path, tmp_path: Path, named: str, said: str) -> None:
     (tmp_path / "our_sound.py").write_text(PLUGIN.replace("m3di.register_modality(Sound())", "SOUND = Sound()"))
@@ -348,7 +350,7 @@ def test_plugins_of_a_dataset_are_texts(made: Path, tmp_path: Path) -> None:
     stored = json.loads((made / data.MANIFEST).read_text())
     stored["spec"]["plugins"] = ["sound.py"]
     (tmp_path / data.MANIFEST).write_text(json.dumps(stored))
-    with pytest.raises(M3diError, match="no valid m3di manifest(.|\n)*no texts by name"):
+    with pytest.raises(M3diError, match=r"no valid m3di manifest(.|\n)*no texts by name"):
         data.plugins_in(tmp_path)
 
 
