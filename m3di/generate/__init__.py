@@ -6,10 +6,10 @@ from m3di.generate.finish import finalize, finish, receipt_of
 from m3di.generate.missing_shards import check_failures, render_missing
 from m3di.generate.options import RenderOptions, WorkerOptions
 from m3di.generate.parts import Part
-from m3di.generate.plan import Shard, make_plan, shards_of, user_shapes_of
+from m3di.generate.plan import Shard, blender_version, make_plan, shards_of, user_shapes_of
 from m3di.generate.preview import Preview, preview
 from m3di.generate.run import render
-from m3di.generate.shards import Failure, Progress, Renders, jobs, render_shards
+from m3di.generate.shards import Failure, NoPool, Progress, Renders, jobs, render_shards
 
 __all__ = [
     "Destination",
@@ -17,6 +17,7 @@ __all__ = [
     "Failure",
     "InPlace",
     "Machines",
+    "NoPool",
     "Part",
     "Preview",
     "Progress",
@@ -26,6 +27,7 @@ __all__ = [
     "Staged",
     "WorkerOptions",
     "Workplace",
+    "blender_version",
     "check_failures",
     "default_staging",
     "destination",

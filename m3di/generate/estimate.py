@@ -103,7 +103,7 @@ def dry_run(options: RenderOptions, watch: Watch | None = None, *, machines: Mac
             next_step="leave --ray out, on a node of the cluster: a task with as many --workers is as quick",
         )
     spec, options, user_shapes, plan = prepare(options)
-    views = list(spec.views_of("image"))
+    views = list(spec.rendered)
     shards = to.shards(plan)
     data.check_claim(to.folder, plan)
     n_done = to.n_done(spec, plan)
@@ -115,7 +115,7 @@ def dry_run(options: RenderOptions, watch: Watch | None = None, *, machines: Mac
         if watch:
             watch(event)
 
-    with open_pool(options, user_shapes, see) as pool:
+    with open_pool(spec, options, user_shapes, see) as pool:
         n_workers, began = pool.n_started, time.monotonic()
         n_images = n_workers * (IMAGES_PER_WORKER_ON_GPU if options.gpu else IMAGES_PER_WORKER)
         n_rows = max(2, -(-n_images // max(1, len(views))))

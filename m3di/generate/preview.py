@@ -44,14 +44,14 @@ def preview(options: RenderOptions, n: int, progress: Progress | None = None, wa
         raise UsageError("--n is too small", where="--n", got=n, expected="1 or more")
     spec, options, user_shapes = resolve(options)
     samples = sample(spec, "train", n, seed=options.seed)
-    names = list(spec.views_of("image"))
+    names = list(spec.rendered)
     pixels: dict[str, list[NDArray[np.uint8]]] = {name: [] for name in names}
-    with open_pool(options, user_shapes, watch) as pool:
+    with open_pool(spec, options, user_shapes, watch) as pool:
         rendered = pool.render(job for row in range(n) for job in jobs(samples, row))
         for row in range(n):
             for name in names:
                 pixels[name].append(np.asarray(Image.open(io.BytesIO(next(rendered).png))))
             if progress:
                 progress(row + 1, n)
-    texts = {name: captions(samples, name) for name in spec.views_of("text")}
+    texts = {name: captions(samples, name) for name in spec.told}
     return Preview(samples, {name: np.stack(each) for name, each in pixels.items()}, texts)

@@ -6,7 +6,6 @@ import socket
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,10 @@ from m3di.generate.destination import Destination, Machines, Staged, Workplace, 
 from m3di.generate.log import LogFile
 from m3di.generate.missing_shards import check_failures, render_missing
 from m3di.generate.options import RenderOptions
-from m3di.generate.plan import Shard, user_shapes_of
+from m3di.generate.plan import Shard, blender_version, user_shapes_of
 from m3di.generate.shards import Failure, Progress
 from m3di.generate.workers import open_pool
-from m3di.latents import run_plugin, spec_from_dict
+from m3di.latents import Spec, run_plugin, spec_from_dict
 from m3di.render import PoolEvent, UserShape, check_blender, default_workers_per_gpu
 from m3di.system.ray_cluster import check_ray, connected
 
@@ -226,23 +225,24 @@ def render_shard_task(task: ShardTask, reports: Any) -> None:
 
     for name, text in plan.spec.get("plugins", {}).items():
         run_plugin(text, name)  # whoever started the job ran it too, and sent it
-    check_blender()
     spec = spec_from_dict(plan.spec, where=task.root)
     shapes = user_shapes_of(spec)
-    check_node(shapes, plan)
+    check_node(spec, shapes, plan)
     to = Staged(data.open_folder(task.root), task.tasks.staging or default_staging(), task=task.shard)
     # A core a worker: Ray hands out cores, and a worker with more threads would take those of other tasks.
-    with to.workplace(plan) as place, open_pool(options, shapes, see, n_threads=1) as pool:
+    with to.workplace(plan) as place, open_pool(spec, options, shapes, see, n_threads=1) as pool:
         render_missing(to, place, spec, plan, pool, lambda done, total: reports.count.remote(task.shard, done))
 
 
-def check_node(shapes: Sequence[UserShape], plan: data.Plan) -> None:
+def check_node(spec: Spec, shapes: Sequence[UserShape], plan: data.Plan) -> None:
     """Raise where this node would render something else than the plan says.
 
     Raises:
-        M3diError: Versions or meshes differ.
+        M3diError: Blender is missing, or versions or meshes differ.
     """
-    here = {"m3di": __version__, "bpy": version("bpy")} | {shape.name: shape.sha256 for shape in shapes}
+    if spec.rendered:
+        check_blender()
+    here = {"m3di": __version__, "bpy": blender_version(spec)} | {shape.name: shape.sha256 for shape in shapes}
     wanted = {name: plan.render[name] for name in ("m3di", "bpy")} | plan.shapes
     if here != wanted:
         raise M3diError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -17,8 +16,8 @@ from m3di.generate.finish import receipt_of
 from m3di.generate.log import LogFile, logged
 from m3di.generate.missing_shards import check_failures
 from m3di.generate.options import RenderOptions, WorkerOptions, options_like
-from m3di.generate.plan import shards_of, user_shapes_of
-from m3di.generate.shards import Progress, render_shards
+from m3di.generate.plan import blender_version, shards_of, user_shapes_of
+from m3di.generate.shards import NoPool, Progress, render_shards
 from m3di.generate.workers import Watchers, open_pool
 from m3di.latents import Spec, missing_mechanisms, spec_from_dict
 from m3di.render import QUALITIES, RenderedImage, RenderPool, UserShape, Watch, agree
@@ -188,7 +187,7 @@ class _Rendering:
     """What one repair renders, with what, and who is told."""
 
     manifest: data.Manifest
-    pool: RenderPool
+    pool: RenderPool | NoPool
     progress: Progress
     log: LogFile
 
@@ -203,7 +202,7 @@ class _Rendering:
 @contextlib.contextmanager
 def _open_pool(
     root: Path, spec: Spec, options: RenderOptions, shapes: Sequence[UserShape], watch: Watch
-) -> Iterator[RenderPool]:
+) -> Iterator[RenderPool | NoPool]:
     """What renders as the manifest says.
 
     Raises:
@@ -212,7 +211,7 @@ def _open_pool(
     """
     with contextlib.ExitStack() as stack:
         try:
-            pool = stack.enter_context(open_pool(options.resolved(spec), shapes, watch))
+            pool = stack.enter_context(open_pool(spec, options.resolved(spec), shapes, watch))
         except M3diError as error:
             if not options.gpu or isinstance(error, UsageError):  # such as too few workers
                 raise
@@ -264,7 +263,7 @@ def check_repairable(root: Path, manifest: data.Manifest, problems: list[data.Pr
             if manifest.parsed_spec.plugins
             else "install the package that registers it",
         )
-    here = {"m3di": __version__, "bpy": version("bpy")} if bad else {}
+    here = {"m3di": __version__, "bpy": blender_version(manifest.parsed_spec)} if bad else {}
     other = {name: manifest.render[name] for name in here if manifest.render[name] != here[name]}
     if other:
         raise M3diError(

@@ -93,7 +93,7 @@ def _render(
 @contextlib.contextmanager
 def _this_machine(job: Prepared, to: Destination, watch: Watch | None) -> Iterator[_Renderer]:
     watchers = Watchers(watch)
-    with open_pool(job.options, job.user_shapes, watchers) as pool:
+    with open_pool(job.spec, job.options, job.user_shapes, watchers) as pool:
 
         def render_here(place: Workplace, log: LogFile, progress: Progress) -> None:
             watchers.add(log.write_pool_event)

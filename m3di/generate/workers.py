@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from m3di.generate.options import RenderOptions
+from m3di.generate.shards import NoPool
+from m3di.latents import Spec
 from m3di.render import QUALITIES, PoolEvent, RenderPool, RenderSettings, UserShape, Watch
 
 
@@ -26,11 +28,16 @@ class Watchers:
 
 @contextmanager
 def open_pool(
-    options: RenderOptions, user_shapes: Sequence[UserShape], watch: Watch | None = None, n_threads: int | None = None
-) -> Iterator[RenderPool]:
+    spec: Spec,
+    options: RenderOptions,
+    user_shapes: Sequence[UserShape],
+    watch: Watch | None = None,
+    n_threads: int | None = None,
+) -> Iterator[RenderPool | NoPool]:
     """Workers that render by some options, and have shown that they can.
 
     Args:
+        spec: The spec; where it shows nothing, no worker is started.
         options: What to render, and how, with every default filled in.
         user_shapes: Meshes of the user that the images show.
         watch: Called with everything that happens in the workers.
@@ -40,6 +47,9 @@ def open_pool(
         UsageError: There is no such GPU, or fewer workers than GPUs.
         M3diError: Blender or a GPU is missing.
     """
+    if not spec.rendered:
+        yield NoPool()
+        return
     settings = RenderSettings(
         options.size_px,
         QUALITIES[options.quality],

@@ -341,10 +341,10 @@ def test_without_ray(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_a_node_that_would_render_something_else() -> None:
     plan = generate.make_plan(SPEC, fake_options(Path("x")))
-    check_node((), plan)
+    check_node(SPEC, (), plan)
     other = plan.model_copy(update={"render": {**plan.render, "bpy": "9.9"}})
     with pytest.raises(M3diError, match=r"would render something else(?s:.)*expected: bpy 9\.9(?s:.)*on all nodes"):
-        check_node((), other)
+        check_node(SPEC, (), other)
 
 
 @pytest.mark.parametrize(

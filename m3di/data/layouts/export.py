@@ -105,9 +105,17 @@ def _images(source: ShardSource, split: str, table: Any, view: str) -> Iterator[
 
 
 def _imagefolder(root: Path, manifest: Manifest, out: Path) -> None:
-    views = list(manifest.parsed_spec.views_of("image"))
+    views, others = list(manifest.parsed_spec.rendered), manifest.parsed_spec.made
     if not views:
         raise M3diError("the dataset has no images", where=str(root), next_step="read its tables as they are")
+    if others:
+        raise M3diError(
+            "an ImageFolder has no place for files that are no images",
+            where=str(root),
+            got=", ".join(f"{view} ({each.modality})" for view, each in others.items()),
+            expected="views of images and texts",
+            next_step="read the shards as they are: they are WebDataset",
+        )
     source = ShardSource(LocalFolder(root), manifest)
     with whole_folder(out) as folder:
         for split, entry in manifest.splits.items():
