@@ -176,6 +176,18 @@ def data_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def registries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test registers is forgotten after it."""
+    from m3di.learn.losses import LOSSES
+
+    for registry in (LOSSES,):
+        registry.own()  # first all that is m3di's
+        monkeypatch.setattr(registry, "_known", dict(registry._known))
+        monkeypatch.setattr(registry, "_origins", dict(registry._origins))
+        monkeypatch.setattr(registry, "_loaded", set(registry._loaded))
+
+
 @pytest.fixture(scope="session")
 def spec() -> Spec:
     return load_spec("m3di")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from m3di.errors import M3diError, UsageError, did_you_mean
 
@@ -93,7 +93,7 @@ class Registry(Mapping[str, T]):
                 expected="a name of its own",
                 next_step=f"that name is taken by {'.'.join(self._origins[name])}: choose another",
             )
-        self._known[name] = value
+        self._known[name] = cast("T", value)
         self._origins[name] = found
 
     def find(self, name: str) -> T:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from m3di.learn.losses.asymptotic import Asymptotic, asymptotic_terms
 from m3di.learn.losses.infonce import NEGATIVES, Negatives, SymInfoNCE
-from m3di.learn.losses.objective import LossSettings, Objective, build_loss, check_loss, loss_names, register_loss
+from m3di.learn.losses.objective import LOSSES, LossSettings, Objective, build_loss, check_loss, register_loss
 from m3di.learn.losses.similarity import SIMILARITIES, Similarity, check_similarity
 from m3di.learn.losses.temperature import LEAST_TEMPERATURE, check_temperature
 
 __all__ = [
     "LEAST_TEMPERATURE",
+    "LOSSES",
     "NEGATIVES",
     "SIMILARITIES",
     "Asymptotic",
@@ -23,6 +24,5 @@ __all__ = [
     "check_loss",
     "check_similarity",
     "check_temperature",
-    "loss_names",
     "register_loss",
 ]
