@@ -157,13 +157,12 @@ def _data(options: dict[str, Any], first: Path) -> ProbeData | None:
 
 def _protocol(options: dict[str, Any]) -> Protocol:
     from m3di.evaluate import Protocol
-    from m3di.evaluate.protocol import check_probes
 
     if options["n_folds"] is not None and options.get("fit_root") is not None:
         raise UsageError(
             "folds are cut from the samples of one dataset", where="--folds", got="--fit too", next_step="leave one out"
         )
-    return Protocol(check_probes(_names(options["probes"])), options["n_bootstrap"], n_folds=options["n_folds"])
+    return Protocol(_names(options["probes"]), options["n_bootstrap"], n_folds=options["n_folds"])
 
 
 def _names(text: str) -> tuple[str, ...]:

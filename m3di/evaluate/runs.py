@@ -15,9 +15,10 @@ from m3di.errors import M3diError, UsageError
 from m3di.evaluate.encode import check_trained_on, encode_run
 from m3di.evaluate.encoded import Encoded
 from m3di.evaluate.factors import only
+from m3di.evaluate.metric import Score
 from m3di.evaluate.npz import read_npz, write_npz
 from m3di.evaluate.probe_data import ProbeData
-from m3di.evaluate.protocol import Protocol, Score
+from m3di.evaluate.protocol import Protocol
 from m3di.evaluate.results import gather, is_made_by, read_results, to_table, with_columns, write_results
 from m3di.evaluate.scores import score
 from m3di.learn.training.checkpoint import all_checkpoints, latest_checkpoint, step_of, weights_name
