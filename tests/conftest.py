@@ -179,10 +179,11 @@ def data_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture
 def registries(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test registers is forgotten after it."""
+    from m3di.data import LAYOUTS
     from m3di.evaluate import METRICS
     from m3di.learn.losses import LOSSES
 
-    for registry in (LOSSES, METRICS):
+    for registry in (LAYOUTS, LOSSES, METRICS):
         registry.own()  # first all that is m3di's
         monkeypatch.setattr(registry, "_known", dict(registry._known))
         monkeypatch.setattr(registry, "_origins", dict(registry._origins))

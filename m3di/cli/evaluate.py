@@ -10,10 +10,9 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from m3di.cli.options import with_options
+from m3di.cli.options import IMPORT, with_options
 from m3di.cli.paths import UserPath
 from m3di.cli.progress import progress_bar, watched_bar
-from m3di.cli.train import IMPORT
 from m3di.errors import UsageError
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ PROBE_OPTIONS = (
 def evaluate(paths: tuple[Path, ...], out: Path | None, **options: Any) -> None:
     """Probe runs, sweeps, or encodings of your own (.npz): what do they know of each factor?"""
     from m3di.evaluate import Request, evaluate_all, members_of, write_results
-    from m3di.learn import import_modules
+    from m3di.system.plugins import import_modules
 
     import_modules(options["modules"])
     members, unfinished = members_of(paths)
@@ -98,7 +97,7 @@ def compare(first: Path, second: Path, out: Path | None, **options: Any) -> None
     """
     from m3di.evaluate import ProbeData, Request, write_results
     from m3di.evaluate import compare as compare_runs
-    from m3di.learn import import_modules
+    from m3di.system.plugins import import_modules
 
     import_modules(options["modules"])
     data = None if options["root"] is None else ProbeData(options["root"])

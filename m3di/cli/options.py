@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 
 
 FOLDER = UserPath()
+IMPORT = click.option(
+    "--import",
+    "modules",
+    multiple=True,
+    metavar="MODULE",
+    help="Import this first: it registers what you name. Repeatable.",
+)
 
 
 def with_options(*options: Callable[..., Any]) -> Callable[..., Any]:

@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from m3di.cli.options import IMPORT
 from m3di.cli.paths import UserPath
 from m3di.errors import UsageError
 
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 
 FOLDER = UserPath()
 RUNS = Path("runs")
-IMPORT = click.option(
-    "--import", "modules", multiple=True, metavar="MODULE", help="Import this first, for encoders of yours. Repeatable."
-)
 
 
 @contextmanager
