@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import hashlib
 import shutil
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -176,18 +177,24 @@ def data_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+REGISTRIES = {
+    "m3di.data": "LAYOUTS",
+    "m3di.evaluate": "METRICS",
+    "m3di.latents": "MECHANISMS",
+    "m3di.learn.losses": "LOSSES",
+}
+
+
 @pytest.fixture
 def registries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a test registers is forgotten after it."""
-    from m3di.data import LAYOUTS
-    from m3di.evaluate import METRICS
-    from m3di.learn.losses import LOSSES
-
-    for registry in (LAYOUTS, LOSSES, METRICS):
-        registry.own()  # first all that is m3di's
-        monkeypatch.setattr(registry, "_known", dict(registry._known))
-        monkeypatch.setattr(registry, "_origins", dict(registry._origins))
-        monkeypatch.setattr(registry, "_loaded", set(registry._loaded))
+    """What a test registers is forgotten after it, in every registry of a room that is imported."""
+    for room, name in REGISTRIES.items():
+        if room in sys.modules:
+            registry = getattr(sys.modules[room], name)
+            registry.own()  # first all that is m3di's
+            monkeypatch.setattr(registry, "_known", dict(registry._known))
+            monkeypatch.setattr(registry, "_origins", dict(registry._origins))
+            monkeypatch.setattr(registry, "_loaded", set(registry._loaded))
 
 
 @pytest.fixture(scope="session")

@@ -14,16 +14,16 @@ import pytest
 from click.testing import CliRunner
 
 from m3di.cli.main import cli
-from m3di.latents import MECHANISMS
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```(yaml|python|sh)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize("name", ["causal-graph.md"])
-def test_every_block_of_the_page_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_block_of_the_page_runs(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registries: None
+) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("m3di.latents.mechanisms.MECHANISMS", dict(MECHANISMS))
     assert run_blocks(name) > 5
 
 

@@ -16,7 +16,7 @@ from m3di.errors import UsageError, without_credentials
 @click.option("--workers", "n_workers", type=int, help="Worker processes of --repair.  [default: as `m3di render`]")
 def verify(root: str, quick: bool, repair: bool, n_workers: int | None) -> None:
     """Check every file and every sample of a dataset."""
-    from m3di.data import Problem, left_out
+    from m3di.data import DataProblem, left_out
     from m3di.data import verify as verify_dataset
 
     if repair:
@@ -36,7 +36,7 @@ def verify(root: str, quick: bool, repair: bool, n_workers: int | None) -> None:
         done = [f"{what}: {', '.join(names)}" for what, names in (("made anew", made), ("removed", removed)) if names]
         click.echo(f"{root}: {'; '.join(done) or 'nothing to repair'}")
         return
-    notes: list[Problem] = []
+    notes: list[DataProblem] = []
     manifest = verify_dataset(root, quick=quick, on_note=notes.append)
     root = without_credentials(root)
     for note in notes:

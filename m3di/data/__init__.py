@@ -55,7 +55,7 @@ from m3di.data.unfinished.salvage import JOURNAL_IMAGE, sound_images
 from m3di.data.unfinished.whole_folder import whole_folder
 from m3di.data.upkeep.info import info
 from m3di.data.upkeep.subset_merge import merge, subset
-from m3di.data.upkeep.verify import Problem, find_problems, verify
+from m3di.data.upkeep.verify import DataProblem, find_problems, verify
 from m3di.data.upkeep.verify_samples import left_out
 from m3di.system.disk import disk_errors
 from m3di.system.files import PARTIAL, write_atomically
@@ -83,6 +83,7 @@ __all__ = [
     "UNREADABLE",
     "BatchLoader",
     "Batches",
+    "DataProblem",
     "FileEntry",
     "Folder",
     "Held",
@@ -94,7 +95,6 @@ __all__ = [
     "Multimodal3DIdent",
     "Normaliser",
     "Plan",
-    "Problem",
     "Receipt",
     "ShardSource",
     "ShardWriter",

@@ -11,7 +11,7 @@ from m3di.evaluate.npz import read_npz, write_npz
 from m3di.evaluate.probe_data import ProbeData
 from m3di.evaluate.protocol import Protocol
 from m3di.evaluate.results import gather, over_seeds, read_results, to_table, write_results
-from m3di.evaluate.runs import OVER_STEPS, Member, Request, evaluate, evaluate_all, members_of, results_of
+from m3di.evaluate.runs import OVER_STEPS, NamedRun, Request, evaluate, evaluate_all, members_of, results_of
 from m3di.evaluate.scores import score
 
 __all__ = [
@@ -21,8 +21,8 @@ __all__ = [
     "Encoded",
     "EncodedView",
     "FactorValues",
-    "Member",
     "Metric",
+    "NamedRun",
     "ProbeData",
     "Protocol",
     "Range",

@@ -33,7 +33,7 @@ OnRun = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class Member:
+class NamedRun:
     """A run to evaluate, and what to call it.
 
     Attributes:
@@ -72,26 +72,26 @@ class Request:
     save_encodings: Path | None = None
 
 
-def members_of(paths: Sequence[Path]) -> tuple[list[Member], list[str]]:
+def members_of(paths: Sequence[Path]) -> tuple[list[NamedRun], list[str]]:
     """The finished runs of run folders, sweep folders and .npz files; and the names of members not finished yet.
 
     Raises:
         M3diError: A path is none of these, or no run is finished.
     """
-    found: list[Member] = []
+    found: list[NamedRun] = []
     unfinished: list[str] = []
     for path in paths:
         if (path / SWEEP_NAME).is_file():
             for run, values in _sweep_members(path / SWEEP_NAME):
                 if (path / run / CONFIG_NAME).is_file() and read_summary(path / run) is not None:
-                    found.append(Member(path / run, f"{path.name}/{run}" if len(paths) > 1 else run, values))
+                    found.append(NamedRun(path / run, f"{path.name}/{run}" if len(paths) > 1 else run, values))
                 else:
                     unfinished.append(str(path / run))
         elif path.suffix == ".npz":
-            found.append(Member(path, path.stem))
+            found.append(NamedRun(path, path.stem))
         else:
             read_config(path)
-            found.append(Member(path, str(path)))
+            found.append(NamedRun(path, str(path)))
     if not found:
         raise M3diError(
             "no run of the sweep is finished",
@@ -102,7 +102,7 @@ def members_of(paths: Sequence[Path]) -> tuple[list[Member], list[str]]:
     return found, unfinished
 
 
-def evaluate(member: Member, request: Request | None = None, opened: dict[str, ProbeData] | None = None) -> pa.Table:
+def evaluate(member: NamedRun, request: Request | None = None, opened: dict[str, ProbeData] | None = None) -> pa.Table:
     """The scores of a run, a row each; kept in its folder, and taken from there if nothing has changed since.
 
     Args:
@@ -129,7 +129,7 @@ def evaluate(member: Member, request: Request | None = None, opened: dict[str, P
     return with_columns(table, member.values)
 
 
-def data_of(member: Member, request: Request, opened: dict[str, ProbeData] | None = None) -> ProbeData:
+def data_of(member: NamedRun, request: Request, opened: dict[str, ProbeData] | None = None) -> ProbeData:
     """The samples to evaluate a run on: those asked for, or the dataset that it was trained on."""
     if request.data is not None:
         return request.data
@@ -140,7 +140,7 @@ def data_of(member: Member, request: Request, opened: dict[str, ProbeData] | Non
 
 
 def evaluate_checkpoints(
-    member: Member, request: Request | None = None, opened: dict[str, ProbeData] | None = None
+    member: NamedRun, request: Request | None = None, opened: dict[str, ProbeData] | None = None
 ) -> pa.Table:
     """The scores of each checkpoint of a run, as `evaluate`, with the step of each in a column `step`.
 
@@ -167,7 +167,7 @@ def evaluate_checkpoints(
 
 
 def scores_of(
-    member: Member, request: Request, data: ProbeData | None = None, checkpoint: Path | None = None
+    member: NamedRun, request: Request, data: ProbeData | None = None, checkpoint: Path | None = None
 ) -> tuple[Encoded, list[Score]]:
     """Encodings and scores of a run or an .npz, made now; `data` is what a run is encoded on."""
     if member.path.suffix == ".npz":
@@ -182,7 +182,7 @@ def scores_of(
     return encoded, score(encoded, request.protocol)
 
 
-def evaluate_all(members: Sequence[Member], request: Request | None = None, on_run: OnRun | None = None) -> pa.Table:
+def evaluate_all(members: Sequence[NamedRun], request: Request | None = None, on_run: OnRun | None = None) -> pa.Table:
     """The scores of several runs in one table.
 
     Args:
@@ -230,7 +230,7 @@ def _sweep_members(path: Path) -> list[tuple[str, Mapping[str, Any]]]:
         ) from error
 
 
-def _made_by(member: Member, data: ProbeData, request: Request) -> dict[str, Any]:
+def _made_by(member: NamedRun, data: ProbeData, request: Request) -> dict[str, Any]:
     """All that the scores of a run depend on."""
     return {
         "version": VERSION,

@@ -219,7 +219,7 @@ def _check(pool: RenderPool, root: Path, gpu: bool) -> None:
         ) from error
 
 
-def check_repairable(root: Path, manifest: data.Manifest, problems: list[data.Problem]) -> None:
+def check_repairable(root: Path, manifest: data.Manifest, problems: list[data.DataProblem]) -> None:
     """Raise where bad files cannot be made anew.
 
     Raises:

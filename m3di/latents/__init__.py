@@ -1,6 +1,5 @@
 """Spec, noise streams, causal mechanisms, colours and captions: numbers and words, no images."""
 
-from m3di.latents import builtin_mechanisms  # noqa: F401 - registers them
 from m3di.latents.bounds import Bound, bounds
 from m3di.latents.caption_parser import CaptionParser
 from m3di.latents.captions import captions, sentences, template_of

@@ -43,7 +43,7 @@ SCALES = {
 
 
 @dataclass(frozen=True)
-class Member:
+class RecipeRun:
     """One simulation of a recipe.
 
     Args:
@@ -137,7 +137,7 @@ def parse_scale(text: str) -> Scale:
     )
 
 
-def members(recipe: str, scale: Scale, *, first_seed: int = 0, **changes: Any) -> list[Member]:
+def members(recipe: str, scale: Scale, *, first_seed: int = 0, **changes: Any) -> list[RecipeRun]:
     """The simulations of a recipe.
 
     Args:
@@ -153,7 +153,7 @@ def members(recipe: str, scale: Scale, *, first_seed: int = 0, **changes: Any) -
     shrunk = {name: getattr(scale, name) for name in ("n_steps", "batch_size", "lr", "n_eval")}
     shrunk |= dict.fromkeys(("n_content", "n_style", "n_modality"), scale.n_latents)
     return [
-        Member(label, SimulationConfig(**{**shrunk, **varied, **changes, "seed": first_seed + number}))
+        RecipeRun(label, SimulationConfig(**{**shrunk, **varied, **changes, "seed": first_seed + number}))
         for label, varied in RECIPES[recipe](scale.n_latents)
         for number in range(scale.n_seeds)
     ]
