@@ -182,6 +182,9 @@ REGISTRIES = {
     "m3di.evaluate": "METRICS",
     "m3di.latents": "MECHANISMS",
     "m3di.learn.losses": "LOSSES",
+    "m3di.learn.training.augmentation": "AUGMENTATIONS",
+    "m3di.learn.training.loggers": "LOGGERS",
+    "m3di.render.quality": "QUALITIES",
 }
 
 
