@@ -19,6 +19,7 @@ from m3di.latents import Spec, load_spec
 from m3di.render import Gpu, Outcome, PoolEvent, RenderedImage, RenderJob, RenderSettings
 from m3di.render.annotation import annotate
 from m3di.render.image import encode_png
+from m3di.system import plugins
 
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
 
@@ -190,7 +191,8 @@ REGISTRIES = {
 
 @pytest.fixture
 def registries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a test registers is forgotten after it, in every registry of a room that is imported."""
+    """What a test registers or imports by --import is forgotten after it, of every room that is imported."""
+    monkeypatch.setattr(plugins, "_imported", list(plugins._imported))
     for room, name in REGISTRIES.items():
         if room in sys.modules:
             registry = getattr(sys.modules[room], name)
