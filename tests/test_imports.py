@@ -40,9 +40,9 @@ THIRD_PARTY = {
         *("platformdirs", "pooch", "psutil", "requests", "trimesh"),
     },
     "data": {"numpy", "PIL", "imagecodecs", "fsspec", "pyarrow", "pydantic", "yaml", "torch"},
-    "learn": {"numpy", "torch", "safetensors", "timm", "ray", "wandb", "mlflow"},
+    "learn": {"numpy", "pydantic", "torch", "safetensors", "timm", "ray", "wandb", "mlflow"},
     "evaluate": {"numpy", "pyarrow", "scipy", "sklearn", "torch"},
-    "simulate": {"numpy", "torch", "safetensors"},
+    "simulate": {"numpy", "pydantic", "torch", "safetensors"},
     "report": {"numpy", "PIL", "kneed", "matplotlib", "pyarrow"},
 }
 
@@ -115,6 +115,7 @@ SAME_JOB = {
     "errors": "the errors themselves, and what file systems behind URLs raise instead of them",
     "graph": "the causal graph of a spec, and its picture",
     "job": "what is done in one go: an image, a training",
+    "names": "what a room gives, imported when a name of it is first used",
     "registry": "names, and what they stand for",
     "run": "one run from its options to its end",
     "shards": "how a shard is read and written, and how one is rendered",
@@ -159,7 +160,9 @@ def test_blender_is_imported_where_its_worker_processes_are_only() -> None:
         ("m3di.render", ["bpy", "torch"]),
         ("m3di.generate", ["bpy", "torch"]),
         ("m3di.report", ["bpy", "torch"]),
-        ("m3di.cli.main", ["bpy", "torch"]),
+        ("m3di.cli.main", ["bpy", "torch", "pydantic"]),
+        ("m3di.learn.training.config", ["bpy", "torch"]),
+        ("m3di.simulate.config", ["bpy", "torch"]),
     ],
 )
 def test_importing_stays_light(module: str, forbidden: list[str]) -> None:

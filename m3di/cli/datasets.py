@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
+from m3di.cli.command import SEVERAL, command
 from m3di.cli.options import IMPORT, OUT, PLACE, ROOT, wrote
 
 
-@click.command("export")
+@command("export")
 @ROOT
 @click.option("--to", "layout", required=True, metavar="LAYOUT", help="Such as imagefolder; a wrong name lists all.")
 @click.option("--out", metavar="FOLDER", required=True, help="A new or empty folder; for croissant the file.")
@@ -22,7 +23,7 @@ def export_dataset(root: str, layout: str, out: str, modules: tuple[str, ...]) -
     click.echo(f"{out}: {root} as {layout}")
 
 
-@click.command("import")
+@command("import")
 @click.argument("source")
 @ROOT
 @click.option(
@@ -35,7 +36,7 @@ def import_dataset(source: str, root: str, shard_size: int) -> None:
     wrote(root, import_published(source, root, shard_size).n_samples)
 
 
-@click.command("merge")
+@command("merge")
 @click.argument("roots", metavar="FOLDER|URL...", nargs=-1, required=True)
 @OUT
 def merge_datasets(roots: tuple[str, ...], out: str) -> None:
@@ -45,10 +46,10 @@ def merge_datasets(roots: tuple[str, ...], out: str) -> None:
     wrote(out, merge(roots, out).n_samples)
 
 
-@click.command("subset")
+@command("subset")
 @PLACE
 @OUT
-@click.option("--split", "splits", multiple=True, help="Splits to keep. Repeatable.  [default: all]")
+@click.option("--split", "splits", multiple=True, type=SEVERAL, help="Splits to keep. Repeatable.  [default: all]")
 @click.option("--n", type=int, help="At most that many samples of each split.")
 @click.option(
     "--where", metavar="CONDITION", help="Such as 'image.object_shape == \"cow\" and image.object_color < 0.5'."
@@ -63,7 +64,7 @@ def subset_dataset(
     wrote(out, subset(root, out, splits=splits, n=n, where=where, images=images).n_samples)
 
 
-@click.command("info")
+@command("info")
 @PLACE
 def show_info(root: str) -> None:
     """Print what a dataset is."""

@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from m3di.cli.command import SEVERAL, command
 from m3di.cli.options import IMPORT, with_options
 from m3di.cli.paths import UserPath
 from m3di.cli.progress import progress_bar, watched_bar
@@ -30,11 +31,13 @@ PROBE_OPTIONS = (
 )
 
 
-@click.command()
+@command()
 @click.argument("paths", type=PATH, nargs=-1, required=True, metavar="RUN...")
 @IMPORT
 @click.option("--data", "root", type=PATH, help="Dataset to evaluate on.  [default: the one the run was trained on]")
-@click.option("--do", "interventions", multiple=True, metavar="FACTOR=VALUE", help="Render and evaluate under this.")
+@click.option(
+    "--do", "interventions", multiple=True, type=SEVERAL, metavar="FACTOR=VALUE", help="Render and evaluate under this."
+)
 @click.option("--permute-content", is_flag=True, help="Render and evaluate with each other's content.")
 @click.option("--fit", "fit_root", type=PATH, help="Dataset to fit probes on.  [default: the one they are scored on]")
 @with_options(*PROBE_OPTIONS)
@@ -82,7 +85,7 @@ def evaluate(paths: tuple[Path, ...], out: Path | None, **options: Any) -> None:
     click.echo(f"{path}: {len(table)} scores of {len(members)} run{'s'[: len(members) > 1]}")
 
 
-@click.command()
+@command()
 @click.argument("first", type=PATH, metavar="FIRST")
 @click.argument("second", type=PATH, metavar="SECOND")
 @IMPORT
@@ -108,7 +111,7 @@ def compare(first: Path, second: Path, out: Path | None, **options: Any) -> None
     _print_differences(table)
 
 
-@click.command()
+@command()
 @click.argument("path", type=PATH, metavar="RUN|SWEEP")
 @click.option("--out", type=PATH, help="Folder of the figures.  [default: figures in the run or sweep]")
 @click.option("--metric", default="kernel_ridge", show_default=True, help="Estimator of numbers: or linear.")

@@ -9,8 +9,10 @@ from pathlib import Path
 import click
 
 from m3di._version import __version__
+from m3di.cli.command import SEVERAL, group, read_config
 from m3di.cli.datasets import export_dataset, import_dataset, merge_datasets, show_info, subset_dataset
 from m3di.cli.evaluate import compare, evaluate, report
+from m3di.cli.options import FOLDER
 from m3di.cli.parts import finalize
 from m3di.cli.preview import preview
 from m3di.cli.render import render
@@ -24,17 +26,26 @@ from m3di.errors import M3diError, UsageError, printable, without_credentials
 from m3di.system.signals import INTERRUPTED, exit_code_of, interrupt_behind, sigterm_interrupts
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="m3di")
 @click.option(
     "--plugin",
     "plugins",
     multiple=True,
+    type=SEVERAL,
     metavar="FILE|DATASET",
     help="Run a Python file that registers mechanisms, or those that a dataset came with. Repeatable.",
 )
-def cli(plugins: tuple[str, ...]) -> None:
-    """Multimodal datasets whose every generative factor is known."""
+@click.option("--config", type=FOLDER, metavar="FILE", help="A YAML file of options: `render: {size: 64}`.")
+@click.pass_context
+def cli(context: click.Context, plugins: tuple[str, ...], config: Path | None) -> None:
+    """Multimodal datasets whose every generative factor is known.
+
+    An option that is not typed is looked for in the environment (M3DI_RENDER_SIZE=64 for `m3di render --size 64`), then
+    in the file of --config.
+    """
+    if config is not None:
+        read_config(context, config)
     for name in plugins:
         run_plugins_of(name)
 
@@ -61,11 +72,11 @@ def run_plugins_of(name: str) -> None:
         run_plugin(text, file)
 
 
-for command in (
+for each in (
     *(compare, evaluate, export_dataset, finalize, import_dataset, show_info, merge_datasets, preview, render, report),
     *(sample_latents, shapes, simulate, specs, subset_dataset, train, verify),
 ):
-    cli.add_command(command)
+    cli.add_command(each)
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from m3di.cli.command import command
 from m3di.cli.paths import UserPath
 from m3di.errors import without_credentials
 
@@ -18,7 +19,7 @@ MANY_OPTIONS = (
 )
 
 
-@click.command()
+@command()
 @click.argument("root")
 def finalize(root: str) -> None:
     """Finish a dataset whose parts have been rendered: tables, card and manifest. ROOT is a folder or a URL."""

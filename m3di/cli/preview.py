@@ -7,15 +7,16 @@ from typing import Any
 
 import click
 
-from m3di.cli.options import FOLDER, SCENE_OPTIONS, quality_option, tell_notes, with_options
+from m3di.cli.command import command
+from m3di.cli.from_fields import RENDER, options_of
+from m3di.cli.options import FOLDER, SCENE, tell_notes
 from m3di.cli.progress import watched_bar
 
 
-@click.command()
+@command()
 @click.option("--n", default=12, show_default=True, help="Samples to show.")
 @click.option("--out", type=FOLDER, default=Path("preview.png"), show_default=True, help="The PNG to write.")
-@with_options(*SCENE_OPTIONS)
-@quality_option("draft")
+@options_of(RENDER, *SCENE, defaults={"quality": "draft"})
 @click.option("--columns", "n_columns", default=4, show_default=True, help="Samples in a row.")
 @click.option("--latents/--no-latents", default=True, show_default=True, help="Write the latents below each sample.")
 @click.option("--group-by", metavar="FACTOR", help="Put samples together by the values of a factor, or VIEW.FACTOR.")
@@ -26,8 +27,7 @@ def preview(out: Path, n: int, n_columns: int, latents: bool, group_by: str | No
     from m3di.latents import sample
     from m3di.report import check_layout, missing_characters, save_contact_sheet
 
-    wanted = RenderOptions(out=out, **options)
-    wanted.check()
+    wanted = RenderOptions(out=out, **{name: value for name, value in options.items() if value is not None})
     spec = wanted.load_spec()
     check_layout(sample(spec, "train", 1, seed=wanted.seed), n_columns, group_by)
     tell_notes(spec)

@@ -7,31 +7,28 @@ from typing import Any
 
 import click
 
-from m3di.cli.options import SCENE_OPTIONS, quality_option, tell_notes, with_options
+from m3di.cli.command import command
+from m3di.cli.from_fields import RENDER, options_of
+from m3di.cli.options import SCENE, tell_notes, with_options
 from m3di.cli.parts import MANY_OPTIONS
 from m3di.cli.progress import run_display, watched_bar
 from m3di.errors import without_credentials
 
 
-@click.command()
-@click.option("--n", "n_train", type=int, help="Training samples.  [default: what the spec says]")
-@click.option("--n-val", type=int, help="Validation samples.  [default: 8 % of --n]")
-@click.option("--n-test", type=int, help="Test samples.  [default: 8 % of --n]")
+@command()
+@options_of(RENDER, "n_train", "n_val", "n_test")
 @click.option("--out", help="Folder or URL (s3://...) of the dataset.  [default: data/NAME]")
-@with_options(*SCENE_OPTIONS)
-@quality_option("standard")
-@click.option("--shard-size", default=1000, show_default=True, help="Samples of a shard.")
-@click.option("--passes", default="", help="Further files beside each image: some of mask,depth,normal.")
+@options_of(RENDER, *SCENE, "shard_size", "passes")
 @with_options(*MANY_OPTIONS)
 @click.option("--dry-run", "is_dry", is_flag=True, help="Render a few images, write nothing, say what it will take.")
-def render(out: str | None, spec: str, passes: str, is_dry: bool, **options: Any) -> None:
+def render(out: str | None, is_dry: bool, **options: Any) -> None:
     """Render a dataset; run it again to continue an interrupted run."""
     from m3di.generate import Machines, RenderOptions, dry_run_anywhere, render_anywhere
 
-    root = out or str(Path("data") / Path(spec).stem)
-    names = tuple(dict.fromkeys(name.strip() for name in passes.split(",") if name.strip()))
     machines = Machines(**{name: options.pop(name) for name in ("shards", "ray", "staging")})
-    wanted = RenderOptions(out=Path(root), spec=spec, passes=names, **options)
+    given = {name: value for name, value in options.items() if value is not None}
+    root = out or str(Path("data") / Path(given.get("spec", RenderOptions.spec)).stem)
+    wanted = RenderOptions(out=Path(root), **given)
     tell_notes(wanted.load_spec())
     if is_dry:
         with watched_bar("dry run") as (_, watch):

@@ -7,13 +7,14 @@ from typing import Any
 
 import click
 
+from m3di.cli.command import group
 from m3di.cli.paths import UserPath
 from m3di.cli.progress import progress_bar
 
 AXES = click.Choice(["X", "Y", "Z", "-X", "-Y", "-Z"], case_sensitive=False)
 
 
-@click.group()
+@group()
 def shapes() -> None:
     """The shapes that a spec can name: built-in ones, and your own meshes."""
 

@@ -9,11 +9,12 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from m3di.cli.command import group
 from m3di.cli.options import FOLDER, tell_notes
 from m3di.errors import M3diError
 
 
-@click.group()
+@group()
 def specs() -> None:
     """Built-in specs, and checks of your own."""
 

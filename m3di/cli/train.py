@@ -12,15 +12,15 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from m3di.cli.options import IMPORT
-from m3di.cli.paths import UserPath
+from m3di.cli.command import SEVERAL, command
+from m3di.cli.from_fields import TRAIN, options_of
+from m3di.cli.options import FOLDER, IMPORT, with_options
 from m3di.errors import UsageError
 
 if TYPE_CHECKING:
     from m3di.learn import TrainConfig, TrainResult
     from m3di.learn.training.sweep import Sweep
 
-FOLDER = UserPath()
 RUNS = Path("runs")
 
 
@@ -40,93 +40,24 @@ def loss_bar(n_steps: int, name: str = "train") -> Iterator[Callable[[int, float
         yield on_step
 
 
-def _words(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[str, ...] | None:
-    return None if value is None else tuple(name.strip() for name in value.split(",") if name.strip())
-
-
-def _numbers(_context: click.Context, option: click.Parameter, texts: tuple[str, ...]) -> dict[str, float] | None:
-    """`NAME=NUMBER` of each, or None where there is none."""
-    found = {}
-    for text in texts:
-        name, _, number = text.partition("=")
-        try:
-            found[name.strip().replace("-", "_")] = float(number)
-        except ValueError:
-            raise UsageError(
-                "this option takes a name and a number", where=option.opts[0], got=text, expected="NAME=NUMBER"
-            ) from None
-    return found or None
-
-
-HYPERPARAMETERS = (
-    click.option("--views", callback=_words, help="Views to train on, such as image,text.  [default: all]"),
-    click.option("--steps", "n_steps", type=int, help="Optimiser steps."),
-    click.option("--batch-size", type=int, help="Pairs a step, of all processes together."),
-    click.option("--accumulate", type=int, metavar="PARTS", help="Encode a batch in parts, for less memory."),
-    click.option("--lr", type=float, help="Learning rate of Adam, at its highest."),
-    click.option("--schedule", help="Of the learning rate: constant, or cosine (down to 0)."),
-    click.option("--warmup", "n_warmup_steps", type=int, help="Steps in which the learning rate rises."),
-    click.option("--weight-decay", type=float, help="Above 0: AdamW; of weights, not of biases, norms, temperature."),
-    click.option("--clip-norm", type=float, help="Longest gradient."),
-    click.option("--loss", help="Objective, by name; a wrong name lists all.  [default: infonce]"),
-    click.option(
-        "--loss-option",
-        "loss_options",
-        multiple=True,
-        metavar="NAME=NUMBER",
-        callback=_numbers,
-        help="Of the loss's own, such as bias=-5. Repeatable.",
-    ),
-    click.option("--temperature", type=float, help="Temperature of the loss."),
-    click.option(
-        "--learn-temperature/--fixed-temperature", default=None, help="Train the temperature too, from 0.01 up."
-    ),
-    click.option("--similarity", help="cosine or neg_squared_euclidean."),
-    click.option("--negatives", help="cross (equation 4), or all: within a modality too, as the published code."),
-    click.option("--encoding-size", type=int, help="Numbers that a view becomes."),
-    click.option("--hidden-size", type=int, help="Width of the image encoder's last hidden layer."),
-    click.option("--image-encoder", help="resnet18, timm:NAME, or one that you registered."),
-    click.option("--text-encoder", help="convnet, or one that you registered."),
-    click.option(
-        "--augment", callback=_words, metavar="NAMES", help="Such as shift,color,noise; a wrong name lists all."
-    ),
-    click.option("--share-encoders/--own-encoders", default=None, help="One encoder for all views of a modality."),
-    click.option("--seed", type=int, help="Seed of the weights and of the order of samples."),
-)
-MACHINE = (
-    click.option("--device", help="cpu, cuda or auto."),
-    click.option("--precision", help="fp32 (IEEE), tf32, bf16, or auto: bf16 where the device is fast at it."),
-    click.option("--compile/--no-compile", default=None, help="Use torch.compile."),
-    click.option("--threads", "n_threads", type=int, help="Threads of torch on the CPU."),
-    click.option("--workers", "n_workers", type=int, help="Workers that load ahead.  [default: 8 for a GPU, else 0]"),
-    click.option("--worker-kind", help="threads, or processes: for a dataset that only one thread may read."),
-    click.option("--cache", help="Keep decoded images: ram, disk or none."),
-    click.option("--checkpoint-every", type=int, help="Steps between checkpoints."),
-    click.option("--keep-checkpoints", type=int, metavar="EVERY", help="Steps between checkpoints that are kept."),
-    click.option("--patience", type=int, metavar="N", help="End after N measurements without a new least val loss."),
-    click.option("--logger", "loggers", callback=_words, metavar="NAMES", help="wandb, mlflow: log metrics there too."),
-    click.option("--val-every", type=int, help="Steps between measurements of the validation loss."),
-    click.option("--diagnostics-every", type=int, help="Steps between measurements of alignment and entropy."),
-    click.option("--tensorboard/--no-tensorboard", default=None, help="Write metrics for TensorBoard too."),
-)
 SWEEP = (
-    click.option("--sweep", "axes", multiple=True, metavar="NAME=A:B|A,B", help="Train once a value. Repeatable."),
+    click.option(
+        "--sweep", "axes", multiple=True, type=SEVERAL, metavar="NAME=A:B|A,B", help="Train once a value. Repeatable."
+    ),
     click.option("--seeds", "n_seeds", type=int, help="Train once a seed.  [default: as the preset]"),
     click.option("--sweep-member", "share", metavar="I/N", help="Only members I, I+N, ... (from 0): job arrays."),
     click.option("--ray", "ray_address", metavar="ADDRESS", help="Run the members of a sweep on a Ray cluster."),
 )
 
 
-def _with(options: tuple[Callable[..., Any], ...]) -> Callable[..., Any]:
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        for option in reversed(options):
-            function = option(function)
-        return function
+def of_presets() -> dict[str, str]:
+    """What a preset can set, for the help."""
+    from m3di.learn.training.config import PRESETS
 
-    return decorate
+    return {name: "of the preset" for preset in PRESETS.values() for name in preset.values}
 
 
-@click.command()
+@command()
 @click.option("--data", "root", type=FOLDER, default=Path("data/m3di"), show_default=True, help="Folder of a dataset.")
 @click.option("--run", type=FOLDER, help="Folder of the run, or of the sweep.  [default: runs/NAME-NUMBER]")
 @click.option(
@@ -134,9 +65,8 @@ def _with(options: tuple[Callable[..., Any], ...]) -> Callable[..., Any]:
 )
 @click.option("--presets", is_flag=True, help="List the presets and exit.")
 @IMPORT
-@_with(HYPERPARAMETERS)
-@_with(MACHINE)
-@_with(SWEEP)
+@options_of(TRAIN, beside="m3di.cli.train:of_presets")
+@with_options(*SWEEP)
 def train(
     root: Path,
     run: Path | None,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from m3di.cli.command import command
 from m3di.cli.options import PLACE
 from m3di.cli.progress import watched_bar
 from m3di.errors import UsageError, without_credentials
 
 
-@click.command()
+@command()
 @PLACE
 @click.option("--quick", is_flag=True, help="Structure only: sizes, members, rows; no hashes, images or latents.")
 @click.option("--repair", is_flag=True, help="Render anew what is bad, and remove what does not belong there.")

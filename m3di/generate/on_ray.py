@@ -74,7 +74,6 @@ def render_on_ray(
         M3diError: Ray is not installed, the cluster cannot be reached or has no GPU where one is asked for, the folder
             holds something else or cannot be written, or shards could not be rendered. What is finished is kept.
     """
-    options.check()
     if options.gpu_devices:
         raise UsageError(
             "--gpu-devices means nothing on a Ray cluster: Ray gives each task a GPU of its own",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
 from m3di import data
-from m3di.errors import UsageError, check_word, did_you_mean
+from m3di.errors import UsageError, check_word
 from m3di.latents import Spec, intervene, load_spec
 from m3di.render import (
     GB,
@@ -20,50 +23,87 @@ from m3di.render import (
     WorkerLimits,
     default_n_workers,
 )
+from m3di.system.settings import STRICT, Count, Finite, OneOf, Option, Whole, explained
+
+BACKENDS = [name.lower() for name in GPU_BACKENDS]
 
 
-@dataclass(frozen=True)
+@explained(by_option=True)
+@dataclass(frozen=True, config=STRICT)
 class RenderOptions:
     """What to render, and how.
 
-    Attributes:
-        out: Folder of the dataset.
-        spec: Name of a built-in spec, path of a spec file, or a spec.
-        n_train: Training samples; None takes the number that the spec gives.
-        n_val: Validation samples; None takes 8 % of `n_train`, at least one.
-        n_test: Test samples; likewise.
-        seed: Seed of all noise streams.
-        size_px: Side of the square images.
-        quality: Name of a quality preset.
-        n_workers: Worker processes; None takes one a core, or with `gpu` up to eight a GPU.
-        shard_size: Samples of a shard.
-        gpu: Render on the GPU; without one it is an error.
-        interventions: Interventions on the spec, written FACTOR=VALUE.
-        passes: Passes to write beside each image, out of `m3di.render.PASSES`.
-        gpu_devices: Numbers of the GPUs to use, with `gpu`; all of the back end if empty.
-        gpu_backend: Back end to render with, with `gpu`: optix, cuda, hip, oneapi or metal; None takes the first of
-            these that has a device.
-        worker_memory_gb: A worker that holds more memory after an image is replaced.
-        image_timeout_s: An image that takes longer has failed.
+    Raises:
+        UsageError: A value is out of range, or a choice among GPUs is made without `gpu`.
     """
 
-    out: Path
-    spec: str | Spec = "m3di"
-    n_train: int | None = None
-    n_val: int | None = None
-    n_test: int | None = None
-    seed: int = 0
-    size_px: int = 224
-    quality: str = "standard"
-    n_workers: int | None = None
-    shard_size: int = 1000
-    gpu: bool = False
-    interventions: tuple[str, ...] = ()
-    passes: tuple[str, ...] = ()
-    gpu_devices: tuple[int, ...] = ()
-    gpu_backend: str | None = None
-    worker_memory_gb: float = 4.0
-    image_timeout_s: float = 600.0
+    out: Annotated[Path, Field(strict=False), "Folder of the dataset.", Option(offered=False)]
+    spec: Annotated[str | Spec, "Name of a built-in spec, or a .yaml file."] = "m3di"
+    n_train: Annotated[
+        int | None, Field(ge=1, le=data.MAX_SAMPLES), "Training samples.", Option("--n", default="what the spec says")
+    ] = None
+    n_val: Annotated[
+        int | None,
+        Field(ge=0, le=data.MAX_SAMPLES),
+        "Validation samples.",
+        Option(default="8 % of the training samples, at least one"),
+    ] = None
+    n_test: Annotated[
+        int | None,
+        Field(ge=0, le=data.MAX_SAMPLES),
+        "Test samples.",
+        Option(default="8 % of the training samples, at least one"),
+    ] = None
+    seed: Annotated[int, Field(ge=0, le=data.MAX_SEED), "Seed of all noise streams."] = 0
+    size_px: Annotated[
+        int, Field(ge=LEAST_SIZE_PX, le=data.MAX_SIZE_PX), "Side of the square images in pixels.", Option("--size")
+    ] = 224
+    quality: Annotated[str, OneOf(QUALITIES), "How images are sampled."] = "standard"
+    n_workers: Annotated[
+        Count | None, "Worker processes.", Option("--workers", default="one a core; up to eight a GPU")
+    ] = None
+    shard_size: Annotated[Count, "Samples of a shard."] = 1000
+    gpu: Annotated[bool, "Render on every GPU of the best back end with one; without one it is an error."] = False
+    interventions: Annotated[
+        tuple[str, ...],
+        "Intervene: a value, a mechanism such as uniform, or a mapping such as '{strength: 0.5}'.",
+        Option("--do", metavar="FACTOR=VALUE", repeated=True),
+    ] = ()
+    passes: Annotated[
+        tuple[Annotated[str, OneOf(PASSES)], ...],
+        f"Further files beside each image: some of {','.join(PASSES)}.",
+        Option(metavar="NAMES", noun="pass"),
+    ] = ()
+    gpu_devices: Annotated[
+        tuple[Whole, ...], "Only on these GPUs, such as 0,2.", Option(metavar="NUMBERS", such_as="0,2")
+    ] = ()
+    gpu_backend: Annotated[
+        str | None,
+        "How to reach the GPUs.",
+        Option(metavar=f"[{'|'.join(BACKENDS)}]", default="the first of these that has one"),
+    ] = None
+    worker_memory_gb: Annotated[
+        Finite,
+        Field(ge=0.1),
+        "Replace a worker that holds more memory after an image, in GB.",
+        Option("--worker-memory"),
+    ] = 4.0
+    image_timeout_s: Annotated[
+        Finite, Field(ge=1), "An image that takes longer has failed, in seconds.", Option("--image-timeout")
+    ] = 600.0
+
+    def __post_init__(self) -> None:
+        chosen = {"gpu_devices": ",".join(map(str, self.gpu_devices)), "gpu_backend": self.gpu_backend}
+        for name, value in chosen.items():
+            if value and not self.gpu:
+                raise UsageError(
+                    f"--{name.replace('_', '-')} chooses among GPUs, and rendering is on the CPU",
+                    where=name,
+                    got=value,
+                    next_step="add --gpu",
+                )
+        if self.gpu_backend:
+            check_word(self.gpu_backend.upper(), GPU_BACKENDS, what="GPU back end")
 
     @property
     def limits(self) -> WorkerLimits:
@@ -78,55 +118,6 @@ class RenderOptions:
         """
         spec = self.spec if isinstance(self.spec, Spec) else load_spec(self.spec)
         return intervene(spec, self.interventions)
-
-    def check(self) -> None:
-        """Raise where a number is out of its range.
-
-        Raises:
-            UsageError: It names the option.
-        """
-        least: dict[str, float] = {
-            "n_train": 1,
-            "n_val": 0,
-            "n_test": 0,
-            "seed": 0,
-            "size_px": LEAST_SIZE_PX,
-            "n_workers": 1,
-            "shard_size": 1,
-        }
-        least |= {"worker_memory_gb": 0.1, "image_timeout_s": 1}
-        options = {"n_train": "--n", "size_px": "--size", "n_workers": "--workers"}
-        options |= {"worker_memory_gb": "--worker-memory", "image_timeout_s": "--image-timeout"}
-        most = dict.fromkeys(("n_train", "n_val", "n_test"), data.MAX_SAMPLES)
-        most |= {"seed": data.MAX_SEED, "size_px": data.MAX_SIZE_PX}
-        for name, bound in least.items():
-            value = getattr(self, name)
-            option = options.get(name, f"--{name.replace('_', '-')}")
-            if value is not None and value > most.get(name, math.inf):
-                raise UsageError(f"{option} is too large", where=option, got=value, expected=f"at most {most[name]}")
-            if value is not None and not math.isfinite(value):
-                raise UsageError(f"{option} is not a finite number", where=option, got=value)
-            if value is not None and value < bound:
-                raise UsageError(f"{option} is too small", where=option, got=value, expected=f"{bound} or more")
-        chosen = {"--gpu-devices": ",".join(map(str, self.gpu_devices)), "--gpu-backend": self.gpu_backend}
-        for option, value in chosen.items():
-            if value and not self.gpu:
-                raise UsageError(
-                    f"{option} chooses among GPUs, and rendering is on the CPU",
-                    where=option,
-                    got=value,
-                    next_step="add --gpu",
-                )
-        if self.gpu_backend:
-            check_word(self.gpu_backend.upper(), GPU_BACKENDS, what="GPU back end")
-        for name in self.passes:
-            if name not in PASSES:
-                raise UsageError(
-                    f"no pass is called {name!r}",
-                    where="--passes",
-                    expected=f"some of {','.join(PASSES)}",
-                    next_step=did_you_mean(name, PASSES),
-                )
 
     def resolved(self, spec: Spec) -> RenderOptions:
         """These options with every default filled in."""

@@ -29,7 +29,6 @@ def prepare(options: RenderOptions) -> Prepared:
         UsageError: An option is out of range, or there is no such spec or shape.
         M3diError: Blender is not installed.
     """
-    options.check()
     spec = options.load_spec()
     options = options.resolved(spec)
     user_shapes = user_shapes_of(spec)

@@ -41,7 +41,6 @@ def preview(options: RenderOptions, n: int, progress: Progress | None = None, wa
     """
     if n < 1:
         raise UsageError("--n is too small", where="--n", got=n, expected="1 or more")
-    options.check()
     spec = options.load_spec()
     yours = user_shapes_of(spec)
     check_blender()

@@ -196,7 +196,6 @@ def _open_pool(
     gpu = manifest.render["device"] == "gpu"
     passes = tuple(name for name in PASSES if any(part.endswith(f".{name}") for part in plan.extensions))
     options = RenderOptions(root, size_px=size_px, quality=quality, gpu=gpu, n_workers=n_workers, passes=passes)
-    options.check()
     options = options.resolved(spec)
     # A mesh that was imported since, under the name of a built-in one, is not that of the images.
     shapes = tuple(shape for shape in user_shapes_of(spec) if shape.name in manifest.shapes)

@@ -9,7 +9,7 @@ from m3di.latents.graph import arrows, notes
 from m3di.latents.interventions import counterfactual, do, intervene, parse_do, permute_content, told
 from m3di.latents.load import load_spec, parse_spec, spec_names
 from m3di.latents.mechanisms import MECHANISMS, Parent, read_plugin, register, run_plugin
-from m3di.latents.names import LATENTS
+from m3di.latents.name_checks import LATENTS
 from m3di.latents.noise import uniforms
 from m3di.latents.reference import reference_page, spec_schema
 from m3di.latents.resolve import plain_spec, spec_from_dict, to_yaml

@@ -1,32 +1,16 @@
-"""The numerical simulation of the paper: a process that is known wholly, and what encoders recover of it."""
+"""The numerical simulation of the paper: a process that is known wholly, and what encoders recover of it.
+
+The first name that is used imports PyTorch; importing the package does not.
+"""
 
 from __future__ import annotations
 
-from m3di.simulate.config import SimulationConfig
-from m3di.simulate.judge import evaluate
-from m3di.simulate.mixing import InvertibleMLP, draw_mixing
-from m3di.simulate.process import LatentProcess, Latents
-from m3di.simulate.recipes import RECIPES, SCALES, RecipeRun, Scale, members, parse_scale
-from m3di.simulate.run import folder_name, is_finished, simulate
-from m3di.simulate.simulation import Simulation
-from m3di.simulate.trainer import train
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "RECIPES",
-    "SCALES",
-    "InvertibleMLP",
-    "LatentProcess",
-    "Latents",
-    "RecipeRun",
-    "Scale",
-    "Simulation",
-    "SimulationConfig",
-    "draw_mixing",
-    "evaluate",
-    "folder_name",
-    "is_finished",
-    "members",
-    "parse_scale",
-    "simulate",
-    "train",
-]
+if TYPE_CHECKING:
+    from m3di.simulate.names import *  # noqa: F403
+
+
+def __getattr__(name: str) -> Any:
+    return getattr(import_module("m3di.simulate.names"), name)

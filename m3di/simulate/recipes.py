@@ -11,6 +11,7 @@ from m3di.errors import UsageError, check_word
 from m3di.simulate.config import BLOCKS, SimulationConfig
 
 PAPER_SEEDS = 3
+SIZES = ("n_content", "n_style", "n_modality")  # what `Scale.n_latents` sets
 LEAST_BATCH = 256
 
 
@@ -151,7 +152,7 @@ def members(recipe: str, scale: Scale, *, first_seed: int = 0, **changes: Any) -
     """
     check_word(recipe, tuple(RECIPES), what="recipe")
     shrunk = {name: getattr(scale, name) for name in ("n_steps", "batch_size", "lr", "n_eval")}
-    shrunk |= dict.fromkeys(("n_content", "n_style", "n_modality"), scale.n_latents)
+    shrunk |= dict.fromkeys(SIZES, scale.n_latents)
     return [
         RecipeRun(label, SimulationConfig(**{**shrunk, **varied, **changes, "seed": first_seed + number}))
         for label, varied in RECIPES[recipe](scale.n_latents)

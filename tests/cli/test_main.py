@@ -135,7 +135,7 @@ def test_a_preview_says_which_characters_no_font_has(tmp_path: Path, monkeypatch
 
 
 def test_unknown_quality(tmp_path: Path) -> None:
-    failed(m3di("render", "--quality", "best", cwd=tmp_path), 2, "'draft', 'fixed', 'standard', 'paper'")
+    failed(m3di("render", "--quality", "best", cwd=tmp_path), 2, "'draft', 'fixed', 'paper', 'standard'")
 
 
 def test_out_holds_a_different_dataset(tmp_path: Path) -> None:

@@ -46,23 +46,41 @@ def test_resnet_state_dict_has_torchvisions_keys_and_shapes(resnet):
     assert {name: tuple(value.shape) for name, value in resnet.state_dict().items()} == expected
 
 
-def test_resnet_strides_are_32_in_all(resnet):
+def shapes_within(resnet, size):
+    """[channels, height, width] of what each part makes of an image."""
     shapes = {}
     hooks = [
         getattr(resnet, name).register_forward_hook(lambda _m, _i, y, name=name: shapes.update({name: y.shape[1:]}))
         for name in ("conv1", "layer1", "layer2", "layer3", "layer4")
     ]
     with torch.no_grad():
-        assert resnet(torch.zeros(1, 3, 224, 224)).shape == (1, 4)
+        assert resnet(torch.zeros(1, 3, size, size)).shape == (1, 4)
     for hook in hooks:
         hook.remove()
-    assert {name: tuple(shape) for name, shape in shapes.items()} == {
+    return {name: tuple(shape) for name, shape in shapes.items()}
+
+
+def test_resnet_strides_are_32_in_all(resnet):
+    assert shapes_within(resnet, 224) == {
         "conv1": (64, 112, 112),
         "layer1": (64, 56, 56),
         "layer2": (128, 28, 28),
         "layer3": (256, 14, 14),
         "layer4": (512, 7, 7),
     }
+
+
+def test_resnet_for_small_images_has_four_times_the_cells_and_half_the_channels():
+    small = ResNet18(encoding_size=4, small_images=True).eval()
+    assert shapes_within(small, 64) == {
+        "conv1": (32, 32, 32),
+        "layer1": (32, 32, 32),
+        "layer2": (64, 16, 16),
+        "layer3": (128, 8, 8),
+        "layer4": (256, 4, 4),
+    }
+    assert small.conv1.kernel_size == (3, 3)
+    assert shapes_within(small, 33)["layer4"] == (256, 3, 3)
 
 
 @pytest.mark.parametrize("size", [(32, 32), (33, 65), (1, 1)])

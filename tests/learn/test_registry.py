@@ -21,6 +21,7 @@ def test_registered_encoders_are_built_by_name(tiny_encoder):
     assert build_image_encoder("tiny", 3, 5)(torch.zeros(2, 3, 16, 16)).shape == (2, 3)
     assert build_text_encoder("tiny", 9, 3, 0)(torch.zeros(2, 4, dtype=torch.int64)).shape == (2, 3)
     assert build_image_encoder("resnet18", 3, 5).head.weight.shape == (3, 5)
+    assert build_image_encoder("resnet18-small", 3, 5).fc.weight.shape == (5, 256)
     assert build_text_encoder("convnet", 9, 3, 2).pad_index == 2
 
 
@@ -33,7 +34,7 @@ def test_encoders_of_installed_packages_are_found(monkeypatch):
 
 
 def test_unknown_encoders():
-    with pytest.raises(UsageError, match=r"no image encoder is called 'vit'(?s:.)*resnet18, or timm:NAME"):
+    with pytest.raises(UsageError, match=r"no image encoder is called 'vit'(?s:.)*resnet18-small, or timm:NAME"):
         build_image_encoder("vit", 3, 5)
     with pytest.raises(UsageError, match=r"no text encoder is called 'convnets'(?s:.)*did you mean 'convnet'"):
         build_text_encoder("convnets", 9, 3, 0)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from m3di.learn.choices import Similarity
 from m3di.learn.losses.logsumexp import logsumexp_of_products
-from m3di.learn.losses.similarity import Similarity, as_factors, check_similarity, paired_logits
+from m3di.learn.losses.similarity import as_factors, check_similarity, paired_logits
 from m3di.learn.losses.temperature import check_temperature
 
 

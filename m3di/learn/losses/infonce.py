@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from m3di.errors import check_word
+from m3di.learn.choices import NEGATIVES, Negatives, Similarity
 from m3di.learn.losses.logsumexp import logsumexp_of_products
 from m3di.learn.losses.objective import Objective, check_views, register_loss, wide
 from m3di.learn.losses.rows import LINEAR_ABOVE, mean_infonce_of_rows
-from m3di.learn.losses.similarity import (
-    Similarity,
-    as_factors,
-    check_similarity,
-    paired_logits,
-)
+from m3di.learn.losses.similarity import as_factors, check_similarity, paired_logits
 from m3di.learn.losses.temperature import check_temperature, keep_at_floor, learned_temperature, tau_of
-
-Negatives = Literal["cross", "all"]
-NEGATIVES: tuple[str, ...] = get_args(Negatives)
 
 
 @register_loss("infonce")

@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from m3di.learn.choices import Similarity
 from m3di.learn.losses.objective import Objective, register_loss, wide
-from m3di.learn.losses.similarity import Similarity, as_factors, check_similarity
+from m3di.learn.losses.similarity import as_factors, check_similarity
 from m3di.learn.losses.temperature import check_temperature, keep_at_floor, learned_temperature, tau_of
 
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from m3di.errors import check_word
-
-Similarity = Literal["cosine", "neg_squared_euclidean"]
-SIMILARITIES: tuple[str, ...] = get_args(Similarity)
+from m3di.learn.choices import SIMILARITIES
 
 
 def as_factors(

@@ -23,7 +23,11 @@ def _text_convnet(vocabulary_size: int, encoding_size: int, pad_index: int) -> n
     return TextConvNet(vocabulary_size, encoding_size, pad_index=pad_index)
 
 
-_image_encoders: dict[str, ImageEncoderBuilder] = {"resnet18": ResNet18}
+def _small_resnet18(encoding_size: int, hidden_size: int) -> nn.Module:
+    return ResNet18(encoding_size, hidden_size, small_images=True)
+
+
+_image_encoders: dict[str, ImageEncoderBuilder] = {"resnet18": ResNet18, "resnet18-small": _small_resnet18}
 _text_encoders: dict[str, TextEncoderBuilder] = {"convnet": _text_convnet}
 
 

@@ -2,88 +2,44 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, fields
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from m3di.errors import UsageError, check_word
-from m3di.learn.losses import (
-    NEGATIVES,
-    LossSettings,
-    Negatives,
-    Similarity,
-    build_loss,
-    check_similarity,
-    check_temperature,
-)
-from m3di.learn.training.augmentation import AUGMENTATIONS
-from m3di.learn.training.device import DEVICES, Device
-from m3di.learn.training.loading import WORKER_KINDS, WorkerKind
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from m3di.errors import check_word
+from m3di.learn.choices import Device, Negatives, Precision, Schedule, Similarity, WorkerKind
 from m3di.learn.training.loggers import LOGGERS
-from m3di.learn.training.precision import PRECISIONS, Precision
-from m3di.learn.training.schedule import SCHEDULES, Schedule, learning_rate
+from m3di.learn.training.schedule import learning_rate
+from m3di.system.settings import STRICT, Count, Finite, OneOf, Option, Positive, Whole, explained
 
-CACHES: tuple[str, ...] = ("ram", "disk", "none")
+if TYPE_CHECKING:
+    from m3di.learn.losses import LossSettings
+
 # What a run may be continued with that it was not started with: the weights do not depend on it.
 FREE_ON_RESUME = frozenset(
     {"n_workers", "worker_kind", "checkpoint_every", "keep_checkpoints", "cache", "tensorboard", "loggers"}
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+def _augmentations() -> Iterable[str]:
+    from m3di.learn.training.augmentation import AUGMENTATIONS  # imports torch, and help should not wait for it
+
+    return AUGMENTATIONS
+
+
+@explained()
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class TrainConfig:
     """What to train and for how long.
 
-    Args:
-        n_steps: Optimiser steps.
-        batch_size: Tuples of views a step, of all processes together, 2 or more; the others in the batch are a
-            tuple's negatives.
-        accumulate: Equal parts that the batch of a process is encoded in, one after the other, for less memory. The
-            loss is that of the whole batch; batch norm takes its statistics from each part.
-        views: Names of the views to train on; None takes all that the dataset has.
-        image_encoder: Name of a registered encoder of images, or "timm:NAME".
-        text_encoder: Name of a registered encoder of captions.
-        augment: Names of augmentations of the training images, see `m3di.learn.training.augmentation`.
-        share_encoders: One encoder for all image views, and one for all text views.
-        encoding_size: D, how many numbers a view becomes.
-        hidden_size: Width of the image encoder's last hidden layer.
-        lr: Learning rate of Adam, at its highest.
-        schedule: "constant", or "cosine": down to 0 at the last step.
-        n_warmup_steps: Steps over which the learning rate rises linearly to `lr`.
-        weight_decay: Decoupled from the gradient, as in AdamW; 0 is Adam. Of matrices, convolutions and embeddings;
-            not of biases, norms and the temperature.
-        clip_norm: The gradient of all weights together is scaled down to this length where it is longer.
-        loss: Name of a registered loss.
-        loss_options: Options of the loss's own, by name; None leaves its defaults.
-        temperature: tau of the loss.
-        learn_temperature: Train tau too, from `temperature` on; it is kept at 0.01 or more.
-        similarity: See `SymInfoNCE`.
-        negatives: See `SymInfoNCE`.
-        seed: Of the initial weights and of the order of the samples; 0 or more.
-        precision: "fp32" is IEEE float32, in convolutions too; "tf32" (NVIDIA GPUs from Ampere on) rounds the factors
-            of convolutions and products to 10 bits; "bf16" computes these in bfloat16. Weights, loss and updates are
-            float32 always. "auto" is bf16 on a GPU that has it and on a CPU with instructions for it, else fp32.
-        compile: Use `torch.compile`.
-        device: "cpu", "cuda", or "auto" (cuda where there is one).
-        n_threads: Threads of torch on the CPU; None leaves torch's own choice.
-        n_workers: Workers that read batches ahead; with 0 each is read when its step begins. None is 0 on the CPU, and
-            for a GPU 8 or all cores but one, or 1 where the dataset does not say that it is `thread_safe`.
-        worker_kind: "threads" of this process, or "processes": for a dataset of your own that only one thread may read,
-            or whose Python code is slow.
-        cache: Decoded images are kept in memory ("ram"), in a file ("disk"), or not ("none").
-        checkpoint_every: Steps between checkpoints; each replaces the one before. The last step always saves, and so
-            does every tenth minute.
-        keep_checkpoints: Steps between checkpoints whose weights are kept for good, from step 0 on; None keeps none.
-        val_every: Steps between measurements of the loss on the val split; the last step always measures.
-        diagnostics_every: Steps between measurements of alignment and entropy, on the step's own batch.
-        patience: Measurements of the validation loss without a new least one that end the run; None never ends it so.
-        tensorboard: Write metrics for TensorBoard too.
-        loggers: Further loggers of metrics: "wandb", "mlflow".
-
     Raises:
-        UsageError: A value is out of range.
+        UsageError: A value is out of range, or the loss does not take it.
 
     Example:
         >>> from m3di import TrainConfig
@@ -91,77 +47,130 @@ class TrainConfig:
         'resnet18'
     """
 
-    n_steps: int
-    batch_size: int
-    accumulate: int = 1
-    views: tuple[str, ...] | None = None
-    image_encoder: str = "resnet18"
-    text_encoder: str = "convnet"
-    augment: tuple[str, ...] = ()
-    share_encoders: bool = False
-    encoding_size: int = 4
-    hidden_size: int = 100
-    lr: float = 1e-4
-    schedule: Schedule = "constant"
-    n_warmup_steps: int = 0
-    weight_decay: float = 0.0
-    clip_norm: float = 2.0
-    loss: str = "infonce"
-    loss_options: Mapping[str, float] | None = None
-    temperature: float = 1.0
-    learn_temperature: bool = False
-    similarity: Similarity = "cosine"
-    negatives: Negatives = "cross"
-    seed: int = 0
-    precision: Precision = "auto"
-    compile: bool = False
-    device: Device = "cpu"
-    n_threads: int | None = None
-    n_workers: int | None = None
-    worker_kind: WorkerKind = "threads"
-    cache: Literal["ram", "disk", "none"] = "none"
-    checkpoint_every: int = 1000
-    keep_checkpoints: int | None = None
-    val_every: int = 1000
-    diagnostics_every: int = 100
-    patience: int | None = None
-    tensorboard: bool = True
-    loggers: tuple[str, ...] = ()
+    n_steps: Annotated[Count, "Optimiser steps.", Option("--steps")]
+    batch_size: Annotated[
+        int,
+        Field(ge=2),
+        "Tuples of views a step, of all processes together; the others in the batch are a tuple's negatives.",
+        Option(why="one pair alone has no negatives to be told from"),
+    ]
+    accumulate: Annotated[
+        Count,
+        "Equal parts that the batch of a process is encoded in, one after the other, for less memory. "
+        "The loss is that of the whole batch; batch norm takes its statistics from each part.",
+        Option(metavar="PARTS"),
+    ] = 1
+    views: Annotated[
+        tuple[str, ...] | None,
+        "Views to train on, such as image,text.",
+        Option(metavar="NAMES", default="all that the dataset has"),
+    ] = None
+    image_encoder: Annotated[
+        str, "Of images: resnet18, resnet18-small (for about 64 px), timm:NAME, or one that you registered."
+    ] = "resnet18"
+    text_encoder: Annotated[str, "Of captions: convnet, or one that you registered."] = "convnet"
+    augment: Annotated[
+        tuple[Annotated[str, OneOf(_augmentations)], ...],
+        "Of the training images, such as shift,color,noise; a wrong name lists all.",
+        Option(metavar="NAMES", noun="augmentation"),
+    ] = ()
+    share_encoders: Annotated[
+        bool, "One encoder for all image views, and one for all text views.", Option("--share-encoders/--own-encoders")
+    ] = False
+    encoding_size: Annotated[Count, "D, how many numbers a view becomes."] = 4
+    hidden_size: Annotated[Count, "Width of the image encoder's last hidden layer."] = 100
+    lr: Annotated[Positive, "Learning rate of Adam, at its highest."] = 1e-4
+    schedule: Annotated[Schedule, "Of the learning rate: constant, or cosine (down to 0)."] = "constant"
+    n_warmup_steps: Annotated[Whole, "Steps in which the learning rate rises linearly.", Option("--warmup")] = 0
+    weight_decay: Annotated[
+        float,
+        Field(ge=0, lt=math.inf),
+        "Decoupled from the gradient, as in AdamW; 0 is Adam. Of matrices, convolutions and "
+        "embeddings; not of biases, norms and the temperature.",
+    ] = 0.0
+    clip_norm: Annotated[
+        Positive,
+        "The gradient of all weights together is scaled down to this length where it is longer.",
+    ] = 2.0
+    loss: Annotated[str, "Objective, by name; a wrong name lists all."] = "infonce"
+    loss_options: Annotated[
+        Mapping[str, Finite] | None,
+        "Of the loss's own, such as bias=-5.",
+        Option("--loss-option", metavar="NAME=NUMBER", repeated=True, default="those of the loss"),
+    ] = None
+    temperature: Annotated[Positive, "Temperature tau of the loss."] = 1.0
+    learn_temperature: Annotated[
+        bool,
+        "Train the temperature too, from where it starts; it is kept at 0.01 or more.",
+        Option("--learn-temperature/--fixed-temperature"),
+    ] = False
+    similarity: Annotated[Similarity, "Of two encodings, in the loss."] = "cosine"
+    negatives: Annotated[Negatives, "cross (equation 4), or all: within a modality too, as the published code."] = (
+        "cross"
+    )
+    seed: Annotated[Whole, "Of the initial weights and of the order of the samples."] = 0
+    precision: Annotated[
+        Precision,
+        "fp32 is IEEE float32, in convolutions too; tf32 (NVIDIA GPUs from Ampere on) rounds the "
+        "factors of convolutions and products to 10 bits; bf16 computes these in bfloat16. Weights, loss and "
+        "updates are float32 always. auto is bf16 on a GPU that has it and on a CPU with instructions for it, "
+        "else fp32.",
+    ] = "auto"
+    compile: Annotated[bool, "Use torch.compile."] = False
+    device: Annotated[Device, "Where to train; auto is cuda where there is one."] = "cpu"
+    n_threads: Annotated[
+        Count | None, "Threads of torch on the CPU.", Option("--threads", default="torch's own choice")
+    ] = None
+    n_workers: Annotated[
+        Whole | None,
+        "Workers that read batches ahead; with 0 each is read when its step begins.",
+        Option(
+            "--workers",
+            default="0 on the CPU; for a GPU 8 or all cores but one, or 1 where the dataset does not say that it is "
+            "`thread_safe`",
+        ),
+    ] = None
+    worker_kind: Annotated[
+        WorkerKind,
+        "threads of this process, or processes: for a dataset of your own that only one thread may "
+        "read, or whose Python code is slow.",
+        Option(noun="kind of workers"),
+    ] = "threads"
+    cache: Annotated[
+        Literal["ram", "disk", "none"], "Keep decoded images in memory (ram), in a file (disk), or not."
+    ] = "none"
+    checkpoint_every: Annotated[
+        Count,
+        "Steps between checkpoints; each replaces the one before. The last step always saves, and so "
+        "does every tenth minute.",
+    ] = 1000
+    keep_checkpoints: Annotated[
+        Count | None,
+        "Steps between checkpoints whose weights are kept for good, from step 0 on.",
+        Option(metavar="EVERY", default="none is kept"),
+    ] = None
+    val_every: Annotated[
+        Count, "Steps between measurements of the loss on the val split; the last step always measures."
+    ] = 1000
+    diagnostics_every: Annotated[
+        Count, "Steps between measurements of alignment and entropy, on the step's own batch."
+    ] = 100
+    patience: Annotated[
+        Count | None,
+        "End after that many measurements of the validation loss without a new least one.",
+        Option(metavar="N", default="never"),
+    ] = None
+    tensorboard: Annotated[bool, "Write metrics for TensorBoard too."] = True
+    loggers: Annotated[
+        tuple[Annotated[str, OneOf(LOGGERS)], ...],
+        "Log metrics there too: wandb, mlflow.",
+        Option("--logger", metavar="NAMES", noun="logger"),
+    ] = ()
 
     def __post_init__(self) -> None:
-        for name in (
-            "n_steps",
-            "accumulate",
-            "encoding_size",
-            "hidden_size",
-            "checkpoint_every",
-            "val_every",
-            "diagnostics_every",
-        ):
-            _check_at_least(name, getattr(self, name), 1)
-        _check_at_least("batch_size", self.batch_size, 2, "one pair alone has no negatives to be told from")
-        for name in ("seed", "n_warmup_steps", "weight_decay"):
-            _check_at_least(name, getattr(self, name), 0)
-        for name, least in (("n_threads", 1), ("n_workers", 0), ("keep_checkpoints", 1), ("patience", 1)):
-            if getattr(self, name) is not None:
-                _check_at_least(name, getattr(self, name), least)
-        for name in ("lr", "clip_norm"):
-            number = getattr(self, name)
-            if not (math.isfinite(number) and number > 0):
-                raise UsageError(f"{name} must be positive", where=name, got=number, expected="a number above 0")
-        check_temperature(self.temperature, learned=self.learn_temperature)
-        check_similarity(self.similarity)
-        check_word(self.negatives, NEGATIVES, what="negatives")
+        from m3di.learn.losses import build_loss  # imports torch, and help should not wait for it
+
         build_loss(self.loss, self.loss_settings, self.loss_options)  # raises where a setting is not of this loss
-        check_word(self.precision, PRECISIONS, what="precision")
-        check_word(self.schedule, SCHEDULES, what="schedule")
-        check_word(self.device, DEVICES, what="device")
-        check_word(self.cache, CACHES, what="cache")
-        for name in self.loggers:
-            check_word(name, tuple(LOGGERS), what="logger")
-        for name in self.augment:
-            check_word(name, tuple(AUGMENTATIONS), what="augmentation")
-        check_word(self.worker_kind, WORKER_KINDS, what="kind of workers")
 
     @property
     def all_loggers(self) -> tuple[str, ...]:
@@ -172,6 +181,8 @@ class TrainConfig:
     @property
     def loss_settings(self) -> LossSettings:
         """What the loss takes from here, as far as it heeds it."""
+        from m3di.learn.losses import LossSettings
+
         return LossSettings(self.temperature, self.learn_temperature, self.similarity, self.negatives)
 
     def lr_at(self, step: int) -> float:
@@ -191,7 +202,7 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Preset:
     """A named set of hyperparameters.
 
@@ -219,10 +230,7 @@ _PAPER = {
 }
 PRESETS: Mapping[str, Preset] = MappingProxyType(
     {
-        "quick": Preset(
-            "a first look: 1,000 steps of 64 pairs",
-            {"n_steps": 1000, "batch_size": 64, "device": "auto"},
-        ),
+        "quick": Preset("a first look: 1,000 steps of 64 pairs", {"n_steps": 1000, "batch_size": 64, "device": "auto"}),
         "m3di-paper": Preset(
             "image/text pairs as in Daunhawer et al. (2023), section 5.2: 100,000 steps, 3 seeds",
             {**_PAPER, "n_steps": 100_000, "views": ("image", "text")},
@@ -234,18 +242,21 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             n_seeds=3,
         ),
         "cpu-demo": Preset(
-            "4,000 pairs of 64 px, learned on two CPU cores within 40 minutes",
+            "12,000 pairs of 64 px, learned on two CPU cores within 40 minutes",
             {
-                "n_steps": 3600,
+                "n_steps": 7000,
                 "batch_size": 64,
+                "image_encoder": "resnet18-small",
+                "augment": ("color", "noise"),
                 "lr": 1e-3,
                 "schedule": "cosine",
                 "n_warmup_steps": 100,
+                "weight_decay": 0.05,
                 "temperature": 0.1,
                 "encoding_size": 8,
                 "cache": "ram",
                 "device": "cpu",
-                "val_every": 200,
+                "val_every": 350,
                 "checkpoint_every": 200,
             },
         ),
@@ -272,14 +283,4 @@ def config_from(preset: str, overrides: Mapping[str, Any]) -> TrainConfig:
 def config_from_json(stored: Mapping[str, Any]) -> TrainConfig:
     """The configuration that `dataclasses.asdict` and JSON made into plain values."""
     known = {field.name for field in fields(TrainConfig)}
-    values = {name: value for name, value in stored.items() if name in known}
-    for name in ("views", "augment", "loggers"):
-        if values.get(name) is not None:
-            values[name] = tuple(values[name])
-    return TrainConfig(**values)
-
-
-def _check_at_least(name: str, number: float, least: int, why: str | None = None) -> None:
-    if not number >= least:
-        what = f"{name} is too small" + (f": {why}" if why else "")
-        raise UsageError(what, where=name, got=number, expected=f"{least} or more")
+    return TrainConfig(**{name: value for name, value in stored.items() if name in known})

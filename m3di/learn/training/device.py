@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal, get_args
 
 import torch
 
 from m3di.errors import UsageError
-
-Device = Literal["cpu", "cuda", "auto"]
-DEVICES: tuple[str, ...] = get_args(Device)
 
 
 def resolve_device(device: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterable, Sequence
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,10 +17,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from m3di.data import read_ahead
+from m3di.learn.choices import WorkerKind
 from m3di.learn.training.inputs import Batch, PairedDataset
 
-WorkerKind = Literal["threads", "processes"]
-WORKER_KINDS: tuple[str, ...] = get_args(WorkerKind)
 MOST_WORKERS = 8  # by default; a core decodes about 1,750 images/s of 224 px, so these should keep one GPU busy
 SPARE = 2  # batches that wait, read, beside those being read
 

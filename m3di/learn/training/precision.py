@@ -5,14 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 
 from m3di.errors import UsageError
 
-Precision = Literal["auto", "fp32", "tf32", "bf16"]
-PRECISIONS: tuple[str, ...] = get_args(Precision)
 _TF32_SINCE = (8, 0)  # compute capability of the first GPUs that have it, Ampere
 
 

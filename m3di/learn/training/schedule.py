@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, get_args
 
-Schedule = Literal["constant", "cosine"]
-SCHEDULES: tuple[str, ...] = get_args(Schedule)
+from m3di.learn.choices import Schedule
 
 
 def learning_rate(step: int, *, lr: float, n_steps: int, schedule: Schedule, n_warmup_steps: int = 0) -> float:

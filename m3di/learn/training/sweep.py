@@ -13,10 +13,8 @@ from __future__ import annotations
 
 import itertools
 import json
-import types
-import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +24,9 @@ from m3di.learn.training.job import OnStep, TrainResult
 from m3di.learn.training.run_folder import next_run, read_summary
 from m3di.learn.training.train import train
 from m3di.system.files import read_json, write_json
+from m3di.system.settings import settings_of
 
 SWEEP_NAME = "sweep.json"
-NOT_SWEPT = {"views", "augment", "loss_options", "loggers"}  # each is several values
 _SHORT = {"steps": "n_steps", "workers": "n_workers"}  # as the command line calls them
 
 
@@ -88,9 +86,9 @@ def make_sweep(data_root: Path, config: TrainConfig, axes: Sequence[str], n_seed
 
 def _parsed(axis: str) -> tuple[str, list[Any]]:
     name, equals, text = axis.partition("=")
-    name = _SHORT.get(name.strip(), name.strip().replace("-", "_"))
-    hints = typing.get_type_hints(TrainConfig)
-    names = [field.name for field in fields(TrainConfig) if field.name not in NOT_SWEPT]
+    # A list or a mapping is several values already.
+    settings = {name: each for name, each in settings_of(TrainConfig).items() if each.base not in (tuple, Mapping)}
+    name, names = _SHORT.get(name.strip(), name.strip().replace("-", "_")), list(settings)
     if name not in names:
         raise UsageError(
             f"no hyperparameter is called {name!r}",
@@ -98,7 +96,8 @@ def _parsed(axis: str) -> tuple[str, list[Any]]:
             expected=", ".join(names),
             next_step=did_you_mean(name, names),
         )
-    read = _reader(hints[name])
+    readers: dict[Any, Callable[[str], Any]] = {bool: _read_bool, int: int, float: float}
+    read = readers.get(settings[name].base, str)
     try:
         first, colon, last = text.partition(":")
         if colon:
@@ -110,14 +109,6 @@ def _parsed(axis: str) -> tuple[str, list[Any]]:
     if not equals or not values:
         raise _unreadable(axis, "no values")
     return name, list(dict.fromkeys(values))
-
-
-def _reader(hint: Any) -> Callable[[str], Any]:
-    if isinstance(hint, types.UnionType):
-        hint = next(each for each in typing.get_args(hint) if each is not type(None))
-    if hint is bool:
-        return _read_bool
-    return hint if hint in (int, float) else str
 
 
 def _read_bool(text: str) -> bool:

@@ -1,0 +1,225 @@
+"""What all commands have in common: values from environment variables and a config file, and messages that name them.
+
+`m3di render --size 64` goes before M3DI_RENDER_SIZE=64, that before `render: {size: 64}` in the file of `--config`, and
+that before a preset and the default. What nobody asks for (a variable, a section, a key) is not passed over in silence.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from m3di.cli.from_fields import FieldOption, Fields
+from m3di.errors import UsageError, did_you_mean
+
+PREFIX = "M3DI"
+OTHER_VARIABLES = ("M3DI_CACHE", "M3DI_DATA_HOME")  # those that no option has
+CONFIG = "m3di.config"  # in the context: the file, and the line of each value
+
+
+class Several(click.ParamType):  # type: ignore[type-arg]  # generic in recent ones of click only
+    """Text of an option that is given several times; in an environment variable a semicolon is between two."""
+
+    name = "text"
+    envvar_list_splitter = ";"
+
+
+SEVERAL = Several()
+
+
+class _Configured(click.Command):
+    """A command, or a group of them, whose options have more than one source."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """All parameters, those of fields among them, with the variables that they are read from."""
+        params: list[click.Parameter] = []
+        for each in super().get_params(ctx):
+            params += each.options if isinstance(each, Fields) else [each]
+        for each in params:
+            if isinstance(each, click.Option):
+                each.allow_from_autoenv = False  # it would be called by the name in Python
+                each.envvar = None if each.is_eager else f"{_prefix(ctx)}{typed(each).upper().replace('-', '_')}"
+        return params
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not ctx.resilient_parsing:
+            check_variables(ctx, self)
+            ctx.default_map = defaults_of(ctx, self, ctx.default_map)
+        with _sources_named(ctx, self):
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _sources_named(ctx, self):
+            return super().invoke(ctx)
+
+
+class Command(_Configured):
+    """A command."""
+
+
+class Group(_Configured, click.Group):
+    """A group of commands."""
+
+    command_class = Command
+    group_class = type
+
+
+command = partial(click.command, cls=Command)
+
+
+def group(**attributes: Any) -> Callable[[Callable[..., Any]], Group]:
+    """Decorate a function to be a group of commands."""
+    return click.group(cls=Group, **attributes)
+
+
+def typed(option: click.Parameter) -> str:
+    """An option as it is typed, without dashes at its start."""
+    return max(option.opts, key=len).lstrip("-")
+
+
+def _prefix(ctx: click.Context) -> str:
+    path: list[str] = []
+    while ctx.parent is not None:
+        path.insert(0, str(ctx.info_name))
+        ctx = ctx.parent
+    return "_".join([PREFIX, *path, ""]).upper().replace("-", "_")
+
+
+def _options(ctx: click.Context, of: click.Command) -> dict[str, click.Option]:
+    return {typed(each): each for each in of.get_params(ctx) if isinstance(each, click.Option) and not each.is_eager}
+
+
+def check_variables(ctx: click.Context, of: click.Command) -> None:
+    """Raise for an environment variable that looks like an option of this command, and is none.
+
+    Of those that look like no command's at all, a note is printed: they may be somebody else's.
+
+    Raises:
+        UsageError: There is such a variable.
+    """
+    start = _prefix(ctx)
+    known = [str(each.envvar) for each in _options(ctx, of).values()]
+    below = [start + name.upper().replace("-", "_") + "_" for name in of.commands] if isinstance(of, Group) else []
+    for name in sorted(os.environ):
+        if not name.startswith(start) or name in (*known, *OTHER_VARIABLES) or name.startswith(tuple(below)):
+            continue
+        step = did_you_mean(name, [*known, *OTHER_VARIABLES, *below])
+        if ctx.parent is None:
+            click.echo(f"note: {name} is no variable of m3di's" + (f"; {step}" if step else ""), err=True)
+            continue
+        raise UsageError(
+            f"{ctx.command_path} has no such option", where=f"environment variable {name}",
+            expected=", ".join(known), next_step=step or f"unset {name}",
+        )  # fmt: skip
+
+
+def read_config(ctx: click.Context, path: Path) -> None:
+    """Take a config file's sections as defaults of the commands.
+
+    Raises:
+        UsageError: It cannot be read, or has a section that is no command.
+    """
+    from m3di.latents.yaml_text import read_text, read_yaml
+
+    document = read_yaml(read_text(path, "config file"), str(path), "config file")
+    if document.faults:
+        fault = document.faults[0]
+        place = f"{fault.place.file}, line {fault.place.line}"
+        raise UsageError(fault.what, where=place, got=fault.got, expected=fault.expected, next_step=fault.next_step)
+    ctx.meta[CONFIG] = (path, document.marks)
+    commands = ctx.command.commands if isinstance(ctx.command, Group) else {}
+    for name, section in document.data.items():
+        if name not in commands:
+            raise _unknown(ctx, (name,), "the config file has a section that is no command", commands)
+        if not isinstance(section, dict):
+            raise _unknown(ctx, (name,), "a section of the config file takes options and their values", ())
+    ctx.default_map = document.data
+
+
+def defaults_of(ctx: click.Context, of: click.Command, section: Any) -> dict[str, Any] | None:
+    """The values of a section of the config file, by the names of a command's parameters.
+
+    Raises:
+        UsageError: It has a key that is no option of the command.
+    """
+    if section is None:
+        return None
+    options, below = _options(ctx, of), of.commands if isinstance(of, Group) else {}
+    found: dict[str, Any] = {}
+    for key, value in section.items():
+        option = options.get(str(key).replace("_", "-"))
+        if option is not None and value is not None:
+            found[str(option.name)] = _as_typed(option, value)
+        elif key in below and isinstance(value, dict):
+            found[key] = value
+        elif option is None:
+            known = [*options, *below]
+            raise _unknown(ctx, _path(ctx, key), f"{ctx.command_path} has no option {key!r}", known)
+    return found
+
+
+def _as_typed(option: click.Option, value: Any) -> Any:
+    """A value of the file: as click wants it. What options of fields take is for the fields to say."""
+    if option.multiple:
+        listed = [f"{name}={each}" for name, each in value.items()] if isinstance(value, Mapping) else value
+        return listed if isinstance(listed, list) else [listed]
+    is_read = isinstance(value, bool) if option.is_flag else isinstance(option, FieldOption)
+    return value if is_read else str(value)
+
+
+def _path(ctx: click.Context, key: str) -> tuple[str, ...]:
+    path: tuple[str, ...] = (key,)
+    while ctx.parent is not None:
+        path, ctx = (str(ctx.info_name), *path), ctx.parent
+    return path
+
+
+def _place(ctx: click.Context, path: tuple[str, ...]) -> str:
+    file, marks = ctx.meta[CONFIG]
+    place = marks.get(path)
+    return f"{file}{f', line {place.line}' if place else ''}: {'.'.join(path)}"
+
+
+def _unknown(ctx: click.Context, path: tuple[str, ...], what: str, known: Any) -> UsageError:
+    step = did_you_mean(path[-1], known)
+    return UsageError(what, where=_place(ctx, path), expected=", ".join(known) or "option: value", next_step=step)
+
+
+def source_of(ctx: click.Context, option: click.Parameter) -> str | None:
+    """Where the value of an option came from, if it was not typed."""
+    source = ctx.get_parameter_source(option.name or "")
+    if source is ParameterSource.ENVIRONMENT:
+        return f"environment variable {option.envvar}"
+    if source is ParameterSource.DEFAULT_MAP:
+        keys = (typed(option), typed(option).replace("-", "_"))
+        paths = [_path(ctx, key) for key in keys]
+        return _place(ctx, next((path for path in paths if path in ctx.meta[CONFIG][1]), paths[0]))
+    return None
+
+
+@contextmanager
+def _sources_named(ctx: click.Context, of: click.Command) -> Iterator[None]:
+    """Have messages about a value name the option, the variable or the line that it came from."""
+    try:
+        yield
+    except UsageError as error:
+        fields = [each for each in of.get_params(ctx) if isinstance(each, FieldOption)]
+        option = next((each for each in fields if error.details.get("where") in (each.name, *each.opts)), None)
+        if option is not None:
+            error.details["where"] = source_of(ctx, option) or f"--{typed(option)}"
+        raise
+    except click.BadParameter as error:
+        source = source_of(ctx, error.param) if error.ctx is ctx and error.param else None
+        if source is None:
+            raise
+        raise click.BadParameter(f"{error.message} ({source})", ctx, error.param) from None
+
+
+__all__ = ["PREFIX", "SEVERAL", "Command", "Group", "command", "group", "read_config", "typed"]

@@ -1,0 +1,152 @@
+"""Options of the command line from the fields of a class of settings; see `m3di.system.settings`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from m3di.system.settings import Setting
+
+RENDER = "m3di.generate.options:RenderOptions"
+TRAIN = "m3di.learn.training.config:TrainConfig"
+SIMULATION = "m3di.simulate.config:SimulationConfig"
+METAVARS = {int: "INTEGER", float: "FLOAT"}
+
+
+def options_of(source: str, *names: str, **changes: Any) -> Callable[..., Any]:
+    """Decorate a command with the options of a class; an option that is not given is None, or () where it repeats.
+
+    Args:
+        source: "MODULE:CLASS". It is imported when the command is asked for: others need not wait for it.
+        names: Fields, in the order of the help; all that are offered if none is named.
+        changes: See `Fields`.
+    """
+    name = "-".join(["--fields-of", source, *names])
+    return click.option(name, "fields", cls=Fields, source=source, names=names, expose_value=False, **changes)
+
+
+class Fields(click.Option):
+    """Stands for the options of a class, until its command is asked for.
+
+    Args:
+        declarations: For click.
+        source: See `options_of`.
+        names: See `options_of`.
+        defaults: Defaults of this command's own.
+        beside: Of fields whose default can come from elsewhere: "MODULE:FUNCTION" that gives it in words, by name.
+        attributes: For click.
+    """
+
+    def __init__(
+        self,
+        declarations: list[str],
+        source: str,
+        names: tuple[str, ...] = (),
+        defaults: Mapping[str, Any] | None = None,
+        beside: str | None = None,
+        **attributes: Any,
+    ) -> None:
+        super().__init__(declarations, **attributes)
+        self.source, self.names, self.defaults, self.beside = source, names, defaults or {}, beside
+
+    @cached_property
+    def options(self) -> list[FieldOption]:
+        """The options."""
+        from m3di.system.settings import settings_of
+
+        settings = settings_of(_found(self.source))
+        names = self.names or tuple(name for name, each in settings.items() if each.option.offered)
+        elsewhere = _found(self.beside)() if self.beside else {}
+        return [FieldOption(settings[name], self.defaults.get(name), elsewhere.get(name)) for name in names]
+
+
+def _found(source: str) -> Any:
+    module, _, name = source.partition(":")
+    return getattr(import_module(module), name)
+
+
+class FieldOption(click.Option):
+    """The option of one field: its type, range, choices, default and help are the field's.
+
+    Args:
+        setting: The field.
+        default: Of the command's own; None is the field's, and is left to it.
+        elsewhere: Where its default can come from otherwise.
+    """
+
+    def __init__(self, setting: Setting, default: Any = None, elsewhere: str | None = None) -> None:
+        self.setting = setting
+        option = setting.option
+        metavar = f"[{'|'.join(setting.choices)}]" if setting.choices else METAVARS.get(setting.base, "TEXT")
+        super().__init__(
+            [setting.flags, setting.name],
+            type=None if setting.base is bool else FieldType(setting),
+            multiple=option.repeated,
+            default=default,
+            metavar=None if setting.base is bool else option.metavar or metavar,
+            callback=_merged if setting.base is Mapping else None,
+            help=setting.description + " Repeatable." * option.repeated + _ending(setting, default, elsewhere),
+        )
+
+
+def _ending(setting: Setting, default: Any, elsewhere: str | None) -> str:
+    """The default and the range, as click writes them."""
+    shown = setting.default if default is None else default
+    if setting.base is bool:  # that `--gpu` is off by default goes without saying
+        shown = setting.flags.split("/")[not shown].removeprefix("--") if shown or setting.option.flags else ""
+    elif isinstance(shown, tuple):
+        shown = ",".join(map(str, shown))
+    own = f"{shown:g}" if isinstance(shown, float) else str(shown) if isinstance(shown, str | int) else ""
+    default = ", or ".join(filter(None, [setting.option.default or own, elsewhere]))
+    told = "; ".join(filter(None, [default and f"default: {default}", setting.range]))
+    return f"  [{told}]" if told else ""
+
+
+class FieldType(click.ParamType):  # type: ignore[type-arg]  # generic in recent ones of click only
+    """Reads a value of a field; whether it may be that is for the field to say.
+
+    Args:
+        setting: The field.
+    """
+
+    envvar_list_splitter = ";"
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self.name = setting.name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """A value of the field; an item of it where the option repeats."""
+        setting, text = self.setting, isinstance(value, str)
+        try:
+            if setting.base is Mapping:
+                name, _, number = str(value).partition("=")
+                ((_, read),) = setting.read({name: number}, text=True).items()
+                return name.strip().replace("-", "_"), read
+            if setting.option.repeated:
+                return setting.read([value], text=text)[0]
+            if setting.base is tuple and text:
+                parts = [part.strip() for part in value.split(",") if part.strip()]
+                if value and not parts:
+                    raise ValueError
+                return setting.read(parts, text=True)
+            if setting.base is tuple and not isinstance(value, tuple | list):
+                value = [value]
+            return setting.read(value, text=text)
+        except ValueError as error:
+            flag = setting.flags.split("/")[0]
+            if setting.base is Mapping:
+                self.fail(f"this option takes a name and a number: expected NAME=NUMBER, got {value!r}", param, ctx)
+            if setting.option.such_as:
+                such = f"whole numbers such as {setting.option.such_as}"
+                self.fail(f"{flag} takes numbers: expected {such}, got {value!r}", param, ctx)
+            self.fail(f"{value!r} {error}", param, ctx)
+
+
+def _merged(_context: click.Context, _option: click.Parameter, pairs: Any) -> dict[str, float] | None:
+    return dict(pairs) if pairs else None

@@ -1,0 +1,282 @@
+"""Settings: fields that carry their range, words and help, and the messages where a value does not fit.
+
+A class of settings is a pydantic dataclass under `@explained`. A field says all there is to say of it:
+
+    size_px: Annotated[int, Field(ge=8, le=8192), "Side of the images in pixels.", Option("--size")] = 224
+
+The command line makes its option from it, and `help()` of the class lists it.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import textwrap
+import types
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from pydantic import ConfigDict, Field, GetCoreSchemaHandler, TypeAdapter, ValidationError
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from m3di.errors import UsageError, did_you_mean
+
+STRICT = ConfigDict(strict=True, extra="forbid")  # True is no number, "3" is not 3
+Count = Annotated[int, Field(ge=1)]
+Whole = Annotated[int, Field(ge=0)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+AnyClass = TypeVar("AnyClass")
+KINDS = {bool: "true or false", int: "a whole number", float: "a number", Path: "a path", tuple: "a list"}
+LARGE = 10**9  # a bound that nobody meets is not worth a place in the help
+
+
+@dataclass(frozen=True)
+class Option:
+    """How a field is an option of the command line, and what its messages say besides.
+
+    Args:
+        flags: As typed: "--size", or "--own/--shared"; None is the field's name.
+        metavar: What stands for its value in the help; None names its type or its choices.
+        default: The default in words, where None is the field's own.
+        such_as: An example of a list.
+        repeated: A list is given by repeating the option, rather than with commas.
+        noun: What one of its words is, for "unknown NOUN"; None is the field's name.
+        why: Why the least value is that, for "is too small".
+        what: In the place of all messages about its range.
+        offered: Whether it is an option at all.
+    """
+
+    flags: str | None = None
+    metavar: str | None = None
+    default: str | None = None
+    such_as: str | None = None
+    repeated: bool = False
+    noun: str | None = None
+    why: str | None = None
+    what: str | None = None
+    offered: bool = True
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """A word out of those that there are: a collection, or a function where they can change or are costly to know."""
+
+    known: Iterable[str] | Callable[[], Iterable[str]]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def _check(self, word: str) -> str:
+        known = tuple(self.known() if callable(self.known) else self.known)
+        if word not in known:
+            raise PydanticCustomError("unknown_word", "unknown", {"known": known})
+        return word
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A field of a class of settings.
+
+    Args:
+        name: Of the field.
+        type: Its annotation, with all that is noted there.
+        default: `dataclasses.MISSING` where there is none.
+        notes: Ranges and others, from the annotation; a text among them describes it.
+        shown: What messages call it: the field, or the option.
+    """
+
+    name: str
+    type: Any
+    default: Any
+    notes: tuple[Any, ...]
+    shown: str
+
+    @property
+    def description(self) -> str:
+        """What it is."""
+        return next((each for each in self.notes if isinstance(each, str)), "")
+
+    @property
+    def option(self) -> Option:
+        """How it is an option."""
+        return next((each for each in self.notes if isinstance(each, Option)), Option())
+
+    @property
+    def flags(self) -> str:
+        """As typed; of a switch both."""
+        plain = self.name.replace("_", "-")
+        return self.option.flags or (f"--{plain}/--no-{plain}" if self.base is bool else f"--{plain}")
+
+    @property
+    def base(self) -> Any:
+        """Its type without None, notes and types of items; of a union the first. Such as int, tuple, Literal."""
+        plain = _parts(self.type)[0]
+        return get_origin(plain) or plain
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The words that it can be, where they are few and fixed."""
+        if self.base is Literal:
+            return get_args(_parts(self.type)[0])
+        found = next((each.known for each in self.notes if isinstance(each, OneOf)), ())
+        return () if callable(found) else tuple(found)
+
+    @property
+    def range(self) -> str:
+        """Its range in words, or ""."""
+        low, high, above = (self._bound(name) for name in ("ge", "le", "gt"))
+        if low is not None and high is not None and high < LARGE:
+            return f"{low} to {high}"
+        return f"{low} or more" if low is not None else f"above {above}" if above is not None else ""
+
+    def _bound(self, name: str) -> Any:
+        return next((getattr(each, name) for each in self.notes if getattr(each, name, None) is not None), None)
+
+    @functools.cached_property
+    def _lenient(self) -> TypeAdapter[Any]:
+        return TypeAdapter(self.type)
+
+    @functools.cached_property
+    def _strict(self) -> TypeAdapter[Any]:
+        return TypeAdapter(self.type, config=STRICT)
+
+    def read(self, value: Any, *, text: bool) -> Any:
+        """The value of this setting that was written as a text (or several), or is one of a file.
+
+        Raises:
+            ValueError: It is of another type; the message says of which it should be.
+            UsageError: It is out of range, or an unknown word.
+        """
+        try:
+            return (self._lenient if text else self._strict).validate_python(_of_python(value))
+        except ValidationError as error:
+            found = error.errors(include_url=False)[0]
+            if found["type"] in _REFUSALS:
+                raise self.refusal(found) from None
+            raise ValueError(f"is not {self.kind}") from None
+
+    @property
+    def kind(self) -> str:
+        """What its values are, in words."""
+        return KINDS.get(self.base, "a text")
+
+    def refusal(self, found: Mapping[str, Any]) -> UsageError:
+        """The message for an error that pydantic found in a value of this setting."""
+        got, limit, expected = found["input"], found.get("ctx", {}), self.range or None
+        says, step = _REFUSALS.get(found["type"], f"is not {self.kind}"), None
+        what = f"{self.shown} {says}"
+        if found["type"] not in _REFUSALS:
+            got, expected = repr(got), self.kind
+        elif says == "unknown":
+            known = limit.get("known") or re.findall(r"'([^']*)'", limit["expected"])
+            noun = self.option.noun or self.name.replace("_", " ")
+            what = f"unknown {noun}" if self.shown == self.name else f"no {noun} is called {got!r}"
+            expected, step = (
+                ", ".join(map(repr if self.shown != self.name else str, known)),
+                did_you_mean(str(got), known),
+            )
+            got = repr(got)
+        elif self.option.what:
+            what = self.option.what
+        elif self._bound("gt") is not None:
+            what, expected = f"{self.shown} must be positive", "a number above 0"
+        elif "ge" in limit:
+            what, expected = what + f": {self.option.why}" * bool(self.option.why), f"{limit['ge']:.12g} or more"
+        elif "lt" in limit:  # infinity; to be not below it is also what NaN is
+            what = f"{self.shown} is too {'large' if got == got else 'small'}"
+            expected = f"{self.range}, and finite"
+        elif "le" in limit:
+            expected = f"at most {limit['le']}"
+        return UsageError(what, where=self.shown, got=got, expected=expected, next_step=step)
+
+
+_REFUSALS = {  # kinds of pydantic's errors, and what is said of them
+    "greater_than": "must be positive",
+    "greater_than_equal": "is too small",
+    "less_than_equal": "is too large",
+    "finite_number": "is not a finite number",
+    "less_than": "is too large",
+    "literal_error": "unknown",
+    "unknown_word": "unknown",
+}
+
+
+def settings_of(cls: type) -> dict[str, Setting]:
+    """The settings of a class under `@explained`, by name."""
+    found: dict[str, Setting] = cls.__settings__  # type: ignore[attr-defined]
+    return found
+
+
+def explained(*, by_option: bool = False) -> Callable[[type[AnyClass]], type[AnyClass]]:
+    """Decorate a pydantic dataclass: its errors are a `UsageError`, its docstring lists the fields.
+
+    Args:
+        by_option: Messages call a field as the command line does.
+    """
+
+    def decorate(cls: Any) -> Any:
+        hints = get_type_hints(cls, include_extras=True)
+        settings = {each.name: _setting(each.name, hints[each.name], each.default, by_option) for each in fields(cls)}
+        inner = cls.__init__
+
+        @functools.wraps(inner)
+        def __init__(self: Any, *values: Any, **named: Any) -> None:
+            try:
+                inner(self, *map(_of_python, values), **{name: _of_python(value) for name, value in named.items()})
+            except ValidationError as error:
+                raise _refused(error, settings, cls.__name__) from None
+
+        cls.__init__, cls.__settings__ = __init__, settings
+        cls.__doc__ = _with_fields(cls.__doc__ or "", settings.values())
+        return cls
+
+    return decorate
+
+
+def _setting(name: str, hint: Any, default: Any, by_option: bool) -> Setting:
+    notes = tuple(each for note in _parts(hint)[1] for each in (note, *getattr(note, "metadata", ())))
+    setting = Setting(name, hint, default, notes, name)
+    return replace(setting, shown=setting.flags.split("/")[0]) if by_option else setting
+
+
+def _refused(error: ValidationError, settings: Mapping[str, Setting], name: str) -> Exception:
+    errors = error.errors(include_url=False)
+    found = next((each for each in errors if each["type"] == "unexpected_keyword_argument"), errors[0])
+    field = str(found["loc"][0]) if found["loc"] else ""
+    if found["type"] == "unexpected_keyword_argument":
+        step = did_you_mean(field, settings)
+        return UsageError(f"{name} has no setting {field!r}", where=field, expected=", ".join(settings), next_step=step)
+    if field not in settings or found["type"].startswith(("missing", "multiple", "unexpected")):
+        return TypeError(f"{name}: {found['msg']}" + f": {field}" * bool(field))
+    return settings[field].refusal(found)
+
+
+def _of_python(value: Any) -> Any:
+    """Lists as tuples, NumPy's numbers as Python's."""
+    if isinstance(value, list):
+        return tuple(value)
+    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
+
+
+def _parts(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+    """A type without None, and the notes on it; of a union the first."""
+    notes = getattr(hint, "__metadata__", ())
+    hint = get_args(hint)[0] if notes else hint
+    if get_origin(hint) in (Union, types.UnionType):
+        hint, inner = _parts(next(each for each in get_args(hint) if each is not type(None)))
+        return hint, (*notes, *inner)
+    return hint, notes
+
+
+def _with_fields(text: str, settings: Iterable[Setting]) -> str:
+    """A docstring with its section Args, before the section that is first in it."""
+    entries = []
+    for each in settings:
+        told = f"{each.name}: {each.description}" + f" {each.range[:1].upper()}{each.range[1:]}." * bool(each.range)
+        told += f" By default {each.option.default}." if each.option.default else ""
+        entries.append(textwrap.fill(told, 112, initial_indent=" " * 8, subsequent_indent=" " * 12))
+    head, *tail = re.split(r"\n    (?=(?:Raises|Example):)", text, maxsplit=1)
+    return "\n".join([head.rstrip(), "", "    Args:", *entries, *(["", f"    {tail[0]}"] if tail else ["    "])])
