@@ -96,7 +96,7 @@ def rows_of(n: int, start: int) -> pa.Table:
     seen = {
         f"image.{name}": rng.integers(0, 224, n) if kind is int else rng.random(n) for name, kind in ANNOTATIONS.items()
     }
-    texts = {name: captions(samples, name) for name in SPEC.views_of("text")}
+    texts = {name: captions(samples, name) for name in SPEC.told}
     member = {"png": ByteRange(512, 25_000), "txt": ByteRange(26_000, 60), "json": ByteRange(27_000, 800)}
     found = [ShardSample(data.sample_key(start + row), member) for row in range(n)]
     return data.shard_rows(samples, texts, "train-00000.tar", found, seen)

@@ -5,6 +5,7 @@ What a program wants of it, by steps:
 - a spec: `load_spec`, `do`, `bounds`; what it draws: `sample`, `captions`, `counterfactual`
 - a dataset on disk: `verify`, and `Multimodal3DIdent` to load it
 - encoders: `TrainConfig`, `train`, `load_encoders`; what they have identified: `score`
+- views of a kind of your own: `Modality`, `register_modality`
 - `M3diError`: the root of all errors, see `m3di.errors`
 
 The rooms hold the rest, each a package to import by name: `m3di.generate` renders, `m3di.data` moves datasets,
@@ -30,11 +31,13 @@ if TYPE_CHECKING:
     from m3di.data import Multimodal3DIdent as Multimodal3DIdent
     from m3di.data import verify as verify
     from m3di.evaluate import score as score
+    from m3di.latents import Modality as Modality
     from m3di.latents import bounds as bounds
     from m3di.latents import captions as captions
     from m3di.latents import counterfactual as counterfactual
     from m3di.latents import do as do
     from m3di.latents import load_spec as load_spec
+    from m3di.latents import register_modality as register_modality
     from m3di.latents import sample as sample
     from m3di.learn import TrainConfig as TrainConfig
     from m3di.learn import load_encoders as load_encoders
@@ -43,13 +46,16 @@ if TYPE_CHECKING:
 _ROOMS = {
     "m3di.data": ("Multimodal3DIdent", "verify"),
     "m3di.evaluate": ("score",),
-    "m3di.latents": ("bounds", "captions", "counterfactual", "do", "load_spec", "sample"),
+    "m3di.latents": (
+        *("Modality", "bounds", "captions", "counterfactual", "do", "load_spec", "register_modality", "sample"),
+    ),
     "m3di.learn": ("TrainConfig", "load_encoders", "train"),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = [
     "M3diError",
+    "Modality",
     "Multimodal3DIdent",
     "TrainConfig",
     "__version__",
@@ -59,6 +65,7 @@ __all__ = [
     "do",
     "load_encoders",
     "load_spec",
+    "register_modality",
     "sample",
     "score",
     "train",

@@ -34,7 +34,7 @@ from m3di.system.signals import INTERRUPTED, exit_code_of, interrupt_behind, sig
     multiple=True,
     type=SEVERAL,
     metavar="FILE|DATASET",
-    help="Run a Python file that registers mechanisms, or those that a dataset came with. Repeatable.",
+    help="Run a Python file that registers mechanisms or modalities, or those of a dataset. Repeatable.",
 )
 @click.option("--config", type=FOLDER, metavar="FILE", help="A YAML file of options: `render: {size: 64}`.")
 @click.pass_context
@@ -56,13 +56,13 @@ def run_plugins_of(name: str) -> None:
     Raises:
         UsageError: It is neither, or fails.
     """
-    from m3di.data import MANIFEST, read_manifest
+    from m3di.data import MANIFEST, plugins_in
     from m3di.latents import read_plugin, run_plugin
 
     if not (Path(name) / MANIFEST).is_file():
         read_plugin(Path(name))
         return
-    plugins = read_manifest(Path(name)).parsed_spec.plugins
+    plugins = plugins_in(Path(name))
     if not plugins:
         raise UsageError(
             "the dataset came with no plugin", where=f"--plugin {name}", got="a spec without `plugins`",

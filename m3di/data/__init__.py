@@ -8,6 +8,7 @@ from m3di.data.format.assemble import nested_json
 from m3di.data.format.card import dataset_card
 from m3di.data.format.devices import DEVICES, note_devices, noted_devices
 from m3di.data.format.entries import FileEntry, SplitEntry, TextEntry
+from m3di.data.format.made_files import files_of
 from m3di.data.format.manifest import (
     MANIFEST,
     PLAN,
@@ -16,6 +17,7 @@ from m3di.data.format.manifest import (
     is_complete,
     manifest_in,
     plan_of,
+    plugins_in,
     read_manifest,
     write_manifest,
 )
@@ -113,6 +115,7 @@ __all__ = [
     "export",
     "fetch",
     "file_entry",
+    "files_of",
     "find_problems",
     "finished_images",
     "images_of",
@@ -135,6 +138,7 @@ __all__ = [
     "part_lock",
     "plan_fingerprint",
     "plan_of",
+    "plugins_in",
     "prepare_folder",
     "read_ahead",
     "read_annotations",

@@ -6,10 +6,10 @@ from m3di.generate.finish import finalize, finish, finish_folder, receipt_of
 from m3di.generate.on_ray import RayOptions, render_on_ray
 from m3di.generate.options import RenderOptions, render_settings
 from m3di.generate.parts import Part
-from m3di.generate.plan import Shard, make_plan, shards_of, user_shapes_of
+from m3di.generate.plan import Shard, blender_version, make_plan, shards_of, user_shapes_of
 from m3di.generate.preview import Preview, preview
 from m3di.generate.run import check_failures, render
-from m3di.generate.shards import Failure, Progress, Renders, jobs, render_missing, render_shards
+from m3di.generate.shards import Failure, NoPool, Progress, Renders, jobs, render_missing, render_shards
 from m3di.generate.staged import Delivery, deliver_missing, render_to
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Estimate",
     "Failure",
     "Machines",
+    "NoPool",
     "Part",
     "Preview",
     "Progress",
@@ -24,6 +25,7 @@ __all__ = [
     "RenderOptions",
     "Renders",
     "Shard",
+    "blender_version",
     "check_failures",
     "deliver_missing",
     "dry_run",

@@ -13,7 +13,7 @@ from m3di import data
 from m3di.generate.options import RenderOptions, render_settings
 from m3di.generate.parts import Part
 from m3di.generate.plan import Shard, prepare, shards_of
-from m3di.generate.shards import ContentsOf, job_of, n_finished
+from m3di.generate.shards import ContentsOf, NoPool, job_of, n_finished
 from m3di.latents import Spec, sample
 from m3di.render import PoolEvent, RenderedImage, RenderPool, Watch
 
@@ -99,7 +99,7 @@ def dry_run(
         M3diError: The folder holds something else, Blender or a GPU is missing, or an image failed.
     """
     spec, options, yours, plan = prepare(options)
-    views = list(spec.views_of("image"))
+    views = list(spec.rendered)
     shards = part.shards(plan) if part else list(shards_of(plan))
     n_done = _n_done(spec, plan, shards, options.out if folder is None else folder)
     ends: dict[int, list[float]] = defaultdict(list)
@@ -110,7 +110,8 @@ def dry_run(
         if watch:
             watch(event)
 
-    with RenderPool(render_settings(options, yours), options.n_workers, options.limits, see) as pool:
+    settings = render_settings(options, yours)
+    with RenderPool(settings, options.n_workers, options.limits, see) if spec.rendered else NoPool() as pool:
         pool.check()
         n_workers, began = pool.n_started, time.monotonic()
         n_images = n_workers * (IMAGES_PER_WORKER_ON_GPU if options.gpu else IMAGES_PER_WORKER)

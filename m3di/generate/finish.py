@@ -144,9 +144,9 @@ def receipt_of(root: Path, spec: Spec, plan: data.Plan, shard: Shard, part: Part
             next_step="delete it, then run the same `m3di render` command: it is rendered again",
         )
     samples = sample(spec, shard.split, shard.n, seed=plan.seed, start=shard.start)
-    texts = {name: captions(samples, name) for name in spec.views_of("text")}
+    texts = {name: captions(samples, name) for name in spec.told}
     # From the shard, not from memory: what an interrupted run rendered before is known from there only.
-    images = list(spec.views_of("image"))
+    images = list(spec.rendered)
     seen = data.read_annotations(root, [(shard.name, found)], plan.extensions[LATENTS], images, plan.noted)
     rows = data.shard_rows(samples, texts, shard.name, found, seen)
     return data.Receipt(data.file_entry(path, shard.n), rows, str(part or ""), data.noted_devices(root))

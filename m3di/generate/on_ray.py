@@ -8,7 +8,6 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,9 @@ from m3di import __version__, data
 from m3di.errors import M3diError, UsageError
 from m3di.generate.finish import finish_folder
 from m3di.generate.options import RenderOptions, render_settings
-from m3di.generate.plan import Shard, make_plan, shards_of, user_shapes_of
+from m3di.generate.plan import Shard, blender_version, make_plan, shards_of, user_shapes_of
 from m3di.generate.run import check_failures
-from m3di.generate.shards import Failure, Progress
+from m3di.generate.shards import Failure, NoPool, Progress
 from m3di.generate.staged import Delivery, default_staging, deliver_missing, finished
 from m3di.latents import Spec, run_plugin, spec_from_dict
 from m3di.render import RenderPool, check_blender, default_workers_per_gpu
@@ -84,7 +83,8 @@ def render_on_ray(
     spec = options.load_spec()
     options = replace(options.resolved(spec), n_workers=options.n_workers)  # how many is for the cluster to say
     user_shapes_of(spec)
-    check_blender()
+    if spec.rendered:
+        check_blender()
     check_ray()
     plan = make_plan(spec, options)
     if isinstance(folder, data.LocalFolder):
@@ -255,7 +255,8 @@ def render_shard_task(task: ShardTask, counter: Any) -> None:
     delivery = Delivery(data.open_folder(task.root), task.staging or default_staging(), task=shard.name)
     # A core a worker: Ray hands out cores, and a worker with more threads would take those of other tasks.
     settings = replace(render_settings(task.options, user_shapes_of(spec)), n_threads=1)
-    with RenderPool(settings, task.options.n_workers or 1, task.options.limits) as pool:
+    n_workers, limits = task.options.n_workers or 1, task.options.limits
+    with RenderPool(settings, n_workers, limits) if spec.rendered else NoPool() as pool:
         pool.check()
         delivery = replace(delivery, devices=tuple(gpu.described() for gpu in pool.gpus))
         failures = deliver_missing(
@@ -270,8 +271,9 @@ def check_node(spec: Spec, plan: data.Plan) -> None:
     Raises:
         M3diError: Blender is missing, or versions or meshes differ.
     """
-    check_blender()
-    here = {"m3di": __version__, "bpy": version("bpy")}
+    if spec.rendered:
+        check_blender()
+    here = {"m3di": __version__, "bpy": blender_version(spec)}
     here |= {shape.name: shape.sha256 for shape in user_shapes_of(spec)}
     wanted = {name: plan.render[name] for name in ("m3di", "bpy")} | plan.shapes
     if here != wanted:

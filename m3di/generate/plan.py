@@ -32,17 +32,17 @@ def prepare(options: RenderOptions) -> Prepared:
     spec = options.load_spec()
     options = options.resolved(spec)
     user_shapes = user_shapes_of(spec)
-    check_blender()
+    if spec.rendered:
+        check_blender()
     return Prepared(spec, options, user_shapes, make_plan(spec, options))
 
 
 def make_plan(spec: Spec, options: RenderOptions) -> data.Plan:
     """The plan of a dataset. Options that do not change its bytes (the number of workers) are no part of it."""
-    images, texts = spec.views_of("image"), spec.views_of("text")
-    extensions = {name: "png" if len(images) == 1 else f"{name}.png" for name in images}
-    extensions |= {name: "txt" if len(texts) == 1 else f"{name}.txt" for name in texts}
+    images = spec.rendered
+    extensions = {name: _extension(spec, name) for name in (*images, *spec.told, *spec.made)}
     extensions |= {f"{name}.{each}": _pass_extension(images, name, each) for name in images for each in options.passes}
-    tokenizers = {name: data.build_tokenizer(spec, name) for name in texts}
+    tokenizers = {name: data.build_tokenizer(spec, name) for name in spec.told}
     return data.Plan(
         spec=plain_spec(spec),
         seed=options.seed,
@@ -54,7 +54,7 @@ def make_plan(spec: Spec, options: RenderOptions) -> data.Plan:
             "quality": options.quality,
             "device": "gpu" if options.gpu else "cpu",
             "m3di": __version__,
-            "bpy": version("bpy"),
+            "bpy": blender_version(spec),
         },
         text={
             name: data.TextEntry(vocabulary=tokenizer.vocabulary, length=tokenizer.length)
@@ -63,6 +63,18 @@ def make_plan(spec: Spec, options: RenderOptions) -> data.Plan:
         shapes={shape.name: shape.sha256 for shape in user_shapes_of(spec)},
         annotations=tuple(ANNOTATIONS),
     )
+
+
+def blender_version(spec: Spec) -> str:
+    """Version of Blender's module here; "none" for a spec of which nothing is rendered."""
+    return version("bpy") if spec.rendered else "none"
+
+
+def _extension(spec: Spec, view: str) -> str:
+    """That of its modality, after the view's name where several views have the modality."""
+    kind = spec.observed[view].view.kind
+    alone = sum(each.view.kind is kind for each in spec.observed.values()) == 1
+    return kind.extension if alone else f"{view}.{kind.extension}"
 
 
 def _pass_extension(images: Mapping[str, Any], view: str, name: str) -> str:

@@ -12,7 +12,7 @@ from PIL import Image
 from m3di.errors import UsageError
 from m3di.generate.options import RenderOptions, render_settings
 from m3di.generate.plan import user_shapes_of
-from m3di.generate.shards import Progress, jobs
+from m3di.generate.shards import NoPool, Progress, jobs
 from m3di.latents import Samples, captions, sample
 from m3di.render import RenderPool, Watch, check_blender
 
@@ -43,12 +43,14 @@ def preview(options: RenderOptions, n: int, progress: Progress | None = None, wa
         raise UsageError("--n is too small", where="--n", got=n, expected="1 or more")
     spec = options.load_spec()
     yours = user_shapes_of(spec)
-    check_blender()
+    if spec.rendered:
+        check_blender()
     options = options.resolved(spec)
     samples = sample(spec, "train", n, seed=options.seed)
-    names = list(spec.views_of("image"))
+    names = list(spec.rendered)
     pixels: dict[str, list[NDArray[np.uint8]]] = {name: [] for name in names}
-    with RenderPool(render_settings(options, yours), options.n_workers, options.limits, watch) as pool:
+    settings = render_settings(options, yours)
+    with RenderPool(settings, options.n_workers, options.limits, watch) if spec.rendered else NoPool() as pool:
         pool.check()
         rendered = pool.render(job for row in range(n) for job in jobs(samples, row))
         for row in range(n):
@@ -56,5 +58,5 @@ def preview(options: RenderOptions, n: int, progress: Progress | None = None, wa
                 pixels[name].append(np.asarray(Image.open(io.BytesIO(next(rendered).png))))
             if progress:
                 progress(row + 1, n)
-    texts = {name: captions(samples, name) for name in spec.views_of("text")}
+    texts = {name: captions(samples, name) for name in spec.told}
     return Preview(samples, {name: np.stack(each) for name, each in pixels.items()}, texts)

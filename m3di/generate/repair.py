@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from m3di import __version__, data
 from m3di.errors import M3diError, UsageError, check_word
 from m3di.generate import (
+    NoPool,
     Progress,
     RenderOptions,
+    blender_version,
     check_failures,
     receipt_of,
     render_settings,
@@ -171,7 +172,7 @@ class _Rendering:
 
     manifest: data.Manifest
     spec: Spec
-    pool: RenderPool
+    pool: RenderPool | NoPool
     progress: Progress | None
 
     def render_missing(self, root: Path, only: Container[str] | None = None) -> None:
@@ -184,7 +185,7 @@ class _Rendering:
 @contextlib.contextmanager
 def _open_pool(
     root: Path, manifest: data.Manifest, spec: Spec, n_workers: int | None, watch: Watch | None
-) -> Iterator[RenderPool]:
+) -> Iterator[RenderPool | NoPool]:
     """What renders as the manifest says.
 
     Raises:
@@ -199,12 +200,13 @@ def _open_pool(
     options = options.resolved(spec)
     # A mesh that was imported since, under the name of a built-in one, is not that of the images.
     shapes = tuple(shape for shape in user_shapes_of(spec) if shape.name in manifest.shapes)
-    with RenderPool(render_settings(options, shapes), options.n_workers, options.limits, watch) as pool:
+    settings = render_settings(options, shapes)
+    with RenderPool(settings, options.n_workers, options.limits, watch) if spec.rendered else NoPool() as pool:
         _check(pool, root, gpu)
         yield pool
 
 
-def _check(pool: RenderPool, root: Path, gpu: bool) -> None:
+def _check(pool: RenderPool | NoPool, root: Path, gpu: bool) -> None:
     try:
         pool.check()
     except M3diError as error:
@@ -254,7 +256,7 @@ def check_repairable(root: Path, manifest: data.Manifest, problems: list[data.Da
             if manifest.parsed_spec.plugins
             else "install the package that registers it",
         )
-    here = {"m3di": __version__, "bpy": version("bpy")} if bad else {}
+    here = {"m3di": __version__, "bpy": blender_version(manifest.parsed_spec)} if bad else {}
     other = {name: manifest.render[name] for name in here if manifest.render[name] != here[name]}
     if other:
         raise M3diError(

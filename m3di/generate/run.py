@@ -13,7 +13,7 @@ from m3di.generate.finish import finish
 from m3di.generate.log import LogFile
 from m3di.generate.options import RenderOptions, render_settings
 from m3di.generate.plan import prepare
-from m3di.generate.shards import Failure, Progress, render_missing
+from m3di.generate.shards import Failure, NoPool, Progress, render_missing
 from m3di.render import PoolEvent, RenderPool, Watch
 
 MAX_FAILURES_SHOWN = 20
@@ -53,7 +53,7 @@ def render(options: RenderOptions, progress: Progress | None = None, watch: Watc
         if there is not None:
             return there
         settings = render_settings(options, yours)
-        pool = RenderPool(settings, options.n_workers, options.limits, see)
+        pool = RenderPool(settings, options.n_workers, options.limits, see) if spec.rendered else NoPool()
         stack.enter_context(pool)
         pool.check()
         data.prepare_folder(options.out, plan)

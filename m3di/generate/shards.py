@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from m3di import data
 from m3di.errors import M3diError
 from m3di.generate.plan import Shard, shards_of
-from m3di.latents import LATENTS, Samples, Spec, captions, sample
-from m3di.render import Outcome, RenderedImage, RenderJob, scene_values
+from m3di.latents import LATENTS, Samples, Spec, sample
+from m3di.render import Gpu, Outcome, RenderedImage, RenderJob, scene_values
 
 MAX_FAILURES_IN_A_ROW = 10
 Progress = Callable[[int, int], None]
@@ -24,6 +24,35 @@ class Renders(Protocol):
     def outcomes(self, jobs: Iterable[RenderJob]) -> Iterator[Outcome]:
         """The image of each job, or why there is none, in any order."""
         ...
+
+
+class NoPool:
+    """Stands in for a `RenderPool` where a spec shows nothing: no worker is started."""
+
+    gpus: ClassVar[list[Gpu]] = []
+    n_started = 0
+
+    def __enter__(self) -> NoPool:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def check(self) -> None:
+        """Nothing can be wrong."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def outcomes(self, jobs: Iterable[RenderJob]) -> Iterator[Outcome]:
+        """None: but the jobs are asked for, which writes the shards."""
+        for job in jobs:
+            raise ValueError(f"{job.name} is to be rendered by nothing")
+        yield from ()
+
+    def render(self, jobs: Iterable[RenderJob]) -> Iterator[RenderedImage]:
+        """None."""
+        yield from (outcome.image for outcome in self.outcomes(jobs) if outcome.image)
 
 
 @dataclass(frozen=True)
@@ -39,14 +68,14 @@ class Failure:
 
 def jobs(samples: Samples, row: int) -> Iterator[RenderJob]:
     """One job for each image view of a sample."""
-    for view in samples.spec.views_of("image"):
+    for view in samples.spec.rendered:
         yield job_of(samples, row, view)
 
 
 def job_of(samples: Samples, row: int, view: str) -> RenderJob:
     """The job of one image view of a sample."""
     raw = {factor: values[row].item() for factor, values in samples.views[view].items()}
-    values = scene_values(samples.spec, samples.spec.views_of("image")[view], raw)
+    values = scene_values(samples.spec, samples.spec.rendered[view], raw)
     return RenderJob(job_name(samples.split, data.sample_key(samples.start + row), view), values)
 
 
@@ -111,7 +140,7 @@ def n_finished(spec: Spec, shard: Shard, out: Path) -> int:
     """How many samples of a shard earlier runs have finished."""
     if (out / shard.name).exists():
         return shard.n
-    views = spec.views_of("image")
+    views = spec.rendered
     found = data.finished_images(out / shard.name)
     return sum(all((key, view) in found for view in views) for key in shard.keys) if found else 0
 
@@ -207,7 +236,7 @@ class _OpenShard:
         self.plan = plan
         self.path = out / shard.name
         self.samples = sample(spec, shard.split, shard.n, seed=plan.seed, start=shard.start)
-        self.views = list(spec.views_of("image"))
+        self.views = list(spec.rendered)
         self.journal = data.ImageJournal(self.path)
         self.missing = {
             job_name(shard.split, key, view): (row, view)
@@ -274,7 +303,8 @@ class ContentsOf:
     def __init__(self, plan: data.Plan, samples: Samples) -> None:
         self.extensions = plan.extensions
         self._noted = tuple(plan.noted)
-        self._texts = {name: captions(samples, name) for name in samples.spec.views_of("text")}
+        spec = samples.spec
+        self._made = {name: data.files_of(samples, name) for name in (*spec.told, *spec.made)}
         self._columns = samples.columns()
 
     def __call__(self, row: int, images: Mapping[str, RenderedImage]) -> dict[str, bytes]:
@@ -288,7 +318,7 @@ class ContentsOf:
             view: {name: getattr(values[row], "item", lambda v=values[row]: v)() for name, values in each.items()}
             for view, each in self._columns.items()
         }
-        contents = {self.extensions[name]: each[row].encode() for name, each in self._texts.items()}
+        contents = {self.extensions[name]: each[row] for name, each in self._made.items()}
         for view, image in images.items():
             nested[view] |= {name: image.annotation[name] for name in self._noted}
             contents[self.extensions[view]] = image.png

@@ -15,7 +15,7 @@ from m3di.generate.options import RenderOptions, render_settings
 from m3di.generate.parts import Part
 from m3di.generate.plan import Shard, prepare, shards_of
 from m3di.generate.run import check_failures
-from m3di.generate.shards import Failure, Progress, Renders, render_shards
+from m3di.generate.shards import Failure, NoPool, Progress, Renders, render_shards
 from m3di.latents import Spec
 from m3di.render import RenderPool, Watch
 from m3di.system.private_folder import make_private, own_temporary_folder
@@ -78,7 +78,8 @@ def render_to(
     manifest = finished(folder)
     if manifest is not None:
         return manifest
-    with RenderPool(render_settings(options, yours), options.n_workers, options.limits, watch) as pool:
+    settings = render_settings(options, yours)
+    with RenderPool(settings, options.n_workers, options.limits, watch) if spec.rendered else NoPool() as pool:
         pool.check()
         delivery = replace(delivery, devices=tuple(gpu.described() for gpu in pool.gpus))
         data.claim(folder, plan)

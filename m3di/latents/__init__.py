@@ -1,5 +1,6 @@
 """Spec, noise streams, causal mechanisms, colours and captions: numbers and words, no images."""
 
+from m3di.latents import image_views, text_views  # noqa: F401 - registers them
 from m3di.latents.bounds import Bound, bounds
 from m3di.latents.caption_parser import CaptionParser
 from m3di.latents.captions import captions, sentences, template_of
@@ -9,6 +10,7 @@ from m3di.latents.graph import arrows, notes
 from m3di.latents.interventions import counterfactual, do, intervene, parse_do, permute_content, told
 from m3di.latents.load import load_spec, parse_spec, spec_names
 from m3di.latents.mechanisms import MECHANISMS, Parent, read_plugin, register, run_plugin
+from m3di.latents.modality import Modality, find_modality, modalities, register_modality
 from m3di.latents.name_checks import LATENTS
 from m3di.latents.noise import uniforms
 from m3di.latents.reference import reference_page, spec_schema
@@ -34,6 +36,7 @@ __all__ = [
     "Factor",
     "FactorUse",
     "MechanismUse",
+    "Modality",
     "Observed",
     "Parent",
     "Samples",
@@ -46,11 +49,13 @@ __all__ = [
     "captions",
     "counterfactual",
     "do",
+    "find_modality",
     "hsv_to_rgb",
     "intervene",
     "load_spec",
     "load_template",
     "missing_mechanisms",
+    "modalities",
     "notes",
     "palette",
     "parse_do",
@@ -61,6 +66,7 @@ __all__ = [
     "read_plugin",
     "reference_page",
     "register",
+    "register_modality",
     "run_plugin",
     "sample",
     "sentences",

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from graphlib import CycleError
-from pathlib import Path as FilePath
 from typing import Any
 
 import numpy as np
 
-from m3di.latents.captions import caption_problems
 from m3di.latents.factor import Factor, MechanismUse
 from m3di.latents.graph import is_shared_elsewhere, severed, takes_own_value, unlike
 from m3di.latents.mechanism_checks import Used, mechanism_problems, unknown_factor
+from m3di.latents.modality import modalities
 from m3di.latents.name_checks import name_problems
 from m3di.latents.problems import Problem, hint, listed
 from m3di.latents.sample import support
-from m3di.latents.scene_checks import scene_problems, shape_problems
+from m3di.latents.scene_checks import shape_problems
 from m3di.latents.spec import APART, Spec
-from m3di.latents.templates import template_names, template_problems
+from m3di.latents.templates import template_problems
 from m3di.latents.yaml_text import Path
 
 
@@ -57,21 +56,17 @@ class _Checks:
         yield from cycles
         yield from self._pairs()
         yield from self._interventions()
-        yield from scene_problems(spec)
         if shapes:
             yield from shape_problems(spec)
-        broken = set()
         for name, template in spec.templates.items():
             for problem in template_problems(template):
-                broken.add(name)
                 yield Problem(
                     ("templates", name, *problem.path), problem.what, problem.got, problem.expected, problem.next_step
                 )
         if not cycles:
             yield from self._sharing(self._sound_part())
         for name, view_ in spec.views.items():
-            if view_.modality == "text" and view_.template not in broken and self._is_told(name):
-                yield from caption_problems(spec, name)
+            yield from view_.kind.problems(spec, name, sound=self._is_sound(name))
 
     def _sound_part(self) -> Spec:
         """The spec without what is unsound or names what is: there, the graph can be looked at."""
@@ -95,15 +90,13 @@ class _Checks:
             views[view] = declared.model_copy(update={"factors": uses})
         return Spec.model_construct(**{**dict(self.spec), "factors": factors, "views": views})
 
-    def _is_told(self, view: str) -> bool:
-        """Whether a text view, all its factors and its template are there and sound."""
-        if ("views", view, "template") in self.unsound or not self._has_template(str(self.spec.views[view].template)):
+    def _is_sound(self, view: str) -> bool:
+        """Whether all factors of a view are there and sound, and the keys that its modality has."""
+        declared = self.spec.views[view]
+        if any(("views", view, key) in self.unsound for key in declared.kind.keys):
             return False
-        places = [("views", view, "factors", name) for name in self.spec.views[view].factors]
+        places = [("views", view, "factors", name) for name in declared.factors]
         return not any(self.is_unsound(place) or place[-1] not in self.spec.factors for place in places)
-
-    def _has_template(self, name: str) -> bool:
-        return name in self.spec.templates or name in template_names() or FilePath(name).is_file()
 
     def _view(self, view: str) -> Iterator[Problem]:
         spec = self.spec
@@ -254,11 +247,12 @@ class _Checks:
                 expected="every factor once",
                 next_step="take one of them away",
             )
-        if spec.sequence and not spec.views_of("image"):
+        moving = " or ".join(each.name for each in modalities() if each.has_frames)
+        if spec.sequence and not any(view.kind.has_frames for view in spec.views.values()):
             yield Problem(
                 ("sequence",),
-                "there is no image view to have frames",
-                expected="an image view",
+                f"there is no {moving} view to have frames",
+                expected=f"a view of the modality {moving}",
                 next_step="take `sequence` away",
             )
 

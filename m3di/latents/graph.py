@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from m3di.latents.factor import Factor, MechanismUse
 from m3di.latents.mechanisms import Mechanism, Parent
-from m3di.latents.scene_factors import SCENE_FACTORS
 from m3di.latents.spec import APART, Spec
 
 N_PROBES = 2048  # noise values; a dependence that shows in fewer than one of them is no arrow
@@ -81,20 +80,7 @@ def notes(spec: Spec) -> list[str]:
             if use.role in APART and others and not use.unshared:
                 says = f"If that is meant, {{role: {use.role}, unshared: true, ...}} says so, and this note goes."
                 found.append(f"{view} has a value of {name} of its own ({use.role}); {_told(name, others)}. {says}")
-            if use.role == "private" and declared.modality == "text" and name in SCENE_FACTORS and not others:
-                found += [
-                    f"{view} and {other} each have a value of {name} of their own: a caption tells another one than "
-                    "the image shows."
-                    for other, each in spec.views.items()
-                    if each.modality == "image" and name in each.factors and each.factors[name].role in APART
-                ]
-            if use.role == "content" and declared.modality == "text" and name in SCENE_FACTORS:
-                instead = SCENE_FACTORS[name].otherwise
-                found += [
-                    f"{view} tells {name}, and {other} does not see it: the image shows {instead}."
-                    for other, each in spec.views.items()
-                    if each.modality == "image" and name not in each.factors
-                ]
+            found += declared.kind.notes(spec, view, name)
     return found
 
 

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, create_model
 
 from m3di.errors import UsageError
 from m3di.latents.factor import Factor
+from m3di.latents.modality import PLUGIN_MODULE, registered_by
 from m3di.latents.yaml_text import read_text
 from m3di.system.registry import Registry
 
@@ -143,9 +144,9 @@ def run_plugin(text: str, where: str) -> tuple[str, ...]:
         UsageError: It fails, or takes a name of ours.
     """
     found: dict[str, Mechanism] = {}
-    with _into(found):
+    with _into(found), registered_by(text) as modalities:
         try:
-            exec(compile(text, where, "exec"), {"__name__": "m3di_plugin", "__file__": where})
+            exec(compile(text, where, "exec"), {"__name__": PLUGIN_MODULE, "__file__": where})
         except (Exception, SystemExit) as error:
             line = _line_in(error, where)
             raise UsageError(
@@ -156,7 +157,7 @@ def run_plugin(text: str, where: str) -> tuple[str, ...]:
                 next_step=f"run it alone: python {where}",
             ) from error
     taken = sorted(name for name in found if name in MECHANISMS and text not in _PLUGINS)
-    if taken or not found:
+    if taken or not (found or modalities):
         raise UsageError(
             "the plugin takes a name of ours" if taken else "the plugin registers no mechanism",
             where=where,

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator
 
 from m3di.latents.problems import Problem
-from m3di.latents.scene_factors import ANNOTATIONS
 from m3di.latents.spec import Spec
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -66,7 +65,7 @@ def _made_views(spec: Spec) -> Iterator[Problem]:
         ]
         if spec.pairs and spec.pairs.permuted_content:
             made.append((f"{name}_permuted", "pairs.permuted_content"))
-        if spec.sequence and spec.views[name].modality == "image":
+        if spec.sequence and spec.views[name].kind.has_frames:
             width = len(str(spec.sequence.length - 1))
             made += [(f"{name}_t{frame:0{width}d}", "sequence") for frame in range(spec.sequence.length)]
     seen = set(spec.views)
@@ -86,15 +85,15 @@ def _columns(spec: Spec) -> Iterator[Problem]:
     """Columns of a view: each factor's own, `_name`, `_hex` and `_UNIT`, the annotations of an image, the caption."""
     expected = "a name that no column of the table has"
     for view, declared in spec.views.items():
-        image = declared.modality == "image"
-        taken = dict.fromkeys(ANNOTATIONS, "what is noted of each image") if image else {"caption": "the caption"}
+        kind = declared.kind
+        taken = dict(kind.columns)
         for name in declared.factors:
             if name not in spec.factors:
                 continue
-            if not image and name in ("words", "clauses"):
+            if name in kind.reserved:
                 yield Problem(
                     ("factors", name),
-                    f"a factor of a text cannot be called {name!r}: templates have that name",
+                    f"a factor of a {kind.name} cannot be called {name!r}: {kind.reserved[name]}",
                     repr(name),
                     "another name",
                     "rename the factor",

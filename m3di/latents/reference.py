@@ -12,14 +12,16 @@ from pydantic import BaseModel
 from m3di.latents.builtin.normal_by_label import Mean
 from m3di.latents.factor import Factor, MechanismUse
 from m3di.latents.mechanisms import MECHANISMS, Mechanism
+from m3di.latents.modality import modalities
 from m3di.latents.scene_factors import SCENE_FACTORS
-from m3di.latents.spec import IMAGE_KEYS, TEXT_KEYS, FactorUse, Pairs, Sequence, Spec, View
+from m3di.latents.spec import FactorUse, Pairs, Sequence, Spec, View
 from m3di.latents.templates import Phrasing, Template, load_template, template_names
 
 SCHEMA = "https://json-schema.org/draft/2020-12/schema"
 EXTENDS = "Name of a built-in spec, or path of a spec file beside this one: what is given here is laid over it."
 PLUGINS = "Python files beside the spec that register mechanisms (a resolved spec holds their texts, by name)."
 BUILTIN = tuple(MECHANISMS[name] for name in MECHANISMS.own())
+BUILTIN_MODALITIES = tuple(each for each in modalities() if each.keys)  # others have no keys in a view
 _LAID_OVER = (Spec, Factor, View, Pairs, Sequence)  # models whose keys a spec that extends another may leave out
 _MODELS: tuple[type[BaseModel], ...] = (*_LAID_OVER, FactorUse, MechanismUse, Template, Phrasing, Mean)
 
@@ -140,8 +142,8 @@ def _page() -> Iterator[str]:
     yield from _table(Factor)
     yield from ("", "## A view: `views: {NAME: {...}}`", "")
     yield from _table(View)
-    image, text = (", ".join(f"`{key}`" for key in keys) for keys in (IMAGE_KEYS, TEXT_KEYS))
-    yield from ("", f"Images only: {image}. Texts only: {text}.", "")
+    keys = [f"{each.name.capitalize()}s only: {_names(each.keys)}." for each in BUILTIN_MODALITIES]
+    yield from ("", " ".join(keys), "")
     yield from ("## How a view uses a factor: `factors: {NAME: ROLE}` or `{NAME: {role: ROLE, ...}}`", "")
     yield from _table(FactorUse)
     yield from ("", "## `pairs`", "")

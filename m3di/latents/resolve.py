@@ -13,15 +13,14 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from m3di.errors import UsageError
-from m3di.latents.captions import choice_factors
 from m3di.latents.checks import spec_problems
 from m3di.latents.factor import STORED, Factor
+from m3di.latents.modality import modalities
 from m3di.latents.name_checks import MAX_NAME, NAME
-from m3di.latents.problems import UNSET, Origin, Problem, hint, listed, problems_of, report, value_at
+from m3di.latents.problems import Origin, Problem, hint, listed, problems_of, report, value_at
 from m3di.latents.spec import FactorUse, Pairs, Sequence, Spec, View
 from m3di.latents.stored import stored_problems
-from m3di.latents.templates import Template, builtin_template
+from m3di.latents.templates import Template
 from m3di.latents.yaml_text import Path
 
 STAND_IN = "private"
@@ -254,36 +253,19 @@ def _name_problems(data: dict[str, Any]) -> Iterator[Problem]:
 
 
 def _add_choices(data: dict[str, Any], reported: set[Path]) -> list[Problem]:
-    """Declare the factors that text views draw (phrasing, synonyms, clauses), where the spec does not do it itself."""
+    """Declare the factors that views draw by themselves (as texts do), where the spec does not do it itself."""
     factors, views = data.get("factors"), data.get("views")
     if not isinstance(factors, dict) or not isinstance(views, dict):
         return []
-    problems = []
+    problems: list[Problem] = []
+    kinds = {each.name: each for each in modalities()}
     for name, view in views.items():
-        if not isinstance(view, dict) or view.get("modality") != "text" or not isinstance(view.get("factors"), dict):
+        kind = kinds.get(str(view.get("modality"))) if isinstance(view, dict) else None
+        if kind is None or not isinstance(view.get("factors"), dict):
             continue
-        if not isinstance(view.get("template"), str) or ("views", name, "template") in reported:
-            continue  # reported by the view itself, or when its file was looked for
-        try:
-            own = data.get("templates", {}).get(view["template"])
-            template = Template.model_validate(own) if own is not None else builtin_template(view["template"])
-        except UsageError as error:
-            problems.append(_template_problem(("views", name, "template"), error))
-            continue
-        except ValidationError:
-            continue  # reported with the template
-        for factor, declared in choice_factors(str(name), view, template).items():
+        added, found = kind.added_factors(str(name), view, data)
+        problems += [each for each in found if each.path not in reported]
+        for factor, declared in added.items():
             factors.setdefault(factor, declared)
             view["factors"].setdefault(factor, "private")
     return problems
-
-
-def _template_problem(path: Path, error: UsageError) -> Problem:
-    details = error.details
-    return Problem(
-        path,
-        error.what,
-        details.get("got", UNSET),
-        details.get("expected"),
-        details.get("next", "correct the name, or write the path of a file: ./NAME.yaml"),
-    )

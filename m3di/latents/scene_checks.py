@@ -17,35 +17,33 @@ TURNS = ("object_alpharot", "object_betarot", "object_gammarot")
 UNITS = {"m": "metres", "rad": "radians", "hue": "turns of the colour wheel (unit: hue)"}
 
 
-def scene_problems(spec: Spec) -> Iterator[Problem]:
-    """Factors of image views that change no pixel, or another one than they say."""
-    for view, declared in spec.views.items():
-        if declared.modality != "image":
+def scene_problems(spec: Spec, view: str) -> Iterator[Problem]:
+    """Factors of an image view that change no pixel, or another one than they say."""
+    declared = spec.views[view]
+    for name, use in declared.factors.items():
+        path: Path = ("views", view, "factors", name)
+        if name not in SCENE_FACTORS:
+            if not use.recorded:
+                yield _unknown(path, name, declared)
             continue
-        for name, use in declared.factors.items():
-            path: Path = ("views", view, "factors", name)
-            if name not in SCENE_FACTORS:
-                if not use.recorded:
-                    yield _unknown(path, name, declared)
-                continue
-            idle = _idle(name, declared, spec.factors.get(name), _shapes(spec, declared))
-            if idle and not use.recorded:
-                yield Problem(
-                    path,
-                    f"{name} would change no pixel: {idle}",
-                    expected="a factor that the image shows",
-                    related=(("views", view, "lights"), ("factors", name)),
-                    next_step=f"take it away, or say {_recorded(use)} to have it in the table only",
-                )
-            elif use.recorded and not idle:
-                yield Problem(
-                    (*path, "recorded"),
-                    f"the image shows {name}: it is not only recorded",
-                    expected="`recorded` at factors that the image does not draw",
-                    next_step="leave `recorded` out",
-                )
-            elif name in spec.factors:
-                yield from _drawn(name, spec.factors[name], SCENE_FACTORS[name])
+        idle = _idle(name, declared, spec.factors.get(name), _shapes(spec, declared))
+        if idle and not use.recorded:
+            yield Problem(
+                path,
+                f"{name} would change no pixel: {idle}",
+                expected="a factor that the image shows",
+                related=(("views", view, "lights"), ("factors", name)),
+                next_step=f"take it away, or say {_recorded(use)} to have it in the table only",
+            )
+        elif use.recorded and not idle:
+            yield Problem(
+                (*path, "recorded"),
+                f"the image shows {name}: it is not only recorded",
+                expected="`recorded` at factors that the image does not draw",
+                next_step="leave `recorded` out",
+            )
+        elif name in spec.factors:
+            yield from _drawn(name, spec.factors[name], SCENE_FACTORS[name])
 
 
 def _unknown(path: Path, name: str, view: View) -> Problem:
@@ -127,7 +125,7 @@ def shapes_shown(spec: Spec) -> dict[str, Path]:
     """Names of all shapes that images of a spec can show, each with the place that names it first."""
     found: dict[str, Path] = {}
     for name, view in spec.views.items():
-        if view.modality != "image":
+        if view.kind.source != "rendered":
             continue
         if view.shape is not None:
             found.setdefault(view.shape, ("views", name, "shape"))

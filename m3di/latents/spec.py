@@ -8,10 +8,12 @@ from functools import cached_property
 from graphlib import TopologicalSorter
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
+from m3di.errors import UsageError
 from m3di.latents.factor import Factor, MechanismUse, Strict, is_stored
 from m3di.latents.mechanisms import Mechanism, find_mechanism
+from m3di.latents.modality import Modality, find_modality, modalities
 from m3di.latents.problems import custom_error
 from m3di.latents.templates import Template
 
@@ -89,7 +91,7 @@ class View(Strict):
     """What one modality sees.
 
     Attributes:
-        modality: `image` or `text`.
+        modality: `image`, `text`, or the name of one that is registered, see `m3di.Modality`.
         factors: The factors it sees, and how.
         shape: Shape of the object in an image, for specs without the factor `object_shape`.
         material: Material of the object in an image.
@@ -102,7 +104,7 @@ class View(Strict):
         mentions: Probability that an optional clause of the template is part of a caption, by clause; 0.5 if not given.
     """
 
-    modality: Literal["image", "text"]
+    modality: str
     factors: dict[str, Annotated[FactorUse, BeforeValidator(_as_use)]]
     shape: str | None = None
     material: Literal["rubber", "metal", "crystal"] = "rubber"
@@ -113,60 +115,36 @@ class View(Strict):
     template: str | None = None
     mentions: dict[str, Probability] = Field(default_factory=dict)
 
+    @field_validator("modality")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        try:
+            find_modality(name)
+        except UsageError as error:
+            expected, step = error.details["expected"], error.details["next"]
+            raise custom_error(error.what, got=repr(name), expected=expected, next_step=step) from None
+        return name
+
+    @property
+    def kind(self) -> Modality:
+        """Its modality."""
+        return find_modality(self.modality)
+
     @model_validator(mode="after")
     def _consistent(self, info: ValidationInfo) -> View:
         if is_stored(info):
             return self
-        foreign = {"text": IMAGE_KEYS, "image": TEXT_KEYS}
-        for key in foreign[self.modality]:
-            if key in self.model_fields_set:
-                other = "text" if self.modality == "image" else "image"
+        owners = {key: each.name for each in modalities() for key in each.keys}
+        for key, owner in owners.items():
+            if key in self.model_fields_set and owner != self.modality:
                 raise custom_error(
-                    f"`{key}` belongs to the modality `{other}`, and only to it",
+                    f"`{key}` belongs to the modality `{owner}`, and only to it",
                     key=key,
                     expected=f"keys of the modality `{self.modality}`",
                     next_step=f"leave `{key}` out",
                 )
-        if self.modality == "text" and self.template is None:
-            raise custom_error(
-                "a text view needs `template`", expected="template: NAME or FILE", next_step="add `template: m3di`"
-            )
-        if self.modality == "image":
-            self._check_image()
+        self.kind.check_view(self)
         return self
-
-    def _check_image(self) -> None:
-        if self.shape is None and "object_shape" not in self.factors:
-            raise custom_error(
-                "an image view needs `shape` or the factor `object_shape`",
-                expected="one of the two",
-                next_step="add `shape: teapot`, or the factor to `factors`",
-            )
-        if self.shape is not None and "object_shape" in self.factors:
-            raise custom_error(
-                "the view has both `shape` and the factor `object_shape`: which of them is shown?",
-                key="shape",
-                expected="one of the two",
-                next_step="set `shape: null`, or take the factor away",
-            )
-        if not self.lights:
-            raise custom_error(
-                "`lights` is empty: the image would be black",
-                key="lights",
-                expected="some of sun, area, spotlight",
-                next_step="leave `lights` out for all three",
-            )
-        if len(set(self.lights)) < len(self.lights):
-            raise custom_error(
-                "`lights` names a light twice",
-                key="lights",
-                expected="every light once",
-                next_step="take one of them away",
-            )
-
-
-IMAGE_KEYS = ("shape", "material", "ground", "lights", "raised", "axes")
-TEXT_KEYS = ("template", "mentions")
 
 
 class Pairs(Strict):
@@ -291,7 +269,7 @@ class Spec(Strict):
         """Every view that a sample has, by name: `image`, `image_do_FACTOR`, `image_permuted`, `image_t0`, ..."""
         found: dict[str, Observed] = {}
         for name, view in self.views.items():
-            if self.sequence is not None and view.modality == "image":
+            if self.sequence is not None and view.kind.has_frames:
                 width = len(str(self.sequence.length - 1))
                 for frame in range(self.sequence.length):
                     found[f"{name}_t{frame:0{width}d}"] = Observed(view, name, frame=frame)
@@ -304,6 +282,20 @@ class Spec(Strict):
             found |= {f"{name}_permuted": Observed(view, name, permuted=True) for name, view in self.views.items()}
         return found
 
-    def views_of(self, modality: str) -> dict[str, View]:
-        """The observed views of one modality, by name."""
-        return {name: each.view for name, each in self.observed.items() if each.view.modality == modality}
+    @property
+    def rendered(self) -> dict[str, View]:
+        """The observed views that show a scene, by name."""
+        return self._of("rendered")
+
+    @property
+    def told(self) -> dict[str, View]:
+        """The observed views that are captions, by name."""
+        return self._of("told")
+
+    @property
+    def made(self) -> dict[str, View]:
+        """The observed views whose files are made of the latents by their modality, by name."""
+        return self._of("made")
+
+    def _of(self, source: str) -> dict[str, View]:
+        return {name: each.view for name, each in self.observed.items() if each.view.kind.source == source}

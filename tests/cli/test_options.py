@@ -144,7 +144,7 @@ def test_every_source_goes_before_the_preset(tmp_path: Path, monkeypatch: pytest
     assert run("--config", "c.yaml", "train", "--lr", "0.125", cwd=tmp_path).returncode == 0
     (config,) = seen
     assert (config.lr, config.batch_size, config.n_warmup_steps) == (0.125, 20, 30)
-    assert (config.n_steps, config.temperature, config.hidden_size) == (3600, 0.1, 100)  # of the preset, of the class
+    assert (config.n_steps, config.temperature, config.hidden_size) == (7000, 0.1, 100)  # of the preset, of the class
 
 
 def test_every_source_goes_before_the_scale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

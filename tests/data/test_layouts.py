@@ -104,9 +104,15 @@ def test_what_is_exported_as_published_is_imported_again(fake_dataset: Path, tmp
 
 
 def test_an_image_folder_needs_images(tmp_path: Path) -> None:
-    source = SimpleNamespace(spec=SimpleNamespace(views_of=lambda modality: []), folder="data/texts")
+    source = SimpleNamespace(spec=SimpleNamespace(rendered={}, made={}), folder="data/texts")
     with pytest.raises(M3diError, match=r"there are no images(?s:.)*data/texts"):
         LAYOUTS["imagefolder"]().write(source, tmp_path / "a")  # type: ignore[arg-type]
+
+
+def test_an_image_folder_takes_images_and_texts_alone(tmp_path: Path) -> None:
+    spec = SimpleNamespace(rendered={"image": 1}, made={"depths": SimpleNamespace(modality="depth")})
+    with pytest.raises(M3diError, match=r"no place for files that are no images(?s:.)*depths \(depth\)"):
+        LAYOUTS["imagefolder"]().write(SimpleNamespace(spec=spec, folder="data"), tmp_path / "a")  # type: ignore[arg-type]
 
 
 CAPTIONS_ONLY = """

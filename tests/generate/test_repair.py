@@ -278,7 +278,7 @@ def test_what_cannot_be_repaired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     manifest = data.read_manifest(root)
     (root / "val-00000.tar").unlink()
     with monkeypatch.context() as patch:
-        patch.setattr("m3di.generate.repair.version", lambda _: "9.9")
+        patch.setattr("m3di.generate.plan.version", lambda _: "9.9")
         with pytest.raises(M3diError, match=r"other versions rendered this dataset(?s:.)*bpy 9\.9"):
             repair(root)
     data.write_manifest(root, manifest.model_copy(update={"source": "imported"}))

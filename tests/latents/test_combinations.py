@@ -51,7 +51,7 @@ def check_forms(spec: Spec) -> Samples:
     plain = plain_spec(spec)
     for other in (spec_from_dict(plain, where="test"), spec_from_dict(plain, where="test", stored=True)):
         assert same(drawn, sample(other, "val", N, seed=2))
-    for view in spec.views_of("text"):
+    for view in spec.told:
         assert all(captions(drawn, view))
     return drawn
 

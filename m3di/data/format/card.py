@@ -18,8 +18,7 @@ def dataset_card(manifest: Manifest) -> str:
     spec = manifest.parsed_spec
     splits = {name: n for name, n in manifest.n_samples.items() if n}
     counts = ", ".join(f"{name} {n:,}" for name, n in splits.items())
-    size = manifest.render["size_px"]
-    picture = f"\n![The first samples]({PICTURE})\n" if spec.views_of("image") and splits else ""
+    picture = f"\n![The first samples]({PICTURE})\n" if spec.rendered and splits else ""
     return f"""---
 {yaml.safe_dump(_header(manifest, splits), sort_keys=False).strip()}
 ---
@@ -28,7 +27,7 @@ def dataset_card(manifest: Manifest) -> str:
 
 {spec.description}{_interventions(spec)}
 {picture}
-{counts} samples; images of {size} x {size} pixels. {_seeds(manifest)} Every generative factor of
+{counts} samples{_sizes(manifest)}. {_seeds(manifest)} Every generative factor of
 every sample is known.
 
 ## Load it
@@ -37,7 +36,7 @@ every sample is known.
 from m3di import Multimodal3DIdent
 
 train = Multimodal3DIdent("path/of/this/folder", split="train")
-train[0]["image"], train[0]["caption"], train[0]["z_image"]
+{_items(spec)}
 ```
 
 Without m3di: the shards are WebDataset tar files with {_contents(manifest)} for each sample.
@@ -50,9 +49,7 @@ Without m3di: the shards are WebDataset tar files with {_contents(manifest)} for
 {chr(10).join(_rows(spec))}
 
 Raw categorical values are indices into the values listed. Columns of the table are named `VIEW.FACTOR` (raw),
-`VIEW.FACTOR_name` (the value's name) and `VIEW.FACTOR_UNIT` (physical value). Of each image the table also says how
-much of the object shows (`VIEW.object_visible_px`), where (`VIEW.object_left_px`, ...) and how well it stands out
-(`VIEW.object_contrast`, 0 to 1): filter by them if tiny or invisible objects are of no use to you.{_hue(manifest)}
+`VIEW.FACTOR_name` (the value's name) and `VIEW.FACTOR_UNIT` (physical value).{_noted(manifest)}
 
 ## How it was made
 
@@ -91,13 +88,36 @@ def _header(manifest: Manifest, splits: dict[str, int]) -> dict[str, Any]:
     }
 
 
-def _hue(manifest: Manifest) -> str:
-    if "object_displayed_hue" not in manifest.noted:
-        return ""
-    return (
-        "\n`VIEW.object_displayed_hue` is the median hue of the object as the image shows it (turns; -1 where it has\n"
-        "none): coloured light and shading move it away from the hue of the object itself."
-    )
+def _sizes(manifest: Manifest) -> str:
+    size = manifest.render["size_px"]
+    return f"; images of {size} x {size} pixels" if manifest.parsed_spec.rendered else ""
+
+
+def _items(spec: Spec) -> str:
+    """What the example takes of a sample."""
+    if spec.rendered:
+        return 'train[0]["image"], train[0]["caption"], train[0]["z_image"]'
+    return ", ".join(f'train[0]["{name}"]' for view in spec.observed for name in (view, f"z_{view}"))
+
+
+def _noted(manifest: Manifest) -> str:
+    """What the table says of the files of each view, beside its factors."""
+    spec = manifest.parsed_spec
+    kinds = {view.kind.name: view.kind for view in spec.made.values()}
+    said = [
+        kind.card([name for name, view in spec.made.items() if view.modality == kind.name]) for kind in kinds.values()
+    ]
+    made = "".join(f"\n{each}" for each in said if each)
+    if not spec.rendered:
+        return made
+    noted = """ Of each image the table also says how
+much of the object shows (`VIEW.object_visible_px`), where (`VIEW.object_left_px`, ...) and how well it stands out
+(`VIEW.object_contrast`, 0 to 1): filter by them if tiny or invisible objects are of no use to you."""
+    if "object_displayed_hue" in manifest.noted:
+        noted += """
+`VIEW.object_displayed_hue` is the median hue of the object as the image shows it (turns; -1 where it has
+none): coloured light and shading move it away from the hue of the object itself."""
+    return noted + made
 
 
 def _seeds(manifest: Manifest) -> str:
@@ -132,8 +152,10 @@ _LICENCES = {
 def _origin(manifest: Manifest) -> str:
     if manifest.source == "imported":
         return "Imported from the published layout of Multimodal3DIdent: images, captions and latents are its own."
-    made = f"Rendered by m3di {manifest.render['m3di']} with Blender (bpy {manifest.render['bpy']}, Cycles), "
-    made += f"quality `{manifest.render['quality']}`."
+    made = f"Made by m3di {manifest.render['m3di']} of the latents alone."
+    if manifest.parsed_spec.rendered:
+        made = f"Rendered by m3di {manifest.render['m3di']} with Blender (bpy {manifest.render['bpy']}, Cycles), "
+        made += f"quality `{manifest.render['quality']}`."
     if manifest.source == "derived":
         made += " Cut or joined from other datasets: the table's `origin_*` columns say which sample each row was."
     return made

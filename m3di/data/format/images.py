@@ -23,7 +23,7 @@ PILLOW_FORMATS = {"png": "PNG", "webp": "WEBP", "qoi": "QOI", "jpg": "JPEG", "jp
 """Name of each format in Pillow, by extension. Others are not tried: Pillow hands some to other programs."""
 
 
-class ImageError(Exception):
+class ImageError(ValueError):
     """The bytes are no image."""
 
 

@@ -239,6 +239,18 @@ def manifest_in(folder: Folder) -> Manifest:
     return parse_manifest(folder.read(MANIFEST), folder.path(MANIFEST))
 
 
+def plugins_in(root: Path) -> dict[str, str]:
+    """Texts of the plugins that a dataset came with, by name, also where its spec cannot be read without them.
+
+    Raises:
+        M3diError: There is no dataset, or its manifest is damaged.
+    """
+    found = _validated(Manifest, LocalFolder(root).read(MANIFEST), str(root / MANIFEST)).spec.get("plugins", {})
+    if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
+        raise _invalid(f"{root / MANIFEST}: spec.plugins", "no texts by name")
+    return found
+
+
 def no_dataset(folder: Folder) -> M3diError:
     """The error where a folder holds no dataset; it says what is there, and where near it one is."""
     got, next_step = f"no {MANIFEST}", "check the path"
@@ -294,20 +306,24 @@ def parse_plan(raw: bytes, where: str) -> Plan:
 
 
 def _parse(kind: type[PlanType], raw: bytes, where: str) -> PlanType:
+    plan = _validated(kind, raw, where)
+    _check_views(plan, where)
+    return plan
+
+
+def _validated(kind: type[PlanType], raw: bytes, where: str) -> PlanType:
     try:
-        plan = kind.model_validate_json(raw)
+        return kind.model_validate_json(raw)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "top"
         raise _invalid(f"{where}: {place[:200]}", first["msg"].removeprefix("Value error, ")) from None
-    _check_views(plan, where)
-    return plan
 
 
 def _check_views(plan: Plan, where: str) -> None:
     """Raise unless every view of the spec has its file, and every text view its tokens."""
     spec = spec_from_dict(plan.spec, where=where, stored=True)
-    expected = {"extensions": set(spec.observed), "text": set(spec.views_of("text"))}
+    expected = {"extensions": set(spec.observed), "text": set(spec.told)}
     for place, views in expected.items():
         missing = sorted(views - set(getattr(plan, place)))
         if missing:

@@ -102,7 +102,7 @@ def write_samples(path: Path, samples: Samples) -> None:
     """
     if path.suffix not in (".parquet", ".csv"):
         raise UsageError("unknown table format", where=str(path), got=path.suffix, expected=".parquet or .csv")
-    texts = {f"{view}.caption": captions(samples, view) for view in samples.spec.views_of("text")}
+    texts = {f"{view}.caption": captions(samples, view) for view in samples.spec.told}
     table = pa.table({"index": list(samples.indices), **texts, **latent_columns(samples)})
     buffer = io.BytesIO()
     if path.suffix == ".csv":

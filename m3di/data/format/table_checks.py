@@ -73,7 +73,7 @@ def _first(*checks: Iterator[str]) -> Iterator[str]:
 
 def _kinds(table: pa.Table, spec: Spec, places: dict[str, str]) -> Iterator[str]:
     """Columns that are missing, of another type, with empty cells, or no text."""
-    texts = dict.fromkeys(["key", *(f"{view}.caption" for view in spec.views_of("text"))], "texts")
+    texts = dict.fromkeys(["key", *(f"{view}.caption" for view in spec.told)], "texts")
     expected = {**texts, **places, **{name: _kind(factor) for name, factor in _factors(spec)}}
     missing = [name for name in expected if name not in table.column_names]
     if missing:

@@ -18,9 +18,17 @@ class ImageFolder(Layout):
 
     def write(self, source: ShardSource, out: Path) -> str | None:
         """Write a dataset, see `Layout`."""
-        views = list(source.spec.views_of("image"))
+        views, others = list(source.spec.rendered), source.spec.made
         if not views:
             raise M3diError("there are no images", where=str(source.folder), next_step="read the tables as they are")
+        if others:
+            raise M3diError(
+                "an ImageFolder has no place for files that are no images",
+                where=str(source.folder),
+                got=", ".join(f"{view} ({each.modality})" for view, each in others.items()),
+                expected="views of images and texts",
+                next_step="read the shards as they are: they are WebDataset",
+            )
         with whole_folder(out) as folder:
             for split, n_samples in source.n_samples.items():
                 if n_samples:

@@ -12,13 +12,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from m3di.data.format.decoding import decoding_of
 from m3di.data.format.parquet import one_array
 from m3di.data.format.tokens import Tokenizer
 from m3di.data.load.chosen import check_known, check_one_of, names_of, positions, split_called
 from m3di.data.load.named_items import item_type
 from m3di.data.load.pixel_cache import PixelCache, cache_path
 from m3di.data.load.sources import ShardSource, open_source
-from m3di.data.load.view_images import UnreadableSample, ViewImages
+from m3di.data.load.view_arrays import UnreadableSample, ViewArrays
 from m3di.data.load.where import Filter, mask_of
 from m3di.data.storage.places import open_to_read
 from m3di.errors import M3diError, UsageError, without_credentials
@@ -40,13 +41,14 @@ Transform = Callable[[Any], Any]
 
 
 class Multimodal3DIdent(Dataset[Any]):
-    """Image/text pairs with the value of every generative factor.
+    """Image/text pairs, or views of other modalities, with the value of every generative factor.
 
     An item is a dict, its keys named after the views of the spec:
 
     - `image`: uint8 tensor [3, height, width], sRGB; or what `transform` makes of it.
     - `text`: int64 tensor [length] of token ids; `pad_index` (0) fills the end. With `one_hot`, float32
       [length, vocabulary_size].
+    - a view of a modality of yours: a tensor of what its `decode` gives.
     - `caption`: the (first) text as a string; `caption_VIEW` for each, where there are several.
     - `z_image`, `z_text`: raw value of each factor that the view sees: an int for categorical factors, a float for
       continuous ones. `spec.factors[name]` tells names, units and physical values.
@@ -67,7 +69,7 @@ class Multimodal3DIdent(Dataset[Any]):
         cache: Keep decoded images: `ram` in memory shared by all workers, `disk` in a file for later runs too.
         filter: Which samples: a condition on table columns (`'image.object_shape == "cow"'`, see `mask_of`; or an Arrow
             expression), or a function from the table to a mask [n].
-        on_error: `raise`, or `skip`: a sample whose image cannot be read is left out of its batch (a single index gives
+        on_error: `raise`, or `skip`: a sample whose files cannot be read is left out of its batch (a single index gives
             the next readable sample, a batch is never empty), counted in `n_skipped` and warned about.
         as_named_tuple: Items and batches as named tuples.
 
@@ -106,7 +108,10 @@ class Multimodal3DIdent(Dataset[Any]):
         check_known("view", self.views, self.spec.observed, str(root))
         check_known("factor", self._wanted or (), self.spec.factors, str(root))
         self.fingerprint = self._source.fingerprint
-        self._tokenizers = {name: tokenizer or self._source.tokenizer(name) for name in self._of("text")}
+        # Where a pickle of the dataset lands, they are registered.
+        self._kinds = {name: self.spec.observed[name].view.kind for name in self.views}
+        self._told = [name for name, kind in self._kinds.items() if kind.source == "told"]
+        self._tokenizers = {name: tokenizer or self._source.tokenizer(name) for name in self._told}
         self._caches: dict[str, PixelCache] = {}
         self._skipped = torch.zeros(1, dtype=torch.int64)
         if on_error == "skip":
@@ -138,8 +143,8 @@ class Multimodal3DIdent(Dataset[Any]):
 
     @property
     def modalities(self) -> dict[str, str]:
-        """`image` or `text`, of each view that is delivered."""
-        return {name: self.spec.observed[name].view.modality for name in self.views}
+        """`image`, `text` or another one, of each view that is delivered."""
+        return {name: kind.name for name, kind in self._kinds.items()}
 
     @property
     def vocabularies(self) -> dict[str, tuple[str, ...]]:
@@ -159,7 +164,7 @@ class Multimodal3DIdent(Dataset[Any]):
 
     @property
     def n_skipped(self) -> int:
-        """How many images could not be read and were skipped so far, in all workers together."""
+        """How many samples could not be read and were skipped so far, in all workers together."""
         return int(self._skipped.item())
 
     def __len__(self) -> int:
@@ -193,8 +198,7 @@ class Multimodal3DIdent(Dataset[Any]):
     def __getitem__(self, index: Any) -> Any:
         chosen = positions(index, len(self))
         if isinstance(chosen, int):
-            row, images = self._first_readable(self._rows_from(chosen))
-            return self._shaped(self._item(row, {name: each[0] for name, each in images.items()}))
+            return self._shaped(self._item(*self._first_readable(self._rows_from(chosen)), 0))
         return self._shaped(self._batch([self._row(each) for each in chosen]))
 
     def __getitems__(self, indices: Sequence[int]) -> Picked:
@@ -202,14 +206,8 @@ class Multimodal3DIdent(Dataset[Any]):
         return Picked(partial(self._items, chosen), partial(self.__getitem__, chosen))
 
     def _items(self, indices: Sequence[Any]) -> list[Any]:
-        rows, images = self._readable([self._row(index) for index in indices])
-        return [
-            self._shaped(self._item(row, {name: each[number] for name, each in images.items()}))
-            for number, row in enumerate(rows)
-        ]
-
-    def _of(self, modality: str) -> list[str]:
-        return [name for name in self.views if self.spec.observed[name].view.modality == modality]
+        rows, found = self._readable([self._row(index) for index in indices])
+        return [self._shaped(self._item(row, found, number)) for number, row in enumerate(rows)]
 
     def _row(self, index: int) -> int:
         if not -len(self) <= index < len(self):
@@ -224,12 +222,12 @@ class Multimodal3DIdent(Dataset[Any]):
             for after in range(1, len(self)):
                 yield self._row((index + after) % len(self))
 
-    def _item(self, row: int, images: dict[str, Any]) -> dict[str, Any]:
+    def _item(self, row: int, found: dict[str, Any], number: int) -> dict[str, Any]:
         item: dict[str, Any] = {}
-        for name, pixels in images.items():
-            image = torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
-            item[name] = self.transform(image) if self.transform else image
-        for name in self._of("text"):
+        for name, arrays in found.items():
+            each = self._tensor(name, arrays)[number].clone(memory_format=torch.contiguous_format)
+            item[name] = self.transform(each) if self.transform and name in self._pictures else each
+        for name in self._told:
             caption = self._captions[name][row].as_py()
             item[name] = self._encoded(name, [caption])[0]
             item.setdefault("caption", caption)
@@ -244,10 +242,10 @@ class Multimodal3DIdent(Dataset[Any]):
         """Many rows at once, collated."""
         rows, found = self._readable(rows)
         batch: dict[str, Any] = {}
-        for name, pixels in found.items():
-            images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
-            batch[name] = default_collate([self.transform(each) for each in images]) if self.transform else images
-        for name in self._of("text"):
+        for name, arrays in found.items():
+            whole, change = self._tensor(name, arrays), self.transform if name in self._pictures else None
+            batch[name] = default_collate([change(each) for each in whole]) if change else whole
+        for name in self._told:
             texts = self._captions[name].take(pa.array(rows, pa.int64())).to_pylist()
             batch[name] = self._encoded(name, texts)
             batch.setdefault("caption", texts)
@@ -261,6 +259,9 @@ class Multimodal3DIdent(Dataset[Any]):
                 batch[f"z_{name}"] = {factor: torch.from_numpy(values[rows]) for factor, values in factors.items()}
         return batch
 
+    def _tensor(self, view: str, arrays: NDArray[Any]) -> torch.Tensor:
+        return torch.from_numpy(self._decodings[view].laid_out(arrays))
+
     def _encoded(self, view: str, texts: list[str]) -> torch.Tensor:
         tokenizer = self._tokenizers[view]
         ids = torch.tensor([tokenizer.encode(text) for text in texts], dtype=torch.int64)
@@ -269,37 +270,33 @@ class Multimodal3DIdent(Dataset[Any]):
     def _shaped(self, item: dict[str, Any]) -> Any:
         return item_type(tuple(item))(*item.values()) if self.as_named_tuple else item
 
-    def _readable(self, rows: list[int]) -> tuple[list[int], dict[str, NDArray[np.uint8]]]:
-        """The rows whose images can be read, and their images; with `on_error="raise"` that is all of them."""
+    def _readable(self, rows: list[int]) -> tuple[list[int], dict[str, NDArray[Any]]]:
+        """The rows whose files can be read, and what is in them; with `on_error="raise"` that is all of them."""
         if self.on_error == "raise":
-            return rows, self._images(rows) or {}
-        each = {row: images for row in rows if (images := self._images([row])) is not None}
+            return rows, self._arrays(rows) or {}
+        each = {row: found for row in rows if (found := self._arrays([row])) is not None}
         if not each and rows:  # a batch cannot be empty
-            row, images = self._first_readable(self._row(index) for index in range(len(self)))
-            each = {row: images}
-        names = self._of("image")
-        return list(each), {name: np.concatenate([images[name] for images in each.values()]) for name in names}
+            row, found = self._first_readable(self._row(index) for index in range(len(self)))
+            each = {row: found}
+        return list(each), {name: np.concatenate([found[name] for found in each.values()]) for name in self._decodings}
 
-    def _first_readable(self, rows: Iterable[int]) -> tuple[int, dict[str, NDArray[np.uint8]]]:
+    def _first_readable(self, rows: Iterable[int]) -> tuple[int, dict[str, NDArray[Any]]]:
         for row in rows:
-            images = self._images([row])
-            if images is not None:
-                return row, images
+            found = self._arrays([row])
+            if found is not None:
+                return row, found
         raise M3diError("no image of the split can be read", where=str(self.root), next_step=self._look())
 
-    def _images(self, rows: list[int]) -> dict[str, NDArray[np.uint8]] | None:
-        """Pixels uint8 [n, height, width, 3] of each image view; None where one is skipped."""
-        found: dict[str, NDArray[np.uint8]] = {}
+    def _arrays(self, rows: list[int]) -> dict[str, NDArray[Any]] | None:
+        """What is in the files of each view that has some, [n, ...]; None where one is skipped."""
         try:
-            for name in self._of("image"):
-                found[name] = self._images_of.pixels(rows, name)
+            return {name: self._arrays_of.batch(rows, name) for name in self._decodings}
         except UnreadableSample as error:
             if self.on_error == "raise":
                 raise
             self._skipped += 1
             warnings.warn(f"skipped: {error}", stacklevel=2)
-            return None
-        return found
+        return None
 
     def _look(self) -> str:
         if isinstance(self._source, ShardSource):
@@ -308,7 +305,7 @@ class Multimodal3DIdent(Dataset[Any]):
 
     def __getstate__(self) -> dict[str, Any]:
         # The table is read again where the pickle lands: a spawned worker gets a few kB.
-        left = ("_files", "_images_of", "_captions", "_factors", "_rows", "spec", "table")
+        left = ("_files", "_arrays_of", "_decodings", "_captions", "_factors", "_rows", "spec", "table")
         state = {name: value for name, value in self.__dict__.items() if name not in left}
         if self._rows is not None:
             chosen = np.zeros(self._n, dtype=bool)
@@ -328,15 +325,17 @@ class Multimodal3DIdent(Dataset[Any]):
         table = self._source.table(self.split)
         self._n = table.num_rows
         self._files = self._source.files(self.split, table)
-        keys = one_array(table["key"])
-        self._images_of = ViewImages(self._files, keys, f"split {self.split!r}", self._look(), self._caches)
-        self._captions = {name: one_array(table[f"{name}.caption"]) for name in self._of("text")}
+        self._decodings = {name: decoding_of(kind) for name, kind in self._kinds.items() if name not in self._told}
+        self._pictures = [name for name, kind in self._decodings.items() if kind.is_picture]
+        keys, split = one_array(table["key"]), f"split {self.split!r}"
+        self._arrays_of = ViewArrays(self._files, self._decodings, keys, split, self._look(), self._caches)
+        self._captions = {name: one_array(table[f"{name}.caption"]) for name in self._told}
         self._factors = {
             view: {name: table[f"{view}.{name}"].to_numpy() for name in self._factors_of(view)} for view in self.views
         }
         if self._cache_kind is not None and self._n and not self._caches:
-            for view in self._of("image"):
-                shape = self._images_of.shape(view, passes_over=self.on_error == "skip")
+            for view in self._pictures:
+                shape = self._arrays_of.shape(view, passes_over=self.on_error == "skip")
                 path = None
                 if self._cache_kind == "disk":
                     path = cache_path(self._source.pictures(self.split), self.split, view, self._n, shape)

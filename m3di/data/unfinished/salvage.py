@@ -52,7 +52,7 @@ def sound_images(
     path = root / shard.file
     if not path.is_file():
         return
-    views = {view: _files_of(manifest, view) for view in manifest.parsed_spec.views_of("image")}
+    views = {view: _files_of(manifest, view) for view in manifest.parsed_spec.rendered}
     with path.open("rb") as stream:
 
         def content(member: ByteRange) -> bytes:

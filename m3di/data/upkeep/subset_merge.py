@@ -41,7 +41,7 @@ class _Part:
         """The files of each row, by extension; images in another format, where the extension asks for one."""
         files = self.source.files("", self.table)
         own = self.source.manifest.extensions
-        images = self.source.spec.views_of("image")
+        images = self.source.spec.rendered
         for row in range(self.table.num_rows):
             contents = {}
             for view, extension in extensions.items():
@@ -97,7 +97,7 @@ def subset(
     if not any(part.table.num_rows for each in parts.values() for part in each):
         raise M3diError("no sample is left", where=str(root), got=where, next_step="loosen the condition")
     extensions = dict(manifest.extensions)
-    for view in source.spec.views_of("image"):
+    for view in source.spec.rendered:
         before, dot, format_ = extensions[view].rpartition(".")
         extensions[view] = f"{before}{dot}{images or format_}"
     return _joined(folder, plan_of(manifest).model_copy(update={"extensions": extensions}), parts)

@@ -92,7 +92,7 @@ def _next_step(root: str, source: ShardSource, problems: list[DataProblem]) -> s
     if manifest.source != "rendered":
         return f"make it again from what it was {manifest.source} from"
     shards = [shard for split in manifest.splits.values() for shard in split.shards if shard.file in bad]
-    n = sum(shard.n_samples for shard in shards) * len(manifest.parsed_spec.views_of("image"))
+    n = sum(shard.n_samples for shard in shards) * len(manifest.parsed_spec.rendered)
     if n <= FEW:
         return f"{repair}  renders up to {n} images anew" if n else f"{repair}  writes that anew; nothing is rendered"
     return f"restore these files from a copy; to repair would be to render up to {n:,} images"

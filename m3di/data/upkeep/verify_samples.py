@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from functools import cached_property
@@ -11,7 +12,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from m3di.data.format.images import ImageError, ImageSizeError, decode
+from m3di.data.format.decoding import Decoding, decoding_of
+from m3di.data.format.images import ImageSizeError
+from m3di.data.format.made_files import files_of
 from m3di.data.format.manifest import MANIFEST, Manifest
 from m3di.data.format.shards import ShardSample
 from m3di.data.format.table_checks import ORIGIN
@@ -39,6 +42,7 @@ class SampleChecks:
         self.texts = {name: f"{name}.caption" for name in manifest.text}
         apart = {"key", "shard", *members, *self.texts.values(), *ORIGIN}
         self.columns = {name: table[name].to_pylist() for name in table.column_names}
+        self._made: dict[str, list[bytes]] = {}  # of each view, SHA-256 of the file of each row; filled by `_expected`
         self.stored = [name for name in table.column_names if name not in apart]
 
     def table_problems(self) -> Iterator[str]:
@@ -61,22 +65,26 @@ class SampleChecks:
             stated = (self.columns[f"{extension}_offset"][row], self.columns[f"{extension}_size"][row])
             if stated != (member.offset, member.size):
                 yield f"{extension} is at {member.offset}, {member.size} bytes; the table says {stated}"
-        for view in self.spec.views_of("image"):
-            yield from self._image_problems(view, contents[self.manifest.extensions[view]])
+        for view, declared in (self.spec.rendered | self.spec.made).items():
+            raw = contents[self.manifest.extensions[view]]
+            yield from self._file_problems(view, decoding_of(declared.kind), raw)
+            digests = self._made.get(view)
+            if digests is not None and digests[row] != hashlib.sha256(raw).digest():
+                yield f"its {declared.modality} in {view} is not what the spec gives"
         for view, column in self.texts.items():
             if contents[self.manifest.extensions[view]] != self.columns[column][row].encode():
                 yield f"its caption in {view} is not that of the table"
         yield from self._latent_problems(row, contents[self.latents])
 
-    def _image_problems(self, view: str, raw: bytes) -> Iterator[str]:
+    def _file_problems(self, view: str, kind: Decoding, raw: bytes) -> Iterator[str]:
         extension = self.manifest.extensions[view].rpartition(".")[2]
-        size = self.manifest.render["size_px"]
+        name = self.spec.observed[view].view.modality
         try:
-            decode(raw, extension, size)
+            kind.decode(raw, extension, self.manifest.render["size_px"])
         except ImageSizeError as error:
-            yield f"its image in {view} has {error}"
-        except ImageError as error:
-            yield f"its image in {view} does not decode: {error}"
+            yield f"its {name} in {view} has {error}"
+        except ValueError as error:
+            yield f"its {name} in {view} does not decode: {error}"
 
     def _latent_problems(self, row: int, raw: bytes) -> Iterator[str]:
         try:
@@ -93,7 +101,7 @@ class SampleChecks:
 
     @cached_property
     def _expected(self) -> dict[str, list[Any]]:
-        """Columns that follow from the spec: latents, and captions where the template is installed."""
+        """Columns that follow from the spec: latents, and captions where the template is installed; and `_made`."""
         if self.manifest.source == "imported":
             return {}
         try:
@@ -111,7 +119,13 @@ class SampleChecks:
 
     def _derived(self) -> dict[str, list[Any]]:
         expected: dict[str, list[Any]] = {}
+        missing = left_out(self.manifest)
         for rows, samples in self._drawn():
+            for view in self.spec.made.keys() - missing:
+                digests = [hashlib.sha256(raw).digest() for raw in files_of(samples, view)]
+                kept = self._made.setdefault(view, [b""] * self.table.num_rows)
+                for row, place in zip(rows.tolist(), self._picked(samples, rows).tolist(), strict=True):
+                    kept[row] = digests[place]
             columns = {
                 f"{view}.{name}": values for view, each in samples.columns().items() for name, values in each.items()
             }
@@ -163,7 +177,7 @@ def left_out(manifest: Manifest) -> dict[str, str]:
     for name, observed in spec.observed.items():
         lacking = missing[observed.declared]
         found |= {f"{name}.{factor}": f"the mechanism {each!r} is not installed" for factor, each in lacking.items()}
-        if name in manifest.text and lacking:
+        if observed.view.kind.source != "rendered" and lacking:
             found[name] = f"{next(iter(lacking))} is not derived"
         elif name in manifest.text and not _is_installed(spec, name):
             found[name] = f"the template {observed.view.template!r} is not here"

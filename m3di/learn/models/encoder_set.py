@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from m3di.errors import UsageError, did_you_mean
-from m3di.learn.models.registry import build_image_encoder, build_text_encoder
+from m3di.latents import find_modality, modalities
+from m3di.learn.models.view_encodings import encoding_of
 from m3di.learn.training.config import TrainConfig
 from m3di.learn.training.inputs import ImageStatistics, ViewInput
 
@@ -30,6 +31,7 @@ class Encoders:
         statistics: Mapping[str, ImageStatistics],
     ) -> None:
         self.modules, self.inputs, self.statistics = dict(modules), dict(inputs), dict(statistics)
+        self._encodings = {view: encoding_of(each.modality) for view, each in inputs.items()}
 
     @property
     def views(self) -> tuple[str, ...]:
@@ -39,24 +41,25 @@ class Encoders:
     @property
     def image(self) -> Any:
         """The encoder of the (first) image view."""
-        return self.modules[self._first("image")]
+        return self.modules[self._first("rendered")]
 
     @property
     def text(self) -> Any:
         """The encoder of the (first) text view."""
-        return self.modules[self._first("text")]
+        return self.modules[self._first("told")]
 
     @property
     def image_statistics(self) -> ImageStatistics:
         """The normalisation of the (first) image view."""
-        return self.statistics[self._first("image")]
+        return self.statistics[self._first("rendered")]
 
     def encode(self, view: str, batch: Tensor) -> Tensor:
         """Encode a batch of a view.
 
         Args:
             view: Name of the view.
-            batch: Images [B, 3, H, W] uint8 or token ids [B, L] int64, on the device of the encoder.
+            batch: Images [B, 3, H, W] uint8, token ids [B, L] int64, or what the files of another modality hold; on the
+                device of the encoder.
 
         Returns:
             [B, D] float, on that device.
@@ -74,18 +77,21 @@ class Encoders:
         return encoding
 
     def prepare(self, view: str, batch: Tensor) -> Tensor:
-        """What the encoder of a view takes: normalised images [B, 3, H, W] float32, or token ids as they are."""
-        if view not in self.statistics:
-            return batch
-        return self.statistics[view].normalise(batch).contiguous(memory_format=torch.channels_last)
+        """What the encoder of a view takes: normalised images [B, 3, H, W] float32, token ids as they are, ..."""
+        return self._encodings[view].prepare(batch, self.statistics.get(view))
+
+    @property
+    def augmented(self) -> list[str]:
+        """The views that `TrainConfig.augment` is for."""
+        return [view for view, each in self._encodings.items() if each.is_augmented]
 
     def encode_images(self, image: Tensor) -> Tensor:
         """[B, 3, H, W] uint8 of the (first) image view -> [B, D] float, on the device of `image`."""
-        return self.encode(self._first("image"), image)
+        return self.encode(self._first("rendered"), image)
 
     def encode_texts(self, tokens: Tensor) -> Tensor:
         """[B, L] int64 token ids of the (first) text view -> [B, D] float, on the device of `tokens`."""
-        return self.encode(self._first("text"), tokens)
+        return self.encode(self._first("told"), tokens)
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """All weights, each once."""
@@ -110,11 +116,12 @@ class Encoders:
     def _distinct(self) -> Iterable[nn.Module]:
         return {id(module): module for module in self.modules.values()}.values()
 
-    def _first(self, modality: str) -> str:
+    def _first(self, source: str) -> str:
         for view, each in self.inputs.items():
-            if each.modality == modality:
+            if find_modality(each.modality).source == source:
                 return view
-        raise UsageError(f"the run has no {modality} view", got=", ".join(self.views))
+        name = next(each.name for each in modalities() if each.source == source)
+        raise UsageError(f"the run has no {name} view", got=", ".join(self.views))
 
 
 def build_encoders(
@@ -129,11 +136,8 @@ def build_encoders(
         shared = next((modules[other] for other in modules if inputs[other] == each), None)
         if config.share_encoders and shared is not None:
             modules[view] = shared
-        elif each.modality == "image":
-            modules[view] = build_image_encoder(config.image_encoder, config.encoding_size, config.hidden_size)
         else:
-            size, pad_index = each.vocabulary_size or 0, each.pad_index or 0
-            modules[view] = build_text_encoder(config.text_encoder, size, config.encoding_size, pad_index)
+            modules[view] = encoding_of(each.modality).build(each, config)
     for module in modules.values():
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Encoders(modules, inputs, statistics)

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from m3di.errors import UsageError
+from m3di.learn.models.registry import register_image_encoder, register_text_encoder
 
 _CAPTION_CELLS = 3  # what the three convolutions leave of 24 to 31 tokens
 _DOWNSAMPLING = 8  # three convolutions of stride 2
@@ -203,3 +204,16 @@ class MLP(nn.Module):
             x = F.leaky_relu(layer(x), self.negative_slope)  # [B, hidden]
         encoding: Tensor = self.layers[-1](x)  # [B, D]
         return encoding
+
+
+def _small_resnet18(encoding_size: int, hidden_size: int) -> nn.Module:
+    return ResNet18(encoding_size, hidden_size, small_images=True)
+
+
+def _text_convnet(vocabulary_size: int, encoding_size: int, pad_index: int) -> nn.Module:
+    return TextConvNet(vocabulary_size, encoding_size, pad_index=pad_index)
+
+
+register_image_encoder("resnet18", ResNet18)
+register_image_encoder("resnet18-small", _small_resnet18)
+register_text_encoder("convnet", _text_convnet)

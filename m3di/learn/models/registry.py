@@ -1,15 +1,20 @@
-"""Encoders by name: ours, your own, and those of timm."""
+"""Encoders by name: ours, your own, and those of timm.
+
+An encoder of m3di's own is one file of this folder that calls `register_image_encoder` or `register_text_encoder`.
+"""
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Callable
+from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
 from torch import Tensor, nn
 
 from m3di.errors import UsageError, did_you_mean, near_match
-from m3di.learn.models.encoders import ResNet18, TextConvNet
 
 ImageEncoderBuilder = Callable[[int, int], nn.Module]  # (encoding_size, hidden_size)
 TextEncoderBuilder = Callable[[int, int, int], nn.Module]  # (vocabulary_size, encoding_size, pad_index)
@@ -19,16 +24,8 @@ TEXT_ENTRY_POINTS = "m3di.text_encoders"
 _TIMM = "timm:"
 
 
-def _text_convnet(vocabulary_size: int, encoding_size: int, pad_index: int) -> nn.Module:
-    return TextConvNet(vocabulary_size, encoding_size, pad_index=pad_index)
-
-
-def _small_resnet18(encoding_size: int, hidden_size: int) -> nn.Module:
-    return ResNet18(encoding_size, hidden_size, small_images=True)
-
-
-_image_encoders: dict[str, ImageEncoderBuilder] = {"resnet18": ResNet18, "resnet18-small": _small_resnet18}
-_text_encoders: dict[str, TextEncoderBuilder] = {"convnet": _text_convnet}
+_image_encoders: dict[str, ImageEncoderBuilder] = {}
+_text_encoders: dict[str, TextEncoderBuilder] = {}
 
 
 def register_image_encoder(name: str, build: ImageEncoderBuilder) -> None:
@@ -126,6 +123,14 @@ class TimmEncoder(nn.Module):
         return encoding
 
 
+@cache
+def _import_own() -> None:
+    """Import each file of this folder, so that the encoders in it are registered."""
+    package = importlib.import_module("m3di.learn.models")
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"m3di.learn.models.{module.name}")
+
+
 def _add(known: dict[str, Any], name: str, build: Callable[..., nn.Module]) -> None:
     if name in known or name.startswith(_TIMM):
         raise UsageError("there is an encoder of that name already", where="register", got=repr(name))
@@ -133,6 +138,7 @@ def _add(known: dict[str, Any], name: str, build: Callable[..., nn.Module]) -> N
 
 
 def _find(name: str, known: dict[str, Any], group: str, what: str) -> Any:
+    _import_own()
     if name in known:
         return known[name]
     installed = {point.name: point for point in entry_points(group=group)}

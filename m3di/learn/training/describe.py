@@ -36,7 +36,7 @@ def describe(
             "root": without_credentials(str(dataset.root)),
             "fingerprint": dataset.fingerprint,
             "n_samples": len(dataset),
-            "views": {view: asdict(each) for view, each in inputs.items()},
+            "views": {view: each.to_json() for view, each in inputs.items()},
         },
         "image_statistics": {view: asdict(each) for view, each in statistics.items()},
         "device_type": device,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -14,8 +14,9 @@ from torch.utils.data import Sampler
 
 from m3di.data import Batches, Normaliser
 from m3di.errors import M3diError, UsageError, did_you_mean
+from m3di.latents import find_modality
 
-Batch = dict[str, Tensor]  # of each view, images [B, 3, H, W] uint8 or tokens [B, L] int64
+Batch = dict[str, Tensor]  # of each view, images [B, 3, H, W] uint8, tokens [B, L] int64, or what else its files hold
 
 
 class PairedDataset(Protocol):
@@ -57,12 +58,23 @@ class ViewInput:
         vocabulary_size: Of a text, how many token ids there are; else None.
         pad_index: Of a text, the id that fills up a short caption; else None.
         vocabulary_sha256: Of a text, a hash of all tokens in their order; else None.
+        shape: Of a modality of yours, the shape of what its `decode` gives; else empty.
     """
 
-    modality: Literal["image", "text"]
+    modality: str
     vocabulary_size: int | None = None
     pad_index: int | None = None
     vocabulary_sha256: str | None = None
+    shape: tuple[int, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """What config.json says of it; views that had no shape before have none there."""
+        return {name: each for name, each in asdict(self).items() if name != "shape" or each}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> ViewInput:
+        """The same from config.json."""
+        return cls(**{**stored, "shape": tuple(stored.get("shape", ()))})
 
 
 def view_inputs(dataset: PairedDataset, views: Sequence[str] | None = None) -> dict[str, ViewInput]:
@@ -97,10 +109,11 @@ def view_inputs(dataset: PairedDataset, views: Sequence[str] | None = None) -> d
 
 
 def _view_input(dataset: PairedDataset, name: str) -> ViewInput:
-    if dataset.modalities[name] == "image":
-        return ViewInput("image")
-    vocabulary = dataset.vocabularies[name]
-    return ViewInput("text", len(vocabulary), dataset.pad_index, vocabulary_sha256(vocabulary))
+    kind = find_modality(dataset.modalities[name])
+    if kind.source == "told":
+        vocabulary = dataset.vocabularies[name]
+        return ViewInput(kind.name, len(vocabulary), dataset.pad_index, vocabulary_sha256(vocabulary))
+    return ViewInput(kind.name, shape=tuple(dataset[0][name].shape) if kind.source == "made" else ())
 
 
 def vocabulary_sha256(vocabulary: Sequence[str]) -> str:

@@ -141,8 +141,8 @@ class Job:
         if not self.config.augment:
             return there
         draws = generator_of(self.device, self.config.seed, step, self.world.rank)
-        images = [view for view, each in self.encoders.inputs.items() if each.modality == "image"]
-        return there | {view: augmented(there[view], self.config.augment, draws) for view in images}
+        views = self.encoders.augmented
+        return there | {view: augmented(there[view], self.config.augment, draws) for view in views}
 
     def _forward(
         self, step_of: ContrastiveStep, forward: nn.Module, batch: Batch

@@ -207,7 +207,7 @@ def load_encoders(run: Path, device: str = "cpu", checkpoint: Path | None = None
     stored = read_config(run)
     try:
         config = config_from_json(stored["config"])
-        inputs = {view: ViewInput(**each) for view, each in stored["data"]["views"].items()}
+        inputs = {view: ViewInput.from_json(each) for view, each in stored["data"]["views"].items()}
         statistics = {view: _statistics(each) for view, each in stored["image_statistics"].items()}
     except (AttributeError, KeyError, TypeError) as error:
         raise M3diError(

@@ -12,12 +12,13 @@ import torch
 from m3di.data import Multimodal3DIdent
 from m3di.errors import UsageError
 from m3di.learn.models.encoder_set import build_encoders
+from m3di.learn.models.view_encodings import encoding_of
 from m3di.learn.training import run_folder
 from m3di.learn.training.config import TrainConfig
 from m3di.learn.training.describe import describe
 from m3di.learn.training.device import resolve_device, tuned_convolutions
 from m3di.learn.training.distributed import Processes, check_divides, joined_world
-from m3di.learn.training.inputs import PairedDataset, measure_image_statistics, view_inputs
+from m3di.learn.training.inputs import PairedDataset, view_inputs
 from m3di.learn.training.job import Job, OnStep, TrainResult
 from m3di.learn.training.precision import float32_products, resolve_precision
 
@@ -78,9 +79,8 @@ def train_on(
         )
     with joined_world(device) as world, _reproducible(config, device), _computing(config, device) as precision:
         check_divides(config.batch_size, world, config.accumulate)
-        statistics = {
-            view: measure_image_statistics(dataset, view) for view, each in inputs.items() if each.modality == "image"
-        }
+        measured = {view: encoding_of(each.modality).measure(dataset, view) for view, each in inputs.items()}
+        statistics = {view: each for view, each in measured.items() if each is not None}
         encoders = build_encoders(inputs, config, statistics).to(device)
         description = describe(dataset, config, inputs, statistics, device=device, precision=precision, world=world)
         if run is None:
