@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from m3di import data, generate
-from m3di.data.format.shards import Member, ShardSample
+from m3di.data.format.shards import ByteRange, ShardSample
 from m3di.latents import captions, load_spec, sample
 from m3di.render import ANNOTATIONS, QUALITIES, RenderPool, RenderSettings
 
@@ -97,7 +97,7 @@ def rows_of(n: int, start: int) -> pa.Table:
         f"image.{name}": rng.integers(0, 224, n) if kind is int else rng.random(n) for name, kind in ANNOTATIONS.items()
     }
     texts = {name: captions(samples, name) for name in SPEC.told}
-    member = {"png": Member(512, 25_000), "txt": Member(26_000, 60), "json": Member(27_000, 800)}
+    member = {"png": ByteRange(512, 25_000), "txt": ByteRange(26_000, 60), "json": ByteRange(27_000, 800)}
     found = [ShardSample(data.sample_key(start + row), member) for row in range(n)]
     return data.shard_rows(samples, texts, "train-00000.tar", found, seen)
 

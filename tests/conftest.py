@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import hashlib
 import shutil
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from m3di.latents import Spec, load_spec
 from m3di.render import Gpu, Outcome, PoolEvent, RenderedImage, RenderJob, RenderSettings
 from m3di.render.annotation import annotate
 from m3di.render.image import encode_png
+from m3di.system import plugins
 
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
 
@@ -177,6 +179,30 @@ def data_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("M3DI_DATA_HOME", str(tmp_path_factory.mktemp("data-home")))
         yield
+
+
+REGISTRIES = {
+    "m3di.data": "LAYOUTS",
+    "m3di.evaluate": "METRICS",
+    "m3di.latents": "MECHANISMS",
+    "m3di.learn.losses": "LOSSES",
+    "m3di.learn.training.augmentation": "AUGMENTATIONS",
+    "m3di.learn.training.loggers": "LOGGERS",
+    "m3di.render.quality": "QUALITIES",
+}
+
+
+@pytest.fixture
+def registries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test registers or imports by --import is forgotten after it, of every room that is imported."""
+    monkeypatch.setattr(plugins, "_imported", list(plugins._imported))
+    for room, name in REGISTRIES.items():
+        if room in sys.modules:
+            registry = getattr(sys.modules[room], name)
+            registry.own()  # first all that is m3di's
+            monkeypatch.setattr(registry, "_known", dict(registry._known))
+            monkeypatch.setattr(registry, "_origins", dict(registry._origins))
+            monkeypatch.setattr(registry, "_loaded", set(registry._loaded))
 
 
 @pytest.fixture(scope="session")

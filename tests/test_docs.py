@@ -14,22 +14,33 @@ import pytest
 from click.testing import CliRunner
 
 from m3di.cli.main import cli
-from m3di.latents import MECHANISMS
+from tests.extension_tables import PAGE, TABLES, with_tables
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```(yaml|python|sh)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize("name", ["causal-graph.md"])
-def test_every_block_of_the_page_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_block_of_the_page_runs(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registries: None
+) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("m3di.latents.mechanisms.MECHANISMS", dict(MECHANISMS))
     assert run_blocks(name) > 5
 
 
 def test_every_block_about_evaluation_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert run_blocks("evaluation.md") == 4
+
+
+def test_the_page_on_extending_runs_and_its_tables_are_those_of_the_registries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registries: None
+) -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert with_tables(page) == page, "python -m tests.extension_tables"
+    assert set(re.findall(r"<!-- (\w+) -->", page)) == {*TABLES, "end"}
+    monkeypatch.chdir(tmp_path)
+    assert run_blocks("extending.md") == 1
 
 
 @pytest.mark.slow

@@ -108,6 +108,40 @@ def test_modules_import_each_other_in_no_circle() -> None:
         pytest.fail(" imports ".join(reversed(error.args[1])))
 
 
+# Modules of one name in two rooms do the same job there. Those of `cli` are the command of that name.
+SAME_JOB = {
+    "checkpoint": "what a training is continued from, of encoders of images and of the numerical simulation",
+    "config": "every setting of a training, of the same two",
+    "errors": "the errors themselves, and what file systems behind URLs raise instead of them",
+    "graph": "the causal graph of a spec, and its picture",
+    "job": "what is done in one go: an image, a training",
+    "names": "what a room gives, imported when a name of it is first used",
+    "registry": "names, and what they stand for",
+    "run": "one run from its options to its end",
+    "shards": "how a shard is read and written, and how one is rendered",
+    "turntable": "the pictures of a shape from all sides, and the sheet of them",
+}
+
+
+def test_no_two_modules_of_one_name_do_different_jobs() -> None:
+    found: dict[str, list[str]] = {}
+    for path in files_of(""):
+        if path.stem not in ("__init__", "__main__") and path.relative_to(PACKAGE).parts[0] != "cli":
+            found.setdefault(path.stem, []).append(path.relative_to(PACKAGE).as_posix())
+    twice = {name: paths for name, paths in found.items() if len(paths) > 1}
+    assert not {name: paths for name, paths in twice.items() if name not in SAME_JOB}
+
+
+def test_no_class_name_is_there_twice() -> None:
+    found: dict[str, list[str]] = {}
+    for path in files_of(""):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name, []).append(path.relative_to(PACKAGE).as_posix())
+    assert len(found) > 100
+    assert not {name: paths for name, paths in found.items() if len(paths) > 1}
+
+
 def test_blender_is_imported_where_its_worker_processes_are_only() -> None:
     blender = {path for path in files_of("") if imported_modules(path) & {"bpy", "mathutils.Vector"}}
     assert not {path for path in files_of("") if "mathutils" in path.read_text(encoding="utf-8")} - blender

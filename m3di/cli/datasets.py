@@ -5,17 +5,20 @@ from __future__ import annotations
 import click
 
 from m3di.cli.command import SEVERAL, command
-from m3di.cli.options import OUT, PLACE, ROOT, wrote
+from m3di.cli.options import IMPORT, OUT, PLACE, ROOT, wrote
 
 
 @command("export")
 @ROOT
-@click.option("--to", "layout", required=True, metavar="LAYOUT", help="upstream, imagefolder or croissant.")
+@click.option("--to", "layout", required=True, metavar="LAYOUT", help="Such as imagefolder; a wrong name lists all.")
 @click.option("--out", metavar="FOLDER", required=True, help="A new or empty folder; for croissant the file.")
-def export_dataset(root: str, layout: str, out: str) -> None:
-    """Write a dataset in another layout: the published one, Hugging Face ImageFolder, or croissant.json."""
+@IMPORT
+def export_dataset(root: str, layout: str, out: str, modules: tuple[str, ...]) -> None:
+    """Write a dataset in a layout that others read: the published one, Hugging Face ImageFolder, or croissant.json."""
     from m3di.data import export
+    from m3di.system.plugins import import_modules
 
+    import_modules(modules)
     export(root, layout, out, on_note=lambda note: click.echo(f"note: {note}", err=True))
     click.echo(f"{out}: {root} as {layout}")
 

@@ -12,10 +12,9 @@ from rich.table import Table
 
 from m3di.cli.command import SEVERAL, command
 from m3di.cli.from_fields import RENDER, options_of
-from m3di.cli.options import WORKERS, refuse_given, with_options
+from m3di.cli.options import IMPORT, WORKERS, refuse_given, with_options
 from m3di.cli.paths import UserPath
 from m3di.cli.progress import progress_bar, watched_bar
-from m3di.cli.train import IMPORT
 from m3di.errors import UsageError
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def evaluate(paths: tuple[Path, ...], out: Path | None, **options: Any) -> None:
     Options about workers and GPUs are those of --do and --permute-content.
     """
     from m3di.evaluate import Request, evaluate_all, members_of, write_results
-    from m3di.learn import import_modules
+    from m3di.system.plugins import import_modules
 
     import_modules(options["modules"])
     members, unfinished = members_of(paths)
@@ -105,7 +104,7 @@ def compare(first: Path, second: Path, out: Path | None, **options: Any) -> None
     """
     from m3di.evaluate import ProbeData, Request, write_results
     from m3di.evaluate import compare as compare_runs
-    from m3di.learn import import_modules
+    from m3di.system.plugins import import_modules
 
     import_modules(options["modules"])
     data = None if options["root"] is None else ProbeData(options["root"])
@@ -166,13 +165,12 @@ def _data(options: dict[str, Any], first: Path) -> ProbeData | None:
 
 def _protocol(options: dict[str, Any]) -> Protocol:
     from m3di.evaluate import Protocol
-    from m3di.evaluate.protocol import check_probes
 
     if options["n_folds"] is not None and options.get("fit_root") is not None:
         raise UsageError(
             "folds are cut from the samples of one dataset", where="--folds", got="--fit too", next_step="leave one out"
         )
-    return Protocol(check_probes(_names(options["probes"])), options["n_bootstrap"], n_folds=options["n_folds"])
+    return Protocol(_names(options["probes"]), options["n_bootstrap"], n_folds=options["n_folds"])
 
 
 def _names(text: str) -> tuple[str, ...]:

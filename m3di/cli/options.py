@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from m3di.cli.command import SEVERAL
 from m3di.cli.paths import UserPath
 from m3di.errors import UsageError, without_credentials
 
@@ -15,6 +16,14 @@ if TYPE_CHECKING:
 
 
 FOLDER = UserPath()
+IMPORT = click.option(
+    "--import",
+    "modules",
+    multiple=True,
+    type=SEVERAL,
+    metavar="MODULE",
+    help="Import this first: it registers what you name. Repeatable.",
+)
 
 
 def with_options(*options: Callable[..., Any]) -> Callable[..., Any]:

@@ -58,7 +58,7 @@ def _members(recipe: str | None, scale: str, n_seeds: int | None, changes: dict[
     from dataclasses import replace
 
     from m3di.errors import UsageError
-    from m3di.simulate import Member, SimulationConfig, members, parse_scale
+    from m3di.simulate import RecipeRun, SimulationConfig, members, parse_scale
 
     if n_seeds is not None and n_seeds < 1:
         raise UsageError("at least one run is needed", where="--seeds", got=n_seeds, expected="1 or more")
@@ -68,7 +68,7 @@ def _members(recipe: str | None, scale: str, n_seeds: int | None, changes: dict[
         label = {
             key: "+".join(map(str, value)) if isinstance(value, tuple) else value for key, value in changes.items()
         }
-        return [Member({"setting": "your own", **label}, config) for config in configs]
+        return [RecipeRun({"setting": "your own", **label}, config) for config in configs]
     shrunk = parse_scale(scale)
     if n_seeds is not None:
         shrunk = replace(shrunk, n_seeds=n_seeds)

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from m3di.cli.command import SEVERAL, command
 from m3di.cli.from_fields import TRAIN, options_of
-from m3di.cli.options import FOLDER, with_options
+from m3di.cli.options import FOLDER, IMPORT, with_options
 from m3di.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,14 +22,6 @@ if TYPE_CHECKING:
     from m3di.learn.training.sweep import Sweep
 
 RUNS = Path("runs")
-IMPORT = click.option(
-    "--import",
-    "modules",
-    multiple=True,
-    type=SEVERAL,
-    metavar="MODULE",
-    help="Import this first, for encoders of yours. Repeatable.",
-)
 
 
 @contextmanager

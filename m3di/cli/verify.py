@@ -20,7 +20,7 @@ from m3di.errors import UsageError, without_credentials
 @options_of(RENDER, *WORKERS)
 def verify(root: str, quick: bool, repair: bool, **workers: Any) -> None:
     """Check every file and every sample of a dataset. Options about workers and GPUs are those of --repair."""
-    from m3di.data import Problem, left_out
+    from m3di.data import DataProblem, left_out
     from m3di.data import verify as verify_dataset
 
     if repair:
@@ -42,7 +42,7 @@ def verify(root: str, quick: bool, repair: bool, **workers: Any) -> None:
         click.echo(f"{root}: {'; '.join(done) or 'nothing to repair'}")
         return
     refuse_given(workers, "--repair")
-    notes: list[Problem] = []
+    notes: list[DataProblem] = []
     manifest = verify_dataset(root, quick=quick, on_note=notes.append)
     root = without_credentials(root)
     for note in notes:

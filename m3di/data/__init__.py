@@ -27,8 +27,10 @@ from m3di.data.format.seal import CARD, file_entry, seal, write_documents
 from m3di.data.format.shards import ShardWriter, read_shard, sample_key, sha256_of, shard_name
 from m3di.data.format.table import TableWriter, read_annotations, shard_rows, write_samples
 from m3di.data.format.tokens import Tokenizer, build_tokenizer
-from m3di.data.layouts.export import LAYOUTS, export
+from m3di.data.layouts.export import export
 from m3di.data.layouts.import_published import import_published
+from m3di.data.layouts.layout import LAYOUTS, Layout, images_of, register_layout
+from m3di.data.load.sources import ShardSource
 from m3di.data.storage.places import Folder, LocalFolder, is_url, open_folder
 from m3di.data.storage.upload import fetch, folder_to_write, upload
 from m3di.data.unfinished.claim import (
@@ -54,9 +56,10 @@ from m3di.data.unfinished.plan_notes import (
 )
 from m3di.data.unfinished.receipts import Receipt, read_receipt, receipt_name
 from m3di.data.unfinished.salvage import JOURNAL_IMAGE, sound_images
+from m3di.data.unfinished.whole_folder import whole_folder
 from m3di.data.upkeep.info import info
 from m3di.data.upkeep.subset_merge import merge, subset
-from m3di.data.upkeep.verify import Problem, find_problems, verify
+from m3di.data.upkeep.verify import DataProblem, find_problems, verify
 from m3di.data.upkeep.verify_samples import left_out
 from m3di.system.disk import disk_errors
 from m3di.system.files import PARTIAL, write_atomically
@@ -84,18 +87,20 @@ __all__ = [
     "UNREADABLE",
     "BatchLoader",
     "Batches",
+    "DataProblem",
     "FileEntry",
     "Folder",
     "Held",
     "ImageJournal",
     "JournalEntry",
+    "Layout",
     "LocalFolder",
     "Manifest",
     "Multimodal3DIdent",
     "Normaliser",
     "Plan",
-    "Problem",
     "Receipt",
+    "ShardSource",
     "ShardWriter",
     "SplitEntry",
     "TableWriter",
@@ -116,6 +121,7 @@ __all__ = [
     "finished_images",
     "finished_manifest",
     "folder_to_write",
+    "images_of",
     "import_published",
     "info",
     "is_log",
@@ -146,6 +152,7 @@ __all__ = [
     "read_receipt",
     "read_shard",
     "receipt_name",
+    "register_layout",
     "remove_leftovers",
     "sample_key",
     "seal",
@@ -159,6 +166,7 @@ __all__ = [
     "upload",
     "verify",
     "whole_batch",
+    "whole_folder",
     "write_atomically",
     "write_documents",
     "write_manifest",

@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from m3di.errors import M3diError, UsageError
 from m3di.evaluate.encoded import Encoded
+from m3di.evaluate.metric import Score
 from m3di.evaluate.probes import Difference, paired_bootstrap, paired_over_seeds
-from m3di.evaluate.protocol import Score
 from m3di.evaluate.results import PER_RUN
 from m3di.evaluate.runs import Request, data_of, evaluate_all, members_of, scores_of
 from m3di.learn.training.sweep import SWEEP_NAME

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from m3di.errors import M3diError
 from m3di.evaluate.encoded import MIN_FIT, MIN_TEST, Encoded, FactorValues
-from m3di.evaluate.protocol import Score
+from m3di.evaluate.metric import Score, within
 
 Indices = NDArray[np.int64]
 
@@ -59,7 +59,9 @@ def mean_of_folds(scores: Sequence[Score]) -> Score:
         return found
     # Resample b of one fold goes with resample b + shift of the next: all folds draw the same numbers.
     shifted = [np.roll(each, shift) for shift, each in enumerate(resampled)]
-    return found.with_resampled(np.mean(shifted, axis=0))
+    found = found.with_resampled(np.mean(shifted, axis=0))
+    low, high = within(found.metric, found.ci_low, found.ci_high)
+    return replace(found, ci_low=low, ci_high=high)
 
 
 def _cut(both: tuple[NDArray[Any], NDArray[Any]], fit: Indices, test: Indices) -> tuple[NDArray[Any], NDArray[Any]]:

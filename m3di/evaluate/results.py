@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 from m3di.data import UNREADABLE, read_parquet, read_parquet_schema
 from m3di.errors import DataError, DiskError, M3diError, UsageError
 from m3di.evaluate.encoded import Encoded
+from m3di.evaluate.metric import Score, within
 from m3di.evaluate.probes import interval_over_seeds
-from m3di.evaluate.protocol import Score, within
 from m3di.system.files import partial_of, publish
 
 # One row a score. Further columns may follow: what a sweep varies besides.

@@ -15,9 +15,10 @@ from m3di.errors import M3diError, UsageError
 from m3di.evaluate.encode import check_trained_on, encode_run
 from m3di.evaluate.encoded import Encoded
 from m3di.evaluate.factors import only
+from m3di.evaluate.metric import Score
 from m3di.evaluate.npz import read_npz, write_npz
 from m3di.evaluate.probe_data import ProbeData
-from m3di.evaluate.protocol import Protocol, Score
+from m3di.evaluate.protocol import Protocol
 from m3di.evaluate.results import gather, is_made_by, read_results, to_table, with_columns, write_results
 from m3di.evaluate.scores import score
 from m3di.learn.training.checkpoint import all_checkpoints, latest_checkpoint, step_of, weights_name
@@ -32,7 +33,7 @@ OnRun = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class Member:
+class NamedRun:
     """A run to evaluate, and what to call it.
 
     Attributes:
@@ -71,26 +72,26 @@ class Request:
     save_encodings: Path | None = None
 
 
-def members_of(paths: Sequence[Path]) -> tuple[list[Member], list[str]]:
+def members_of(paths: Sequence[Path]) -> tuple[list[NamedRun], list[str]]:
     """The finished runs of run folders, sweep folders and .npz files; and the names of members not finished yet.
 
     Raises:
         M3diError: A path is none of these, or no run is finished.
     """
-    found: list[Member] = []
+    found: list[NamedRun] = []
     unfinished: list[str] = []
     for path in paths:
         if (path / SWEEP_NAME).is_file():
             for run, values in _sweep_members(path / SWEEP_NAME):
                 if (path / run / CONFIG_NAME).is_file() and read_summary(path / run) is not None:
-                    found.append(Member(path / run, f"{path.name}/{run}" if len(paths) > 1 else run, values))
+                    found.append(NamedRun(path / run, f"{path.name}/{run}" if len(paths) > 1 else run, values))
                 else:
                     unfinished.append(str(path / run))
         elif path.suffix == ".npz":
-            found.append(Member(path, path.stem))
+            found.append(NamedRun(path, path.stem))
         else:
             read_config(path)
-            found.append(Member(path, str(path)))
+            found.append(NamedRun(path, str(path)))
     if not found:
         raise M3diError(
             "no run of the sweep is finished",
@@ -101,7 +102,7 @@ def members_of(paths: Sequence[Path]) -> tuple[list[Member], list[str]]:
     return found, unfinished
 
 
-def evaluate(member: Member, request: Request | None = None, opened: dict[str, ProbeData] | None = None) -> pa.Table:
+def evaluate(member: NamedRun, request: Request | None = None, opened: dict[str, ProbeData] | None = None) -> pa.Table:
     """The scores of a run, a row each; kept in its folder, and taken from there if nothing has changed since.
 
     Args:
@@ -128,7 +129,7 @@ def evaluate(member: Member, request: Request | None = None, opened: dict[str, P
     return with_columns(table, member.values)
 
 
-def data_of(member: Member, request: Request, opened: dict[str, ProbeData] | None = None) -> ProbeData:
+def data_of(member: NamedRun, request: Request, opened: dict[str, ProbeData] | None = None) -> ProbeData:
     """The samples to evaluate a run on: those asked for, or the dataset that it was trained on."""
     if request.data is not None:
         return request.data
@@ -139,7 +140,7 @@ def data_of(member: Member, request: Request, opened: dict[str, ProbeData] | Non
 
 
 def evaluate_checkpoints(
-    member: Member, request: Request | None = None, opened: dict[str, ProbeData] | None = None
+    member: NamedRun, request: Request | None = None, opened: dict[str, ProbeData] | None = None
 ) -> pa.Table:
     """The scores of each checkpoint of a run, as `evaluate`, with the step of each in a column `step`.
 
@@ -166,7 +167,7 @@ def evaluate_checkpoints(
 
 
 def scores_of(
-    member: Member, request: Request, data: ProbeData | None = None, checkpoint: Path | None = None
+    member: NamedRun, request: Request, data: ProbeData | None = None, checkpoint: Path | None = None
 ) -> tuple[Encoded, list[Score]]:
     """Encodings and scores of a run or an .npz, made now; `data` is what a run is encoded on."""
     if member.path.suffix == ".npz":
@@ -181,7 +182,7 @@ def scores_of(
     return encoded, score(encoded, request.protocol)
 
 
-def evaluate_all(members: Sequence[Member], request: Request | None = None, on_run: OnRun | None = None) -> pa.Table:
+def evaluate_all(members: Sequence[NamedRun], request: Request | None = None, on_run: OnRun | None = None) -> pa.Table:
     """The scores of several runs in one table.
 
     Args:
@@ -229,7 +230,7 @@ def _sweep_members(path: Path) -> list[tuple[str, Mapping[str, Any]]]:
         ) from error
 
 
-def _made_by(member: Member, data: ProbeData, request: Request) -> dict[str, Any]:
+def _made_by(member: NamedRun, data: ProbeData, request: Request) -> dict[str, Any]:
     """All that the scores of a run depend on."""
     return {
         "version": VERSION,

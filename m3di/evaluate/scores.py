@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from m3di.evaluate import probes
+from m3di.evaluate.bootstrap import Bootstrap
 from m3di.evaluate.encoded import Encoded
-from m3di.evaluate.factor_scores import FactorScores
+from m3di.evaluate.encoded_view import EncodedView
 from m3di.evaluate.folds import folds, mean_of_folds
-from m3di.evaluate.protocol import Protocol, Score
-from m3di.evaluate.whole_scores import pair_scores, whole_scores
+from m3di.evaluate.metric import METRICS, Score, stated
+from m3di.evaluate.protocol import Protocol
 
 
 def score(encoded: Encoded, protocol: Protocol | None = None) -> list[Score]:
@@ -40,11 +40,14 @@ def score(encoded: Encoded, protocol: Protocol | None = None) -> list[Score]:
 def _scores(encoded: Encoded, protocol: Protocol) -> list[Score]:
     """The scores of probes fitted once."""
     n_test = len(next(iter(encoded.encodings.values()))[1])
-    resamples = probes.Bootstrap(n_test, protocol.n_bootstrap, protocol.seed)
+    resamples = Bootstrap(n_test, protocol.n_bootstrap, protocol.seed)
+    views = {view: EncodedView(encoded, view, resamples, protocol.seed) for view in encoded.encodings}
+    metrics = {name: METRICS.find(name)() for name in protocol.probes}
     found: list[Score] = []
-    for view in encoded.encodings:
-        found += FactorScores(encoded, view, protocol, resamples).scores()
-        found += whole_scores(encoded, view, protocol, resamples)
+    for view in views.values():
+        for name, metric in metrics.items():
+            found += stated(name, metric.of_view(view))
     for one, other in encoded.pairs:
-        found += pair_scores(encoded, one, other, protocol, resamples)
+        for name, metric in metrics.items():
+            found += stated(name, metric.of_pair(views[one], views[other]))
     return found

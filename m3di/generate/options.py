@@ -66,7 +66,7 @@ class RenderOptions:
     size_px: Annotated[
         int, Field(ge=LEAST_SIZE_PX, le=data.MAX_SIZE_PX), "Side of the square images in pixels.", Option("--size")
     ] = 224
-    quality: Annotated[str, OneOf(tuple(reversed(QUALITIES))), "How images are sampled."] = "standard"
+    quality: Annotated[str, OneOf(QUALITIES), "How images are sampled."] = "standard"
     n_workers: Annotated[
         Count | None, "Worker processes.", Option("--workers", default="one a core; up to eight a GPU")
     ] = None

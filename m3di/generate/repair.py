@@ -224,7 +224,7 @@ def _open_pool(
         yield pool
 
 
-def check_repairable(root: Path, manifest: data.Manifest, problems: list[data.Problem]) -> tuple[UserShape, ...]:
+def check_repairable(root: Path, manifest: data.Manifest, problems: list[data.DataProblem]) -> tuple[UserShape, ...]:
     """Raise where bad files cannot be made again.
 
     Returns:

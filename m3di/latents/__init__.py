@@ -1,6 +1,6 @@
 """Spec, noise streams, causal mechanisms, colours and captions: numbers and words, no images."""
 
-from m3di.latents import builtin_mechanisms, image_views, text_views  # noqa: F401 - registers them
+from m3di.latents import image_views, text_views  # noqa: F401 - registers them
 from m3di.latents.bounds import Bound, bounds
 from m3di.latents.caption_parser import CaptionParser
 from m3di.latents.captions import captions, sentences, template_of
@@ -11,7 +11,7 @@ from m3di.latents.interventions import counterfactual, do, intervene, parse_do, 
 from m3di.latents.load import load_spec, parse_spec, spec_names
 from m3di.latents.mechanisms import MECHANISMS, Parent, read_plugin, register, run_plugin
 from m3di.latents.modality import Modality, find_modality, modalities, register_modality
-from m3di.latents.names import LATENTS
+from m3di.latents.name_checks import LATENTS
 from m3di.latents.noise import uniforms
 from m3di.latents.reference import reference_page, spec_schema
 from m3di.latents.resolve import plain_spec, spec_from_dict, to_yaml

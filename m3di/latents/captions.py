@@ -163,7 +163,7 @@ def _reading_problems(spec: Spec, name: str, template: Template) -> Iterator[Pro
 
 
 @dataclass(frozen=True)
-class Place:
+class Slot:
     """A place of a sentence: a literal (no factor, one text), or a factor's word, one text for each that there is."""
 
     factor: str | None
@@ -180,7 +180,7 @@ class Sentence:
     """
 
     choices: dict[str, int]
-    places: tuple[Place, ...]
+    places: tuple[Slot, ...]
 
 
 def sentences(spec: Spec, view_name: str) -> list[Sentence]:
@@ -274,7 +274,7 @@ class _Slot(str):
         return self == ""  # asked by an `if`: as bad as a comparison
 
 
-def _places(rendered: str, words: dict[str, tuple[Word, ...]]) -> Iterator[Place]:
+def _places(rendered: str, words: dict[str, tuple[Word, ...]]) -> Iterator[Slot]:
     """The places of a rendered phrasing; its first letter, in a literal or a word, is a capital."""
     pieces = re.findall(f"([^{OPEN}]+)|{OPEN}([^{CLOSE}]*){CLOSE}", rendered)
     for number, (literal, mark) in enumerate(pieces):
@@ -282,4 +282,4 @@ def _places(rendered: str, words: dict[str, tuple[Word, ...]]) -> Iterator[Place
         texts = tuple(word.forms[form] if form else word.text for word in words[name]) if mark else (literal,)
         if number == 0:
             texts = tuple(text[:1].upper() + text[1:] for text in texts)
-        yield Place(name or None, texts)
+        yield Slot(name or None, texts)

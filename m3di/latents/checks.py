@@ -12,7 +12,7 @@ from m3di.latents.factor import Factor, MechanismUse
 from m3di.latents.graph import is_shared_elsewhere, severed, takes_own_value, unlike
 from m3di.latents.mechanism_checks import Used, mechanism_problems, unknown_factor
 from m3di.latents.modality import modalities
-from m3di.latents.names import name_problems
+from m3di.latents.name_checks import name_problems
 from m3di.latents.problems import Problem, hint, listed
 from m3di.latents.sample import support
 from m3di.latents.scene_checks import shape_problems

@@ -8,7 +8,7 @@ from typing import Any
 
 from m3di.errors import UsageError
 from m3di.latents.problems import Problem, fault_problems
-from m3di.latents.yaml_text import Marks, Path, Place, is_yaml_name, read_text, read_yaml
+from m3di.latents.yaml_text import Location, Marks, Path, is_yaml_name, read_text, read_yaml
 
 
 @dataclass
@@ -35,7 +35,7 @@ def take_in_files(layer: Layer, folder: FilePath) -> None:
             _take_in_template(layer, folder, ("views", view_name, "template"), template)
 
 
-def _take_in_plugin(layer: Layer, folder: FilePath, name: Any, place: Place) -> None:
+def _take_in_plugin(layer: Layer, folder: FilePath, name: Any, place: Location) -> None:
     by = f"named in {place.file}, line {place.line}"
     if not isinstance(name, str) or not name.endswith(".py"):
         layer.problems.append(
@@ -67,7 +67,7 @@ def _take_in_plugin(layer: Layer, folder: FilePath, name: Any, place: Place) -> 
             )
         )
     layer.data["plugins"][path.name] = text
-    layer.marks[("plugins", path.name)] = Place(str(path), 1, path.name)
+    layer.marks[("plugins", path.name)] = Location(str(path), 1, path.name)
 
 
 def _take_in_template(layer: Layer, folder: FilePath, where: Path, name: str) -> None:
@@ -103,7 +103,7 @@ def _take_in_template(layer: Layer, folder: FilePath, where: Path, name: str) ->
     layer.problems += fault_problems(document, key)
 
 
-def _as_problem(path: Path, error: UsageError, place: Place) -> Problem:
+def _as_problem(path: Path, error: UsageError, place: Location) -> Problem:
     details = error.details
     where = details.get("where", "")
     return replace(

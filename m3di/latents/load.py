@@ -21,7 +21,7 @@ from m3di.latents.mechanisms import run_plugin
 from m3di.latents.problems import UNSET, Origin, Problem, fault_problems, hint, listed, report
 from m3di.latents.resolve import TITLE, validated
 from m3di.latents.spec import SPEC_NAME, Spec
-from m3di.latents.yaml_text import Marks, Path, Place, is_yaml_name, read_text, read_yaml
+from m3di.latents.yaml_text import Location, Marks, Path, is_yaml_name, read_text, read_yaml
 
 BESIDE = ("plugins", "templates")  # files as text, by name: replaced whole, never laid over
 
@@ -103,13 +103,13 @@ def _finished(layer: Layer, where: str) -> Spec:
     return do(spec, spec.interventions)
 
 
-def _line_told(where: str) -> Place | None:
+def _line_told(where: str) -> Location | None:
     """The place that a message names as `FILE, line N`."""
     file, _, line = where.rpartition(", line ")
-    return Place(file, int(line)) if file and line.isdigit() else None
+    return Location(file, int(line)) if file and line.isdigit() else None
 
 
-def _read(name: str, chain: tuple[str, ...], asked_by: Place | None) -> Layer:
+def _read(name: str, chain: tuple[str, ...], asked_by: Location | None) -> Layer:
     """The data of a spec by name or path, with what it extends.
 
     Args:
@@ -164,7 +164,7 @@ def _layer(text: str, where: str, chain: tuple[str, ...]) -> Layer:
     if "extends" not in own.data:
         return own
     base = own.data.pop("extends")
-    place = own.marks.get(("extends",), Place(where, 1))
+    place = own.marks.get(("extends",), Location(where, 1))
     if not isinstance(base, str):
         raise UsageError(
             "`extends` is not a name",
@@ -209,7 +209,7 @@ def _extended(base: Layer, own: Layer, where: str, base_name: str) -> Layer:
                 "nothing: the name of what it extends is not inherited",
                 "name: NAME",
                 f"add `name: {stem if re.fullmatch(SPEC_NAME, stem) else 'my-spec'}`",
-                Place(where, 1),
+                Location(where, 1),
             )
         )
     if not data.get("description"):

@@ -1,9 +1,8 @@
 """Causal mechanisms: parents and exactly one uniform number in, a value out, by inverse CDF.
 
 A mechanism is a function `f(u, parents, factor, *, ...parameters)`, vectorised over samples; its keyword parameters
-are what a spec file may set. `register` makes one known by name; a package can offer its own through the entry point
-group `m3di.mechanisms` (the module that an entry point names is imported when its name is first used), a spec through
-`plugins`, files beside it.
+are what a spec file may set. `register` makes one known by name. m3di's own are one a file of `m3di/latents/builtin`; a
+package can offer its own through the entry point group `m3di.mechanisms`, a spec through `plugins`, files beside it.
 """
 
 from __future__ import annotations
@@ -13,8 +12,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +23,8 @@ from m3di.errors import UsageError
 from m3di.latents.factor import Factor
 from m3di.latents.modality import PLUGIN_MODULE, registered_by
 from m3di.latents.yaml_text import read_text
+from m3di.system.registry import Registry
 
-ENTRY_POINT_GROUP = "m3di.mechanisms"
 ALL_TYPES = ("categorical", "continuous", "integer")
 
 
@@ -79,7 +76,7 @@ class Mechanism:
     temporal: bool
 
 
-MECHANISMS: dict[str, Mechanism] = {}
+MECHANISMS = Registry[Mechanism]("mechanism", Mechanism, group="m3di.mechanisms", package="m3di.latents.builtin")
 _PLUGINS: dict[str, dict[str, Mechanism]] = {}  # by the text of a plugin that was run in this process
 _registering: ContextVar[dict[str, Mechanism] | None] = ContextVar("registering", default=None)
 
@@ -103,10 +100,14 @@ def register(
         }
         config = ConfigDict(extra="forbid", allow_inf_nan=False)
         model = create_model(f"{name} parameters", __config__=config, **fields)
-        into = _registering.get()
-        (MECHANISMS if into is None else into)[name] = Mechanism(
+        mechanism = Mechanism(
             name, function, n_parents, tuple(types), tuple(parent_types), model, needs_range, temporal
         )
+        into = _registering.get()
+        if into is None:
+            MECHANISMS.add(name, mechanism, origin=function)
+        else:
+            into[name] = mechanism
         return function
 
     return decorate
@@ -122,14 +123,11 @@ def find_mechanism(name: str, plugins: Mapping[str, str] | None = None) -> Mecha
     for text in (plugins or {}).values():
         if name in _PLUGINS.get(text, {}):
             return _PLUGINS[text][name]
-    if name not in MECHANISMS:
-        _load_entry_points()
     return MECHANISMS.get(name)
 
 
 def mechanism_names(plugins: Mapping[str, str] | None = None) -> list[str]:
     """Names of all mechanisms that a spec can use here."""
-    _load_entry_points()
     return [*MECHANISMS, *(name for text in (plugins or {}).values() for name in _PLUGINS.get(text, {}))]
 
 
@@ -179,7 +177,8 @@ def read_plugin(path: Path) -> None:
     """
     text = read_text(path, "plugin", next_step="check the path given to --plugin")
     run_plugin(text, str(path))
-    MECHANISMS.update(_PLUGINS[text])
+    for name, mechanism in _PLUGINS[text].items():
+        MECHANISMS.add(name, mechanism, origin=mechanism.function)
 
 
 @contextmanager
@@ -200,9 +199,3 @@ def _line_in(error: BaseException, where: str) -> int | None:
             line = trace.tb_lineno
         trace = trace.tb_next
     return line
-
-
-@cache
-def _load_entry_points() -> None:
-    for entry in entry_points(group=ENTRY_POINT_GROUP):
-        entry.load()

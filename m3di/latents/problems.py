@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 
 from m3di.errors import UsageError, near_match
-from m3di.latents.yaml_text import Document, Marks, Path, Place
+from m3di.latents.yaml_text import Document, Location, Marks, Path
 
 MAX_SHOWN = 60  # characters of a value in a message
 MAX_NAMES = 24  # names in a message; more are counted
@@ -45,7 +45,7 @@ class Problem:
     got: object = UNSET
     expected: str | None = None
     next_step: str | None = None
-    at: Place | None = None
+    at: Location | None = None
     related: tuple[Path, ...] = ()
 
     @property
@@ -66,14 +66,14 @@ class Origin:
     where: str
     marks: Marks = field(default_factory=dict)
 
-    def place(self, path: Path) -> Place | None:
+    def place(self, path: Path) -> Location | None:
         """The place of a value; where it has none (it is missing), that of what it should be in."""
         for length in range(len(path), -1, -1):
             if path[:length] in self.marks:
                 return self.marks[path[:length]]
         return None
 
-    def place_of(self, problem: Problem) -> Place | None:
+    def place_of(self, problem: Problem) -> Location | None:
         """The place of a problem: in the user's own file, where what it is about stands there."""
         place = problem.at or self.place(problem.path)
         if place is None or place.file == self.where:
@@ -85,7 +85,7 @@ class Origin:
             if each.file == self.where and path[: len(other)] == other
         ]
         return (
-            Place(f"{place.file}, line {place.line}, by what is changed in {self.where}", max(lines))
+            Location(f"{place.file}, line {place.line}, by what is changed in {self.where}", max(lines))
             if lines
             else place
         )

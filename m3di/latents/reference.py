@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from m3di.latents.builtin_mechanisms import Mean
+from m3di.latents.builtin.normal_by_label import Mean
 from m3di.latents.factor import Factor, MechanismUse
 from m3di.latents.mechanisms import MECHANISMS, Mechanism
 from m3di.latents.modality import modalities
@@ -20,7 +20,7 @@ from m3di.latents.templates import Phrasing, Template, load_template, template_n
 SCHEMA = "https://json-schema.org/draft/2020-12/schema"
 EXTENDS = "Name of a built-in spec, or path of a spec file beside this one: what is given here is laid over it."
 PLUGINS = "Python files beside the spec that register mechanisms (a resolved spec holds their texts, by name)."
-BUILTIN = tuple(MECHANISMS.values())  # this module is imported when ours are registered, and no others yet
+BUILTIN = tuple(MECHANISMS[name] for name in MECHANISMS.own())
 BUILTIN_MODALITIES = tuple(each for each in modalities() if each.keys)  # others have no keys in a view
 _LAID_OVER = (Spec, Factor, View, Pairs, Sequence)  # models whose keys a spec that extends another may leave out
 _MODELS: tuple[type[BaseModel], ...] = (*_LAID_OVER, FactorUse, MechanismUse, Template, Phrasing, Mean)

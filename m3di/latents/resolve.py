@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from m3di.latents.checks import spec_problems
 from m3di.latents.factor import STORED, Factor
 from m3di.latents.modality import modalities
-from m3di.latents.names import MAX_NAME, NAME
+from m3di.latents.name_checks import MAX_NAME, NAME
 from m3di.latents.problems import Origin, Problem, hint, listed, problems_of, report, value_at
 from m3di.latents.spec import FactorUse, Pairs, Sequence, Spec, View
 from m3di.latents.stored import stored_problems

@@ -66,14 +66,14 @@ def _columns(spec: Spec, name: str, raw: NDArray[Any]) -> list[tuple[str, NDArra
 
 
 @dataclass(frozen=True)
-class World:
+class CausalWorld:
     """Where a value is taken: as it is, with one factor drawn anew, or in a later frame."""
 
     do: str | None = None
     frame: int = 0
 
 
-FACTUAL = World()
+FACTUAL = CausalWorld()
 
 
 class _Evaluation:
@@ -81,14 +81,14 @@ class _Evaluation:
 
     def __init__(self, spec: Spec, split: str, seed: int, start: int, n: int) -> None:
         self.spec, self.split, self.seed, self.start, self.n = spec, split, seed, start, n
-        self._known: dict[tuple[World, str, str], NDArray[Any]] = {}
+        self._known: dict[tuple[CausalWorld, str, str], NDArray[Any]] = {}
         self._affected = cache(self._affected_in)
         self._apart = {view: apart(spec, view) for view in spec.views}
 
     def observe(self, observed: Observed, names: Set[str]) -> dict[str, NDArray[Any]]:
         if observed.permuted:
             return self._observe_permuted(observed, names)
-        world = World(observed.do, observed.frame)
+        world = CausalWorld(observed.do, observed.frame)
         return {name: self.value(world, observed.declared, name) for name in observed.view.factors if name in names}
 
     def _observe_permuted(self, observed: Observed, names: Set[str]) -> dict[str, NDArray[Any]]:
@@ -108,7 +108,7 @@ class _Evaluation:
             if name in names
         }
 
-    def value(self, world: World, view: str, name: str) -> NDArray[Any]:
+    def value(self, world: CausalWorld, view: str, name: str) -> NDArray[Any]:
         if name not in self._affected(world):
             world = FACTUAL
         key = (world, view, name)
@@ -116,7 +116,7 @@ class _Evaluation:
             self._known[key] = self._evaluate(world, view, name)
         return self._known[key]
 
-    def _affected_in(self, world: World) -> frozenset[str]:
+    def _affected_in(self, world: CausalWorld) -> frozenset[str]:
         """The factors whose values in a world may differ from the factual ones."""
         moving = [name for name in self.spec.factors if self._moves(name)] if world.frame else []
         return self.spec.descendants([*moving, *([world.do] if world.do else [])])
@@ -126,7 +126,7 @@ class _Evaluation:
         uses = [self.spec.used_mechanism(view, name) for view in self.spec.views]
         return any(use is not None and self.spec.is_temporal(use) for use in (*uses, self.spec.factors[name].mechanism))
 
-    def _evaluate(self, world: World, view: str, name: str) -> NDArray[Any]:
+    def _evaluate(self, world: CausalWorld, view: str, name: str) -> NDArray[Any]:
         factor = self.spec.factors[name]
         if view == SHARED:
             return self._draw(world, SHARED, SHARED, name, factor.mechanism)
@@ -148,7 +148,7 @@ class _Evaluation:
         own = [Parent(factor, value)] if mechanism is None or takes_own_value(mechanism) else []
         return self._apply(use.change, name, u, own)
 
-    def _draw(self, world: World, noise: str, view: str, name: str, use: MechanismUse) -> NDArray[Any]:
+    def _draw(self, world: CausalWorld, noise: str, view: str, name: str, use: MechanismUse) -> NDArray[Any]:
         """A factor's value by its mechanism, with the noise of one view and the parents of one view."""
         if name == world.do:
             return self._apply(MechanismUse(name="uniform"), name, self._noise(name, f"{noise} do"), [])
@@ -161,7 +161,7 @@ class _Evaluation:
             )
         parents = [Parent(self.spec.factors[parent], self.value(world, view, parent)) for parent in use.parents]
         if world.frame and self.spec.is_temporal(use):
-            before = self.value(World(world.do, world.frame - 1), view, name)
+            before = self.value(CausalWorld(world.do, world.frame - 1), view, name)
             u = self._noise(name, f"{noise} frame {world.frame}")
             return self._apply(use, name, u, [Parent(self.spec.factors[name], before), *parents])
         return self._apply(use, name, self._noise(name, noise), parents)

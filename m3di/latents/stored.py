@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from graphlib import CycleError
 
 from m3di.latents.factor import MAX_WHOLE, Factor
-from m3di.latents.names import MAX_NAME, NAME
+from m3di.latents.name_checks import MAX_NAME, NAME
 from m3di.latents.problems import Problem
 from m3di.latents.spec import Spec
 

@@ -24,7 +24,7 @@ COLLECTIONS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")  # mappings and
 
 
 @dataclass(frozen=True)
-class Place:
+class Location:
     """Where a value stands: file, line from 1, and the text of a single value as it is written."""
 
     file: str
@@ -32,7 +32,7 @@ class Place:
     text: str | None = None
 
 
-Marks: TypeAlias = dict[Path, Place]
+Marks: TypeAlias = dict[Path, Location]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Fault:
 
     path: Path
     what: str
-    place: Place
+    place: Location
     got: str
     expected: str
     next_step: str
@@ -225,7 +225,7 @@ class _Reader:
             for key, line in self._lines(node):
                 mark = self.document.marks.get((*path, key))
                 if mark is not None:
-                    self.document.marks[(*path, key)] = Place(mark.file, line, mark.text)
+                    self.document.marks[(*path, key)] = Location(mark.file, line, mark.text)
             self.active.discard(id(node))
             return found
         if isinstance(node, yaml.SequenceNode):
@@ -235,12 +235,12 @@ class _Reader:
             return values
         value = self.loader.construct_object(node)
         if isinstance(value, str):
-            self.document.marks[path] = Place(place.file, place.line, repr(value))
+            self.document.marks[path] = Location(place.file, place.line, repr(value))
         return value
 
-    def _place(self, node: yaml.Node) -> Place:
+    def _place(self, node: yaml.Node) -> Location:
         text = node.value if isinstance(node, yaml.ScalarNode) else None
-        return Place(self.where, node.start_mark.line + 1, text)
+        return Location(self.where, node.start_mark.line + 1, text)
 
     def _lines(self, node: yaml.MappingNode) -> Iterator[tuple[str, int]]:
         """The line of each key: that of a value that is a block starts below it."""
@@ -272,7 +272,7 @@ class _Reader:
         self.loader.flatten_mapping(node)
         return {str(key.value): value for key, value in node.value}
 
-    def _fault(self, path: Path, what: str, place: Place, got: str, expected: str, next_step: str) -> None:
+    def _fault(self, path: Path, what: str, place: Location, got: str, expected: str, next_step: str) -> None:
         self.document.faults.append(Fault(path, what, place, got, expected, next_step))
 
 

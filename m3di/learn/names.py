@@ -10,10 +10,10 @@ from m3di.learn.models.registry import register_image_encoder, register_text_enc
 from m3di.learn.training.config import PRESETS, TrainConfig, config_from, find_preset
 from m3di.learn.training.inputs import ImageStatistics, PairedDataset, measure_image_statistics
 from m3di.learn.training.job import TrainResult
-from m3di.learn.training.plugins import import_modules
 from m3di.learn.training.run_folder import load_encoders, next_run
 from m3di.learn.training.train import train, train_on
 from m3di.system.allocator import keep_freed_memory
+from m3di.system.plugins import import_modules
 
 __all__ = [
     "DEVICES",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from m3di.system.registry import Registry
+
 
 @dataclass(frozen=True)
 class Quality:
@@ -29,7 +31,8 @@ class Quality:
     reuse_ground: bool = False
 
 
-QUALITIES: dict[str, Quality] = {
+QUALITIES = Registry[Quality]("quality", Quality, group="m3di.qualities")
+for _name, _quality in {
     # The published settings.
     "paper": Quality(512, 0, 0.0, light_passes=False, denoise=True),
     "standard": Quality(256, 8, 0.01, light_passes=True, denoise=False, reuse_ground=True),
@@ -37,4 +40,5 @@ QUALITIES: dict[str, Quality] = {
     "fixed": Quality(64, 0, 0.0, light_passes=True, denoise=False, reuse_ground=True),
     # Not adaptive: that takes 16 samples at least.
     "draft": Quality(10, 0, 0.0, light_passes=True, denoise=False, reuse_ground=True),
-}
+}.items():
+    QUALITIES.add(_name, _quality)

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from m3di.evaluate.probes.kernel_ridge import search_kernel_ridge
-from m3di.evaluate.probes.r2 import r2_scores
+from m3di.evaluate.r2 import r2_scores
 from m3di.learn.losses import asymptotic_terms
 from m3di.simulate.process import Latents
 from m3di.simulate.simulation import Simulation

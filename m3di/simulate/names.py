@@ -6,7 +6,7 @@ from m3di.simulate.config import SimulationConfig
 from m3di.simulate.judge import evaluate
 from m3di.simulate.mixing import InvertibleMLP, draw_mixing
 from m3di.simulate.process import LatentProcess, Latents
-from m3di.simulate.recipes import RECIPES, SCALES, Member, Scale, members, parse_scale
+from m3di.simulate.recipes import RECIPES, SCALES, RecipeRun, Scale, members, parse_scale
 from m3di.simulate.run import folder_name, is_finished, simulate
 from m3di.simulate.simulation import Simulation
 from m3di.simulate.trainer import train
@@ -17,7 +17,7 @@ __all__ = [
     "InvertibleMLP",
     "LatentProcess",
     "Latents",
-    "Member",
+    "RecipeRun",
     "Scale",
     "Simulation",
     "SimulationConfig",

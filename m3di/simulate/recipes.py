@@ -44,7 +44,7 @@ SCALES = {
 
 
 @dataclass(frozen=True)
-class Member:
+class RecipeRun:
     """One simulation of a recipe.
 
     Args:
@@ -138,7 +138,7 @@ def parse_scale(text: str) -> Scale:
     )
 
 
-def members(recipe: str, scale: Scale, *, first_seed: int = 0, **changes: Any) -> list[Member]:
+def members(recipe: str, scale: Scale, *, first_seed: int = 0, **changes: Any) -> list[RecipeRun]:
     """The simulations of a recipe.
 
     Args:
@@ -154,7 +154,7 @@ def members(recipe: str, scale: Scale, *, first_seed: int = 0, **changes: Any) -
     shrunk = {name: getattr(scale, name) for name in ("n_steps", "batch_size", "lr", "n_eval")}
     shrunk |= dict.fromkeys(SIZES, scale.n_latents)
     return [
-        Member(label, SimulationConfig(**{**shrunk, **varied, **changes, "seed": first_seed + number}))
+        RecipeRun(label, SimulationConfig(**{**shrunk, **varied, **changes, "seed": first_seed + number}))
         for label, varied in RECIPES[recipe](scale.n_latents)
         for number in range(scale.n_seeds)
     ]

@@ -84,7 +84,7 @@ def test_csv_by_the_name_of_the_file(tmp_path: Path) -> None:
     [
         (("--do", "object_xpos=right"), "encodings that were made already"),
         (("--fit", "x"), "--fit needs --data"),
-        (("--probes", "logistik"), "no probe is called"),
+        (("--probes", "logistik"), "no metric is called"),
         (("--folds", "3", "--data", "x", "--fit", "y"), "folds are cut from the samples of one dataset"),
         (("--folds", "1"), "number of folds is too small"),
     ],

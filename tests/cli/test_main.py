@@ -21,7 +21,7 @@ from PIL import Image
 
 from m3di.cli.main import main
 from m3di.generate import Preview, RenderOptions
-from m3di.latents import MECHANISMS, captions, do, load_spec, sample
+from m3di.latents import captions, do, load_spec, sample
 from tests.conftest import write_fake_dataset
 
 
@@ -135,7 +135,7 @@ def test_a_preview_says_which_characters_no_font_has(tmp_path: Path, monkeypatch
 
 
 def test_unknown_quality(tmp_path: Path) -> None:
-    failed(m3di("render", "--quality", "best", cwd=tmp_path), 2, "'draft', 'fixed', 'standard', 'paper'")
+    failed(m3di("render", "--quality", "best", cwd=tmp_path), 2, "'draft', 'fixed', 'paper', 'standard'")
 
 
 def test_out_holds_a_different_dataset(tmp_path: Path) -> None:
@@ -218,8 +218,9 @@ def square(u, parents, factor):
 """
 
 
-def test_a_plugin_of_the_users_is_run_for_any_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("m3di.latents.mechanisms.MECHANISMS", dict(MECHANISMS))
+def test_a_plugin_of_the_users_is_run_for_any_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registries: None
+) -> None:
     (tmp_path / "mine.py").write_text(PLUGIN)
     arguments = ("sample", "--n", 200, "--do", "object_color=square", "--out", "s.csv")
     failed(m3di(*arguments, cwd=tmp_path), 2, "'square' is neither a value of the factor nor a mechanism")

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from m3di.data import (
+    DataProblem,
     LocalFolder,
-    Problem,
     ShardWriter,
     file_entry,
     finished_manifest,
@@ -51,7 +51,7 @@ def test_a_flipped_byte_is_found_and_its_file_named(copy: Path, name: str) -> No
 def test_a_card_that_was_edited_is_a_note(copy: Path) -> None:
     (copy / "README.md").write_text((copy / "README.md").read_text() + "\n## Citation\n")
     for quick in (False, True):
-        notes: list[Problem] = []
+        notes: list[DataProblem] = []
         verify(copy, quick=quick, on_note=notes.append)
         assert [str(note) for note in notes] == ["README.md: edited since it was written; it is kept"]
     for damage in ((copy / "README.md").write_bytes, lambda _: (copy / "README.md").unlink()):
@@ -284,7 +284,7 @@ def test_every_flipped_byte_is_found(copy: Path) -> None:
         flipped[random.randrange(len(raw))] ^= random.randrange(1, 256)
         path.write_bytes(flipped)
         if path.name == "README.md":  # its owner's to edit: a note
-            notes: list[Problem] = []
+            notes: list[DataProblem] = []
             verify(copy, on_note=notes.append)
             assert [note.file for note in notes] == ["README.md"]
         else:

@@ -14,7 +14,7 @@ import torch
 
 from m3di.errors import M3diError, UsageError
 from m3di.evaluate import (
-    Member,
+    NamedRun,
     ProbeData,
     Protocol,
     Request,
@@ -76,7 +76,7 @@ def test_encodings_are_those_of_the_encoders_in_evaluation_mode(root: Path, run:
 
 
 def test_results_are_kept_until_something_changes(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    table = evaluate(Member(run, "run"), QUICK)
+    table = evaluate(NamedRun(run, "run"), QUICK)
     rows = table.to_pylist()
     assert {row["view"] for row in rows} == {"image", "text", "all"}
     assert {row["seed"] for row in rows} == {0} and {row["encoding_size"] for row in rows} == {2}
@@ -88,15 +88,15 @@ def test_results_are_kept_until_something_changes(run: Path, monkeypatch: pytest
         raise RuntimeError("encoded again")
 
     monkeypatch.setattr("m3di.evaluate.runs.encode_run", not_again)
-    assert evaluate(Member(run, "run"), QUICK).to_pylist() == rows
+    assert evaluate(NamedRun(run, "run"), QUICK).to_pylist() == rows
     with pytest.raises(RuntimeError, match="encoded again"):
-        evaluate(Member(run, "run"), Request(protocol=Protocol(("linear",), n_bootstrap=20)))
+        evaluate(NamedRun(run, "run"), Request(protocol=Protocol(("linear",), n_bootstrap=20)))
 
 
 def test_saved_encodings_give_the_same_scores(root: Path, run: Path, tmp_path: Path) -> None:
     saved = tmp_path / "encodings.npz"
-    ours = evaluate(Member(run, "r"), Request(protocol=QUICK.protocol, save_encodings=saved)).to_pylist()
-    theirs = evaluate(Member(saved, "r"), Request(ProbeData(root), QUICK.protocol)).to_pylist()
+    ours = evaluate(NamedRun(run, "r"), Request(protocol=QUICK.protocol, save_encodings=saved)).to_pylist()
+    theirs = evaluate(NamedRun(saved, "r"), Request(ProbeData(root), QUICK.protocol)).to_pylist()
     kept = ("view", "factor", "estimator", "metric", "value", "ci_low", "bound", "chance")
     assert [[row[name] for name in kept] for row in theirs] == [
         [row[name] for name in kept] for row in ours if row["metric"] != "val_loss"
@@ -145,22 +145,22 @@ def test_every_checkpoint_is_scored_and_drawn_over_steps(root: Path, tmp_path: P
     run = tmp_path / "run"
     train(root, run, replace(STEP, n_steps=3, keep_checkpoints=2))
     request = replace(QUICK, all_checkpoints=True)
-    rows = evaluate_all([Member(run, "run")], request).to_pylist()
+    rows = evaluate_all([NamedRun(run, "run")], request).to_pylist()
     assert sorted({row["step"] for row in rows}) == [0, 2, 3]
-    newest = [row for row in evaluate(Member(run, "run"), QUICK).to_pylist() if row["metric"] != "val_loss"]
+    newest = [row for row in evaluate(NamedRun(run, "run"), QUICK).to_pylist() if row["metric"] != "val_loss"]
     assert [row["value"] for row in rows if row["step"] == 3] == [row["value"] for row in newest]
     assert [row["value"] for row in rows if row["step"] == 0] != [row["value"] for row in newest]
     (run / "evaluation.parquet").unlink()
     files = save_report(run, tmp_path / "figures", "linear", "logistic")
     assert {path.stem for path in files} == {"over-steps", "loss"}
     with pytest.raises(UsageError, match="encodings have no checkpoints"):
-        evaluate_all([Member(tmp_path / "mine.npz", "mine")], request)
+        evaluate_all([NamedRun(tmp_path / "mine.npz", "mine")], request)
 
 
 def test_permuted_content_is_probed_for_both_contents(run: Path, tmp_path: Path) -> None:
     spec = permute_content(load_spec("m3di"))
     twin = write_fake_dataset(tmp_path / "twin", spec=spec, n_train=1, n_val=N_VAL, n_test=N_TEST)
-    table = evaluate(Member(run, "run"), Request(ProbeData(twin, "permuted content"), QUICK.protocol))
+    table = evaluate(NamedRun(run, "run"), Request(ProbeData(twin, "permuted content"), QUICK.protocol))
     assert (run / "evaluation-permuted-content.parquet").is_file()
     known = [row for row in table.to_pylist() if row["estimator"] != "linear"]
     rows = {(row["view"], row["factor"], row["metric"]): row for row in known}
@@ -176,7 +176,7 @@ def test_data_of_another_vocabulary_are_refused(run: Path, tmp_path: Path) -> No
     (tmp_path / "german.yaml").write_text("extends: m3di\nname: german\nviews: {text: {template: german}}\n")
     other = write_fake_dataset(tmp_path / "other", spec=str(tmp_path / "german.yaml"), n_val=N_VAL, n_test=N_TEST)
     with pytest.raises(M3diError, match="vocabulary is not the one that the run was trained on"):
-        evaluate(Member(run, "run"), Request(ProbeData(other, "other"), QUICK.protocol))
+        evaluate(NamedRun(run, "run"), Request(ProbeData(other, "other"), QUICK.protocol))
 
 
 def _change_config(run: Path, change: Callable[[dict[str, dict[str, object]]], None]) -> None:
@@ -188,31 +188,31 @@ def _change_config(run: Path, change: Callable[[dict[str, dict[str, object]]], N
 def test_a_dataset_that_has_changed_since_is_refused_unless_asked_for(run: Path, root: Path) -> None:
     _change_config(run, lambda config: config["data"].update(fingerprint="0123"))
     with pytest.raises(M3diError, match="not the one that the run was trained on"):
-        evaluate(Member(run, "run"), QUICK)
-    assert len(evaluate(Member(run, "run"), Request(ProbeData(root), QUICK.protocol)))
+        evaluate(NamedRun(run, "run"), QUICK)
+    assert len(evaluate(NamedRun(run, "run"), Request(ProbeData(root), QUICK.protocol)))
 
 
 def test_data_without_a_view_that_the_run_knows(run: Path, tmp_path: Path) -> None:
     other = write_fake_dataset(tmp_path / "3dident", spec="3dident", n_val=N_VAL, n_test=N_TEST)
-    table = evaluate(Member(run, "run"), Request(ProbeData(other, "3dident"), QUICK.protocol))
+    table = evaluate(NamedRun(run, "run"), Request(ProbeData(other, "3dident"), QUICK.protocol))
     assert "text" not in table["view"].to_pylist()  # the image encoder reads it all the same
     pairs = write_fake_dataset(tmp_path / "pairs", spec="image-pairs", n_val=N_VAL, n_test=N_TEST)
     with pytest.raises(M3diError, match="no view that the run can encode"):
-        evaluate(Member(run, "run"), Request(ProbeData(pairs, "pairs"), QUICK.protocol))
+        evaluate(NamedRun(run, "run"), Request(ProbeData(pairs, "pairs"), QUICK.protocol))
 
 
 def test_no_such_split_and_no_such_factor(run: Path, root: Path, tmp_path: Path) -> None:
     no_val = write_fake_dataset(tmp_path / "no-val", n_val=0, n_test=N_TEST)
     with pytest.raises(UsageError, match="no split 'val'"):
-        evaluate(Member(run, "run"), Request(ProbeData(no_val, "no val"), QUICK.protocol))
+        evaluate(NamedRun(run, "run"), Request(ProbeData(no_val, "no val"), QUICK.protocol))
     with pytest.raises(UsageError, match=r"no factor 'object_shap'(.|\n)*did you mean 'object_shape'"):
-        evaluate(Member(run, "run"), Request(protocol=QUICK.protocol, factors=("object_shap",)))
+        evaluate(NamedRun(run, "run"), Request(protocol=QUICK.protocol, factors=("object_shap",)))
 
 
 def test_too_few_samples(run: Path, tmp_path: Path) -> None:
     few = write_fake_dataset(tmp_path / "few", n_val=4, n_test=4)
     with pytest.raises(M3diError, match="too few samples for probes"):
-        evaluate(Member(run, "run"), Request(ProbeData(few, "few"), QUICK.protocol))
+        evaluate(NamedRun(run, "run"), Request(ProbeData(few, "few"), QUICK.protocol))
 
 
 def test_folders_that_hold_no_runs(tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ def test_tables_that_are_none(tmp_path: Path, run: Path) -> None:
     (tmp_path / "bad.parquet").write_text("hello")
     with pytest.raises(M3diError, match="cannot be read"):
         read_results(tmp_path / "bad.parquet")
-    table = evaluate(Member(run, "run"), QUICK)
+    table = evaluate(NamedRun(run, "run"), QUICK)
     with pytest.raises(UsageError, match="unknown table format"):
         write_results(tmp_path / "out.xlsx", table)
     write_results(tmp_path / "out.csv", table)

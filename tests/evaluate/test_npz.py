@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from m3di.errors import M3diError, UsageError
-from m3di.evaluate import Member, ProbeData, Protocol, Request, evaluate, read_npz, write_npz
+from m3di.evaluate import NamedRun, ProbeData, Protocol, Request, evaluate, read_npz, write_npz
 
 RNG = np.random.default_rng(0)
 GOOD = {
@@ -28,7 +28,7 @@ def write(folder: Path, **changes: object) -> Path:
 
 
 def test_arrays_alone_are_enough(tmp_path: Path) -> None:
-    table = evaluate(Member(write(tmp_path), "mine"), Request(protocol=Protocol(("linear", "logistic", "mcc"))))
+    table = evaluate(NamedRun(write(tmp_path), "mine"), Request(protocol=Protocol(("linear", "logistic", "mcc"))))
     rows = {(row["factor"], row["metric"]): row for row in table.to_pylist()}
     assert set(rows) == {("image.hue", "r2"), ("image.shape", "accuracy"), ("all", "mcc")}
     assert rows["image.shape", "accuracy"]["chance"] == 0.5
@@ -87,7 +87,7 @@ def test_encodings_without_factors_ask_for_the_dataset(tmp_path: Path) -> None:
 def test_encodings_are_looked_at(tmp_path: Path, value: float | None, said: str) -> None:
     bad = GOOD["val_image"][:-1] if value is None else np.full((30, 2), value)
     with pytest.raises(M3diError, match=said):
-        evaluate(Member(write(tmp_path, val_image=bad), "mine"))
+        evaluate(NamedRun(write(tmp_path, val_image=bad), "mine"))
 
 
 def test_no_file_and_no_npz(tmp_path: Path) -> None:
@@ -107,4 +107,4 @@ def test_encodings_of_another_dataset(fake_dataset: Path, tmp_path: Path) -> Non
 
 def test_a_factor_that_there_is_not(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no factor 'heu'(.|\n)*did you mean 'hue'"):
-        evaluate(Member(write(tmp_path), "mine"), Request(factors=("heu",)))
+        evaluate(NamedRun(write(tmp_path), "mine"), Request(factors=("heu",)))

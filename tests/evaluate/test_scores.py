@@ -10,7 +10,7 @@ import pytest
 
 from m3di.errors import M3diError, UsageError
 from m3di.evaluate import Encoded, FactorValues, Protocol, Score, gather, over_seeds, score, to_table, write_results
-from m3di.evaluate.protocol import RANGES
+from m3di.evaluate.metric import METRICS
 from m3di.evaluate.results import is_made_by
 
 N, M = 150, 100
@@ -138,7 +138,7 @@ def test_a_factor_that_is_not_finite_is_refused() -> None:
 
 
 def test_bad_protocols_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"no probe is called 'linaer'(.|\n)*did you mean 'linear'"):
+    with pytest.raises(UsageError, match=r"no metric is called 'linaer'(.|\n)*did you mean 'linear'"):
         Protocol(("linaer",))
     with pytest.raises(UsageError, match="number of resamples"):
         Protocol(n_bootstrap=0)
@@ -180,9 +180,10 @@ def test_intervals_stay_where_the_metric_ends() -> None:
 def test_no_interval_leaves_the_range_of_its_metric(of: Encoded) -> None:
     of = replace(of, encodings={**of.encodings, "text": of.encodings["image"]}, factors={**of.factors, "text": ()})
     wanted = tuple(name for name in Protocol().probes if name not in ("mlp", "kernel_ridge"))
+    ranges = {each.score: each for metric in METRICS.values() for each in metric.scores}
     for each in score(replace(of, pairs=(("image", "text"),)), Protocol(wanted, n_bootstrap=50)):
-        if each.metric not in RANGES:
-            assert not (each.ci_low < 0 or each.ci_high > 1 or not 0 <= each.value <= 1), each
+        _, least, most = ranges[each.metric]
+        assert not (each.ci_low < least or each.ci_high > most or not least <= each.value <= most), each
         assert not each.ci_high < each.ci_low
 
 

@@ -338,7 +338,7 @@ def test_an_edited_card_stays_where_other_pixels_came_out(
     monkeypatch.setattr("tests.conftest.encode_png", lambda pixels: black)
     assert repair(root) == ["train-00000.tar"]
     assert (root / "README.md").read_bytes() == edited
-    notes: list[data.Problem] = []
+    notes: list[data.DataProblem] = []
     data.verify(root, on_note=notes.append)
     assert [note.file for note in notes] == ["README.md"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ from hypothesis import strategies as st
 
 from m3di.errors import UsageError
 from m3di.latents import (
-    MECHANISMS,
     Spec,
     arrows,
     counterfactual,
@@ -356,7 +354,7 @@ def test_a_change_by_ar1_is_a_step_from_the_views_own_value() -> None:
 
 
 @pytest.fixture
-def drift() -> Iterator[None]:
+def drift(registries: None) -> None:
     """A temporal mechanism with a declared parent."""
     from m3di.latents import register
 
@@ -365,9 +363,6 @@ def drift() -> Iterator[None]:
         *before, goal = parents
         start = before[0].unit if before else u
         return factor.from_unit(start + pull * (goal.unit - start))
-
-    yield
-    del MECHANISMS["drift"]
 
 
 def test_a_moving_factor_has_its_declared_parents_in_every_frame(drift: None) -> None:

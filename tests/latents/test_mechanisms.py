@@ -1,12 +1,14 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+from click.testing import CliRunner
 from scipy import stats
 
+from m3di.cli.main import cli
 from m3di.errors import UsageError
 from m3di.latents import MECHANISMS, Factor, Parent, parse_spec, register, sample
 
@@ -191,15 +193,12 @@ def test_sphere_angle_has_the_density_of_a_power_of_the_sine(power: int) -> None
 
 
 @pytest.fixture
-def triangular() -> Iterator[None]:
+def triangular(registries: None) -> None:
     """A mechanism that is not ours, registered the way the documentation says."""
 
     @register("triangular", n_parents=1, types=("continuous",))
     def triangular(u: np.ndarray, parents: list[Parent], factor: Factor, *, slope: float = 1.0) -> np.ndarray:
         return factor.from_unit(np.sqrt(u)) * slope + 0.0 * parents[0].unit
-
-    yield
-    del MECHANISMS["triangular"]
 
 
 OWN = """
@@ -216,9 +215,7 @@ def test_a_mechanism_of_a_users_own(triangular: None) -> None:
         parse_spec(OWN.replace("slope", "slop"), where="test")
 
 
-def test_a_mechanism_from_an_entry_point(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from m3di.latents import mechanisms
-
+def test_a_mechanism_from_an_entry_point(tmp_path: Any, monkeypatch: pytest.MonkeyPatch, registries: None) -> None:
     (tmp_path / "their_package.py").write_text(
         "from m3di.latents import register\n"
         "@register('from_their_package', n_parents=0, types=('continuous',))\n"
@@ -229,12 +226,15 @@ def test_a_mechanism_from_an_entry_point(tmp_path: Any, monkeypatch: pytest.Monk
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-package\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[m3di.mechanisms]\nfrom_their_package = their_package\n")
     monkeypatch.syspath_prepend(tmp_path)
-    mechanisms._load_entry_points.cache_clear()
     spec = parse_spec(
         "{extends: m3di, name: t, factors: {object_color: {mechanism: {name: from_their_package}}}}", where="test"
     )
     assert sample(spec, "train", 1_000).views["image"]["object_color"].max() < 0.5
-    del MECHANISMS["from_their_package"]
+    arguments = ["sample", "--n", "50", "--do", "object_color=from_their_package", "--out", str(tmp_path / "s.csv")]
+    result = CliRunner().invoke(cli, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    drawn = pd.read_csv(tmp_path / "s.csv")["image.object_color"]
+    assert len(drawn) == 50 and drawn.max() < 0.5
 
 
 @pytest.mark.parametrize("strength", [1.0, 0.75, 0.0])

@@ -10,7 +10,7 @@ from torch import nn
 
 from m3di.errors import UsageError
 from m3di.learn import TrainConfig, register_image_encoder, train_on
-from m3di.learn.losses import loss_names
+from m3di.learn.losses import LOSSES
 from m3di.learn.models.encoder_set import build_encoders
 from m3di.learn.training.accumulation import in_parts
 from m3di.learn.training.checkpoint import latest_checkpoint
@@ -41,10 +41,10 @@ def gradients(step_of):
     return {name: each.grad.clone() for name, each in step_of.named_parameters()}
 
 
-@pytest.mark.parametrize("loss", loss_names())
+@pytest.mark.parametrize("loss", LOSSES.own())
 @pytest.mark.parametrize("n_parts", [2, 4, 8])
 def test_loss_and_gradients_are_those_of_the_whole_batch(make_pairs, tiny_encoder, loss, n_parts):
-    learned = loss in ("infonce", "siglip")
+    learned = "learn_temperature" in LOSSES[loss].heeds
     pairs, config = make_pairs(), replace(CONFIG, loss=loss, learn_temperature=learned)
     batch = {name: each for name, each in pairs[list(range(8))].items() if name in ("image", "text")}
     whole, parts = step_for(pairs, config), step_for(pairs, config)

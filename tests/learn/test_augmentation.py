@@ -112,5 +112,16 @@ def test_a_run_goes_on_with_the_augmentations_of_its_steps(make_pairs, tiny_enco
 
 
 def test_an_augmentation_that_there_is_not():
-    with pytest.raises(UsageError, match=r"unknown augmentation(?s:.)*flip, shift, crop(?s:.)*did you mean 'noise'"):
+    with pytest.raises(UsageError, match=r"unknown augmentation(?s:.)*color, crop, erase(?s:.)*did you mean 'noise'"):
         replace(CONFIG, augment=("nois",))
+
+
+def test_an_augmentation_of_yours_is_known_by_its_name(registries):
+    @AUGMENTATIONS.register("darken")
+    def darken(x, draws):
+        return 0.5 * x
+
+    assert replace(CONFIG, augment=("darken",)).augment == ("darken",)
+    assert torch.equal(one("darken", images(2, 4)), images(2, 4) / 2)
+    with pytest.raises(UsageError, match=r"augmentation of that name already"):
+        AUGMENTATIONS.register("flip")(darken)

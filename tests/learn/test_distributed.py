@@ -19,7 +19,7 @@ from m3di.errors import UsageError
 from m3di.learn import TrainConfig, load_encoders, train_on
 from m3di.learn.training.checkpoint import latest_checkpoint
 from m3di.learn.training.config import config_from_json
-from m3di.learn.training.distributed import World, check_divides, gather, joined_world
+from m3di.learn.training.distributed import Processes, check_divides, gather, joined_world
 from m3di.learn.training.tensor_file import read_tensors
 
 CONFIG = TrainConfig(
@@ -140,7 +140,7 @@ def test_the_docs_and_the_help_write_the_two_dashes():
 def test_alone_nothing_is_gathered():
     z = torch.ones(2, 3)
     with joined_world("cpu") as world:
-        assert world == World(0, 1)
+        assert world == Processes(0, 1)
         assert gather(z, world) is z
         assert world.agreed(lambda: "chosen") == "chosen"
         world.wait()
@@ -160,19 +160,19 @@ def test_each_process_says_which_gpu_is_its_own(monkeypatch):
     monkeypatch.setattr("atexit.register", lambda _end: None)
     monkeypatch.setattr(torch.cuda, "set_device", lambda number: said.update(number=number))
     with joined_world("cuda") as world:
-        assert world == World(3, 4, 1)
+        assert world == Processes(3, 4, 1)
     assert said == {"backend": "nccl", "device_id": torch.device("cuda", 1), "number": 1}
     with joined_world("cpu"):
         assert (said["backend"], said["device_id"]) == ("gloo", None)
 
 
 def test_a_batch_that_cannot_be_shared_out():
-    check_divides(8, World(0, 4))
-    check_divides(8, World(0, 2), 4)
+    check_divides(8, Processes(0, 4))
+    check_divides(8, Processes(0, 2), 4)
     with pytest.raises(UsageError, match=r"cut into equal parts(?s:.)*4 samples a process for 3 parts"):
-        check_divides(8, World(0, 2), 3)
+        check_divides(8, Processes(0, 2), 3)
     with pytest.raises(UsageError, match=r"shared out evenly(?s:.)*10 for 4 processes(?s:.)*multiple of 4"):
-        check_divides(10, World(0, 4))
+        check_divides(10, Processes(0, 4))
 
 
 def test_a_config_survives_json():

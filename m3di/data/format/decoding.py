@@ -39,7 +39,7 @@ class Decoding:
         return batch
 
 
-class OfImages(Decoding):
+class ImageDecoding(Decoding):
     """Pixels uint8 [height, width, 3]; a batch has them as [n, 3, height, width], in channels-last memory."""
 
     is_picture = True
@@ -59,4 +59,4 @@ class OfImages(Decoding):
 
 def decoding_of(kind: Modality) -> Decoding:
     """How the files of a modality are read."""
-    return OfImages(kind) if kind.source == "rendered" else Decoding(kind)
+    return ImageDecoding(kind) if kind.source == "rendered" else Decoding(kind)

@@ -10,13 +10,13 @@ from m3di.data.format.plain_names import MAX_ONE_HOT, MAX_TOKENS, Count, FileNam
 from m3di.data.format.tokens import Tokenizer
 
 
-class Strict(BaseModel):
+class StrictEntry(BaseModel):
     """Unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class FileEntry(Strict):
+class FileEntry(StrictEntry):
     """A file of the dataset; `n_samples` is 0 where it is neither a shard nor a table."""
 
     file: FileName
@@ -25,7 +25,7 @@ class FileEntry(Strict):
     n_samples: Count = 0
 
 
-class SplitEntry(Strict):
+class SplitEntry(StrictEntry):
     """The shards of a split in order, and its table."""
 
     n_samples: Count
@@ -44,7 +44,7 @@ class SplitEntry(Strict):
         return self
 
 
-class TextEntry(Strict):
+class TextEntry(StrictEntry):
     """The tokens of a text view, see `Tokenizer`."""
 
     vocabulary: tuple[str, ...] = Field(min_length=2)

@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from m3di.data.format.entries import FileEntry, SplitEntry, Strict, TextEntry
+from m3di.data.format.entries import FileEntry, SplitEntry, StrictEntry, TextEntry
 from m3di.data.format.plain_names import (
     MAX_MANIFEST_BYTES,
     Count,
@@ -41,7 +41,7 @@ PLAN = f"plan.json{PARTIAL}"  # what an unfinished dataset is going to be
 PlanType = TypeVar("PlanType", bound="Plan")
 
 
-class Plan(Strict):
+class Plan(StrictEntry):
     """What decides the content of a dataset: equal plans give equal bytes.
 
     Attributes:

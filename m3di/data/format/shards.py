@@ -40,7 +40,7 @@ def sample_key(index: int) -> str:
 
 
 @dataclass(frozen=True)
-class Member:
+class ByteRange:
     """Where a file of a sample lies in its shard: its first byte and its number of bytes."""
 
     offset: int
@@ -52,7 +52,7 @@ class ShardSample:
     """A sample as found in a shard: its key, and its files by extension."""
 
     key: str
-    members: dict[str, Member]
+    members: dict[str, ByteRange]
 
 
 class ShardWriter:
@@ -107,7 +107,7 @@ def read_shard(path: Path) -> Iterator[ShardSample]:
         M3diError: The file is no readable tar archive.
     """
     key = ""
-    members: dict[str, Member] = {}
+    members: dict[str, ByteRange] = {}
     n_bytes = path.stat().st_size
     try:
         with tarfile.open(path, "r:", tarinfo=_PlainInfo) as tar:
@@ -120,7 +120,7 @@ def read_shard(path: Path) -> Iterator[ShardSample]:
                 if not info.isreg() or info.issparse() or info.offset_data + info.size > n_bytes:
                     raise tarfile.ReadError(f"{info.name!r} is no plain member that lies within the shard")
                 key = name
-                members[extension] = Member(info.offset_data, info.size)
+                members[extension] = ByteRange(info.offset_data, info.size)
     except tarfile.TarError as error:
         raise DataError("the shard is no readable tar archive", where=str(path), got=error) from error
     if members:

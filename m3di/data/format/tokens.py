@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Literal
 
 from m3di.latents import Spec, sentences
-from m3di.latents.captions import Place
+from m3di.latents.captions import Slot
 
 PAD, UNKNOWN = "<pad>", "<unk>"
 Quoted = Literal["words", "unit"]
@@ -80,7 +80,7 @@ def build_tokenizer(spec: Spec, view_name: str, quoted: Quoted = "words") -> Tok
     return Tokenizer((PAD, UNKNOWN, *sorted(vocabulary)), longest, quoted)
 
 
-def _places(places: Iterable[Place]) -> Iterator[tuple[tuple[str, ...], bool]]:
+def _places(places: Iterable[Slot]) -> Iterator[tuple[tuple[str, ...], bool]]:
     """The texts of each place of a sentence, and whether they alone stand between double quotes."""
     all_places = list(places)
     for number, place in enumerate(all_places):

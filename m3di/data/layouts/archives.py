@@ -29,7 +29,7 @@ MAX_RATIO, ALWAYS = 100, 64 << 20
 COMPRESSED: dict[bytes, Callable[[Path], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
 MAX_ATTRIBUTES = 1 << 20
 _DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError)
-Member = tuple[str, IO[bytes] | None]  # its name, and its content unless it is a folder
+ArchiveMember = tuple[str, IO[bytes] | None]  # its name, and its content unless it is a folder
 
 
 def unpack(archive: Path, into: Path) -> None:
@@ -120,7 +120,7 @@ class _Limited:
         return block
 
 
-def _tarred(archive: Path, limit: Limit) -> Iterator[Member]:
+def _tarred(archive: Path, limit: Limit) -> Iterator[ArchiveMember]:
     with archive.open("rb") as stream:
         head = stream.read(6)
     opened = next((way for magic, way in COMPRESSED.items() if head.startswith(magic)), None)
@@ -153,7 +153,7 @@ class _Info(tarfile.TarInfo):
         return info
 
 
-def _zipped(archive: Path, limit: Limit) -> Iterator[Member]:
+def _zipped(archive: Path, limit: Limit) -> Iterator[ArchiveMember]:
     with zipfile.ZipFile(archive) as packed:
         for member in packed.infolist():
             kind = stat.S_IFMT(member.external_attr >> 16)

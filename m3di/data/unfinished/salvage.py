@@ -16,7 +16,7 @@ from m3di.data.format.entries import FileEntry
 from m3di.data.format.images import ImageError, check_png, decode
 from m3di.data.format.manifest import Manifest
 from m3di.data.format.parquet import read_parquet
-from m3di.data.format.shards import Member, read_shard
+from m3di.data.format.shards import ByteRange, read_shard
 from m3di.data.unfinished.journal import JournalEntry
 from m3di.errors import M3diError
 from m3di.latents import LATENTS
@@ -25,11 +25,11 @@ JOURNAL_IMAGE = "png"  # the image itself among the files of a journal entry; th
 
 
 @dataclass(frozen=True)
-class Place:
+class SampleFiles:
     """Where the files of a sample lie in its shard, and what was noted of each of its images."""
 
     key: str
-    members: Mapping[str, Member]
+    members: Mapping[str, ByteRange]
     annotations: Mapping[str, dict[str, int | float]]
 
 
@@ -55,7 +55,7 @@ def sound_images(
     views = {view: _files_of(manifest, view) for view in manifest.parsed_spec.rendered}
     with path.open("rb") as stream:
 
-        def content(member: Member) -> bytes:
+        def content(member: ByteRange) -> bytes:
             stream.seek(member.offset)
             return stream.read(member.size)
 
@@ -82,14 +82,14 @@ def _files_of(manifest: Manifest, view: str) -> dict[str, str]:
 
 def _by_table(
     table: Path, manifest: Manifest, shard: str, views: Sequence[str], annotations: Sequence[str]
-) -> Iterator[Place]:
+) -> Iterator[SampleFiles]:
     rows = read_parquet(table)
     for row in rows.filter(pc.equal(rows["shard"], shard)).to_pylist():  # type: ignore[attr-defined]
         members = {
-            extension: Member(row[f"{extension}_offset"], row[f"{extension}_size"])
+            extension: ByteRange(row[f"{extension}_offset"], row[f"{extension}_size"])
             for extension in manifest.extensions.values()
         }
-        yield Place(
+        yield SampleFiles(
             row["key"], members, {view: {name: row[f"{view}.{name}"] for name in annotations} for view in views}
         )
 
@@ -97,10 +97,10 @@ def _by_table(
 def _by_headers(
     path: Path,
     manifest: Manifest,
-    content: Callable[[Member], bytes],
+    content: Callable[[ByteRange], bytes],
     views: Sequence[str],
     annotations: Sequence[str],
-) -> Iterator[Place]:
+) -> Iterator[SampleFiles]:
     try:
         for sample in read_shard(path):
             if set(sample.members) == set(manifest.extensions.values()):
@@ -109,7 +109,7 @@ def _by_headers(
                     noted = {view: {name: stated[view][name] for name in annotations} for view in views}
                 except (ValueError, KeyError, TypeError, RecursionError):
                     continue
-                yield Place(sample.key, sample.members, noted)
+                yield SampleFiles(sample.key, sample.members, noted)
     except M3diError:  # from here on the headers are unreadable
         return
 

@@ -29,7 +29,7 @@ FEW = 1000
 
 
 @dataclass(frozen=True)
-class Problem:
+class DataProblem:
     """Something wrong with a file of a dataset; a note is something that its owner may have wanted."""
 
     file: str
@@ -41,7 +41,10 @@ class Problem:
 
 
 def verify(
-    root: str | os.PathLike[str], *, quick: bool = False, on_note: Callable[[Problem], object] = lambda note: None
+    root: str | os.PathLike[str],
+    *,
+    quick: bool = False,
+    on_note: Callable[[DataProblem], object] = lambda note: None,
 ) -> Manifest:
     """Check a dataset, and return its manifest.
 
@@ -75,7 +78,7 @@ def verify(
     return source.manifest
 
 
-def _next_step(root: str, source: ShardSource, problems: list[Problem]) -> str:
+def _next_step(root: str, source: ShardSource, problems: list[DataProblem]) -> str:
     """What to do about problems; never a command that renders for hours."""
     manifest, bad = source.manifest, {problem.file for problem in problems}
     repair = f"m3di verify {root} --repair"
@@ -95,100 +98,100 @@ def _next_step(root: str, source: ShardSource, problems: list[Problem]) -> str:
     return f"restore these files from a copy; to repair would be to render up to {n:,} images"
 
 
-def find_problems(root: Path | Folder, manifest: Manifest, *, quick: bool = False) -> list[Problem]:
+def find_problems(root: Path | Folder, manifest: Manifest, *, quick: bool = False) -> list[DataProblem]:
     """Everything that is wrong with a dataset, and notes."""
     return list(_problems(LocalFolder(root) if isinstance(root, Path) else root, manifest, quick))
 
 
-def _problems(folder: Folder, manifest: Manifest, quick: bool) -> Iterator[Problem]:
+def _problems(folder: Folder, manifest: Manifest, quick: bool) -> Iterator[DataProblem]:
     if folder.read(MANIFEST) != to_json(manifest) or manifest.sealed() != manifest:
-        yield Problem(MANIFEST, "not as it was written: its checksum or its layout is wrong")
+        yield DataProblem(MANIFEST, "not as it was written: its checksum or its layout is wrong")
     sizes = folder.sizes()
     for split, entry in manifest.splits.items():
         table = _table(folder, manifest, split, quick)
-        yield from [table] if isinstance(table, Problem) else []
-        checks = None if quick or isinstance(table, Problem) else SampleChecks(manifest, split, table)
+        yield from [table] if isinstance(table, DataProblem) else []
+        checks = None if quick or isinstance(table, DataProblem) else SampleChecks(manifest, split, table)
         if checks is not None:
-            yield from (Problem(entry.table.file, what) for what in checks.table_problems())
+            yield from (DataProblem(entry.table.file, what) for what in checks.table_problems())
         first = 0
         for shard in entry.shards:
             with _sound_file(folder, shard, quick) as path:
                 yield from (
-                    [path] if isinstance(path, Problem) else _shard_problems(path, manifest, shard, first, checks)
+                    [path] if isinstance(path, DataProblem) else _shard_problems(path, manifest, shard, first, checks)
                 )
             first += shard.n_samples
         if not first == entry.n_samples == manifest.n_samples[split]:
             what = f"the shards of {split} hold {first} samples, expected {manifest.n_samples[split]}"
-            yield Problem(MANIFEST, what)
+            yield DataProblem(MANIFEST, what)
         extra = {name for name in sizes if fnmatch(name, f"{split}-*.tar")} - {shard.file for shard in entry.shards}
-        yield from (Problem(name, "not part of the dataset") for name in sorted(extra))
+        yield from (DataProblem(name, "not part of the dataset") for name in sorted(extra))
     for document in manifest.documents:
         with _sound_file(folder, document, quick) as found:
-            if isinstance(found, Problem):
+            if isinstance(found, DataProblem):
                 edited = document.file == CARD and folder.exists(CARD) and folder.size(CARD) > 0
-                yield Problem(CARD, "edited since it was written; it is kept", is_note=True) if edited else found
+                yield DataProblem(CARD, "edited since it was written; it is kept", is_note=True) if edited else found
     leftovers = sorted(name for name in sizes if name.endswith(PARTIAL))
-    yield from (Problem(name, "left by an interrupted run") for name in leftovers)
+    yield from (DataProblem(name, "left by an interrupted run") for name in leftovers)
 
 
 @contextmanager
-def _sound_file(folder: Folder, entry: FileEntry, quick: bool) -> Iterator[Path | Problem]:
+def _sound_file(folder: Folder, entry: FileEntry, quick: bool) -> Iterator[Path | DataProblem]:
     """A file on this machine, or what is wrong with it."""
     if not folder.exists(entry.file):
-        yield Problem(entry.file, "missing")
+        yield DataProblem(entry.file, "missing")
         return
     n_bytes = folder.size(entry.file)
     if n_bytes != entry.n_bytes:
-        yield Problem(entry.file, f"{n_bytes} bytes, expected {entry.n_bytes}")
+        yield DataProblem(entry.file, f"{n_bytes} bytes, expected {entry.n_bytes}")
         return
     with on_this_machine(folder, entry.file) as path:
         digest = entry.sha256 if quick else sha256_of(path)
-        yield path if digest == entry.sha256 else Problem(entry.file, f"sha256 {digest}, expected {entry.sha256}")
+        yield (path if digest == entry.sha256 else DataProblem(entry.file, f"sha256 {digest}, expected {entry.sha256}"))
 
 
-def _table(folder: Folder, manifest: Manifest, split: str, quick: bool) -> pa.Table | Problem:
+def _table(folder: Folder, manifest: Manifest, split: str, quick: bool) -> pa.Table | DataProblem:
     entry = manifest.splits[split].table
     with _sound_file(folder, entry, quick) as path:
-        if isinstance(path, Problem):
+        if isinstance(path, DataProblem):
             return path
         try:
             what = next(metadata_problems(read_parquet_metadata(path), entry.n_samples), None)
             if what is not None:
-                return Problem(entry.file, what)
+                return DataProblem(entry.file, what)
             table = read_parquet(path, ["key"] if quick else None)
             if quick and table.column_names != ["key"]:
-                return Problem(entry.file, "column key is missing")
+                return DataProblem(entry.file, "column key is missing")
             what = None if quick else next(table_problems(table, manifest, manifest.parsed_spec, split), None)
             if what is not None:
-                return Problem(entry.file, what)
+                return DataProblem(entry.file, what)
         except UNREADABLE as error:
-            return Problem(entry.file, f"no readable table: {error}")
+            return DataProblem(entry.file, f"no readable table: {error}")
     if table["key"].to_pylist() != [sample_key(index) for index in range(entry.n_samples)]:
-        return Problem(entry.file, f"its keys do not count up from {sample_key(0)}")
+        return DataProblem(entry.file, f"its keys do not count up from {sample_key(0)}")
     return table
 
 
 def _shard_problems(
     path: Path, manifest: Manifest, entry: FileEntry, first: int, checks: SampleChecks | None
-) -> list[Problem]:
+) -> list[DataProblem]:
     try:
         found = list(read_shard(path))
     except M3diError as error:
-        return [Problem(entry.file, error.what)]
+        return [DataProblem(entry.file, error.what)]
     keys = [sample.key for sample in found]
     if keys != [sample_key(first + index) for index in range(entry.n_samples)]:
         what = f"{len(keys)} samples, expected {entry.n_samples} in order from {sample_key(first)}"
-        return [Problem(entry.file, what)]
+        return [DataProblem(entry.file, what)]
     expected = set(manifest.extensions.values())
     wrong = [sample.key for sample in found if set(sample.members) != expected]
     if wrong:
-        return [Problem(entry.file, f"sample {wrong[0]} does not have exactly {sorted(expected)}")]
+        return [DataProblem(entry.file, f"sample {wrong[0]} does not have exactly {sorted(expected)}")]
     return _content_problems(path, entry, found, first, checks) if checks is not None else []
 
 
 def _content_problems(
     path: Path, entry: FileEntry, found: list[ShardSample], first: int, checks: SampleChecks
-) -> list[Problem]:
+) -> list[DataProblem]:
     """The first wrong sample of a shard: one is enough to render it anew."""
     with path.open("rb") as stream:
         for number, sample in enumerate(found):
@@ -197,5 +200,5 @@ def _content_problems(
                 stream.seek(member.offset)
                 contents[extension] = stream.read(member.size)
             for what in checks.sample_problems(first + number, entry.file, sample, contents):
-                return [Problem(entry.file, f"sample {sample.key}: {what}")]
+                return [DataProblem(entry.file, f"sample {sample.key}: {what}")]
     return []

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from m3di.evaluate.bootstrap import Bootstrap, interval, interval_over_seeds
 from m3di.evaluate.probes.alignment import potentials, squared_distances_of_pairs, uniformity
-from m3di.evaluate.probes.bootstrap import Bootstrap, interval, interval_over_seeds
-from m3di.evaluate.probes.classification import predict_logistic, predict_mlp
-from m3di.evaluate.probes.dci import Dci, completeness, dci, disentanglement
+from m3di.evaluate.probes.forest_importances import Dci, completeness, dci, disentanglement
+from m3di.evaluate.probes.information import mutual_information
+from m3di.evaluate.probes.information_gap import mig
 from m3di.evaluate.probes.kernel_ridge import KernelRidge, search_kernel_ridge
-from m3di.evaluate.probes.leakage import content_features, standardise
+from m3di.evaluate.probes.leakage import content_features
 from m3di.evaluate.probes.linear import Linear, fit_linear
+from m3di.evaluate.probes.logistic import predict_logistic
 from m3di.evaluate.probes.mcc import absolute_correlations, assign, mean_correlation
-from m3di.evaluate.probes.mutual_information import mig, modularity, mutual_information
+from m3di.evaluate.probes.mlp import predict_mlp
+from m3di.evaluate.probes.modular_dimensions import modularity
 from m3di.evaluate.probes.paired import Difference, paired_bootstrap, paired_over_seeds
-from m3di.evaluate.probes.r2 import circle_points, circular_r2, r2_scores
 from m3di.evaluate.probes.retrieval import Ranks, hits, ranks
-from m3di.evaluate.probes.sap import sap
+from m3di.evaluate.probes.separated_attributes import sap
+from m3di.evaluate.r2 import circle_points, circular_r2, r2_scores
+from m3di.evaluate.standardised import standardise
 
 __all__ = [
     "Bootstrap",

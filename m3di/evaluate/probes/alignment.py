@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
+
+from m3di.evaluate.encoded_view import EncodedView
+from m3di.evaluate.metric import Metric, Range, Score, register_metric
 
 Floats = NDArray[np.float64]
 CHUNK = 1024
@@ -40,3 +45,26 @@ def potentials(encodings: Floats, t: float = 2.0) -> Floats:
 def uniformity(encodings: Floats, t: float = 2.0) -> float:
     """Log mean exp(-t |z - z'|^2) over distinct samples: 0 if all coincide, as of a dead encoder; less is more even."""
     return min(0.0, float(np.log(potentials(encodings, t).mean())))
+
+
+@register_metric("alignment")
+class Alignment(Metric):
+    """Alignment of two views and uniformity of each, on the sphere, of the encodings as they are trained."""
+
+    scope = "pair"
+    scores = (Range("alignment", 0.0, 4.0), Range("uniformity", -8.0, 0.0))
+
+    def of_view(self, z: EncodedView) -> Iterator[Score]:
+        """Uniformity."""
+        # Of a mean over pairs, the bootstrap's first-order term: twice the deviation of each sample's own mean.
+        potential = potentials(z.raw)
+        resampled = potential.mean() + 2 * (z.resamples.means(potential) - potential.mean())
+        value = min(0.0, float(np.log(potential.mean())))
+        found = Score(z.name, "all", "", "", "gaussian_potential", "uniformity", value)
+        yield found.with_resampled(np.log(np.maximum(resampled, 1e-300)))
+
+    def of_pair(self, one: EncodedView, other: EncodedView) -> Iterator[Score]:
+        """Mean squared distance of pairs."""
+        distances = squared_distances_of_pairs(one.raw, other.raw)
+        found = Score(one.name, other.name, "", "", "cosine", "alignment", float(distances.mean()))
+        yield found.with_resampled(one.resamples.means(distances))

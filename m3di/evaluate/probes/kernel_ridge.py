@@ -18,7 +18,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from m3di.errors import M3diError
-from m3di.evaluate.probes.r2 import r2_scores
+from m3di.evaluate.encoded_view import EncodedView
+from m3di.evaluate.factor_scores import NUMBER_SCORES, number_scores, predict_numbers
+from m3di.evaluate.metric import Metric, Score, register_metric
+from m3di.evaluate.r2 import r2_scores
 
 Floats = NDArray[np.float64]
 
@@ -175,3 +178,20 @@ def _check(x: Floats, y: Floats, n_folds: int) -> None:
             got=problem,
             expected=f"finite samples [N, D] and targets [N, T], with N at least {max(4, 2 * n_folds)}",
         )
+
+
+def predict_by_kernel_ridge(z: EncodedView) -> dict[str, Floats]:
+    """Every number of an encoding, see `predict_numbers`."""
+    return predict_numbers(z, search_kernel_ridge)
+
+
+@register_metric("kernel_ridge")
+class KernelRidgeProbe(Metric):
+    """Numbers by kernel ridge regression: RBF kernel, alpha and gamma by 3 folds for each."""
+
+    scope = "factor"
+    scores = NUMBER_SCORES
+
+    def of_view(self, z: EncodedView) -> Iterator[Score]:
+        """R2 of every number, and circular R2 of every angle."""
+        return number_scores(z, "kernel_ridge", z.shared(predict_by_kernel_ridge))

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from m3di.evaluate.encoded_view import EncodedView
+from m3di.evaluate.factor_scores import NUMBER_SCORES, number_scores, predict_numbers
+from m3di.evaluate.metric import Metric, Score, register_metric
 
 Floats = NDArray[np.float64]
 
@@ -27,3 +32,15 @@ def fit_linear(samples: Floats, targets: Floats) -> Linear:
     centre, mean = samples.mean(axis=0), targets.mean(axis=0)
     weights = np.linalg.lstsq(samples - centre, targets - mean, rcond=None)[0]
     return Linear(weights, mean - centre @ weights)
+
+
+@register_metric("linear")
+class LinearProbe(Metric):
+    """Numbers by ordinary least squares."""
+
+    scope = "factor"
+    scores = NUMBER_SCORES
+
+    def of_view(self, z: EncodedView) -> Iterator[Score]:
+        """R2 of every number, and circular R2 of every angle."""
+        return number_scores(z, "linear", predict_numbers(z, fit_linear))

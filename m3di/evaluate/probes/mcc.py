@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
+
+from m3di.evaluate.encoded_view import EncodedView
+from m3di.evaluate.metric import Metric, Range, Score, register_metric
 
 Floats = NDArray[np.float64]
 
@@ -35,3 +40,25 @@ def assign(correlations: Floats) -> list[tuple[int, int]]:
 def mean_correlation(correlations: Floats, assignment: list[tuple[int, int]]) -> float:
     """MCC: the mean over all factors; one that no dimension is left for counts as 0."""
     return float(sum(correlations[pair] for pair in assignment) / correlations.shape[1])
+
+
+@register_metric("mcc")
+class Mcc(Metric):
+    """Mean correlation of factors with the dimensions that are assigned to them, by an assignment found on the fit."""
+
+    scores = (Range("mcc"),)
+
+    def of_view(self, z: EncodedView) -> Iterator[Score]:
+        """Of the content, and of all factors that are ordered: numbers, and positions."""
+        ordered = [each for each in z.own if each.is_number or each.kind == "position"]
+        for block, chosen in (("content", [each for each in ordered if each.role == "content"]), ("all", ordered)):
+            if not chosen:
+                continue
+            known = np.stack([each.fit for each in chosen], axis=1).astype(np.float64)
+            new = np.stack([each.test for each in chosen], axis=1).astype(np.float64)
+            pairs = assign(absolute_correlations(z.fit, known))
+            resampled = [
+                mean_correlation(absolute_correlations(z.test, new, weights), pairs) for weights in z.resamples.weights
+            ]
+            value = mean_correlation(absolute_correlations(z.test, new), pairs)
+            yield Score(z.name, block, "", "", "pearson", "mcc", value, 0.0).with_resampled(np.array(resampled))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from m3di.evaluate.probes.bootstrap import interval, interval_over_seeds
+from m3di.evaluate.bootstrap import interval, interval_over_seeds
 
 Floats = NDArray[np.float64]
 NAN = float("nan")

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from m3di.errors import UsageError
+from m3di.evaluate.encoded_view import EncodedView
+from m3di.evaluate.metric import Metric, Range, Score, register_metric
 from m3di.evaluate.probes.alignment import on_sphere
 
 Floats = NDArray[np.float64]
 SIMILARITIES = ("cosine", "neg_squared_euclidean")
 CHUNK = 1024
+RECALL_AT = (1, 5, 10)
 ROUNDING = 1e-12  # of a similarity, relative to the largest there can be: equal ones come out this near
 
 
@@ -67,3 +71,21 @@ def hits(found: Ranks, k: int) -> Floats:
     equal + 1. So an encoder that maps everything to one point is as good as chance. recall@k is the mean.
     """
     return np.asarray(np.clip((k - found.better) / (found.equal + 1.0), 0.0, 1.0))
+
+
+@register_metric("retrieval")
+class Retrieval(Metric):
+    """Recall of the other view among the k most similar, both ways, by the similarity that was trained with."""
+
+    scope = "pair"
+    scores = tuple(Range(f"recall@{k}") for k in RECALL_AT)
+
+    def of_pair(self, one: EncodedView, other: EncodedView) -> Iterator[Score]:
+        """Of the encodings as they are trained: not standardised."""
+        for query, gallery in ((one, other), (other, one)):
+            rank = ranks(query.raw, gallery.raw, query.similarity)
+            for k in RECALL_AT:
+                hit = hits(rank, k)
+                named = (query.name, gallery.name, "", "", query.similarity, f"recall@{k}")
+                found = Score(*named, float(hit.mean()), min(1.0, k / len(hit)))
+                yield found.with_resampled(query.resamples.means(hit))

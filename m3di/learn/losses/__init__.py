@@ -5,12 +5,13 @@ from __future__ import annotations
 from m3di.learn.choices import NEGATIVES, SIMILARITIES, Negatives, Similarity
 from m3di.learn.losses.asymptotic import Asymptotic, asymptotic_terms
 from m3di.learn.losses.infonce import SymInfoNCE
-from m3di.learn.losses.objective import LossSettings, Objective, build_loss, check_loss, loss_names, register_loss
+from m3di.learn.losses.objective import LOSSES, LossSettings, Objective, build_loss, check_loss, register_loss
 from m3di.learn.losses.similarity import check_similarity
 from m3di.learn.losses.temperature import LEAST_TEMPERATURE, check_temperature
 
 __all__ = [
     "LEAST_TEMPERATURE",
+    "LOSSES",
     "NEGATIVES",
     "SIMILARITIES",
     "Asymptotic",
@@ -24,6 +25,5 @@ __all__ = [
     "check_loss",
     "check_similarity",
     "check_temperature",
-    "loss_names",
     "register_loss",
 ]

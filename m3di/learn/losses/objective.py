@@ -7,22 +7,17 @@ yours (`m3di train --import MODULE --loss NAME`), or by an entry point of the gr
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import itertools
-import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import entry_points
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from m3di.errors import UsageError, did_you_mean
-
-LOSS_ENTRY_POINTS = "m3di.losses"
+from m3di.system.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -115,61 +110,19 @@ def wide(z: Tensor) -> Tensor:
     return z.to(torch.promote_types(z.dtype, torch.float32))
 
 
-_losses: dict[str, type[Objective]] = {}
-AnyLoss = TypeVar("AnyLoss", bound=type[Objective])
-
-
-def register_loss(name: str) -> Callable[[AnyLoss], AnyLoss]:
-    """Make a loss known by a name, for `TrainConfig.loss`: a decorator of a subclass of `Objective`.
-
-    Raises:
-        UsageError: The name is taken.
-    """
-
-    def register(loss: AnyLoss) -> AnyLoss:
-        if name in _losses:
-            raise UsageError("there is a loss of that name already", where="register_loss", got=repr(name))
-        _losses[name] = loss
-        return loss
-
-    return register
-
-
-def loss_names() -> tuple[str, ...]:
-    """All losses that there are: m3di's, those registered, those of installed packages."""
-    _import_own()
-    return tuple(sorted({*_losses, *(point.name for point in entry_points(group=LOSS_ENTRY_POINTS))}))
-
-
-def find_loss(name: str) -> type[Objective]:
-    """A loss by its name.
-
-    Raises:
-        UsageError: There is none of that name.
-    """
-    _import_own()
-    if name in _losses:
-        return _losses[name]
-    for point in entry_points(group=LOSS_ENTRY_POINTS):
-        if point.name == name:
-            found: type[Objective] = point.load()
-            return found
-    names = loss_names()
-    raise UsageError(
-        f"no loss is called {name!r}",
-        where="loss",
-        expected=", ".join(names),
-        next_step=did_you_mean(
-            name,
-            names,
-            otherwise="register yours with m3di.learn.register_loss; on the command line --import its module",
-        ),
-    )
+LOSSES = Registry[type[Objective]](
+    "loss",
+    Objective,
+    group="m3di.losses",
+    package="m3di.learn.losses",
+    otherwise="register yours with m3di.learn.register_loss; on the command line --import its module",
+)
+register_loss = LOSSES.register
 
 
 def options_of(name: str) -> dict[str, float]:
     """A loss's own options, with their defaults."""
-    parameters = inspect.signature(find_loss(name).__init__).parameters.values()
+    parameters = inspect.signature(LOSSES.find(name).__init__).parameters.values()
     shared = set(LossSettings.__dataclass_fields__)
     return {
         each.name: each.default for each in parameters if isinstance(each.default, float) and each.name not in shared
@@ -178,7 +131,7 @@ def options_of(name: str) -> dict[str, float]:
 
 def check_loss(name: str, settings: LossSettings, options: Mapping[str, float]) -> None:
     """Raise UsageError unless the loss exists, heeds what was set and has these options."""
-    loss, known = find_loss(name), options_of(name)
+    loss, known = LOSSES.find(name), options_of(name)
     for option in options:
         if option not in known:
             raise UsageError(
@@ -206,13 +159,5 @@ def build_loss(name: str, settings: LossSettings, options: Mapping[str, float] |
         UsageError: See `check_loss`; or a value is out of the loss's range.
     """
     check_loss(name, settings, options or {})
-    loss = find_loss(name)
+    loss = LOSSES.find(name)
     return loss(**{field: getattr(settings, field) for field in sorted(loss.heeds)}, **(options or {}))
-
-
-@cache
-def _import_own() -> None:
-    """Import each file of this folder, so that the losses in it are registered."""
-    package = importlib.import_module("m3di.learn.losses")
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"m3di.learn.losses.{module.name}")

@@ -38,7 +38,7 @@ class ViewEncoding:
         return module
 
 
-class OfImages(ViewEncoding):
+class ImageEncoding(ViewEncoding):
     """Pixels [B, 3, H, W] uint8, normalised by the statistics of the training images."""
 
     is_augmented = True
@@ -58,7 +58,7 @@ class OfImages(ViewEncoding):
         return build_image_encoder(config.image_encoder, config.encoding_size, config.hidden_size)
 
 
-class OfTexts(ViewEncoding):
+class TextEncoding(ViewEncoding):
     """Token ids [B, L] int64, as they are."""
 
     def prepare(self, batch: Tensor, statistics: ImageStatistics | None) -> Tensor:
@@ -78,4 +78,4 @@ def encoding_of(modality: str) -> ViewEncoding:
         UsageError: It is not known here.
     """
     kind = find_modality(modality)
-    return {"rendered": OfImages, "told": OfTexts}.get(kind.source, ViewEncoding)(kind)
+    return {"rendered": ImageEncoding, "told": TextEncoding}.get(kind.source, ViewEncoding)(kind)

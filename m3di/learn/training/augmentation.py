@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from m3di.system.registry import Registry
+
 LARGEST_SHIFT = 1 / 16  # of the image's side
 LEAST_SIDE = 0.8  # of a crop, of the image's side
 STRENGTH = 0.2  # brightness, contrast and saturation by a factor of 1 - 0.2 to 1 + 0.2
@@ -23,6 +25,9 @@ GRAY_SHARE = 0.2  # of the images
 NOISE_STD = 0.03 * 255
 ERASED_SIDE = 0.25  # of the image's side
 LUMA = (0.299, 0.587, 0.114)
+
+Augmentation = Callable[[Tensor, torch.Generator], Tensor]  # images [B, 3, H, W] from 0 to 255, and what it draws from
+AUGMENTATIONS = Registry[Augmentation]("augmentation", object, group="m3di.augmentations")
 
 
 def generator_of(device: torch.device, seed: int, step: int, rank: int = 0) -> torch.Generator:
@@ -39,12 +44,14 @@ def augmented(images: Tensor, names: Sequence[str], draws: torch.Generator) -> T
     return x.clamp(0, 255)
 
 
+@AUGMENTATIONS.register("flip")
 def flip(x: Tensor, draws: torch.Generator) -> Tensor:
     """Every other image, at random, mirrored left to right."""
     mirrored = _uniform(x, draws) < 0.5  # [B, 1, 1, 1]
     return torch.where(mirrored, x.flip(3), x)
 
 
+@AUGMENTATIONS.register("shift")
 def shift(x: Tensor, draws: torch.Generator) -> Tensor:
     """Moved by up to a sixteenth of the side each way, whole pixels; edge pixels fill up."""
     most = max(1, round(LARGEST_SHIFT * x.shape[3]))
@@ -55,6 +62,7 @@ def shift(x: Tensor, draws: torch.Generator) -> Tensor:
     return x.permute(0, 2, 3, 1)[images[:, None, None], rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
+@AUGMENTATIONS.register("crop")
 def crop(x: Tensor, draws: torch.Generator) -> Tensor:
     """A square of 0.8 to 1 of the side, anywhere, brought back to the size."""
     side = LEAST_SIDE + (1 - LEAST_SIDE) * _uniform(x, draws)[:, 0, 0, 0]  # [B]
@@ -66,6 +74,7 @@ def crop(x: Tensor, draws: torch.Generator) -> Tensor:
     return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
 
 
+@AUGMENTATIONS.register("color")
 def color(x: Tensor, draws: torch.Generator) -> Tensor:
     """Brightness, contrast and saturation, each by a factor of 0.8 to 1.2."""
     brightness, contrast, saturation = (1 + STRENGTH * (2 * _uniform(x, draws) - 1) for _ in range(3))
@@ -76,16 +85,19 @@ def color(x: Tensor, draws: torch.Generator) -> Tensor:
     return luma + saturation * (x - luma)
 
 
+@AUGMENTATIONS.register("gray")
 def gray(x: Tensor, draws: torch.Generator) -> Tensor:
     """Every fifth image, at random, without colour."""
     return torch.where(_uniform(x, draws) < GRAY_SHARE, _luma(x).expand_as(x), x)
 
 
+@AUGMENTATIONS.register("noise")
 def noise(x: Tensor, draws: torch.Generator) -> Tensor:
     """Normal noise of 3 % of the range on each channel of each pixel."""
     return x + NOISE_STD * torch.randn(x.shape, generator=draws, device=x.device)
 
 
+@AUGMENTATIONS.register("erase")
 def erase(x: Tensor, draws: torch.Generator) -> Tensor:
     """A square of a quarter of the side, anywhere, filled with the image's mean colour."""
     side = max(1, round(ERASED_SIDE * x.shape[3]))
@@ -96,11 +108,6 @@ def erase(x: Tensor, draws: torch.Generator) -> Tensor:
         inside.append((at >= first) & (at < first + side))  # [B, n]
     hidden = inside[0][:, None, :, None] & inside[1][:, None, None, :]  # [B, 1, H, W]
     return torch.where(hidden, x.mean(dim=(2, 3), keepdim=True), x)
-
-
-AUGMENTATIONS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
-    each.__name__: each for each in (flip, shift, crop, color, gray, noise, erase)
-}
 
 
 def _uniform(x: Tensor, draws: torch.Generator) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from m3di._version import __version__
 from m3di.errors import without_credentials
 from m3di.learn.training.config import TrainConfig
-from m3di.learn.training.distributed import World
+from m3di.learn.training.distributed import Processes
 from m3di.learn.training.inputs import ImageStatistics, PairedDataset, ViewInput
 from m3di.system.shipped import PACKAGE
 
@@ -27,7 +27,7 @@ def describe(
     *,
     device: str,
     precision: str,
-    world: World,
+    world: Processes,
 ) -> dict[str, Any]:
     """What goes into config.json."""
     return {

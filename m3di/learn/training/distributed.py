@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class World:
+class Processes:
     """The processes that train together.
 
     Args:
@@ -48,7 +48,7 @@ class World:
 
 
 @contextmanager
-def joined_world(device: str) -> Iterator[World]:
+def joined_world(device: str) -> Iterator[Processes]:
     """Join the processes that torchrun started; alone where it did not.
 
     A process group that exists already is used. Ours stays until the process ends: a second one would need the same
@@ -59,9 +59,9 @@ def joined_world(device: str) -> Iterator[World]:
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
-        yield World()
+        yield Processes()
         return
-    world = World(int(os.environ["RANK"]), size, int(os.environ.get("LOCAL_RANK", "0")))
+    world = Processes(int(os.environ["RANK"]), size, int(os.environ.get("LOCAL_RANK", "0")))
     if device == "cuda":
         torch.cuda.set_device(world.local_rank)
     if not distributed.is_initialized():
@@ -70,13 +70,13 @@ def joined_world(device: str) -> Iterator[World]:
     yield world
 
 
-def _device_id(device: str, world: World) -> dict[str, Any]:
+def _device_id(device: str, world: Processes) -> dict[str, Any]:
     """NCCL guesses which GPU is this process's, unless it is told; torch can be told from 2.3 on."""
     can_be_told = "device_id" in inspect.signature(distributed.init_process_group).parameters
     return {"device_id": torch.device("cuda", world.local_rank)} if device == "cuda" and can_be_told else {}
 
 
-def check_divides(batch_size: int, world: World, n_parts: int = 1) -> None:
+def check_divides(batch_size: int, world: Processes, n_parts: int = 1) -> None:
     """Raise UsageError unless each process gets equally many of a batch, and each of its parts too."""
     if batch_size % world.size:
         raise UsageError(
@@ -94,7 +94,7 @@ def check_divides(batch_size: int, world: World, n_parts: int = 1) -> None:
         )
 
 
-def parallel(module: nn.Module, world: World, device: torch.device) -> nn.Module:
+def parallel(module: nn.Module, world: Processes, device: torch.device) -> nn.Module:
     """Average the gradients of all processes in each backward pass.
 
     On GPUs batch norm takes its statistics from the whole batch too, as one process would. On CPUs, where torch has no
@@ -108,7 +108,7 @@ def parallel(module: nn.Module, world: World, device: torch.device) -> nn.Module
     return nn.parallel.DistributedDataParallel(module)
 
 
-def gather(z: Tensor, world: World) -> Tensor:
+def gather(z: Tensor, world: Processes) -> Tensor:
     """[B, D] of each process -> [world.size * B, D] of all, in the order of ranks, differentiable.
 
     Every process then computes the loss of the whole batch. `parallel` averages the gradients of the processes, so
@@ -119,7 +119,7 @@ def gather(z: Tensor, world: World) -> Tensor:
 
 class _Gather(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, z: Tensor, world: World) -> Tensor:
+    def forward(ctx: Any, z: Tensor, world: Processes) -> Tensor:
         ctx.world, ctx.n_rows = world, len(z)
         parts = [torch.empty_like(z) for _ in range(world.size)]
         distributed.all_gather(parts, z.contiguous())

@@ -29,7 +29,7 @@ from m3di.learn.training.checkpoint import (
 )
 from m3di.learn.training.clock import Clock
 from m3di.learn.training.config import TrainConfig
-from m3di.learn.training.distributed import World, parallel
+from m3di.learn.training.distributed import Processes, parallel
 from m3di.learn.training.inputs import Batch, PairedDataset, TrainingOrder
 from m3di.learn.training.loading import batch_loader, resolve_workers, to_device
 from m3di.learn.training.loggers import LoggedRun
@@ -79,7 +79,7 @@ class Job:
     run: Path
     config: TrainConfig
     precision: str
-    world: World
+    world: Processes
 
     def is_finished(self) -> bool:
         return run_folder.read_summary(self.run) is not None

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from m3di.errors import M3diError
 from m3di.system.files import read_json, write_json
+from m3di.system.registry import Registry
 
 PROJECT = "m3di"  # what services file runs under
 IDENTITIES = "loggers.json"
@@ -46,6 +47,10 @@ class Logger(Protocol):
     def close(self, *, failed: bool) -> None: ...
 
 
+LOGGERS = Registry[type[Logger]]("logger", object, group="m3di.loggers")
+
+
+@LOGGERS.register("tensorboard")
 class TensorBoardLogger:
     """RUN/tensorboard/; steps that are made again are purged."""
 
@@ -71,6 +76,7 @@ class TensorBoardLogger:
         self._writer.close()
 
 
+@LOGGERS.register("wandb")
 class WandbLogger:
     """A run of Weights & Biases, in the project `m3di` unless WANDB_PROJECT names another."""
 
@@ -96,6 +102,7 @@ class WandbLogger:
         self._run.finish(exit_code=int(failed))
 
 
+@LOGGERS.register("mlflow")
 class MlflowLogger:
     """A run of MLflow, in the experiment `m3di` unless MLFLOW_EXPERIMENT_NAME names another."""
 
@@ -117,13 +124,6 @@ class MlflowLogger:
     def close(self, *, failed: bool) -> None:
         """End the run there."""
         self._mlflow.end_run("FAILED" if failed else "FINISHED")
-
-
-LOGGERS: dict[str, type[Logger]] = {
-    "tensorboard": TensorBoardLogger,
-    "wandb": WandbLogger,
-    "mlflow": MlflowLogger,
-}
 
 
 def identity_of(folder: Path, logger: str) -> str | None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from m3di.learn.losses import Objective, build_loss
 from m3di.learn.models.encoder_set import Encoders
 from m3di.learn.training.config import TrainConfig
-from m3di.learn.training.distributed import World, gather
+from m3di.learn.training.distributed import Processes, gather
 from m3di.learn.training.inputs import Batch
 
 
@@ -30,12 +30,12 @@ class ContrastiveStep(nn.Module):
         encoders: Encoders,
         loss: Objective,
         precision: str,
-        world: World | None = None,
+        world: Processes | None = None,
         *,
         compiled: bool = False,
     ) -> None:
         super().__init__()
-        self.encoders, self.precision, self.world = encoders, precision, world or World()
+        self.encoders, self.precision, self.world = encoders, precision, world or Processes()
         self.modules_by_view = nn.ModuleDict(encoders.modules)
         self.loss = loss
         self._compiled = {view: torch.compile(module) for view, module in encoders.modules.items() if compiled}

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from m3di.errors import M3diError
 from m3di.learn.training.job import TrainResult
-from m3di.learn.training.plugins import import_modules
 from m3di.learn.training.sweep import read_sweep, run_member, run_members, share_of
 from m3di.system.allocator import keep_freed_memory
+from m3di.system.plugins import import_modules
 from m3di.system.signals import INTERRUPTED, exit_code_of, interrupt_behind, sigterm_interrupts
 
 

@@ -14,10 +14,10 @@ from m3di.errors import M3diError
 from m3di.learn.training.config import TrainConfig
 from m3di.learn.training.device import resolve_device
 from m3di.learn.training.loading import MOST_WORKERS, n_cores
-from m3di.learn.training.plugins import import_modules, imported_modules
 from m3di.learn.training.run_folder import read_summary
 from m3di.learn.training.sweep import check_none_failed, read_sweep, run_member
 from m3di.learn.training.sweep_share import command_of
+from m3di.system.plugins import import_modules, imported_modules
 from m3di.system.ray_cluster import connected
 
 

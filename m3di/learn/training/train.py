@@ -17,7 +17,7 @@ from m3di.learn.training import run_folder
 from m3di.learn.training.config import TrainConfig
 from m3di.learn.training.describe import describe
 from m3di.learn.training.device import resolve_device, tuned_convolutions
-from m3di.learn.training.distributed import World, check_divides, joined_world
+from m3di.learn.training.distributed import Processes, check_divides, joined_world
 from m3di.learn.training.inputs import PairedDataset, view_inputs
 from m3di.learn.training.job import Job, OnStep, TrainResult
 from m3di.learn.training.precision import float32_products, resolve_precision
@@ -94,7 +94,7 @@ def train_on(
 
 
 @contextmanager
-def _claimed(run: Path, description: dict[str, Any], world: World) -> Iterator[None]:
+def _claimed(run: Path, description: dict[str, Any], world: Processes) -> Iterator[None]:
     """Process 0 holds the run folder; the others go on once it does."""
     if world.rank:
         world.wait()

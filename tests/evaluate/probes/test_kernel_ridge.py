@@ -11,7 +11,7 @@ from sklearn.model_selection import GridSearchCV
 
 from m3di.errors import M3diError
 from m3di.evaluate.probes.kernel_ridge import ALPHAS, GAMMAS, _squared_distances, search_kernel_ridge
-from m3di.evaluate.probes.r2 import r2_scores
+from m3di.evaluate.r2 import r2_scores
 
 
 def _data(n: int, d: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

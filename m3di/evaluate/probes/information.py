@@ -1,4 +1,4 @@
-"""Mutual information of each encoding dimension with each factor, and what MIG and modularity make of it."""
+"""Mutual information of each encoding dimension with each factor: what MIG and modularity are made of."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from m3di.evaluate.encoded_view import EncodedView
 
 Floats = NDArray[np.float64]
 N_BINS = 20  # equally wide, of each dimension and of each factor that is a number, as disentanglement_lib has it
@@ -36,34 +38,9 @@ def mutual_information(encodings: Floats, factors: Sequence[NDArray[Any]]) -> tu
     return found, entropies
 
 
-def mig(information: Floats, entropies: Floats) -> float:
-    """Mutual information gap (Chen et al., NeurIPS 2018): 1 if each factor is in one dimension and in no other.
-
-    The mean over factors of (largest - second largest information) / entropy of the factor; the second is 0 where there
-    is one dimension only. A factor without entropy is left out.
-
-    Args:
-        information: [D, F].
-        entropies: [F].
-    """
-    varies = entropies > 0
-    return float(np.mean(gaps(information[:, varies]) / entropies[varies])) if varies.any() else 0.0
-
-
-def modularity(information: Floats) -> float:
-    """Modularity (Ridgeway and Mozer, NeurIPS 2018): 1 if each dimension tells of one factor only.
-
-    The mean over dimensions of 1 - sum_f (I_f - template_f)^2 / (I_max^2 (F - 1)), where the template is I_max at the
-    factor that the dimension tells most of, and 0 elsewhere. A dimension that tells of nothing counts as 0.
-
-    Args:
-        information: [D, F].
-    """
-    squares = information**2
-    largest = squares.max(axis=1)
-    rest = (squares.sum(axis=1) - largest) / max(1, information.shape[1] - 1)
-    deviation = np.divide(rest, largest, out=np.ones_like(largest), where=largest > 0)
-    return float(np.mean(1.0 - deviation))
+def information_of(z: EncodedView) -> tuple[Floats, Floats]:
+    """The same of an encoding's test samples and its factors that vary."""
+    return mutual_information(z.test, [each.test for each in z.varying])
 
 
 def gaps(table: Floats, floor: Floats | float = 0.0) -> Floats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
+from m3di.evaluate.encoded_view import EncodedView
+from m3di.evaluate.metric import INF, Metric, Range, Score, register_metric
 from m3di.evaluate.probes.classification import quiet
 
 Floats = NDArray[np.float64]
@@ -78,3 +80,18 @@ def _entropy(table: Floats) -> Floats:
     share = np.divide(table, total, out=np.full_like(table, 1.0 / len(table)), where=total > 0)
     logarithm = np.log(share, out=np.zeros_like(share), where=share > 0)
     return np.asarray(-(share * logarithm).sum(axis=0) / np.log(len(table)))
+
+
+@register_metric("dci")
+class DciMetric(Metric):
+    """Disentanglement, completeness and informativeness by random forests."""
+
+    scores = (Range("disentanglement"), Range("completeness"), Range("informativeness", -INF))
+
+    def of_view(self, z: EncodedView) -> Iterator[Score]:
+        """Of all factors that vary and have at most 100 labels."""
+        chosen = z.varying
+        if chosen:
+            found = dci(z.fit, [each.fit for each in chosen], z.test, [each.test for each in chosen], seed=z.seed)
+            for name, _, _ in self.scores:
+                yield Score(z.name, "all", "", "", "random_forest", name, getattr(found, name))

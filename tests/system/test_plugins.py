@@ -7,20 +7,19 @@ import sys
 import pytest
 
 from m3di.errors import M3diError, UsageError
-from m3di.learn import import_modules
-from m3di.learn.models.registry import build_image_encoder
-from m3di.learn.training import plugins
+from m3di.system import plugins
+from m3di.system.plugins import import_modules
 
-ENCODER = """
-from torch import nn
-from m3di.learn import register_image_encoder
-register_image_encoder("flat", lambda encoding_size, _: nn.Sequential(nn.Flatten(), nn.Linear(12, encoding_size)))
+MODULE = """
+from pathlib import Path
+with Path("imports.txt").open("a") as file:
+    file.write("once ")
 """
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch, tiny_encoder):
-    """The current folder, with the search path, modules and registry put back afterwards."""
+def folder(tmp_path, monkeypatch):
+    """The current folder, with the search path and modules put back afterwards."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(plugins, "_imported", [])
@@ -30,12 +29,12 @@ def folder(tmp_path, monkeypatch, tiny_encoder):
         del sys.modules[name]
 
 
-def test_a_module_in_the_current_folder_registers_its_encoder_once(folder):
-    (folder / "flat_encoders.py").write_text(ENCODER)
-    import_modules(["flat_encoders", "json"])
-    import_modules(["flat_encoders"])  # a second command in one process
-    assert build_image_encoder("flat", 3, 5)[1].weight.shape == (3, 12)
-    assert plugins.imported_modules() == ("flat_encoders", "json")
+def test_a_module_in_the_current_folder_is_imported_once(folder):
+    (folder / "flat_shapes.py").write_text(MODULE)
+    import_modules(["flat_shapes", "json"])
+    import_modules(["flat_shapes"])  # a second command in one process
+    assert (folder / "imports.txt").read_text() == "once "
+    assert plugins.imported_modules() == ("flat_shapes", "json")
 
 
 def test_a_file_of_the_folder_hides_no_installed_module(folder):
@@ -49,12 +48,12 @@ def test_a_file_of_the_folder_hides_no_installed_module(folder):
     ("name", "said"),
     [
         ("nowhere", r"no module 'nowhere'(?s:.)*in the folder of nowhere\.py"),
-        ("flat_encoders.py", r"no module 'flat_encoders\.py'(?s:.)*did you mean 'flat_encoders'\?"),
+        ("flat_shapes.py", r"no module 'flat_shapes\.py'(?s:.)*did you mean 'flat_shapes'\?"),
         ("nowhere.inside", r"no module 'nowhere\.inside'"),
     ],
 )
 def test_a_module_that_there_is_not(folder, name, said):
-    (folder / "flat_encoders.py").write_text("")
+    (folder / "flat_shapes.py").write_text("")
     with pytest.raises(UsageError, match=said):
         import_modules([name])
 

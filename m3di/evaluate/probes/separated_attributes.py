@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from m3di.evaluate.probes.classification import predict_logistic
+from m3di.evaluate.encoded_view import EncodedView
+from m3di.evaluate.metric import Metric, Range, Score, register_metric
+from m3di.evaluate.probes.information import gaps
+from m3di.evaluate.probes.logistic import predict_logistic
 from m3di.evaluate.probes.mcc import absolute_correlations
-from m3di.evaluate.probes.mutual_information import gaps
 
 Floats = NDArray[np.float64]
 
@@ -43,3 +45,17 @@ def sap(
             predicted = predict_logistic(fit[:, [row]], known, test[:, [row]])
             scores[row, column] = np.mean(predicted == true)
     return float(np.mean(gaps(scores, chance))), scores
+
+
+@register_metric("sap")
+class Sap(Metric):
+    """Gap between the two dimensions that predict a factor best: squared correlation, or logistic regression."""
+
+    scores = (Range("sap"),)
+
+    def of_view(self, z: EncodedView) -> Iterator[Score]:
+        """Of all factors that vary and have at most 100 labels."""
+        chosen = z.varying
+        if chosen:
+            value, _ = sap(z.fit, [each.fit for each in chosen], z.test, [each.test for each in chosen])
+            yield Score(z.name, "all", "", "", "one_dimension", "sap", value, 0.0)

@@ -1,0 +1,51 @@
+"""Layouts by name: what others read.
+
+A layout of m3di's own is one file of this folder: a subclass of `Layout` under `@register_layout(NAME)`. `m3di export
+--to NAME` finds it there. A layout of yours is registered by the same call in a module of yours (`m3di export --import
+MODULE`), or by an entry point of the group `m3di.layouts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from m3di.data.load.sources import ShardSource
+from m3di.system.registry import Registry
+
+
+class Layout:
+    """A way to lay out a dataset."""
+
+    def write(self, source: ShardSource, out: Path) -> str | None:
+        """Write a dataset.
+
+        Args:
+            source: The dataset: its `spec`, `manifest`, `n_samples` of each split, `table(split)`, and `images_of` it.
+            out: Where to; `m3di.data.whole_folder(out)` gives a folder that is there whole or not at all.
+
+        Returns:
+            What readers of the layout will stumble over, if anything.
+
+        Raises:
+            M3diError: `out` holds something, or the layout has no place for this dataset.
+        """
+        raise NotImplementedError
+
+
+LAYOUTS = Registry[type[Layout]](
+    "layout",
+    Layout,
+    group="m3di.layouts",
+    package="m3di.data.layouts",
+    otherwise="register yours with m3di.data.register_layout; on the command line --import its module",
+)
+register_layout = LAYOUTS.register
+
+
+def images_of(source: ShardSource, split: str, table: Any, view: str) -> Iterator[bytes]:
+    """The images of a split as PNG: the very bytes, where they are PNG."""
+    files = source.files(split, table)
+    for row in range(table.num_rows):
+        yield files.read_image(row, view, "png")

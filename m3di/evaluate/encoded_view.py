@@ -1,0 +1,71 @@
+"""The encoding of one view as a metric sees it: standardised and as it is, beside its factors and the resamples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from m3di.evaluate.bootstrap import Bootstrap
+from m3di.evaluate.encoded import Encoded, FactorValues
+from m3di.evaluate.standardised import standardise
+
+Floats = NDArray[np.float64]
+T = TypeVar("T")
+MAX_LABELS = 100  # a factor with more is left out of DCI and the like: forests take minutes, few samples a label
+
+
+class EncodedView:
+    """The encoding of one view.
+
+    Args:
+        encoded: Encodings and factors of a run.
+        name: The view.
+        resamples: Of the test samples.
+        seed: Of what a metric draws.
+
+    Attributes:
+        fit: [N, D] encodings that probes are fitted on, standardised by themselves.
+        test: [M, D] encodings that are scored, standardised by those of the fit.
+        raw: [M, D] the same as they were trained.
+        factors: What the encoding is probed for.
+        similarity: What the encodings were trained to agree in.
+    """
+
+    def __init__(self, encoded: Encoded, name: str, resamples: Bootstrap, seed: int = 0) -> None:
+        self.name, self.resamples, self.seed = name, resamples, seed
+        self.fit, self.test = standardise(*encoded.encodings[name])
+        self.raw = encoded.encodings[name][1]
+        self.factors, self.similarity = encoded.factors[name], encoded.similarity
+        self._shared: dict[Callable[[EncodedView], Any], Any] = {}
+
+    def shared(self, make: Callable[[EncodedView], T]) -> T:
+        """What several metrics need of this view, computed once: `make(self)`."""
+        if make not in self._shared:
+            self._shared[make] = make(self)
+        found: T = self._shared[make]
+        return found
+
+    @property
+    def numbers(self) -> list[FactorValues]:
+        """Factors that are numbers."""
+        return [each for each in self.factors if each.is_number]
+
+    @property
+    def labels(self) -> list[FactorValues]:
+        """Factors that are labels."""
+        return [each for each in self.factors if not each.is_number]
+
+    @property
+    def own(self) -> list[FactorValues]:
+        """Factors that are this view's, and not those of the view that it is a counterfactual of."""
+        return [each for each in self.factors if each.view == self.name]
+
+    @property
+    def varying(self) -> list[FactorValues]:
+        """Own factors that are no constant and have at most 100 labels."""
+        n_values = {each.name: len(np.unique(each.fit)) for each in self.own}
+        most = {each.name: len(each.fit) if each.is_number else MAX_LABELS for each in self.own}
+        return [each for each in self.own if 1 < n_values[each.name] <= most[each.name]]

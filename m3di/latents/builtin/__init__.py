@@ -1,0 +1,1 @@
+"""m3di's own mechanisms: one a file, found by `m3di.latents.mechanisms`."""

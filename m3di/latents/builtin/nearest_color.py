@@ -1,0 +1,40 @@
+"""The name of a hue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from m3di.latents.colors import PALETTES, hsv_to_rgb, palette
+from m3di.latents.factor import Factor
+from m3di.latents.mechanisms import Parent, register
+
+
+@register("nearest_color", n_parents=2, types=("categorical",))
+def nearest_color(u: NDArray[np.float64], parents: Sequence[Parent], factor: Factor) -> NDArray[np.int64]:
+    """Name of a hue in the palette that the second parent selects: the nearest colour in RGB. Uses no noise.
+
+    The value is an index into the names of all palettes of the factor, one palette after the other.
+    """
+    hue, drawn = parents
+    if hue.factor.kind != "hue" or drawn.factor.n != len(factor.palettes):
+        raise ValueError(
+            "the parents are a hue, and a categorical factor with one value for each of `palettes`: "
+            f"they are of kind {hue.factor.kind}, and with {drawn.factor.n} values for {len(factor.palettes)} palettes"
+        )
+    if set(drawn.factor.names) & set(PALETTES) and drawn.factor.names != factor.palettes:
+        raise ValueError(
+            f"the values of the second parent name the palettes, in their order: they are "
+            f"{', '.join(drawn.factor.names)}, and `palettes` {', '.join(factor.palettes)}"
+        )
+    rgb = hsv_to_rgb(hue.factor.physical(hue.values), hue.factor.saturation, 1.0, wheel=hue.factor.wheel)
+    index = np.empty(len(u), dtype=np.int64)
+    offset = 0
+    for number, name in enumerate(factor.palettes):
+        rows = drawn.values == number
+        if rows.any():
+            index[rows] = offset + palette(name).nearest(rgb[rows])
+        offset += len(palette(name).names)
+    return index
