@@ -169,6 +169,14 @@ def _write_fake_dataset(out: Path, options: Mapping[str, object]) -> Path:
 
 
 @pytest.fixture(autouse=True, scope="session")
+def no_waiting_for_the_disk() -> Iterator[None]:
+    """No test pulls the plug: those about the order of syncs watch `os.fsync` themselves."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda descriptor: None)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
 def data_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Tests see no meshes of whoever runs them."""
     with pytest.MonkeyPatch.context() as patch:

@@ -82,7 +82,10 @@ def writes(fake_dataset: Path, sources: Path) -> dict[str, Writes]:
     }
 
 
-@pytest.mark.parametrize("command", ["subset", "merge", "upstream", "imagefolder", "import"])
+SLOW_COMMANDS = [pytest.param(name, marks=pytest.mark.slow) for name in ("merge", "upstream", "imagefolder", "import")]
+
+
+@pytest.mark.parametrize("command", ["subset", *SLOW_COMMANDS])
 def test_killed_on_the_way(command: str, writes: dict[str, Writes], tmp_path: Path) -> None:
     write = writes[command]
     (tmp_path / "whole").mkdir()

@@ -40,7 +40,7 @@ def test_names_do_not_overlap_and_parents_stand_left(name: str) -> None:
             assert places[parent][0] < places[child][0]
 
 
-@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
+@pytest.mark.parametrize("suffix", [".png", *(pytest.param(each, marks=pytest.mark.slow) for each in (".svg", ".pdf"))])
 def test_formats(spec: Spec, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / "new" / f"graph{suffix}"
     save_causal_graph(path, spec)

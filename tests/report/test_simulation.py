@@ -86,7 +86,10 @@ def test_tables_on_disk(tmp_path):
     assert tidy[2]["column"] == "loss" and tidy[2]["paper"] == ""
 
 
-@pytest.mark.parametrize("recipe", ["table1", "figure8", "figure5", "figure6", "figure7a"])
+SLOW_RECIPES = [pytest.param(recipe, marks=pytest.mark.slow) for recipe in ("figure8", "figure6", "figure7a")]
+
+
+@pytest.mark.parametrize("recipe", ["table1", "figure5", *SLOW_RECIPES])
 def test_figures(tmp_path, recipe):
     labels = {
         "figure5": [{"discrete": block, "n_classes": k} for block in ("content", "style") for k in (2, 5)],

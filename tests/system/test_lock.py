@@ -18,7 +18,9 @@ from m3di.errors import M3diError
 from m3di.system import lock as lock_module
 from tests.conftest import FakeRenderPool, fake_options
 
-HOLD = "import sys, time; from pathlib import Path; from m3di.data import locked\nwith locked(Path(sys.argv[1])): "
+HOLD = (
+    "import sys, time; from pathlib import Path; from m3di.system.lock import locked\nwith locked(Path(sys.argv[1])): "
+)
 
 
 @pytest.fixture
