@@ -1,4 +1,4 @@
-"""Encodings that a user brings, as `.npz`: no model of ours needed, and no pickle ever loaded.
+"""Encodings that a user brings, as `.npz`: no m3di model needed, and no pickle ever loaded.
 
     val_VIEW            float [N, D]     encodings that probes are fitted on
     test_VIEW           float [M, D]     encodings that are scored, of the same view

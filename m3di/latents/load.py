@@ -1,4 +1,4 @@
-"""Spec files: the built-in ones by name, anybody's by path; every problem of a file in one report.
+"""Spec files: the built-in ones by name, others by path; every problem of a file in one report.
 
 A spec may say `extends: NAME|FILE`: it is then that spec with its own keys laid over it, mapping by mapping. A key
 set to null is taken away; a mechanism with a `name`, and the use of a factor with a `role`, replace the other whole.

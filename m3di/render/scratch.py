@@ -1,4 +1,4 @@
-"""The folder for the temporary files of workers: gone when its run is over, however that ended."""
+"""The folder for the temporary files of workers: removed after its run, even one that was killed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def remove_abandoned(base: Path) -> None:
     if not hasattr(os, "getuid"):  # Windows: no user to compare, and no lock to ask
         return
     for folder in base.glob(f"{PREFIX}*"):
-        with contextlib.suppress(OSError):  # another run removes it at this moment, or it is somebody else's
+        with contextlib.suppress(OSError):  # another run removes it at this moment, or it belongs to another user
             found = folder.lstat()
             if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and _is_abandoned(folder, found.st_mtime):
                 shutil.rmtree(folder, ignore_errors=True)

@@ -88,10 +88,9 @@ def test_a_failed_save_keeps_the_one_before(run, monkeypatch):
         raise OSError("no space left on device")
 
     before = load_file(weights_file(run))
-    monkeypatch.setattr(tensor_file, "save_file", full_disk)
-    with pytest.raises(OSError, match="no space"):
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="no space"):
+        patch.setattr(tensor_file, "save_file", full_disk)
         save_checkpoint(run, build(seed=1), step=8)
-    monkeypatch.undo()
     assert torch.equal(load_encoders(run).image.fc.weight, before["fc.weight"])
     save_checkpoint(run, build(seed=1), step=8)  # over what the failed one left
     assert torch.equal(load_encoders(run).image.fc.weight, build(seed=1).image.fc.weight)
