@@ -65,6 +65,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in left_out]
 
 
+def slow(*cases: object) -> list[Any]:
+    """Cases of a parametrised test that only the full run makes; a tuple is one case of several values."""
+    return [pytest.param(*(each if isinstance(each, tuple) else (each,)), marks=pytest.mark.slow) for each in cases]
+
+
 class FakePool:
     """Stands in for the render pool: noise that depends on the job alone."""
 

@@ -21,6 +21,7 @@ from m3di.learn.models.registry import register_image_encoder
 from m3di.learn.training import checkpoint, run_folder
 from m3di.learn.training.step import ContrastiveStep, make_loss, make_optimizer
 from m3di.learn.training.tensor_file import read_tensors
+from tests.conftest import slow
 from tests.learn.conftest import FakePairs, TinyEncoder, keep_registered
 
 TINY = TrainConfig(
@@ -72,10 +73,6 @@ def check_equal(run, reference):
 def measured(run):
     with (run / "metrics.csv").open(newline="") as file:
         return [{name: cell for name, cell in row.items() if name != "seconds"} for row in csv.DictReader(file)]
-
-
-def slow(*values):
-    return [pytest.param(value, marks=pytest.mark.slow) for value in values]
 
 
 @pytest.fixture(scope="module")
