@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import hashlib
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -68,6 +69,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def slow(*cases: object) -> list[Any]:
     """Cases of a parametrised test that only the full run makes; a tuple is one case of several values."""
     return [pytest.param(*(each if isinstance(each, tuple) else (each,)), marks=pytest.mark.slow) for each in cases]
+
+
+def pytest_collection_finish() -> None:
+    """What all tests share lives to the end: the garbage collector need not look through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 class FakePool:

@@ -47,7 +47,7 @@ def before_the_hue_was_noted(out: Path, monkeypatch: pytest.MonkeyPatch, **optio
         return write_fake_dataset(out, **options)
 
 
-@pytest.mark.parametrize("gpu", [False, True])
+@pytest.mark.parametrize("gpu", [True, *slow(False)])
 def test_datasets_without_the_displayed_hue_stay_without_it(
     tmp_path: Path, pools: type[FakeRenderPool], monkeypatch: pytest.MonkeyPatch, gpu: bool
 ) -> None:
@@ -396,6 +396,7 @@ factors:
 """
 
 
+@pytest.mark.slow
 def test_only_the_meshes_of_the_manifest_are_rendered(
     tmp_path: Path, pools: type[FakeRenderPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
