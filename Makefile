@@ -1,6 +1,8 @@
 # Needs Python 3.11 (Blender's module exists for no other), make and git. Everything else goes into .venv.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+# Compiled modules are kept: without them every process that a test starts compiles all of m3di, and pytest every test.
+unexport PYTHONDONTWRITEBYTECODE
 DEMO := data/demo
 
 .PHONY: demo test test-lowest check mutants lock bench bench-loader bench-gpu scenes clean
@@ -30,7 +32,7 @@ check: .venv/installed
 	$(BIN)/ruff check m3di tests benchmarks
 	$(BIN)/ruff format --check m3di tests benchmarks
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q -n 2 -m "not slow"
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
 
 # Changes the code in small ways and says which of them no test notices: see docs/testing.md. Of ONLY (patterns of
 # module names) and of a random SAMPLE; an hour for 100 on two cores if all rooms are wanted, minutes for one.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import hashlib
 import shutil
 import sys
@@ -66,6 +67,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+
+
+def slow(*cases: object) -> list[Any]:
+    """Cases of a parametrised test that only the full run makes; a tuple is one case of several values."""
+    return [pytest.param(*(each if isinstance(each, tuple) else (each,)), marks=pytest.mark.slow) for each in cases]
+
+
+def pytest_collection_finish() -> None:
+    """What all tests share lives to the end: the garbage collector need not look through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 class FakePool:
@@ -171,6 +183,14 @@ def _write_fake_dataset(out: Path, options: Mapping[str, object]) -> Path:
     generate.render_shards(spec, plan, generate.shards_of(plan), out, FakePool(wanted.size_px))
     generate.finish(data.LocalFolder(out), spec, plan)
     return out
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_waiting_for_the_disk() -> Iterator[None]:
+    """No test pulls the plug: those about the order of syncs watch `os.fsync` themselves."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda descriptor: None)
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

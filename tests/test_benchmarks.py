@@ -82,6 +82,7 @@ def options(path: Path | None, **changes: object) -> argparse.Namespace:
     return argparse.Namespace(**values)
 
 
+@pytest.mark.slow
 def test_a_figure_that_fails_leaves_the_others(tmp_path: Path, on_device: object) -> None:
     path = tmp_path / "out.json"
     figures = on_device.Figures(options(path), "trial")  # type: ignore[attr-defined]
@@ -95,12 +96,14 @@ def test_a_figure_that_fails_leaves_the_others(tmp_path: Path, on_device: object
     assert figures.exit_code() == 1
 
 
+@pytest.mark.slow
 def test_no_figure_is_begun_when_the_time_is_up(tmp_path: Path, on_device: object) -> None:
     figures = on_device.Figures(options(None, seconds_in_all=-1.0), "trial")  # type: ignore[attr-defined]
     assert figures.add("one", lambda: pytest.fail("it was measured")) is None
     assert figures.content["failures"] == {"one": "left out: the time given is up"}
 
 
+@pytest.mark.slow
 def test_operations_are_counted_in_place_too(on_device: object) -> None:
     import torch
 
@@ -108,6 +111,7 @@ def test_operations_are_counted_in_place_too(on_device: object) -> None:
     assert on_device.flops_of(lambda: (a @ b, total.addmm_(a, b))) == 2 * (2 * 3 * 4 * 5)  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_utilisation_is_not_known_without_a_gpu(on_device: object) -> None:
     with on_device.Utilisation("cpu") as used:  # type: ignore[attr-defined]
         pass

@@ -91,6 +91,7 @@ def test_parts_of_machines(tmp_path: Path) -> None:
     assert_says_nothing(out, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_lock_that_was_left_goes_with_the_next_run(tmp_path: Path, pools: type[FakeRenderPool]) -> None:
     options = fake_options(tmp_path / "it")
     generate.render(options)

@@ -1,4 +1,4 @@
-"""Evaluation: from runs or anybody's encodings to one tidy table of scores, see docs/evaluation.md."""
+"""Evaluation: from runs or foreign encodings to one tidy table of scores, see docs/evaluation.md."""
 
 from __future__ import annotations
 

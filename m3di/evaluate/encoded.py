@@ -1,4 +1,4 @@
-"""Encodings beside the factors that they are to be probed for: what every metric works on, wherever it came from."""
+"""Encodings beside the factors that they are to be probed for: what every metric works on, from any source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Encodings that a user brings, as `.npz`: no model of ours needed, and no pickle ever loaded.
+"""Encodings that a user brings, as `.npz`: no m3di model needed, and no pickle ever loaded.
 
     val_VIEW            float [N, D]     encodings that probes are fitted on
     test_VIEW           float [M, D]     encodings that are scored, of the same view
@@ -19,9 +19,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from m3di.errors import DataError, DiskError, M3diError, UsageError, did_you_mean
+from m3di.errors import DataError, M3diError, UsageError, did_you_mean
 from m3di.evaluate.encoded import Encoded, FactorValues
 from m3di.evaluate.probe_data import ProbeData
+from m3di.system.disk import disk_errors
+from m3di.system.files import open_partial, partial_of, publish
 
 SPLITS = ("val", "test")
 FINGERPRINT = "fingerprint"
@@ -70,12 +72,11 @@ def write_npz(path: Path, encoded: Encoded, fingerprint: str) -> None:
         for each in encoded.factors[view]:
             if each.view == view:
                 arrays |= {f"val_{each.full_name}": each.fit, f"test_{each.full_name}": each.test}
-    try:
+    with disk_errors(path, "the encodings cannot be written", kept=False):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
+        with open_partial(partial_of(path)) as file:
             np.savez_compressed(file, **arrays)
-    except OSError as error:
-        raise DiskError("the encodings cannot be written", where=str(path), got=error.strerror or error) from None
+        publish(partial_of(path), path)
 
 
 def _load(path: Path) -> Arrays:

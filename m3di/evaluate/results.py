@@ -14,10 +14,11 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from m3di.data import UNREADABLE, read_parquet, read_parquet_schema
-from m3di.errors import DataError, DiskError, M3diError, UsageError
+from m3di.errors import DataError, M3diError, UsageError
 from m3di.evaluate.encoded import Encoded
 from m3di.evaluate.metric import Score, within
 from m3di.evaluate.probes import interval_over_seeds
+from m3di.system.disk import disk_errors
 from m3di.system.files import partial_of, publish
 
 # One row a score. Further columns may follow: what a sweep varies besides.
@@ -79,7 +80,7 @@ def write_results(path: Path, table: pa.Table, made_by: Mapping[str, Any] | None
     if path.suffix not in (".parquet", ".csv"):
         raise UsageError("unknown table format", where=str(path), got=path.suffix, expected=".parquet or .csv")
     partial = partial_of(path)
-    try:
+    with disk_errors(path, "the results cannot be written", kept=False):
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".csv":
             pacsv.write_csv(table, partial)  # type: ignore[attr-defined]
@@ -87,8 +88,6 @@ def write_results(path: Path, table: pa.Table, made_by: Mapping[str, Any] | None
             metadata = {MADE_BY: json.dumps(made_by, sort_keys=True).encode()} if made_by is not None else {}
             pq.write_table(table.replace_schema_metadata(metadata), partial, compression="zstd")
         publish(partial, path)
-    except OSError as error:
-        raise DiskError("the results cannot be written", where=str(path), got=error.strerror or error) from None
 
 
 def read_results(path: Path) -> pa.Table:

@@ -1,4 +1,4 @@
-"""`m3di evaluate`: runs, sweeps and encodings of anybody's, scored, kept beside the run, gathered in one table."""
+"""`m3di evaluate`: scores runs, sweeps and foreign encodings, keeps scores beside each run, gathers them in a table."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from m3di.system.files import read_json
 
 RESULTS = "evaluation.parquet"
 OVER_STEPS = "checkpoints.parquet"
-VERSION = 2  # raised when a metric changes its meaning, so that results kept in runs are made anew
+VERSION = 2  # raised when a metric changes its meaning, so that results kept in runs are measured again
 OnRun = Callable[[str, int, int], None]
 
 

@@ -20,7 +20,7 @@ def score(encoded: Encoded, protocol: Protocol | None = None) -> list[Score]:
         >>> import numpy as np
         >>> from m3di import score
         >>> from m3di.evaluate import Encoded, FactorValues, Protocol
-        >>> fit, test = np.random.default_rng(0).normal(size=(2, 100, 3))  # encodings of yours
+        >>> fit, test = np.random.default_rng(0).normal(size=(2, 100, 3))  # your encodings
         >>> size = FactorValues("image", "size", "content", "scalar", fit[:, 0], test[:, 0])
         >>> encoded = Encoded("mine", {"image": (fit, test)}, {"image": (size,)})
         >>> [round(each.value, 2) for each in score(encoded, Protocol(probes=("linear",))) if each.metric == "r2"]

@@ -138,7 +138,7 @@ class _Checks:
             )
 
     def _change(self, path: Path, name: str, factor: Factor, use: MechanismUse) -> Iterator[Problem]:
-        """The parent of a change is the factor itself, whatever the spec says."""
+        """The parent of a change is always the factor itself."""
         if use.parents:
             yield Problem(
                 (*path, "parents"),
@@ -228,7 +228,7 @@ class _Checks:
             elif name in spec.factors and not np.isfinite(spec.factors[name].bounds).all():
                 yield Problem(
                     path[:2],
-                    f"{name!r} has no range to be drawn anew from",
+                    f"{name!r} has no range to be drawn from",
                     repr(name),
                     "a factor with `range`",
                     f"add `range` to {name}",
@@ -287,7 +287,7 @@ class _Checks:
 
 
 def _unshared(path: Path, name: str, role: str, other: str) -> Problem:
-    """A view draws on its own what another view calls content: nobody shares it."""
+    """A view draws for itself what another view calls content: no two views share it."""
     return Problem(
         path,
         f"{name} is content of {other} (the value that all views share), and {role} here: the two would not agree",

@@ -16,7 +16,7 @@ from m3di.latents.problems import custom_error
 MAX_WHOLE = 2**53  # whole numbers up to here are exact in float64, by which ranges are computed
 
 
-STORED = "stored"  # validation context: the spec of a dataset, which is read whatever today's rules say of it
+STORED = "stored"  # validation context: the spec of a dataset, which is read even where today's rules refuse it
 
 
 def is_stored(info: ValidationInfo) -> bool:

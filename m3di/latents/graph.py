@@ -120,7 +120,7 @@ def arrows(spec: Spec, view: str) -> frozenset[tuple[str, str]]:
     """Arrows (parent, child) of a view: those whose parent, all noise kept, makes a difference to the child.
 
     A mechanism of `strength` 0, a weight 0 or equal rows of a table give no arrow, nor does a value that is constant
-    in the view or drawn anew by its `change`. Mechanisms that are not installed here are taken at their word.
+    in the view or drawn again by its `change`. Mechanisms that are not installed here are taken at their word.
     """
     found = set()
     for child, factor in spec.factors.items():
@@ -174,7 +174,7 @@ def _change_keeps(spec: Spec, factor: Factor, change: MechanismUse) -> bool:
 
 
 def takes_own_value(mechanism: Mechanism) -> bool:
-    """Whether a mechanism used as `change` gets the factor's value; one without parents draws it anew."""
+    """Whether a mechanism used as `change` gets the factor's value; one without parents draws a new one."""
     return mechanism.temporal or mechanism.n_parents != 0
 
 

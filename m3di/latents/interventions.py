@@ -50,7 +50,7 @@ def do(spec: Spec, interventions: Mapping[str, Intervention] | None = None, **by
     """
     plain = plain_spec(spec)
     wanted = {**(interventions or {}), **by_name}
-    # Of a factor, then of one view of it: what is asked of one view holds there, whatever the order.
+    # Of a factor, then of one view of it: what is asked of one view holds there, in any order.
     for target in sorted(wanted, key=lambda each: "." in each):
         intervention = wanted[target]
         view, _, name = target.rpartition(".")
@@ -141,7 +141,7 @@ def permute_content(spec: Spec) -> Spec:
 
     In the second one neighbours (samples 0 and 1, 2 and 3, ...) have changed places in all content factors, and
     nothing else is another: style keeps the values that the sample's own content has caused. There, content and style
-    are independent whatever the graph says, so what an encoder of content alone tells of style is nothing.
+    are independent, no matter the graph, so what an encoder of content alone tells of style is nothing.
 
     Raises:
         UsageError: The spec has frames.

@@ -56,16 +56,7 @@ def _take_in_plugin(layer: Layer, folder: FilePath, name: Any, place: Location) 
         layer.problems.append(_as_problem(("plugins",), error, place))
         return
     if layer.data["plugins"].get(path.name, text) != text:
-        layer.problems.append(
-            Problem(
-                ("plugins",),
-                f"two plugins are called {path.name!r}",
-                repr(name),
-                "names that differ",
-                "rename one of them",
-                place,
-            )
-        )
+        layer.problems.append(_two_of_one_name(("plugins",), "plugins", name, place))
     layer.data["plugins"][path.name] = text
     layer.marks[("plugins", path.name)] = Location(str(path), 1, path.name)
 
@@ -87,20 +78,16 @@ def _take_in_template(layer: Layer, folder: FilePath, where: Path, name: str) ->
     key = ("templates", path.name)
     templates = layer.data.setdefault("templates", {})
     if templates.get(path.name, document.data) != document.data:
-        layer.problems.append(
-            Problem(
-                where,
-                f"two templates are called {path.name!r}",
-                repr(name),
-                "names that differ",
-                "rename one of them",
-                place,
-            )
-        )
+        layer.problems.append(_two_of_one_name(where, "templates", name, place))
     templates[path.name] = document.data
     layer.data["views"][str(where[1])]["template"] = path.name
     layer.marks.update({(*key, *each): mark for each, mark in document.marks.items()})
     layer.problems += fault_problems(document, key)
+
+
+def _two_of_one_name(where: Path, what: str, name: str, place: Location) -> Problem:
+    said = f"two {what} are called {FilePath(name).name!r}"
+    return Problem(where, said, repr(name), "names that differ", "rename one of them", place)
 
 
 def _as_problem(path: Path, error: UsageError, place: Location) -> Problem:

@@ -93,7 +93,7 @@ def _tried(used: Used, mechanism: Mechanism, parents: list[Factor]) -> Iterator[
         try:
             with np.errstate(all="ignore"):
                 result = mechanism.function(probe_noise(N_TRIED), run, factor, **used.use.parameters)
-        except Exception as error:  # noqa: BLE001 - a mechanism may be anybody's: whatever it raises is told
+        except Exception as error:  # noqa: BLE001 - a mechanism may come from a user: any error that it raises is reported
             told = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
             yield Problem(
                 used.path, told, expected=_signature(mechanism), next_step="correct the parameters, or the parents"

@@ -32,7 +32,7 @@ def name_problems(spec: Spec) -> Iterator[Problem]:
     for name in spec.views:
         prefix = next((each for each in FIELD_PREFIXES if name.lower().startswith(each)), None)
         if name.lower() in RESERVED_VIEWS or prefix or keyword.iskeyword(name):
-            why = f"begins with {prefix!r}, as fields of a dataset do" if prefix else "is a name of ours in a dataset"
+            why = f"begins with {prefix!r}, as fields of a dataset do" if prefix else "is reserved in a dataset"
             why = "is a word of Python" if keyword.iskeyword(name) else why
             yield Problem(
                 ("views", name),

@@ -12,7 +12,7 @@ WORDS_PER_COUNTER = 4  # Philox 4x64 turns one counter into four words
 
 
 def stream_key(seed: int, split: str, factor: str, view: str) -> int:
-    """The 128-bit Philox key of a stream. JSON keeps the four parts apart whatever they hold."""
+    """The 128-bit Philox key of a stream. JSON keeps the four parts apart, even if they hold separators."""
     identity = json.dumps([seed, split, factor, view]).encode()
     return int.from_bytes(hashlib.blake2b(identity, digest_size=16).digest(), "little")
 

@@ -88,7 +88,7 @@ def _laid_over(definition: dict[str, Any]) -> None:
 
 
 def _mechanism_schema(definitions: dict[str, Any]) -> dict[str, Any]:
-    """One of ours with its parameters, one of somebody's own, or parameters that are laid over."""
+    """A built-in mechanism with its parameters, a user's own, or parameters that are merged into the inherited one."""
     parents = {"type": "array", "items": {"type": "string"}, "description": "Names of the factors it depends on."}
     ours = []
     for mechanism in BUILTIN:
@@ -241,7 +241,7 @@ def _scene() -> Iterator[str]:
 
 
 def _captions() -> Iterator[str]:
-    yield "A text view sees whatever factors the spec has; its template says which of them captions tell. Each choice"
+    yield "A text view may see any factor of the spec; its template says which of them captions tell. Each choice"
     yield "of a template (phrasing, synonym, clause) is a factor too, `VIEW_phrasing`, `VIEW_word_NAME`,"
     yield "`VIEW_clause_NAME`, and declared by itself; a spec may declare it with fewer values or other weights."
     yield ""
@@ -260,7 +260,7 @@ def _names(names: Iterable[str]) -> str:
 
 def _mechanisms() -> Iterator[str]:
     yield "Used as `change` of a style factor, a mechanism has the factor's own value as its one parent; one without"
-    yield "parents draws it anew. `m3di.latents.register` makes more of them."
+    yield "parents draws a new value. `m3di.latents.register` makes more of them."
     yield ""
     yield from _table(MechanismUse, None, {"parents": ("list of texts", "none", "The factors it depends on.")})
     for mechanism in BUILTIN:

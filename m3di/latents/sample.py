@@ -67,7 +67,7 @@ def _columns(spec: Spec, name: str, raw: NDArray[Any]) -> list[tuple[str, NDArra
 
 @dataclass(frozen=True)
 class CausalWorld:
-    """Where a value is taken: as it is, with one factor drawn anew, or in a later frame."""
+    """Where a value is taken: as it is, with one factor drawn again, or in a later frame."""
 
     do: str | None = None
     frame: int = 0
@@ -92,7 +92,7 @@ class _Evaluation:
         return {name: self.value(world, observed.declared, name) for name in observed.view.factors if name in names}
 
     def _observe_permuted(self, observed: Observed, names: Set[str]) -> dict[str, NDArray[Any]]:
-        """Sample 2k has the content of sample 2k + 1 and the other way round; whatever else it has is its own.
+        """Sample 2k has the content of sample 2k + 1 and the other way round; everything else is its own.
 
         That is a permutation without fixed points of any even number of samples, and it depends on neither that
         number nor the shard. A style that the content causes stays as the sample's own content had it.
@@ -122,7 +122,7 @@ class _Evaluation:
         return self.spec.descendants([*moving, *([world.do] if world.do else [])])
 
     def _moves(self, name: str) -> bool:
-        """Whether a factor goes from frame to frame by a temporal mechanism, in whatever view."""
+        """Whether a factor goes from frame to frame by a temporal mechanism, in any view."""
         uses = [self.spec.used_mechanism(view, name) for view in self.spec.views]
         return any(use is not None and self.spec.is_temporal(use) for use in (*uses, self.spec.factors[name].mechanism))
 
@@ -255,7 +255,7 @@ def _note_missing(spec: Spec, name: str, uses: list[MechanismUse], lacking: dict
 
 
 def sample(spec: Spec, split: str, n: int, *, seed: int = 0, start: int = 0, partly: bool = False) -> Samples:
-    """Draw samples `start` to `start + n - 1` of a split. Sample i is the same whatever `start` and `n`.
+    """Draw samples `start` to `start + n - 1` of a split. Sample i does not depend on `start` or `n`.
 
     Args:
         spec: The spec.

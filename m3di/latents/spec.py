@@ -32,10 +32,10 @@ class FactorUse(Strict):
 
     Attributes:
         role: `content`: one value for all views that call it content. `style`: shared noise, but the view's own
-            parents, and changed by `change`. `private`: drawn anew for the view. `constant`: always `value`.
+            parents, and changed by `change`. `private`: drawn for this view alone. `constant`: always `value`.
         value: Raw value of a constant.
         change: Mechanism that changes a style factor; its parent is the factor's own value. One that takes no parent
-            (`uniform`) draws it anew.
+            (`uniform`) draws a new value.
         mechanism: Mechanism of a private or style factor in this view, in place of the factor's own.
         recorded: The view draws nothing of this factor, and has it in the table on purpose: the target of an
             intervention, a hidden cause.
@@ -151,7 +151,7 @@ class Pairs(Strict):
     """Every view once more, in another world.
 
     Attributes:
-        counterfactual: Once for each factor named, with that factor drawn anew.
+        counterfactual: Once for each factor named, with that factor drawn again.
         permuted_content: Once with the content of the sample's neighbour (0 and 1, 2 and 3, ... change places), and
             all else as it is.
     """
@@ -177,7 +177,7 @@ class Observed:
     Attributes:
         view: Its declaration.
         declared: The name it is declared under; its noise streams carry that name.
-        do: The factor that is drawn anew in its world, or None.
+        do: The factor that is drawn again in its world, or None.
         frame: Number of the frame.
         permuted: Whether its content is that of another sample.
     """
@@ -217,7 +217,7 @@ class Spec(Strict):
     templates: dict[str, Template] = Field(default_factory=dict)
 
     def mechanism(self, name: str) -> Mechanism | None:
-        """The mechanism that this spec calls `name`: of its plugins, if they were run here, or anybody's; or None."""
+        """The mechanism that this spec calls `name`, of its plugins (if they were run here) or registered; or None."""
         return find_mechanism(name, self.plugins)
 
     def is_temporal(self, use: MechanismUse) -> bool:
@@ -242,7 +242,7 @@ class Spec(Strict):
         return tuple(name for name in TopologicalSorter(graph).static_order() if name in self.factors)
 
     def parents(self, name: str) -> tuple[str, ...]:
-        """Parents of a factor, in whatever view."""
+        """Parents of a factor, in any view."""
         uses = [view.factors[name] for view in self.views.values() if name in view.factors]
         found = [*self.factors[name].mechanism.parents]
         found += [parent for use in uses if use.mechanism is not None for parent in use.mechanism.parents]

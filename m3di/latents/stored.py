@@ -1,4 +1,4 @@
-"""What the spec of a dataset must hold for its data to be read, whatever today's rules say of it.
+"""What the spec of a dataset must hold for its data to be read, even where today's rules refuse it.
 
 Its mechanisms, templates and parents are not asked for: reading needs none of them. Its names are columns and files,
 its factors are read by their support: that much is asked, since a dataset may come from a stranger.

@@ -214,7 +214,7 @@ def _named(problem: Problem) -> Problem:
 
 
 def template_problems(template: Template) -> list[Problem]:
-    """What is wrong with a template, whatever spec it is for."""
+    """Problems of a template that do not depend on the spec."""
     problems = []
     known = {*template.reads, *NAMESPACES}
     for name, phrasing in template.phrasings.items():

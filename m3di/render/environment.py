@@ -21,7 +21,7 @@ def prepare_blender(scratch: Path, environment: Mapping[str, str] | None = None)
     """Call this in a process before it imports Blender.
 
     Args:
-        scratch: Folder for temporary files, Blender's own among them: it is made, and removed by whoever gave it.
+        scratch: Folder for temporary files, Blender's own among them: it is made here, and the caller removes it.
         environment: Environment variables to set.
     """
     for name in [name for name in os.environ if is_hidden(name)]:

@@ -18,7 +18,7 @@ WORKERS_PER_GPU = 8
 CORES_PER_WORKER = 2
 """A worker waits for its GPU on a core of its own, at full speed: with as many workers as cores, all of them crawl."""
 STATES_FACTOR = "0.125"
-"""Part of its usual path states that Cycles keeps on a GPU. It keeps millions whatever the image's size, gigabytes for
+"""Part of its usual path states that Cycles keeps on a GPU. It keeps millions for an image of any size, gigabytes for
 each worker; an eighth still is ten times the pixels of 224 x 224."""
 WITHOUT_RAY_TRACING_CORES = ("6.0", "7.0", "8.0", "9.0", "10.0", "10.3")
 """Compute capabilities of NVIDIA's cards for data centres: P100, V100, A100 and A30, H100 and H200, B200, B300."""

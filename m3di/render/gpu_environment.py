@@ -18,7 +18,7 @@ def gpu_environment(environment: Mapping[str, str] = os.environ) -> dict[str, st
     """What is to be set before Blender is imported; what the user has set stays as it is.
 
     Cards for which Blender ships no kernel of its own compile one at their first render. Without a place to keep it,
-    every worker would compile, at every start. Whoever could write into that place could have us run kernels of theirs.
+    every worker would compile, at every start. A user who can write there could make us run kernels of their own.
 
     Raises:
         M3diError: The place for them in the folder for temporary files is not this user's alone.

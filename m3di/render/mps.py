@@ -22,7 +22,7 @@ TIMEOUT_S = 20.0
 MPS_BACKENDS = ("OPTIX", "CUDA")
 """Back ends that work through it."""
 _END_WITH_PARENT = 'while read -r _; do :; done; echo "quit -t 1" | "$0"'
-"""For a shell: wait until nobody can write to its input any more, however that came, then tell the service to end."""
+"""For a shell: wait until every process that could write to its input has ended, then tell the service to end."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def start_mps(folder: Path) -> Mps | None:
     found = {PIPE: str(folder / "mps"), LOG: str(folder / "mps-log")}
     for path in found.values():
         Path(path).mkdir(mode=0o700, exist_ok=True)
-    # Cards are hidden from clients, each as its own environment says, and from nobody twice.
+    # Cards are hidden from clients, each as its own environment says, and never twice.
     environment = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"} | found
     # A service is a daemon: it outlives a process that is killed, unless another one is there to end it. That one
     # starts first, and Ctrl-C on a terminal does not reach it. What both print goes nowhere: a daemon would hold a

@@ -1,4 +1,4 @@
-"""Worker processes that render: whatever they do to themselves, every job gets an image or a reason."""
+"""Worker processes that render: even where one crashes or hangs, every job gets an image or a reason."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class RenderPool:
     """Renders jobs in worker processes.
 
     A worker that dies or hangs costs the image in flight, which is tried again. Workers are replaced after a number of
-    images or where they have grown, and they end with the process that made them, however that ends.
+    images or where they have grown, and they end with the process that made them, even if it is killed.
 
     Args:
         settings: What all images share.
@@ -90,7 +90,7 @@ class RenderPool:
         self.close()
 
     def close(self) -> None:
-        """End all workers at once, whatever they do."""
+        """End all workers at once, busy or not."""
         self._end_workers()
         self._scratch.close()
 
@@ -260,7 +260,7 @@ class RenderPool:
         return future, _Attempt(job, number, worker, time.monotonic(), limit_s)
 
     def _wait_for_some(self, busy: dict[Future[Report], _Attempt]) -> set[Future[Report]]:
-        """Those that are done; one that not even its time limit ends is done as well."""
+        """Futures that are done, or so late that not even their time limit has ended them."""
         done, _ = wait(busy, timeout=TICK_S, return_when=FIRST_COMPLETED)
         now = time.monotonic() - START_TIMEOUT_S
         late = [future for future, attempt in busy.items() if attempt.began + attempt.limit_s < now]

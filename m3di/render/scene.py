@@ -1,4 +1,4 @@
-"""Latents to scene values: where things stand, how they are turned and coloured. Plain numbers, no Blender.
+"""Latents to scene values: places, rotations and colours. Plain numbers, no Blender.
 
 World x points towards the camera (down in the image), y to the right, z up; metres and radians, linear RGB.
 """

@@ -1,4 +1,4 @@
-"""The folder for the temporary files of workers: gone when its run is over, however that ended."""
+"""The folder for the temporary files of workers: removed after its run, even one that was killed."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from m3di.system.lock import take_kernel_lock
 
 PREFIX = "m3di-render-"
 OWNER = "owner"
@@ -37,9 +34,7 @@ class Scratch:
         self.name = self._folder.name
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
         self._owner = os.open(Path(self.name) / OWNER, flags, 0o600)
-        if fcntl is not None:
-            with contextlib.suppress(OSError):  # the file system has no locks
-                fcntl.flock(self._owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        take_kernel_lock(self._owner)
 
     def close(self) -> None:
         """Remove the folder; a second time does nothing."""
@@ -51,10 +46,10 @@ class Scratch:
 
 def remove_abandoned(base: Path) -> None:
     """Remove the folders of runs of this user that are over."""
-    if fcntl is None:
+    if not hasattr(os, "getuid"):  # Windows: no user to compare, and no lock to ask
         return
     for folder in base.glob(f"{PREFIX}*"):
-        with contextlib.suppress(OSError):  # another run removes it at this moment, or it is somebody else's
+        with contextlib.suppress(OSError):  # another run removes it at this moment, or it belongs to another user
             found = folder.lstat()
             if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and _is_abandoned(folder, found.st_mtime):
                 shutil.rmtree(folder, ignore_errors=True)
@@ -66,9 +61,6 @@ def _is_abandoned(folder: Path, modified: float) -> bool:
     except FileNotFoundError:
         return time.time() - modified > UNOWNED_S
     try:
-        fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
+        return take_kernel_lock(owner) is True
     finally:
         os.close(owner)
-    return True

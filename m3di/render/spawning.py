@@ -27,7 +27,7 @@ class _Process(SpawnProcess):
         if getattr(me, "_inheriting", False):
             raise UsageError(
                 "a process that this script has started is rendering before it has begun its work",
-                got="the script runs anew in each process that it spawns, down to the call that renders",
+                got="the script runs again in each process that it spawns, down to the call that renders",
                 expected="a script that renders only where it is run, not where it is imported",
                 next_step='put what it does under `if __name__ == "__main__":`',
             )

@@ -37,7 +37,7 @@ class Report:
 
 
 def start_worker(lifeline: Connection, scratch: Path, environment: Mapping[str, str]) -> None:
-    """The first thing that a worker process does.
+    """Set up a worker process, before its first job.
 
     Args:
         lifeline: A pipe whose other end only the parent has: it closes when the parent closes it, or is gone.
@@ -54,10 +54,10 @@ def _end_with_parent(lifeline: Connection, scratch: Path) -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join(0.1)
-    # Of a parent that was killed nobody else clears up.
+    # A parent that was killed cannot clear up.
     is_orphan = parent is not None and not parent.is_alive()
     shutil.rmtree(scratch.parent if is_orphan else scratch, ignore_errors=True)
-    os._exit(0)  # whatever Blender is doing
+    os._exit(0)  # even in the middle of a render
 
 
 def report(function: Callable[..., Any], *arguments: Any) -> Report:

@@ -1,4 +1,4 @@
-"""One place at which images are rendered: a worker process, and another one whenever that has ended."""
+"""A worker process that renders images, and is replaced when it has ended."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class WorkerProcess:
         return future
 
     def restart(self) -> None:
-        """End the process, whatever it does, and begin another one; the old one is buried meanwhile."""
+        """End the process, busy or not, and start another one; a thread cleans up after the old one."""
         self.stop()
         self.pid = self.n_images = 0
         self._start()
@@ -74,7 +74,7 @@ class WorkerProcess:
         """End the process at once."""
         self._pool.stop()
         self._lifeline.close()
-        thread = threading.Thread(target=_bury, args=(self._pool, self._reader, self._own_scratch), daemon=True)
+        thread = threading.Thread(target=_clean_up, args=(self._pool, self._reader, self._own_scratch), daemon=True)
         thread.start()
         self._retired = [each for each in self._retired if each.is_alive()] + [thread]
 
@@ -84,7 +84,7 @@ class WorkerProcess:
             thread.join()
 
 
-def _bury(pool: Any, reader: Connection, scratch: Path) -> None:
+def _clean_up(pool: Any, reader: Connection, scratch: Path) -> None:
     pool.join()
     reader.close()
     shutil.rmtree(scratch, ignore_errors=True)

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from m3di.errors import DiskError
+from m3di.system.disk import disk_errors
 
 TEXT_WIDTH_IN = 5.5  # of a one-column conference paper
 HALF_WIDTH_IN = 2.7
@@ -88,12 +88,9 @@ def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
         M3diError: The folder cannot be written.
     """
     paths = [folder / f"{name}{ending}" for ending in FORMATS]
-    try:
+    with disk_errors(folder, "the figure cannot be written", kept=False), paper_style():
         folder.mkdir(parents=True, exist_ok=True)
-        with paper_style():
-            for path in paths:
-                # Without dates, equal results give equal files.
-                figure.savefig(path, metadata={"CreationDate": None} if path.suffix == ".pdf" else None)
-    except OSError as error:
-        raise DiskError("the figure cannot be written", where=str(folder), got=error.strerror or error) from None
+        for path in paths:
+            # Without dates, equal results give equal files.
+            figure.savefig(path, metadata={"CreationDate": None} if path.suffix == ".pdf" else None)
     return paths

@@ -41,7 +41,7 @@ class GraphedStep:
             raise UsageError("a CUDA graph needs an NVIDIA GPU", where="cuda_graph", got=generator.device.type)
         if not hasattr(torch.cuda.CUDAGraph, "register_generator_state"):
             raise UsageError(
-                "this torch cannot draw random numbers in a CUDA graph from a generator of ours",
+                "this torch cannot draw random numbers in a CUDA graph from a generator of its own",
                 where="cuda_graph",
                 got=torch.__version__,
                 expected="2.4 or newer",
@@ -76,6 +76,6 @@ class GraphedStep:
         self._graph.register_generator_state(self._generator)
         for group in self._optimizer.param_groups:
             group["capturable"] = True  # a fused Adam is so anyway, but asks to be told
-        self._optimizer.zero_grad()  # so that the step's gradients are made anew, in the graph's own memory
+        self._optimizer.zero_grad()  # so that the step's gradients are made in the graph's own memory
         with torch.cuda.graph(self._graph, stream=self._stream):
             return self._step()

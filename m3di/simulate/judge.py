@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from m3di.evaluate.probes.kernel_ridge import search_kernel_ridge
 from m3di.evaluate.r2 import r2_scores
+from m3di.evaluate.standardised import standardise
 from m3di.learn.losses import asymptotic_terms
 from m3di.simulate.process import Latents
 from m3di.simulate.simulation import Simulation
@@ -32,10 +33,11 @@ def evaluate(simulation: Simulation) -> dict[str, object]:
         `rows`, one a combination of data, modality, block and estimator, with its value and chance level.
     """
     config = simulation.config
+    n_batches = max(1, round(config.n_eval / config.batch_size))
     generator = torch.Generator(simulation.device).manual_seed(config.evaluation_seed)
     with torch.no_grad():
         fit, test = (simulation.process.sample(config.n_eval, generator) for _ in range(2))
-        loss = float(np.mean([simulation.loss(generator).item() for _ in range(_n_batches(simulation))]))
+        loss = float(np.mean([simulation.loss(generator).item() for _ in range(n_batches)]))
         rows = _rows(simulation, fit, test, fit, test, SCORES[0])
         fit_seen, test_seen = (latents.with_permuted_content(generator) for latents in (fit, test))
         rows += _rows(simulation, fit, test, fit_seen, test_seen, SCORES[1])
@@ -51,10 +53,6 @@ def evaluate(simulation: Simulation) -> dict[str, object]:
     }
 
 
-def _n_batches(simulation: Simulation) -> int:
-    return max(1, round(simulation.config.n_eval / simulation.config.batch_size))
-
-
 def _rows(
     simulation: Simulation, fit: Latents, test: Latents, fit_seen: Latents, test_seen: Latents, data: str
 ) -> list[Row]:
@@ -62,9 +60,7 @@ def _rows(
     rows: list[Row] = []
     encodings = zip(_encode(simulation, fit_seen), _encode(simulation, test_seen), strict=True)
     for modality, (fit_z, test_z) in enumerate(encodings, start=1):
-        mean, spread = fit_z.mean(axis=0), fit_z.std(axis=0)
-        spread[spread == 0] = 1.0
-        fit_z, test_z = (fit_z - mean) / spread, (test_z - mean) / spread
+        fit_z, test_z = standardise(fit_z, test_z)
         targets = zip(
             _blocks(fit, modality, fit_seen if data == SCORES[1] else None),
             _blocks(test, modality, test_seen if data == SCORES[1] else None),
@@ -97,8 +93,7 @@ def _encode(simulation: Simulation, latents: Latents) -> tuple[Floats, Floats]:
 
 
 def _r2s(fit_z: Floats, fit_y: Floats, test_z: Floats, test_y: Floats) -> list[Row]:
-    mean, spread = fit_y.mean(axis=0), fit_y.std(axis=0)
-    fit_y, test_y = (fit_y - mean) / spread, (test_y - mean) / spread
+    fit_y, test_y = standardise(fit_y, test_y)
     predictions = _predictions(fit_z, fit_y, test_z)
     return [
         {"estimator": name, "metric": "r2", "value": float(r2_scores(test_y, predicted).mean()), "chance": 0.0}

@@ -1,1 +1,1 @@
-"""What every room stands on: whole files, folders of ours, locks, signals, memory. Knows nothing of datasets."""
+"""What every room stands on: whole files, private folders, locks, signals, memory. Knows nothing of datasets."""

@@ -1,7 +1,7 @@
 """Have the C library keep the memory that a training step frees: the next step asks for the same again.
 
 glibc gives every freed block above 32 MiB back to the system (it was mapped on its own), and the top of the heap too.
-The activations of a training step are such blocks, so each step the kernel maps and zeroes gigabytes anew.
+The activations of a training step are such blocks, so the kernel maps and zeroes gigabytes in each step.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a full disk means to a run."""
+"""Errors of the disk, as messages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 def disk_errors(
     folder: Path, what: str = "a file of the dataset cannot be written", *, kept: bool = True
 ) -> Iterator[None]:
-    """Turn what the disk refuses into a message of ours.
+    """Turn what the disk refuses into a DiskError.
 
     Args:
         folder: Where, if the error names no file.

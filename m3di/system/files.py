@@ -1,4 +1,4 @@
-"""Files and folders that are either as they were before or complete: written under another name, then renamed."""
+"""Write each file or folder under another name, then rename it: it is as before, or complete."""
 
 from __future__ import annotations
 

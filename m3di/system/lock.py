@@ -139,7 +139,7 @@ def _acquire(path: Path, what: str) -> int:
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # a pipe: who reads it waits for ever
                 raise OSError(errno.EINVAL, "this is no plain file", str(path))
-            is_ours = _take(descriptor)
+            is_ours = take_kernel_lock(descriptor)
             owner = _owner(path)
             here = owner.get("host") == socket.gethostname()
             # The kernel's word counts for this machine; for others, and without its word, the age of the file.
@@ -154,8 +154,8 @@ def _acquire(path: Path, what: str) -> int:
         os.close(descriptor)  # its owner has just removed it
 
 
-def _take(descriptor: int) -> bool | None:
-    """Whether the kernel gives us the lock; None where there are no locks."""
+def take_kernel_lock(descriptor: int) -> bool | None:
+    """Lock an open file until it is closed, or the process ends: whether we have it; None where there are no locks."""
     if fcntl is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Folders with names that anybody can guess, in places where everybody may write, such as /tmp: ours, or refused."""
+"""Private folders with guessable names in places such as /tmp: ours alone, or refused."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 def own_temporary_folder(what: str) -> Path:
-    """Where this user keeps something between runs, in the folder for temporary files; nothing is made.
+    """The path at which this user keeps files between runs, below the folder for temporary files; nothing is made.
 
     Args:
         what: What it is for: a part of its name.
@@ -28,8 +28,8 @@ def own_temporary_folder(what: str) -> Path:
 def make_private(folder: Path) -> Path:
     """Make a folder that nobody else can read or write, or take the one that is there if it is so already.
 
-    Whoever was here first could have put links in the place of the files that are about to be written, or files that
-    are about to be read.
+    Another user could have put links in the place of the files that are about to be written, or files that are about
+    to be read.
 
     Args:
         folder: It is made with mode 0700, and so are missing folders above it; those that are there stay as they are.
@@ -76,9 +76,9 @@ def _take(folder: Path) -> None:
 
 def _refused(folder: Path, got: str) -> M3diError:
     return M3diError(
-        "a folder that must be yours alone is not",
+        "the folder must belong to you alone, and does not",
         where=str(folder),
         got=got,
         expected="a folder that belongs to you, mode 0700, no link; or none: it is made then",
-        next_step="remove it if you know what it is, or set TMPDIR (for shards: --staging) to a folder of yours",
+        next_step="remove it if you know what it is, or set TMPDIR (for shards: --staging) to a folder that you own",
     )

@@ -1,4 +1,4 @@
-"""Ends from outside: SIGTERM, as schedulers and shutdowns send it, ends a command in good order, as Ctrl-C does.
+"""SIGTERM, as schedulers and shutdowns send it, ends a command in good order, as Ctrl-C does.
 
 Ctrl-C goes to every process of a terminal's group: it is for the command itself, not for its workers.
 """

@@ -64,8 +64,8 @@ def test_a_card_that_was_edited_is_a_note(copy: Path) -> None:
     ("names", "hint"),
     [
         (["croissant.json"], r"--repair  puts that in order; nothing is rendered"),
-        (["val.parquet"], r"--repair  writes that anew; nothing is rendered"),
-        (["val-00000.tar", "train-00002.tar"], r"--repair  renders up to 8 images anew"),
+        (["val.parquet"], r"--repair  writes that again; nothing is rendered"),
+        (["val-00000.tar", "train-00002.tar"], r"--repair  renders up to 8 images again"),
         (["train-00001.tar", "train-00000.tar"], r"restore these files from a copy; (?s:.)* up to 16 images"),
     ],
 )

@@ -17,6 +17,7 @@ from m3di.data import export, import_published, locked, merge, subset
 from m3di.data.unfinished import whole_folder as module
 from m3di.data.unfinished.whole_folder import whole_folder
 from m3di.errors import M3diError
+from tests.conftest import slow
 
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate"}
 Writes = Callable[[Path], Any]
@@ -82,7 +83,7 @@ def writes(fake_dataset: Path, sources: Path) -> dict[str, Writes]:
     }
 
 
-@pytest.mark.parametrize("command", ["subset", "merge", "upstream", "imagefolder", "import"])
+@pytest.mark.parametrize("command", ["subset", *slow("merge", "upstream", "imagefolder", "import")])
 def test_killed_on_the_way(command: str, writes: dict[str, Writes], tmp_path: Path) -> None:
     write = writes[command]
     (tmp_path / "whole").mkdir()

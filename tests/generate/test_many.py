@@ -21,7 +21,7 @@ from m3di.generate import Machines, Part, Staged, ray_tasks
 from m3di.generate.ray_tasks import check_node, default_workers
 from m3di.latents import load_spec
 from m3di.render import Outcome, PoolEvent, RenderJob
-from tests.conftest import FakePool, FakeRenderPool, fake_options
+from tests.conftest import FakePool, FakeRenderPool, fake_options, slow
 
 SPEC = load_spec("m3di")
 NUMBERS = count()
@@ -53,7 +53,7 @@ def place_of(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
     return f"memory://many-{next(NUMBERS)}" if kind == "memory" else str(tmp_path / "shared")
 
 
-@pytest.mark.parametrize("kind", ["s3", "memory", "folder"])
+@pytest.mark.parametrize("kind", ["memory", "folder", *slow("s3")])
 def test_parts_in_any_order_give_the_bytes_of_one_run(
     kind: str, fake_dataset: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -374,6 +374,7 @@ def test_finalize_on_the_command_line(fake_dataset: Path, tmp_path: Path) -> Non
     assert bytes_of(root) == bytes_of(fake_dataset)
 
 
+@pytest.mark.slow
 def test_a_rerun_clears_what_a_run_left_behind_a_url(
     bucket: str, fake_dataset: Path, tmp_path: Path, pools: type[FakeRenderPool]
 ) -> None:
@@ -398,6 +399,7 @@ def test_a_rerun_clears_what_a_run_left_behind_a_url(
     files.call_s3("abort_multipart_upload", Bucket="m3di-test", Key=uploads[0]["Key"], UploadId=uploads[0]["UploadId"])
 
 
+@pytest.mark.slow
 def test_where_uploads_may_not_be_listed_they_stay(
     bucket: str, fake_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,7 @@ from m3di.generate.repair import repair
 from m3di.render import Gpu, Outcome, RenderJob
 from m3di.render.image import encode_png
 from m3di.render.library.user_shapes import UserMesh, store_user_meshes
-from tests.conftest import FakePool, FakeRenderPool, write_fake_dataset
+from tests.conftest import FakePool, FakeRenderPool, slow, write_fake_dataset
 from tests.generate.test_run import bytes_of
 
 
@@ -47,7 +47,7 @@ def before_the_hue_was_noted(out: Path, monkeypatch: pytest.MonkeyPatch, **optio
         return write_fake_dataset(out, **options)
 
 
-@pytest.mark.parametrize("gpu", [False, True])
+@pytest.mark.parametrize("gpu", [True, *slow(False)])
 def test_datasets_without_the_displayed_hue_stay_without_it(
     tmp_path: Path, pools: type[FakeRenderPool], monkeypatch: pytest.MonkeyPatch, gpu: bool
 ) -> None:
@@ -68,6 +68,7 @@ def test_datasets_without_the_displayed_hue_stay_without_it(
     data.verify(tmp_path / "cut")
 
 
+@pytest.mark.slow
 def test_datasets_with_and_without_the_displayed_hue_are_not_joined(
     tmp_path: Path, fake_dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,7 +163,7 @@ def images_of(root: Path) -> dict[str, bytes]:
     return {key: raw[each.offset : each.offset + each.size] for key, each in members.items()}
 
 
-@pytest.mark.parametrize("damage", ["a byte", "another image in its place"])
+@pytest.mark.parametrize("damage", ["a byte", *slow("another image in its place")])
 def test_sound_images_of_a_gpu_stay_though_it_never_gives_the_same_bytes(
     tmp_path: Path, shaky: type[FakeRenderPool], damage: str
 ) -> None:
@@ -395,6 +396,7 @@ factors:
 """
 
 
+@pytest.mark.slow
 def test_only_the_meshes_of_the_manifest_are_rendered(
     tmp_path: Path, pools: type[FakeRenderPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -64,6 +64,7 @@ def test_table_is_exact() -> None:
     assert bound.chance == pytest.approx(1.25 / 3, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_numbers_as_content() -> None:
     """Background hue | z is a normal of std 1 around z, truncated to [-1, 1]: compare with quadrature."""
     from scipy import stats

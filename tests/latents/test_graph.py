@@ -24,6 +24,7 @@ from m3di.latents import (
     spec_from_dict,
     spec_names,
 )
+from tests.conftest import slow
 
 N = 200
 
@@ -76,12 +77,10 @@ def check_arrows(spec: Spec) -> int:
     return n_seen
 
 
-ONE_OF_MANY = ("m3di-counterfactual", "m3di-independent", "m3di-sequence")  # as m3di and m3di-three-views, and slow
+QUICK = ("3dident", "box-hue-rotation-position-causal", "image-pairs-causal", "m3di")  # the others are much like these
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in ONE_OF_MANY else []) for name in spec_names()]
-)
+@pytest.mark.parametrize("name", [*QUICK, *slow(*(name for name in spec_names() if name not in QUICK))])
 def test_every_arrow_of_a_built_in_spec_acts_and_no_other(name: str) -> None:
     spec = load_spec(name)
     n_declared = sum(bool(spec.parents(factor)) for factor in spec.factors)
@@ -170,6 +169,7 @@ def uses(draw: st.DrawFn, order: list[str], factors: dict[str, Any]) -> dict[str
     return found
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(small_specs())
 def test_what_a_random_spec_draws_is_what_its_data_obey(data: dict[str, Any]) -> None:

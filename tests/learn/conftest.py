@@ -75,11 +75,16 @@ def register_tiny() -> None:
     register_text_encoder("tiny", TinyText)
 
 
+def keep_registered(patch: pytest.MonkeyPatch) -> None:
+    """Register the quick encoders, for as long as the patch lasts."""
+    patch.setattr(registry, "_image_encoders", dict(registry._image_encoders))
+    patch.setattr(registry, "_text_encoders", dict(registry._text_encoders))
+    register_tiny()
+
+
 @pytest.fixture
 def tiny_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_image_encoders", dict(registry._image_encoders))
-    monkeypatch.setattr(registry, "_text_encoders", dict(registry._text_encoders))
-    register_tiny()
+    keep_registered(monkeypatch)
 
 
 @pytest.fixture(autouse=True)

@@ -156,6 +156,7 @@ def test_one_row_of_zeros_is_equally_far_from_everything_in_cosine():
     assert torch.isfinite(z1.grad).all()
 
 
+@pytest.mark.slow
 def test_no_large_intermediate():
     # K x K x D in float32 would be 4 GiB; the loss needs some K x K tensors of 4 MiB.
     z = torch.randn(1024, 1024, generator=torch.Generator().manual_seed(0))

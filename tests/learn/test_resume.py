@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +21,8 @@ from m3di.learn.models.registry import register_image_encoder
 from m3di.learn.training import checkpoint, run_folder
 from m3di.learn.training.step import ContrastiveStep, make_loss, make_optimizer
 from m3di.learn.training.tensor_file import read_tensors
-from tests.learn.conftest import TinyEncoder
+from tests.conftest import slow
+from tests.learn.conftest import FakePairs, TinyEncoder, keep_registered
 
 TINY = TrainConfig(
     n_steps=7,
@@ -73,13 +75,25 @@ def measured(run):
         return [{name: cell for name, cell in row.items() if name != "seconds"} for row in csv.DictReader(file)]
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Read only: a run that was never stopped."""
+    run = tmp_path_factory.mktemp("trained") / "run"
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as in the tests: the config says so
+    with pytest.MonkeyPatch.context() as patch:
+        keep_registered(patch)
+        train_on(FakePairs(), run, TINY, val=FakePairs(5))
+    torch.set_num_threads(threads)
+    return run
+
+
 @pytest.fixture
-def reference(make_pairs, tiny_encoder, tmp_path):
-    train_on(make_pairs(), tmp_path / "reference", TINY, val=make_pairs(5))
-    return tmp_path / "reference"
+def reference(trained, tiny_encoder, tmp_path):
+    return shutil.copytree(trained, tmp_path / "reference")
 
 
-@pytest.mark.parametrize("stop_at", [1, 2, 5, 7])
+@pytest.mark.parametrize("stop_at", [1, 5, *slow(2, 7)])
 def test_stopped_in_this_process(make_pairs, reference, tmp_path, stop_at):
     def stop(step, _loss):
         if step == stop_at:
@@ -172,7 +186,7 @@ def kept(run):
     return sorted(path.name for path in (run / "kept").iterdir())
 
 
-@pytest.mark.parametrize("stop_at", [None, 1, 4])
+@pytest.mark.parametrize("stop_at", [4, *slow(None, 1)])
 def test_kept_checkpoints_are_those_of_their_steps_and_change_nothing(make_pairs, reference, tmp_path, stop_at):
     def stop(step, _loss):
         if step == stop_at:
@@ -213,7 +227,7 @@ def test_kept_checkpoints_where_files_cannot_be_linked(make_pairs, tiny_encoder,
     assert torch.equal(found.text.fc.weight, load_encoders(tmp_path).text.fc.weight)
 
 
-@pytest.mark.parametrize("stop_at", [None, 5])
+@pytest.mark.parametrize("stop_at", [5, *slow(None)])
 def test_a_run_made_longer_is_the_run_that_was_longer_from_the_start(make_pairs, tiny_encoder, tmp_path, stop_at):
     def stop(step, _loss):
         if step == stop_at:
@@ -276,6 +290,7 @@ class Dropping(TinyEncoder):
         return torch.dropout(super().forward(image), 0.5, self.training)
 
 
+@pytest.mark.slow
 def test_random_numbers_of_an_encoder_go_on_where_they_were(make_pairs, tiny_encoder, tmp_path):
     register_image_encoder("dropping", Dropping)
     config = replace(TINY, image_encoder="dropping")

@@ -151,7 +151,7 @@ def test_folders_of_something_else(tmp_path):
         read_sweep(tmp_path / "a")
 
 
-def test_a_share_in_a_process_of_its_own(tmp_path, capsys):
+def test_a_share_whose_members_fail(tmp_path, capsys):
     """What fails is one message and an exit code: here the data of a sweep are not there."""
     folder = tmp_path / "sweep"
     write_sweep(folder, make_sweep(tmp_path / "none", TINY, [], n_seeds=3))
@@ -159,6 +159,12 @@ def test_a_share_in_a_process_of_its_own(tmp_path, capsys):
     assert re.search(
         r"Error: 1 of 1 members of the sweep failed(?s:.)*seed=1: there is no m3di dataset", capsys.readouterr().err
     )
+
+
+@pytest.mark.slow
+def test_a_share_that_cannot_be_read_in_a_process_of_its_own(tmp_path):
+    folder = tmp_path / "sweep"
+    write_sweep(folder, make_sweep(tmp_path / "none", TINY, [], n_seeds=3))
     done = subprocess.run(sweep_share.command_of(folder, "3/3", ["math"]), capture_output=True, text=True)
     assert done.returncode == 2
     assert "the share of a sweep cannot be read" in done.stderr

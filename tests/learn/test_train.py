@@ -14,7 +14,8 @@ from m3di.errors import M3diError, UsageError
 from m3di.learn import TrainConfig, load_encoders, train, train_on
 from m3di.learn.training.inputs import vocabulary_sha256
 
-TINY = TrainConfig(n_steps=3, batch_size=4, hidden_size=8, seed=5, precision="fp32", tensorboard=False)
+RESNET = TrainConfig(n_steps=3, batch_size=4, hidden_size=8, seed=5, precision="fp32", tensorboard=False)
+TINY = replace(RESNET, image_encoder="tiny-bn")
 
 
 def read_metrics(run):
@@ -27,7 +28,7 @@ def weights_of(encoders):
 
 
 @pytest.fixture
-def pairs(make_pairs):
+def pairs(make_pairs, tiny_encoder):
     return make_pairs()
 
 
@@ -84,7 +85,7 @@ def test_encoders_come_back_from_a_run_in_eval_mode(pairs, tmp_path):
 def test_same_seed_same_bytes_and_another_seed_others(pairs, tmp_path):
     for name, seed in (("a", 5), ("b", 5), ("c", 6)):
         torch.rand(1)  # what the caller drew before does not matter
-        train_on(pairs, tmp_path / name, replace(TINY, n_steps=2, seed=seed))
+        train_on(pairs, tmp_path / name, replace(RESNET, n_steps=2, seed=seed))
 
     def checkpoint(name):
         return [path.read_bytes() for path in sorted((tmp_path / name / "checkpoint").rglob("*_encoder.safetensors"))]
@@ -135,13 +136,13 @@ def test_worker_processes_change_nothing(pairs, tmp_path):
 @pytest.mark.slow
 def test_the_first_update_is_clipped_adam(pairs, tmp_path):
     # Adam's first step moves each weight by lr, whatever its gradient, unless that is near Adam's epsilon.
-    one = train_on(pairs, tmp_path / "a", replace(TINY, n_steps=1, lr=1e-3))
-    other = train_on(pairs, tmp_path / "b", replace(TINY, n_steps=1, lr=1e-12))
+    one = train_on(pairs, tmp_path / "a", replace(RESNET, n_steps=1, lr=1e-3))
+    other = train_on(pairs, tmp_path / "b", replace(RESNET, n_steps=1, lr=1e-12))
     moved = (one.encoders.image.head.weight - other.encoders.image.head.weight).abs()
     assert moved.max() < 1.001e-3
     assert moved.median().item() == pytest.approx(1e-3, rel=0.01)
     # With gradients clipped far below epsilon (1e-8), almost nothing moves.
-    clipped = train_on(pairs, tmp_path / "c", replace(TINY, n_steps=1, lr=1e-3, clip_norm=1e-10))
+    clipped = train_on(pairs, tmp_path / "c", replace(RESNET, n_steps=1, lr=1e-3, clip_norm=1e-10))
     assert (clipped.encoders.image.head.weight - other.encoders.image.head.weight).abs().max() < 1e-4
 
 
@@ -183,7 +184,7 @@ def test_a_gradient_that_is_not_finite_stops_before_it_is_applied(pairs, tmp_pat
 
 
 def test_train_reads_the_train_and_val_splits_of_a_dataset_on_disk(fake_dataset, tmp_path):
-    config = replace(TINY, n_steps=1, views=("text", "image"), cache="ram")
+    config = replace(RESNET, n_steps=1, views=("text", "image"), cache="ram")
     result = train(fake_dataset, tmp_path / "run", config)
     assert result.val_loss == pytest.approx(math.log(4), rel=0.5)
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["val_loss"] == result.val_loss

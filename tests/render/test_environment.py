@@ -90,6 +90,7 @@ def test_without_a_memory_file_system(tmp_path: Path, monkeypatch: pytest.Monkey
     scratch.close()
 
 
+@pytest.mark.slow
 def test_what_a_killed_run_leaves_goes_with_the_next_one(base: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path; from m3di.render import scratch\n"

@@ -284,6 +284,7 @@ def test_a_service_that_does_not_start_is_none(tmp_path: Path, service: Path, mo
     assert mps.start_mps(tmp_path) is None
 
 
+@pytest.mark.slow
 def test_the_service_ends_with_a_process_that_is_killed_before_it_has_workers(tmp_path: Path, service: Path) -> None:
     code = f"""
 import os, signal

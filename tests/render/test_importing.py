@@ -155,6 +155,7 @@ def _hang(path: Path, mesh_name: str | None, as_is: bool) -> FileMesh:
     raise AssertionError
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reader", "message"),
     [

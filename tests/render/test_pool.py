@@ -107,6 +107,7 @@ def test_what_is_no_image(radiance: np.ndarray, what: str) -> None:
     assert check_image(good, 4) is good
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="signals of POSIX")
 def test_ctrl_c_is_for_the_command_and_never_for_a_worker(tmp_path: Path) -> None:
     blocked = signal.pthread_sigmask, signal.SIG_BLOCK, []

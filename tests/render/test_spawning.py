@@ -74,6 +74,7 @@ def test_what_is_started_while_its_parent_is_starting_is_refused(monkeypatch: py
         SPAWN.Process(target=print).start()
 
 
+@pytest.mark.slow
 def test_a_daemon_is_a_daemon_again(monkeypatch: pytest.MonkeyPatch) -> None:
     me = multiprocessing.current_process()
     monkeypatch.setitem(me._config, "daemon", True)  # type: ignore[attr-defined]

@@ -81,9 +81,18 @@ def test_latents_can_be_left_out(spec: Spec) -> None:
     assert pictures.height == 16 + 3 * MARGIN_PX
 
 
-@pytest.mark.parametrize("n_columns", [1, 2, 9])
-@pytest.mark.parametrize("latents", [True, False])
-@pytest.mark.parametrize("group_by", ["object_shape", "text.text_palette", "image.object_color", "render_seed"])
+@pytest.mark.parametrize(
+    ("group_by", "n_columns", "latents"),
+    [
+        ("object_shape", 1, False),
+        ("object_shape", 2, True),
+        ("text.text_palette", 2, False),
+        ("text.text_palette", 9, True),
+        ("image.object_color", 9, False),
+        ("image.object_color", 1, True),
+        ("render_seed", 2, False),
+    ],
+)
 def test_groups_hold_the_samples_of_one_value_in_order(
     spec: Spec, group_by: str, latents: bool, n_columns: int
 ) -> None:

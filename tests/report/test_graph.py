@@ -12,6 +12,7 @@ from m3di.errors import M3diError, UsageError
 from m3di.latents import Spec, load_spec, spec_names
 from m3di.report import causal_graph, save_causal_graph
 from m3di.report.pictures.graph import ROLE_COLORS
+from tests.conftest import slow
 
 
 def test_a_panel_a_view_with_every_factor_and_arrow(spec: Spec) -> None:
@@ -40,7 +41,7 @@ def test_names_do_not_overlap_and_parents_stand_left(name: str) -> None:
             assert places[parent][0] < places[child][0]
 
 
-@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
+@pytest.mark.parametrize("suffix", [".png", *slow(".svg", ".pdf")])
 def test_formats(spec: Spec, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / "new" / f"graph{suffix}"
     save_causal_graph(path, spec)

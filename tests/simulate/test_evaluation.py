@@ -41,6 +41,7 @@ def test_an_encoder_of_content_only():
     assert results["n_eval"] == 240 and results["eval_seed"] == 1_000_003
 
 
+@pytest.mark.slow
 def test_causal_dependence_is_revealed_by_the_intervention():
     found, _ = scores(content_only, causal=True, style_change_prob=0.5)
     assert min(found["observed", "style"]) > 0.3
@@ -64,7 +65,7 @@ def test_a_useless_encoder():
     assert all(abs(value) < 0.05 for values in found.values() for value in values)
 
 
-@pytest.mark.parametrize("n_classes", [2, 4])
+@pytest.mark.parametrize("n_classes", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_discrete_content_is_scored_by_accuracy(n_classes):
     found, results = scores(content_only, discrete=("content",), n_classes=n_classes)
     assert min(found["observed", "content"]) > 0.97
@@ -82,6 +83,7 @@ def test_blocks_that_are_empty_have_no_rows():
     assert {row["block"] for row in rows} == {"content", "content'"}
 
 
+@pytest.mark.slow
 def test_evaluation_repeats():
     simulation = Simulation(SimulationConfig(**SETTINGS))
     assert evaluate(simulation) == evaluate(simulation)

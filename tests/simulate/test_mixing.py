@@ -9,7 +9,7 @@ import torch
 from m3di.simulate import draw_mixing
 
 
-@pytest.mark.parametrize(("size", "n_draws"), [(1, 1000), (6, 2000), (15, 25_000)])
+@pytest.mark.parametrize(("size", "n_draws"), [(1, 1000), (6, 2000), pytest.param(15, 25_000, marks=pytest.mark.slow)])
 def test_round_trip_through_the_numerical_inverse(size, n_draws):
     mixing = draw_mixing(size, seed=0, number=1, n_draws=n_draws)
     z = 3 * torch.randn(500, size, generator=torch.Generator().manual_seed(0))

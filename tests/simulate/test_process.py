@@ -88,6 +88,7 @@ def test_one_seed_for_all_covariances_makes_those_of_one_size_equal():
     assert not np.allclose(shared["content"], again["content"])
 
 
+@pytest.mark.slow
 def test_wishart_draws_have_the_right_mean():
     # E[W(I, n)] = n I and Var[W_kk] = 2 n, over seeds.
     size = 3

@@ -38,10 +38,9 @@ def weights(simulation):
 @pytest.mark.parametrize(
     "options",
     [
-        {},
-        {"negatives": "fresh", "statistical": True, "causal": True},
-        {"shared_encoder": True},
-        {"schedule": "cosine", "widths": (2, 3)},
+        {"negatives": "fresh", "statistical": True, "causal": True, "schedule": "cosine", "widths": (2, 3)},
+        pytest.param({}, marks=pytest.mark.slow),
+        pytest.param({"shared_encoder": True}, marks=pytest.mark.slow),
     ],
 )
 def test_a_killed_run_goes_on_to_the_same_weights(tmp_path, options):
@@ -228,6 +227,7 @@ def test_shared_parts_are_one():
     assert len(Simulation(SimulationConfig(**TINY)).weights) == 28
 
 
+@pytest.mark.slow
 def test_linear_mixings_have_a_known_optimum():
     # x_i = A_i (c, s~_i, m_i), linear encoders W_i: the loss is least where both W_i A_i are zero but for the content,
     # and equal there, W_1 A_1 = W_2 A_2 = (M, 0, 0) with M invertible.

@@ -39,6 +39,7 @@ def page_faults(*arguments, **environment):
     return int(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not allocator.is_glibc(), reason="the C library is not glibc")
 def test_freed_memory_is_kept():
     assert page_faults("plain", "") > 15  # pages of 4 KiB or 2 MiB

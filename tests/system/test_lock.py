@@ -18,7 +18,9 @@ from m3di.errors import M3diError
 from m3di.system import lock as lock_module
 from tests.conftest import FakeRenderPool, fake_options
 
-HOLD = "import sys, time; from pathlib import Path; from m3di.data import locked\nwith locked(Path(sys.argv[1])): "
+HOLD = (
+    "import sys, time; from pathlib import Path; from m3di.system.lock import locked\nwith locked(Path(sys.argv[1])): "
+)
 
 
 @pytest.fixture
@@ -243,7 +245,7 @@ def test_a_lock_whose_owner_removes_it_meanwhile_is_taken_as_a_new_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The kernel's lock on a file that is gone keeps nobody out."""
-    take, n_taken = lock_module._take, 0
+    take, n_taken = lock_module.take_kernel_lock, 0
 
     def removed_at_first(descriptor: int) -> bool | None:
         nonlocal n_taken
@@ -252,7 +254,7 @@ def test_a_lock_whose_owner_removes_it_meanwhile_is_taken_as_a_new_file(
             (tmp_path / LOCK).unlink()
         return take(descriptor)
 
-    monkeypatch.setattr(lock_module, "_take", removed_at_first)
+    monkeypatch.setattr(lock_module, "take_kernel_lock", removed_at_first)
     with locked(tmp_path):
         assert n_taken == 2
         assert json.loads((tmp_path / LOCK).read_text())["pid"] == os.getpid()

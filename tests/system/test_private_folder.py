@@ -17,7 +17,7 @@ from m3di.render.gpu_environment import gpu_environment
 from m3di.system.private_folder import make_private, own_temporary_folder
 from tests.conftest import FakePool, fake_options
 
-NOT_OURS = r"must be yours alone is not(?s:.)*"
+NOT_OURS = r"must belong to you alone, and does not(?s:.)*"
 
 
 def mode_of(path: Path) -> int:

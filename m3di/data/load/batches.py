@@ -196,7 +196,7 @@ def _is_count(value: Any) -> bool:
 
 
 class Normaliser:
-    """Pixels to floats of zero mean and unit variance, in one buffer that each call writes anew, or in new memory.
+    """Pixels to floats of zero mean and unit variance, in one buffer that each call overwrites, or in new memory.
 
     Args:
         mean: Of red, green, blue, of values in [0, 1].
@@ -208,7 +208,7 @@ class Normaliser:
         self._buffer = torch.empty(0)
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Normalise images uint8 [B, 3, H, W] in channels-last memory, on whatever device.
+        """Normalise images uint8 [B, 3, H, W] in channels-last memory, on any device.
 
         Returns:
             float32 [B, 3, H, W], channels-last, valid until the next call: copy it to keep it.

@@ -1,4 +1,4 @@
-"""What somebody chose of a dataset: samples by index, a split, views, factors."""
+"""What a caller chooses of a dataset: samples by index, a split, views, factors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def positions(index: Any, n: int) -> int | list[int]:
         return list(range(n)[index])
     if isinstance(index, (str, bytes, dict, set)) or index is None:
         raise _no_index(index)
-    if hasattr(index, "detach"):  # a tensor, wherever it lies
+    if hasattr(index, "detach"):  # a tensor, on any device
         index = index.detach().cpu().numpy()
     if np.ndim(index) == 0 and not isinstance(index, Sequence):
         return _integer(index)

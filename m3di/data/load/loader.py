@@ -28,7 +28,7 @@ class BatchLoader:
     from one process to another costs about as much as to decode it. A `transform` written in Python holds the lock:
     with one that is slow, use torch's DataLoader and its processes (`batch_sampler=batches`).
 
-    The order is that of `batches`, whatever the number of threads; `batches.state_dict()` is exact at any time: batches
+    The order is that of `batches`, for any number of threads; `batches.state_dict()` is exact at any time: batches
     that are read ahead and not given out yet do not count. The loader has the same `state_dict` for frameworks that ask
     it, as Lightning does.
 

@@ -184,7 +184,7 @@ def cache_path(identity: str, split: str, view: str, n: int, shape: tuple[int, i
     base = os.environ.get("M3DI_CACHE") or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "m3di")  # noqa: PTH118
     try:
         folder = Path(base).expanduser().absolute()
-    except RuntimeError as error:  # nobody's home
+    except RuntimeError as error:  # the user has no home
         raise M3diError(
             "there is no folder for the cache of decoded images",
             where=f"M3DI_CACHE {base}",

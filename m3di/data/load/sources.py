@@ -71,7 +71,7 @@ def open_source(folder: Folder) -> Source:
 
 
 def open_shards(root: str | os.PathLike[str]) -> ShardSource:
-    """The dataset of ours in a folder or at a URL.
+    """The m3di dataset in a folder or at a URL.
 
     Raises:
         M3diError: There is none, or its manifest is damaged.
@@ -91,7 +91,7 @@ def open_shards(root: str | os.PathLike[str]) -> ShardSource:
 
 @dataclass
 class ShardSource:
-    """A dataset of ours: shards, tables, manifest."""
+    """An m3di dataset: shards, tables, manifest."""
 
     folder: Folder
     manifest: Manifest
@@ -238,7 +238,7 @@ class PublishedSource:
 
     @cached_property
     def spec(self) -> Spec:
-        """Our own spec where the folder is an export of ours, else that of the published files."""
+        """The dataset's own spec where m3di exported the folder, else that of the published files."""
         if self.plan is not None:
             return spec_from_dict(self.plan.spec, where=published.PLAN, stored=True)
         return published.published_spec()

@@ -1,4 +1,4 @@
-"""What storages raise, as one message of ours: no such bucket, no access, not reachable, package missing."""
+"""What storages raise, as one M3diError: no such bucket, no access, not reachable, package missing."""
 
 from __future__ import annotations
 

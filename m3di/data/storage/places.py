@@ -24,7 +24,7 @@ BLOCK = 8 << 20
 
 
 class OpenFile:
-    """A plain file that is open for as long as somebody holds this object.
+    """A plain file that is open for as long as this object lives.
 
     Raises:
         OSError: It is not there, cannot be read, or is a pipe, a device or a folder.
@@ -43,7 +43,7 @@ def check_plain_file(path: Path) -> None:
 
 
 class LocalFolder:
-    """Files of a folder. Ranges are read by position: threads and forks may share what is open; pickles open anew."""
+    """Files of a folder. Ranges are read by position: threads and forks may share open files; pickles open again."""
 
     shows_growing_files = True
 

@@ -24,7 +24,7 @@ OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oci", "oss", 
 
 
 class RemoteFolder:
-    """Files below a URL, through fsspec, opened anew in each process. All methods but `read_range` raise an `M3diError`
+    """Files below a URL, through fsspec; each process opens its own. All methods but `read_range` raise an `M3diError`
     where the storage fails.
     """
 

@@ -12,7 +12,7 @@ from m3di.latents import Factor, told
 
 
 def info(root: str | os.PathLike[str]) -> str:
-    """Spec, origin, splits, files, views and factors of a dataset, ours or in the published layout.
+    """Spec, origin, splits, files, views and factors of a dataset, of m3di or in the published layout.
 
     Raises:
         M3diError: There is none.

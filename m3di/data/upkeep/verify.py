@@ -51,7 +51,7 @@ def verify(
     Args:
         root: Its folder, or its URL: then every file is fetched once.
         quick: Structure only: sizes, tar members, keys, rows; no hashes, no images, no latents.
-        on_note: Called with what differs but is no damage: a card that somebody edited.
+        on_note: Called with what differs but is no damage: a card that was edited.
 
     Raises:
         M3diError: Something is missing, damaged or too much; the message names every such file.
@@ -94,7 +94,7 @@ def _next_step(root: str, source: ShardSource, problems: list[DataProblem]) -> s
     shards = [shard for split in manifest.splits.values() for shard in split.shards if shard.file in bad]
     n = sum(shard.n_samples for shard in shards) * len(manifest.parsed_spec.rendered)
     if n <= FEW:
-        return f"{repair}  renders up to {n} images anew" if n else f"{repair}  writes that anew; nothing is rendered"
+        return f"{repair}  renders up to {n} images again" if n else f"{repair}  writes that again; nothing is rendered"
     return f"restore these files from a copy; to repair would be to render up to {n:,} images"
 
 
@@ -192,7 +192,7 @@ def _shard_problems(
 def _content_problems(
     path: Path, entry: FileEntry, found: list[ShardSample], first: int, checks: SampleChecks
 ) -> list[DataProblem]:
-    """The first wrong sample of a shard: one is enough to render it anew."""
+    """The first wrong sample of a shard: one is enough to render it again."""
     with path.open("rb") as stream:
         for number, sample in enumerate(found):
             contents = {}

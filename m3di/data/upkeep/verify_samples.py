@@ -168,7 +168,7 @@ class SampleChecks:
 
 
 def left_out(manifest: Manifest) -> dict[str, str]:
-    """What cannot be derived anew here, with the reason: `VIEW.FACTOR`, and VIEW for the captions of a text view."""
+    """What cannot be derived here, with the reason: `VIEW.FACTOR`, and VIEW for the captions of a text view."""
     if manifest.source == "imported":
         return {}
     spec = manifest.parsed_spec

@@ -1,4 +1,4 @@
-"""Metrics of what an encoding holds: one file each, NumPy in, numbers out; no encoder and no dataset of ours needed."""
+"""Metrics of what an encoding holds: one file each, NumPy in, numbers out; no encoder and no m3di dataset needed."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def search_kernel_ridge(
 
     In float64 throughout: at alpha = 0.001 the condition number of K + alpha I reaches N / alpha. Memory peaks at
     about 2.5 matrices of N x N (2 GB at N = 10,000); time is that of one Cholesky factorisation of 2/3 N x 2/3 N
-    an alpha, gamma and fold, whatever the number of targets.
+    an alpha, gamma and fold, for any number of targets.
 
     Args:
         samples: [N, D] encodings, standardised. Not standardised ones need other gammas.

@@ -1,6 +1,6 @@
 """Objects out of a `.blend`, evaluated: what Blender renders. Imported in worker processes only.
 
-The file is not opened: objects are appended from it into an empty scene of ours, with auto-run off, and all that is
+The file is not opened: objects are appended from it into an empty scene, with auto-run off, and all that is
 animated or driven is cleared before anything is evaluated, which leaves the values as they were saved. Scripts stay
 text. What reads other files, or depends on a simulation, is refused by `blend_safety`.
 """
@@ -83,14 +83,14 @@ def _read(path: Path, wanted: str | None, as_is: bool) -> FileMesh:
         names = [chosen_name(path, {**contents.known, **loose}, wanted, expected=path.stem if as_is else None)]
         is_loose = names[0] not in contents.known
     _fresh_scene()
-    things = _append(path, "meshes" if is_loose else "objects", names)
+    objs = _append(path, "meshes" if is_loose else "objects", names)
     check_needs_no_file(path, names)
     forget_animation()
-    for thing in [bpy.data.objects.new(mesh.name, mesh) for mesh in things] if is_loose else things:
-        thing.hide_viewport = thing.hide_render = False
-        bpy.context.scene.collection.objects.link(thing)
+    for obj in [bpy.data.objects.new(mesh.name, mesh) for mesh in objs] if is_loose else objs:
+        obj.hide_viewport = obj.hide_render = False
+        bpy.context.scene.collection.objects.link(obj)
     found = _as_it_is(bpy.context.scene.objects[0]) if as_is else _as_shown(path)
-    if not len(found.face_sizes) and not is_loose and any(thing.type != "MESH" for thing in things):
+    if not len(found.face_sizes) and not is_loose and any(obj.type != "MESH" for obj in objs):
         raise M3diError(
             "the file shows curves or texts without a surface",
             where=str(path),
@@ -109,13 +109,13 @@ def _fresh_scene() -> None:
 def _contents(path: Path, *, one_scene: bool) -> _Contents:
     _fresh_scene()
     appended = _load(path, ("scenes", "objects"))
-    things = [thing for thing in appended["objects"] if thing is not None]
-    known = {thing.name: {thing.name, thing.data.name} for thing in things if is_solid(thing)}
+    objs = [obj for obj in appended["objects"] if obj is not None]
+    known = {obj.name: {obj.name, obj.data.name} for obj in objs if is_solid(obj)}
     # An object that only instances a collection has no surface of its own, and shows what is in that.
-    instancers = [thing for thing in things if _is_instancer(thing)]
-    instanced = {each.name for thing in instancers for each in thing.instance_collection.all_objects}
+    instancers = [obj for obj in objs if _is_instancer(obj)]
+    instanced = {each.name for obj in instancers for each in obj.instance_collection.all_objects}
     scenes = [scene for scene in appended["scenes"] if scene is not None]
-    in_scenes = [[*_shown(scene, {*known, *(thing.name for thing in instancers)})] for scene in scenes]
+    in_scenes = [[*_shown(scene, {*known, *(obj.name for obj in instancers)})] for scene in scenes]
     in_scenes = [names for names in in_scenes if names]
     if len(in_scenes) > 1 and one_scene:
         raise UsageError(
@@ -134,21 +134,21 @@ def _contents(path: Path, *, one_scene: bool) -> _Contents:
     )
 
 
-def _is_instancer(thing: Any) -> bool:
-    return thing.type == "EMPTY" and thing.instance_type == "COLLECTION" and thing.instance_collection is not None
+def _is_instancer(obj: Any) -> bool:
+    return obj.type == "EMPTY" and obj.instance_type == "COLLECTION" and obj.instance_collection is not None
 
 
 def _shown(scene: Any, names: set[str]) -> Iterable[str]:
     """Names of the objects that a scene both shows and renders."""
-    rendered = {thing.name for thing in _rendered(scene.collection)}
+    rendered = {obj.name for obj in _rendered(scene.collection)}
     for layer in scene.view_layers[:1]:
-        for thing in layer.objects:
-            if thing.name in names and thing.name in rendered and thing.visible_get(view_layer=layer):
-                yield thing.name
+        for obj in layer.objects:
+            if obj.name in names and obj.name in rendered and obj.visible_get(view_layer=layer):
+                yield obj.name
 
 
 def _rendered(collection: Any) -> Iterable[Any]:
-    yield from (thing for thing in collection.objects if not thing.hide_render)
+    yield from (obj for obj in collection.objects if not obj.hide_render)
     for child in collection.children:
         if not child.hide_render:
             yield from _rendered(child)
@@ -177,11 +177,11 @@ def _as_shown(path: Path) -> FileMesh:
     return scene_in_world(path, keep_polygons=False, with_normals=True)
 
 
-def _as_it_is(thing: Any) -> FileMesh:
+def _as_it_is(obj: Any) -> FileMesh:
     """One object as the published procedure takes it: its scale is kept, its place and rotation are not."""
-    side = max(_evaluated(thing).dimensions)
+    side = max(_evaluated(obj).dimensions)
     render_settings_for_viewport()
-    evaluated = _evaluated(thing)
+    evaluated = _evaluated(obj)
     mesh = evaluated.to_mesh()
     if mesh is None:
         return FileMesh(np.zeros((0, 3)), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
@@ -197,8 +197,8 @@ def _as_it_is(thing: Any) -> FileMesh:
             numbers(mesh.edges, "use_edge_sharp", np.bool_)
         ],
     )
-    if thing.parent is None:
-        x, y, z = (float(a * b) for a, b in zip(thing.scale, thing.delta_scale, strict=True))
+    if obj.parent is None:
+        x, y, z = (float(a * b) for a, b in zip(obj.scale, obj.delta_scale, strict=True))
         return replace(found, kept=replace(kept, scale=(x, y, z)))
     stretch = _without_rotation(np.array(evaluated.matrix_world, dtype=np.float64)[:3, :3])
     x, y, z = (float(each) for each in np.diag(stretch))
@@ -210,10 +210,10 @@ def _as_it_is(thing: Any) -> FileMesh:
     return replace(placed(found, matrix), kept=kept)
 
 
-def _evaluated(thing: Any) -> Any:
+def _evaluated(obj: Any) -> Any:
     graph = bpy.context.evaluated_depsgraph_get()
     graph.update()
-    return thing.evaluated_get(graph)
+    return obj.evaluated_get(graph)
 
 
 def _without_rotation(linear: NDArray[np.float64]) -> NDArray[np.float64]:

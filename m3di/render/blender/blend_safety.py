@@ -58,12 +58,12 @@ def _linked() -> Iterator[str]:
 
 
 def _modifiers() -> Iterator[str]:
-    for thing in bpy.data.objects:
-        for modifier in thing.modifiers:
+    for obj in bpy.data.objects:
+        for modifier in obj.modifiers:
             if modifier.show_render and modifier.type not in _MODIFIERS:
-                yield f"the modifier {modifier.name!r} ({modifier.type.lower()}) of {thing.name!r}"
+                yield f"the modifier {modifier.name!r} ({modifier.type.lower()}) of {obj.name!r}"
             elif modifier.type == "MULTIRES" and modifier.is_external:
-                yield f"the modifier {modifier.name!r} of {thing.name!r} keeps its levels in another file"
+                yield f"the modifier {modifier.name!r} of {obj.name!r} keeps its levels in another file"
 
 
 def _nodes() -> Iterator[str]:
@@ -90,7 +90,7 @@ def _fonts() -> Iterator[str]:
 
 
 def _constraints() -> Iterator[str]:
-    for thing in bpy.data.objects:
-        for constraint in thing.constraints:
+    for obj in bpy.data.objects:
+        for constraint in obj.constraints:
             if constraint.type == "TRANSFORM_CACHE":
-                yield f"the constraint {constraint.name!r} of {thing.name!r}"
+                yield f"the constraint {constraint.name!r} of {obj.name!r}"

@@ -17,15 +17,15 @@ from m3di.render.library.import_limits import MAX_FACES, too_many_faces
 _KINDS = ("MESH", "CURVE", "SURFACE", "FONT", "META")
 
 
-def is_solid(thing: Any) -> bool:
+def is_solid(obj: Any) -> bool:
     """Whether an object is of a kind that can have faces."""
-    return thing.type in _KINDS
+    return obj.type in _KINDS
 
 
 def render_settings_for_viewport() -> None:
     """Have evaluation, which Blender does as for a viewport, use the settings for renders."""
-    for thing in bpy.data.objects:
-        for modifier in thing.modifiers:
+    for obj in bpy.data.objects:
+        for modifier in obj.modifiers:
             modifier.show_viewport = modifier.show_render
             for shown, rendered in (("levels", "render_levels"), ("steps", "render_steps")):
                 if hasattr(modifier, rendered):
@@ -64,14 +64,14 @@ def _shown_meshes() -> Iterator[tuple[Any, NDArray[np.float64]]]:
     graph = bpy.context.evaluated_depsgraph_get()
     graph.update()
     for instance in graph.object_instances:
-        thing = instance.object
+        obj = instance.object
         # Curves and texts yield their surface as an instance of kind MESH beside themselves.
-        if instance.show_self and thing.type in ("MESH", "META"):
+        if instance.show_self and obj.type in ("MESH", "META"):
             matrix = np.array(instance.matrix_world, dtype=np.float64)
-            mesh = thing.to_mesh()
+            mesh = obj.to_mesh()
             if mesh is not None:
                 yield mesh, matrix
-                thing.to_mesh_clear()
+                obj.to_mesh_clear()
 
 
 def plain_mesh(mesh: Any, *, keep_polygons: bool) -> FileMesh:

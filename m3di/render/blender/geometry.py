@@ -38,8 +38,8 @@ class ObjectHulls:
 
     def in_world(self) -> NDArray[np.float64]:
         """Corners of the present object's convex hull in the world, [n, 3]."""
-        thing = bpy.data.objects["object"]
-        mesh = thing.data
+        obj = bpy.data.objects["object"]
+        mesh = obj.data
         if mesh.name not in self._corners:
             vertices = np.empty(3 * len(mesh.vertices), dtype=np.float32)
             mesh.vertices.foreach_get("co", vertices)
@@ -47,5 +47,5 @@ class ObjectHulls:
             # Joggled: a flat mesh has a hull as well.
             self._corners[mesh.name] = points[ConvexHull(points, qhull_options="QJ").vertices]
         bpy.context.view_layer.update()
-        matrix = np.array(thing.matrix_world)
+        matrix = np.array(obj.matrix_world)
         return self._corners[mesh.name] @ matrix[:3, :3].T + matrix[:3, 3]

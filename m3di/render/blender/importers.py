@@ -38,7 +38,7 @@ def read_ply(path: Path, *, as_is: bool) -> FileMesh:
     _import(
         path, lambda: bpy.ops.wm.ply_import(filepath=str(path), forward_axis="Y", up_axis="Z", import_colors="NONE")
     )
-    n_read = sum(len(thing.data.polygons) for thing in bpy.context.scene.objects if thing.type == "MESH")
+    n_read = sum(len(obj.data.polygons) for obj in bpy.context.scene.objects if obj.type == "MESH")
     found = scene_in_world(path, keep_polygons=as_is, with_normals=None)
     if n_read < (n_faces := n_ply_faces(content)):
         lost = f"{n_faces - n_read:,} of {n_faces:,} faces of the file left out: they name a vertex twice, or one that"
@@ -62,10 +62,10 @@ def read_gltf(path: Path, folder: Path, mesh_name: str | None, *, as_is: bool) -
         ),
     )
     if mesh_name is not None:
-        names = {thing.name: {thing.name, thing.data.name} for thing in bpy.context.scene.objects if is_solid(thing)}
+        names = {obj.name: {obj.name, obj.data.name} for obj in bpy.context.scene.objects if is_solid(obj)}
         keep = chosen_name(path, names, mesh_name, expected=None)
-        for thing in bpy.context.scene.objects:
-            thing.hide_viewport = thing.name != keep
+        for obj in bpy.context.scene.objects:
+            obj.hide_viewport = obj.name != keep
     found = scene_in_world(path, keep_polygons=as_is, with_normals=None)
     normals = None if found.normals is None else found.normals @ _Y_UP.T
     return replace(found, vertices=found.vertices @ _Y_UP.T, normals=normals)
@@ -88,5 +88,5 @@ def _import(path: Path, operator: Callable[[], Any]) -> None:
             problem = None if "FINISHED" in result else "the importer gave up"
     if problem is not None:
         raise unreadable(path, problem if not printed else f"{problem} ({' '.join(printed[-3:])})")
-    for thing in bpy.data.objects:
-        thing.animation_data_clear()
+    for obj in bpy.data.objects:
+        obj.animation_data_clear()

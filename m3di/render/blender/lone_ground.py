@@ -1,6 +1,6 @@
 """The ground without an object on it: what it looks like, rendered once a worker. Imported in worker processes only.
 
-Whichever image a worker renders first, these pictures are the same: they have a seed and a sampling of their own, and
+These pictures do not depend on the image that a worker renders first: they have a seed and a sampling of their own, and
 depend on nothing but the light, the kind of ground and its height.
 """
 
@@ -87,12 +87,12 @@ def set_color(material: Any, rgb: tuple[float, ...]) -> None:
 
 @contextlib.contextmanager
 def _without_object() -> Iterator[None]:
-    thing = bpy.data.objects["object"]
-    was_hidden, thing.hide_render = thing.hide_render, True
+    obj = bpy.data.objects["object"]
+    was_hidden, obj.hide_render = obj.hide_render, True
     try:
         yield
     finally:
-        thing.hide_render = was_hidden
+        obj.hide_render = was_hidden
 
 
 @contextlib.contextmanager

@@ -102,37 +102,37 @@ class BlenderScene:
     def apply(self, values: SceneValues) -> None:
         """Put the scene into the state that `values` describe."""
         objects, materials = bpy.data.objects, bpy.data.materials
-        thing = objects["object"]
-        thing.data = self._mesh(values.shape)
+        obj = objects["object"]
+        obj.data = self._mesh(values.shape)
         kept = self._kept[values.shape]
-        thing.scale = [OBJECT_SCALE * each for each in (kept.scale if kept else NO_SCALE)]
-        thing.rotation_euler = values.rotation_rad
+        obj.scale = [OBJECT_SCALE * each for each in (kept.scale if kept else NO_SCALE)]
+        obj.rotation_euler = values.rotation_rad
         shows_backs = values.shape in self._shows_backs
         material = materials[TWO_SIDED.get(values.material, values.material) if shows_backs else values.material]
-        thing.material_slots[0].link = "OBJECT"
-        thing.material_slots[0].material = material
+        obj.material_slots[0].link = "OBJECT"
+        obj.material_slots[0].material = material
         set_color(material, values.object_rgb)
         ground = materials[GROUNDS[values.ground]]
         objects["ground"].material_slots[0].material = ground
         set_color(ground, values.ground_rgb)
         # `dimensions` follows the mesh and the scale, not the rotation: one number a shape.
         bpy.context.view_layer.update()
-        longest_side_m = OBJECT_SCALE * kept.longest_side if kept else max(thing.dimensions)
-        thing.location = values.object_location_m(longest_side_m)
+        longest_side_m = OBJECT_SCALE * kept.longest_side if kept else max(obj.dimensions)
+        obj.location = values.object_location_m(longest_side_m)
         objects["ground"].location.z = -round(longest_side_m * GROUND_STEPS_PER_M) / GROUND_STEPS_PER_M
         spotlight = objects["spotlight"]
         spotlight.location = values.spotlight_location_m(longest_side_m)
         spotlight.data.color = values.spotlight_rgb
-        aim = BlenderVector(thing.location) - spotlight.location
+        aim = BlenderVector(obj.location) - spotlight.location
         spotlight.rotation_euler = aim.to_track_quat("-Z", "Y").to_euler()
         self.scene.cycles.seed = values.seed
 
     def _mesh(self, shape: str) -> Any:
         if shape not in self._meshes:
-            yours = self._user_shapes.get(shape)
-            mesh, kept = user_mesh(yours) if yours else (builtin_mesh(shape), None)
+            user_shape = self._user_shapes.get(shape)
+            mesh, kept = user_mesh(user_shape) if user_shape else (builtin_mesh(shape), None)
             self.add_mesh(shape, mesh, kept)
-            if yours and not is_solid_mesh(self._meshes[shape]):
+            if user_shape and not is_solid_mesh(self._meshes[shape]):
                 self._shows_backs.add(shape)
         return self._meshes[shape]
 
@@ -250,7 +250,7 @@ def _check(printed: list[str], image: NDArray[np.floating[Any]]) -> None:
 
 
 def keep_transparency(scene: Any) -> None:
-    """Add a speck of crystal where nobody sees it: a transparent material asks for another kernel, and with one always
+    """Add a speck of crystal out of sight: a transparent material asks for another kernel, and with one always
     there OptiX does not build its pipeline again between crystal and other materials.
     """
     mesh = bpy.data.meshes.new("speck")

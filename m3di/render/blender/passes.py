@@ -58,7 +58,7 @@ def render_passes(scene: Any, path: Path) -> Passes:
         scene: A Blender scene whose object is called `object`, see `keep_passes_on`.
         path: A file that may be written and is removed.
     """
-    thing = bpy.data.objects["object"]
+    obj = bpy.data.objects["object"]
     with _settings(scene):
         scene.render.filepath = str(path)
         call_render()
@@ -73,7 +73,7 @@ def render_passes(scene: Any, path: Path) -> Passes:
         mask=np.rint(index) == OBJECT_INDEX,
         depth_m=np.where(depth < NOTHING_M, depth, np.float32(np.inf)),
         normal=np.stack([channels[f"Normal.{axis}"] for axis in "XYZ"], axis=-1).astype(np.float32),
-        center_m=tuple(thing.location),
+        center_m=tuple(obj.location),
     )
 
 
@@ -93,7 +93,7 @@ def call_render() -> None:
 
 
 def out_of_gpu_memory(said: list[str]) -> OutOfGpuMemory:
-    """What Cycles has said, as an error of ours."""
+    """What Cycles has printed, as an M3diError."""
     return OutOfGpuMemory(
         "the GPU has no memory left for this worker",
         got="; ".join(line.strip() for line in said),

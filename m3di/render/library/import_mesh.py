@@ -1,4 +1,4 @@
-"""Meshes of the user: from a file into their data folder, cleaned or as they are."""
+"""Imports a user's mesh from a file into the data folder, cleaned or as it is."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def import_shape(
         path: The file.
         name: Name by which specs use it.
         options: How it is taken over.
-        tell: Called with each thing that the user should know about the mesh: an open surface, for example.
+        tell: Called with each note that the user should read about the mesh, such as that its surface is open.
 
     Raises:
         UsageError: No such file or format, a name that cannot be, or options that do not fit together.

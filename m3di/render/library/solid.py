@@ -1,4 +1,4 @@
-"""Whether a mesh bounds a solid: then nobody sees the back of a face."""
+"""Whether a mesh bounds a solid: then no camera sees the back of a face."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def is_solid(vertices: NDArray[np.float32], corners: NDArray[np.int32], face_siz
         return False
     beside = sparse.coo_matrix((np.ones(len(face)), (face, face[twin])), shape=(len(face_sizes),) * 2)
     n_pieces, piece = csgraph.connected_components(beside, directed=False)
-    # A fan from the first corner of each face; of a closed surface the sum is right, whatever the face's outline.
+    # A fan from the first corner of each face; of a closed surface the sum is right for any outline of a face.
     corner, other = places[start].astype(np.float64), places[end].astype(np.float64)
     hub = corner[first][face]
     volume = np.bincount(piece[face], (np.cross(corner, other) * hub).sum(axis=1), n_pieces)

@@ -150,8 +150,8 @@ def find_shapes(names: Iterable[str], *, where: str) -> tuple[UserShape, ...]:
         UsageError: There is no such shape; the nearest name is suggested.
         M3diError: A mesh of the user is damaged.
     """
-    yours = user_shape_names()
-    known = {*builtin_shapes(), *yours}
+    imported = user_shape_names()
+    known = {*builtin_shapes(), *imported}
     names = set(names)
     for name in sorted(names):
         if name not in known:
@@ -163,14 +163,14 @@ def find_shapes(names: Iterable[str], *, where: str) -> tuple[UserShape, ...]:
                 next_step=(f"did you mean {near!r}? " if near else "")
                 + f"To use a mesh of your own: m3di shapes import FILE --name {name}",
             )
-    return tuple(_user_shape(name) for name in sorted(names & {*yours}))
+    return tuple(_user_shape(name) for name in sorted(names & {*imported}))
 
 
 def load_user_mesh(path: Path) -> UserMesh:
     """Read a stored mesh.
 
     Raises:
-        M3diError: The file is damaged, or no mesh of ours.
+        M3diError: The file is damaged, or no mesh that m3di wrote.
     """
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
@@ -284,11 +284,11 @@ def remove_user_shape(name: str) -> None:
     """
     path = shape_folder() / f"{name}.npz"
     if not _NAME.fullmatch(name) or not path.is_file():
-        yours = user_shape_names()
+        imported = user_shape_names()
         raise UsageError(
             f"you have no shape called {name!r}",
             got="a built-in shape: it stays" if name in builtin_shapes() else None,
-            expected=f"one of {', '.join(yours)}" if yours else "a shape that you have imported",
-            next_step=did_you_mean(name, yours),
+            expected=f"one of {', '.join(imported)}" if imported else "a shape that you have imported",
+            next_step=did_you_mean(name, imported),
         )
     path.unlink()

@@ -7,8 +7,9 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 
-from m3di.errors import DiskError, UsageError
+from m3di.errors import UsageError
 from m3di.latents import Spec, arrows
+from m3di.system.disk import disk_errors
 
 # Okabe and Ito's palette: told apart by colour-blind readers as well.
 ROLE_COLORS = {
@@ -75,11 +76,9 @@ def save_causal_graph(path: Path, spec: Spec) -> None:
     """
     if path.suffix.lower() not in FORMATS:
         raise UsageError("unknown picture format", where=str(path), got=path.suffix, expected=", ".join(FORMATS))
-    try:
+    with disk_errors(path, "the graph cannot be written", kept=False):
         path.parent.mkdir(parents=True, exist_ok=True)
         causal_graph(spec).savefig(path, dpi=150)
-    except OSError as error:
-        raise DiskError("the graph cannot be written", where=str(path), got=error.strerror or error) from None
 
 
 def _places(spec: Spec) -> dict[str, tuple[int, int]]:

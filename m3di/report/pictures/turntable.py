@@ -48,7 +48,7 @@ def turntable_sheet(
 
 
 def save_turntable_sheet(path: Path, sheet: Image.Image) -> None:
-    """Write the sheet as a PNG of at most 256 colours: a third of the bytes, and nobody sees it.
+    """Write the sheet as a PNG of at most 256 colours: a third of the bytes, without a visible difference.
 
     Raises:
         M3diError: The file cannot be written.

@@ -122,7 +122,7 @@ def _chance_and_bound(axis: Axes, row: Mapping[str, Any], color: Any) -> None:
 
 
 def _handles(rows: Rows, looks: Mapping[str, Mapping[str, Any]]) -> list[Line2D]:
-    """All factors of a view, whichever panel they are in, then what chance and bound look like."""
+    """All factors of a view, of any panel, then what chance and bound look like."""
     handles = [Line2D([], [], label=factor_label(factor), **look) for factor, look in looks.items()]
     handles.append(Line2D([], [], color=GREY, label="chance", **CHANCE_LOOK))
     if any(row["bound"] is not None for row in rows):

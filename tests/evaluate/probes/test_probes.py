@@ -44,7 +44,7 @@ def test_circular_r2_knows_no_jump_at_the_full_turn() -> None:
     assert probes.circular_r2(points, mean) == pytest.approx(0.0, abs=1e-12)
 
 
-@pytest.mark.parametrize("predict", [probes.predict_logistic, probes.predict_mlp])
+@pytest.mark.parametrize("predict", [probes.predict_logistic, pytest.param(probes.predict_mlp, marks=pytest.mark.slow)])
 def test_classifiers(predict) -> None:
     labels = (FACTORS[:, 0] > 0).astype(int) + 2 * (FACTORS[:, 1] > 0)
     for encoder, low, high in ((PERFECT, 0.9, 1.0), (REDUNDANT, 0.9, 1.0), (USELESS, 0.12, 0.38)):

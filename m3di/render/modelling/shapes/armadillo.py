@@ -24,13 +24,8 @@ _FLOOR = -0.88
 
 
 def build() -> Mesh:
-    """The armadillo."""
-    return mesh_of(_armadillo(), step=0.036)
-
-
-def _armadillo() -> Field:
     under = union(ellipsoid((0.0, 0.0, -0.2), (0.98, 0.54, 0.4)), mirror(_legs()), _head(), blend=0.08)
-    return union(above(under, _FLOOR), _shell(), _tail(), mirror(_ear()), blend=0.03)
+    return mesh_of(union(above(under, _FLOOR), _shell(), _tail(), mirror(_ear()), blend=0.03), step=0.036)
 
 
 def _shell() -> Field:

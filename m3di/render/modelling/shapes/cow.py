@@ -20,13 +20,8 @@ _FLOOR = -1.05
 
 
 def build() -> Mesh:
-    """The cow."""
-    return mesh_of(_cow(), step=0.037)
-
-
-def _cow() -> Field:
     body = above(union(_torso(), mirror(_legs()), blend=0.12), _FLOOR)
-    return union(union(body, _head(), blend=0.08), _udder(), _tail(), blend=0.06)
+    return mesh_of(union(union(body, _head(), blend=0.08), _udder(), _tail(), blend=0.06), step=0.037)
 
 
 def _torso() -> Field:

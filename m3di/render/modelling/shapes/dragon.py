@@ -37,13 +37,8 @@ _FLOOR = -1.2
 
 
 def build() -> Mesh:
-    """The dragon."""
-    return mesh_of(_dragon(), step=0.048)
-
-
-def _dragon() -> Field:
     body = union(tube(_SPINE, _GIRTH), mirror(_legs()), blend=0.15)
-    return union(above(body, _FLOOR), _head(), mirror(_wing()), _spines(), _tail_tip(), blend=0.06)
+    return mesh_of(union(above(body, _FLOOR), _head(), mirror(_wing()), _spines(), _tail_tip(), blend=0.06), step=0.048)
 
 
 def _legs() -> Field:

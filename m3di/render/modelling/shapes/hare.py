@@ -7,13 +7,8 @@ from m3di.render.modelling.shapes.sdf import Field, above, ellipsoid, mirror, ro
 
 
 def build() -> Mesh:
-    """The hare."""
-    return mesh_of(_hare(), step=0.032)
-
-
-def _hare() -> Field:
     figure = above(union(_body(), _head(), blend=0.22), -1.0, blend=0.05)
-    return union(figure, mirror(_ear()), mirror(_eye()), blend=0.04)
+    return mesh_of(union(figure, mirror(_ear()), mirror(_eye()), blend=0.04), step=0.032)
 
 
 def _body() -> Field:

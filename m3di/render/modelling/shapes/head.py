@@ -22,14 +22,9 @@ from m3di.render.modelling.shapes.sdf import (
 
 
 def build() -> Mesh:
-    """The head."""
-    return mesh_of(_head(), step=0.035)
-
-
-def _head() -> Field:
     face = subtract(union(_skull(), _neck(), blend=0.15), mirror(_socket()), blend=0.16)
     face = union(face, _brow(), _nose(), blend=0.1)
-    return union(face, _lips(), _hair(), mirror(_eye()), mirror(_ear()), blend=0.03)
+    return mesh_of(union(face, _lips(), _hair(), mirror(_eye()), mirror(_ear()), blend=0.03), step=0.035)
 
 
 def _skull() -> Field:

@@ -23,15 +23,10 @@ _FLOOR = -1.38
 
 
 def build() -> Mesh:
-    """The horse."""
-    return mesh_of(_horse(), step=0.038)
-
-
-def _horse() -> Field:
     body = above(union(_torso(), _legs(), blend=0.1), _FLOOR)
     slim = union(union(body, _head(), blend=0.08), _mane(), _tail(), blend=0.04)
     # A little broader than life: seen from the front or the top, a true horse is a stroke a few pixels wide.
-    return scale(slim, (1.0, 1.25, 1.0))
+    return mesh_of(scale(slim, (1.0, 1.25, 1.0)), step=0.038)
 
 
 def _torso() -> Field:

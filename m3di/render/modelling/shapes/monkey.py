@@ -9,13 +9,8 @@ _FLOOR = -1.3
 
 
 def build() -> Mesh:
-    """The monkey."""
-    return mesh_of(_monkey(), step=0.042)
-
-
-def _monkey() -> Field:
     body = above(union(_torso(), mirror(union(_leg(), _arm())), blend=0.1), _FLOOR)
-    return union(union(body, _head(), blend=0.1), _tail(), blend=0.05)
+    return mesh_of(union(union(body, _head(), blend=0.1), _tail(), blend=0.05), step=0.042)
 
 
 def _torso() -> Field:
