@@ -46,6 +46,14 @@ def test_changes_win():
     assert (member.config.n_steps, member.config.n_classes, member.config.seed) == (3, 4, 7)
 
 
+def test_the_small_scale_has_the_papers_dimensions_and_narrow_encoders():
+    cpu, smoke = (members("table1", SCALES[name])[2].config for name in ("cpu", "smoke"))
+    assert (cpu.statistical, cpu.n_content, cpu.n_style, cpu.n_modality) == (True, 5, 5, 5)
+    assert (cpu.widths, cpu.schedule) == ((10, 20, 20, 20, 10), "cosine")
+    assert (smoke.widths, smoke.schedule) == (SimulationConfig().widths, "constant")
+    assert members("table1", SCALES["cpu"], widths=(3,))[0].config.widths == (3,)
+
+
 def test_fractions():
     half = parse_scale("0.5")
     assert (half.n_steps, half.batch_size, half.n_seeds, half.lr) == (150_000, 3072, 2, 1e-4)
