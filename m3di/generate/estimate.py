@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from m3di import data
 from m3di.errors import UsageError
-from m3di.generate.destination import Machines, destination
+from m3di.generate.destinations import Machines, destination
 from m3di.generate.options import RenderOptions
 from m3di.generate.plan import prepare
 from m3di.generate.shards import ContentsOf, job_of

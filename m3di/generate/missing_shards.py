@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from m3di import data
 from m3di.errors import M3diError
-from m3di.generate.destination import Destination, Workplace
+from m3di.generate.destinations import Destination, Workplace
 from m3di.generate.shards import Failure, Progress, Renders, render_shards
 from m3di.latents import Spec
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from m3di import __version__, data
 from m3di.errors import M3diError, UsageError
-from m3di.generate.destination import Destination, Machines, Staged, Workplace, default_staging
+from m3di.generate.destinations import Destination, Machines, Staged, Workplace, default_staging
 from m3di.generate.log import LogFile
 from m3di.generate.missing_shards import check_failures, render_missing
 from m3di.generate.options import RenderOptions

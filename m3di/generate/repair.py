@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from m3di import __version__, data
 from m3di.errors import M3diError, UsageError, check_word
-from m3di.generate.destination import InPlace
-from m3di.generate.finish import receipt_of
+from m3di.generate.destinations import InPlace
+from m3di.generate.finishing import receipt_of
 from m3di.generate.log import LogFile, logged
 from m3di.generate.missing_shards import check_failures
 from m3di.generate.options import RenderOptions, WorkerOptions, options_like

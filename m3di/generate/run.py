@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from m3di import data
-from m3di.generate.destination import Destination, Machines, Workplace, destination
-from m3di.generate.finish import finish
+from m3di.generate.destinations import Destination, Machines, Workplace, destination
+from m3di.generate.finishing import finish
 from m3di.generate.log import LogFile, logged
 from m3di.generate.missing_shards import render_missing
 from m3di.generate.options import RenderOptions

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from m3di.errors import UsageError
-from m3di.latents.captions import caption_problems, choice_factors
+from m3di.latents.captioning import caption_problems, choice_factors
 from m3di.latents.graph import unlike
 from m3di.latents.modality import Modality, add_builtin
 from m3di.latents.problems import UNSET, Problem, custom_error

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from m3di import data
 from m3di.errors import M3diError, UsageError
-from m3di.generate.finish import receipt_of
+from m3di.generate.finishing import receipt_of
 from m3di.generate.parts import Part
 from m3di.generate.plan import Shard, shards_of
 from m3di.generate.shards import Progress, n_finished
