@@ -31,6 +31,7 @@ class Registry(Mapping[str, T]):
         group: Group of entry points. The name of a point is that of the value; it leads to the value itself, or to a
             module that registers it.
         package: The package with m3di's own; None where the caller adds them.
+        besides: What else is a name, in words, such as "timm:NAME".
         otherwise: The next step after a name that is like none.
 
     Example:
@@ -48,9 +49,12 @@ class Registry(Mapping[str, T]):
         *,
         group: str | None = None,
         package: str | None = None,
+        besides: str | None = None,
         otherwise: str | None = None,
     ) -> None:
-        self.kind, self.base, self.group, self.package, self.otherwise = kind, base, group, package, otherwise
+        self.kind, self.base, self.group, self.package = kind, base, group, package
+        self.besides, self.otherwise = besides, otherwise
+        self._a_kind = f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
         self._known: dict[str, T] = {}
         self._origins: dict[str, tuple[str, str]] = {}  # module and qualified name of what is registered
         self._loaded: set[EntryPoint] = set()
@@ -82,12 +86,12 @@ class Registry(Mapping[str, T]):
         if "<lambda>" in found[1]:
             found = (found[0], repr(made_of))  # all of a module have one name
         if not NAME.fullmatch(name):
-            raise UsageError(f"this is no name of a {self.kind}", got=repr(name), expected="letters, digits and _-.@+")
+            raise UsageError(f"this is no name of {self._a_kind}", got=repr(name), expected="letters, digits and _-.@+")
         if not (isinstance(value, self.base) or (isinstance(value, type) and issubclass(value, self.base))):
             raise UsageError(f"this is no {self.kind}", where=name, got=repr(value), expected=self.base.__qualname__)
         if self._origins.get(name, found) != found:
             raise UsageError(
-                f"there is a {self.kind} of that name already",
+                f"there is {self._a_kind} of that name already",
                 where=".".join(found),
                 got=repr(name),
                 expected="a name of its own",
@@ -108,7 +112,7 @@ class Registry(Mapping[str, T]):
         raise UsageError(
             f"no {self.kind} is called {name!r}",
             where=self.kind,
-            expected=", ".join(self),
+            expected=", ".join(self) + (f", or {self.besides}" if self.besides else ""),
             next_step=did_you_mean(name, self, otherwise=self.otherwise),
         )
 
