@@ -119,7 +119,16 @@ class Registry(Mapping[str, T]):
     def own(self) -> list[str]:
         """Names of m3di's own."""
         self._import_own()
-        return sorted(name for name in self._known if f"{self._origins[name][0]}.".startswith(f"{self.package}."))
+        return self.registered_in(self.package or "")
+
+    def registered_in(self, package: str) -> list[str]:
+        """Names that a module, or a package and its modules, has registered."""
+        return sorted(name for name in self._known if f"{self._origins[name][0]}.".startswith(f"{package}."))
+
+    @property
+    def loaded(self) -> Mapping[str, T]:
+        """Those that are registered by now; no entry point is loaded for it."""
+        return self._known
 
     def __getitem__(self, name: str) -> T:
         self._import_own()
