@@ -206,6 +206,7 @@ REGISTRIES = (
     ("m3di.data", "LAYOUTS"),
     ("m3di.evaluate", "METRICS"),
     ("m3di.latents", "MECHANISMS"),
+    ("m3di.latents.modality", "MODALITIES"),
     ("m3di.learn.losses", "LOSSES"),
     ("m3di.learn.models.registry", "IMAGE_ENCODERS"),
     ("m3di.learn.models.registry", "TEXT_ENCODERS"),

@@ -92,10 +92,10 @@ def _with_bound(values: FactorValues, spec: Spec, known: Mapping[tuple[str, str]
     return replace(values, bound=known.get((view, values.name), NAN))
 
 
-def only(
+def choose_factors(
     factors: Mapping[str, tuple[FactorValues, ...]], names: Iterable[str], where: str
 ) -> dict[str, tuple[FactorValues, ...]]:
-    """The factors with these names; all if there are none.
+    """Choose the factors with these names; all if no name is given.
 
     Raises:
         UsageError: There is no factor of that name.

@@ -49,7 +49,7 @@ class Workplace:
 
     path: Path
     log: Path
-    locks: tuple[data.Held, ...]
+    locks: tuple[data.HeldLock, ...]
 
     def guarded(self, progress: Progress | None) -> Progress:
         """A progress that ends the run, by an `InterruptedRunError`, once another process has taken its place."""
@@ -156,7 +156,7 @@ class InPlace(Destination):
     def workplace(self, plan: data.Plan) -> Iterator[Workplace]:
         """Hold the lock of the folder; one that was not there, and in which nothing was written, goes again."""
         out = self.folder.root
-        with data.made_folder(out), data.sole_run(out) as lock:
+        with data.made_folder(out), data.hold_folder(out) as lock:
             yield Workplace(out, out / data.LOG, (lock,))
 
     def claim(self, plan: data.Plan) -> None:
@@ -199,10 +199,10 @@ class Staged(Destination):
         _make_stage(path)
         with contextlib.ExitStack() as stack:
             stack.callback(_remove_if_empty, path)
-            locks = [stack.enter_context(data.sole_run(path))]
+            locks = [stack.enter_context(data.hold_folder(path))]
             if self.part is not None:
                 number, count = self.part.number, self.part.count
-                locks += stack.enter_context(data.sole_part(self.folder, number, count))
+                locks += stack.enter_context(data.hold_part(self.folder, number, count))
             place = Workplace(path, path / self._log_name(path), tuple(locks))
             try:
                 yield place

@@ -109,13 +109,13 @@ def dry_run(options: RenderOptions, watch: Watch | None = None, *, machines: Mac
     n_done = to.n_done(spec, plan)
     ends: dict[int, list[float]] = defaultdict(list)
 
-    def see(event: PoolEvent) -> None:
+    def note_end(event: PoolEvent) -> None:
         if event.kind == "image":
             ends[event.worker].append(time.monotonic())
         if watch:
             watch(event)
 
-    with open_pool(spec, options, user_shapes, see) as pool:
+    with open_pool(spec, options, user_shapes, note_end) as pool:
         n_workers, began = pool.n_started, time.monotonic()
         n_images = n_workers * (IMAGES_PER_WORKER_ON_GPU if options.gpu else IMAGES_PER_WORKER)
         n_rows = max(2, -(-n_images // max(1, len(views))))

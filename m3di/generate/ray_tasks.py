@@ -219,7 +219,7 @@ def render_shard_task(task: ShardTask, reports: Any) -> None:
     """
     plan, options = task.plan, task.tasks.options
 
-    def see(event: PoolEvent) -> None:
+    def report(event: PoolEvent) -> None:
         if event.kind != "begin":
             reports.tell.remote(task.shard, event)
 
@@ -230,7 +230,7 @@ def render_shard_task(task: ShardTask, reports: Any) -> None:
     check_node(spec, shapes, plan)
     to = Staged(data.open_folder(task.root), task.tasks.staging or default_staging(), task=task.shard)
     # A core a worker: Ray hands out cores, and a worker with more threads would take those of other tasks.
-    with to.workplace(plan) as place, open_pool(spec, options, shapes, see, n_threads=1) as pool:
+    with to.workplace(plan) as place, open_pool(spec, options, shapes, report, n_threads=1) as pool:
         render_missing(to, place, spec, plan, pool, lambda done, total: reports.count.remote(task.shard, done))
 
 

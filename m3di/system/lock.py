@@ -33,7 +33,7 @@ JOIN_S = 5.0
 NAME_S = 2.0
 
 
-class Held:
+class HeldLock:
     """A lock that this process holds, or has held.
 
     Args:
@@ -90,7 +90,7 @@ class Held:
 
 
 @contextlib.contextmanager
-def locked(folder: Path, name: str = LOCK, what: str = RENDERING) -> Iterator[Held]:
+def locked(folder: Path, name: str = LOCK, what: str = RENDERING) -> Iterator[HeldLock]:
     """Hold the lock of a folder.
 
     The kernel holds it for this process, and lets go when the process ends, however it ends; so a lock left on this
@@ -108,7 +108,7 @@ def locked(folder: Path, name: str = LOCK, what: str = RENDERING) -> Iterator[He
         OSError: The file cannot be written.
     """
     path = folder / name
-    held = Held(path, _acquire(path, what))
+    held = HeldLock(path, _acquire(path, what))
     done = threading.Event()
     beat = threading.Thread(target=_beat, args=(held, done), daemon=True)
     try:
@@ -123,7 +123,7 @@ def locked(folder: Path, name: str = LOCK, what: str = RENDERING) -> Iterator[He
 
 
 @contextlib.contextmanager
-def sole_run(folder: Path, name: str = LOCK, what: str = RENDERING) -> Iterator[Held]:
+def hold_folder(folder: Path, name: str = LOCK, what: str = RENDERING) -> Iterator[HeldLock]:
     """`locked`, for runs: what the disk refuses is a message, too."""
     with contextlib.ExitStack() as stack:
         with disk_errors(folder):
@@ -197,7 +197,7 @@ def _is_same_file(descriptor: int, path: Path) -> bool:
         return False
 
 
-def _beat(held: Held, done: threading.Event) -> None:
+def _beat(held: HeldLock, done: threading.Event) -> None:
     while not done.wait(BEAT_S):
         held.beat()
 

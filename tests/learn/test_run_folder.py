@@ -174,9 +174,9 @@ def test_a_view_without_an_encoder(tiny_encoder):
 
 
 def test_a_folder_is_held_by_one_at_a_time(tmp_path):
-    with run_folder.held(tmp_path):
+    with run_folder.hold_run(tmp_path):
         assert run_folder.is_held(tmp_path)
-        with pytest.raises(M3diError, match="another process is training"), run_folder.held(tmp_path):
+        with pytest.raises(M3diError, match="another process is training"), run_folder.hold_run(tmp_path):
             pass
     assert not run_folder.is_held(tmp_path)
 

@@ -61,7 +61,7 @@ class PixelCache:
         self._checked = np.zeros(self.n, dtype=bool)
 
     @property
-    def there(self) -> NDArray[np.bool_]:
+    def is_filled(self) -> NDArray[np.bool_]:
         """Which images are there, bool [n]; whether they are sound is seen when they are taken."""
         return self._sums != 0
 
