@@ -162,13 +162,13 @@ _KEPT = TemporaryDirectory(prefix="m3di-tests-")
 atexit.register(_KEPT.cleanup)
 
 
-def write_fake_dataset(out: Path, *, anew: bool = False, **options: object) -> Path:
+def write_fake_dataset(out: Path, *, again: bool = False, **options: object) -> Path:
     """A whole dataset, written by the real code around a fake renderer.
 
-    The same options give the same bytes, so that they are written once, and copied then; `anew` writes them again. What
+    The same options give the same bytes, so they are written once and then copied; `again` writes them again. What
     a test has patched, or a spec file that may be another one by now, is not kept.
     """
-    if anew or "spec" in options or FakePool.outcomes is not _OUTCOMES:
+    if again or "spec" in options or FakePool.outcomes is not _OUTCOMES:
         return _write_fake_dataset(out, options)
     kept = Path(_KEPT.name) / hashlib.sha256(repr(sorted(options.items())).encode()).hexdigest()
     if not kept.exists():

@@ -50,7 +50,7 @@ def factors_of(fit: Multimodal3DIdent, test: Multimodal3DIdent) -> dict[str, tup
 
 
 def bounds_of(spec: Spec) -> Mapping[tuple[str, str], float]:
-    """The bound of each (view, factor); empty where a mechanism of the spec is not installed here."""
+    """The bound of each (view, factor); empty if a mechanism of the spec is not installed here."""
     try:
         return {(each.view, each.factor): each.value for each in bounds(spec, n=N_BOUND)}
     except M3diError:

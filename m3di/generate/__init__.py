@@ -1,4 +1,4 @@
-"""Latents to images to shards: the only place that knows both halves."""
+"""From latents to images to shards: the only room that knows both rendering and datasets."""
 
 from m3di.generate.destinations import Machines, Staged, default_staging
 from m3di.generate.estimate import Estimate, dry_run

@@ -2,7 +2,7 @@
 
 `image` and `text` are two of them (`image_views.py`, `text_views.py`): images are rendered by Blender, texts are told
 by a template. What rooms above know of these two (decoding, tokens, encoders) lies there, and no rule asks for their
-names: it asks for the `source` of a view. A modality of yours is of the third source, `made`: its files follow from the
+names: it asks for the `source` of a view. Your own modality has the third source, `made`: its files follow from the
 latents, and its one object answers all rooms.
 """
 

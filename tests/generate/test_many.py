@@ -432,6 +432,20 @@ def test_what_a_run_with_a_failed_image_has_rendered_is_kept(fake_dataset: Path,
     assert remote_bytes(folder) == bytes_of(fake_dataset)
 
 
+def test_a_long_list_of_failed_images_names_the_log_of_the_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Failing(FakePool):
+        def outcomes(self, jobs: Iterable[RenderJob]) -> Iterator[Outcome]:
+            for number, outcome in enumerate(super().outcomes(jobs)):
+                yield outcome if number % 2 else Outcome(outcome.job, None, "it is bad")
+
+    monkeypatch.setattr("m3di.generate.missing_shards.MAX_FAILURES_SHOWN", 1)
+    root = f"memory://many-{next(NUMBERS)}"
+    with pytest.raises(M3diError, match=r"and \d+ more; render\S*part-1-of-2\S* has all of them"):
+        deliver(root, tmp_path / "stage", "1/2", Failing(32))
+
+
 def test_two_runs_with_one_staging_folder(tmp_path: Path) -> None:
     folder, plan = data.open_folder(tmp_path / "shared"), generate.make_plan(SPEC, fake_options(tmp_path))
     stage = Staged(folder, tmp_path / "stage").work_path(plan)

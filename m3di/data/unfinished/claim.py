@@ -68,7 +68,7 @@ def check_claim(folder: Folder, plan: Plan) -> None:
 
 
 def refuse_files(names: list[str], where: str) -> None:
-    """Raise where there are files that are no dataset.
+    """Raise if there are files that are no dataset.
 
     Raises:
         M3diError: It names the first of them.
@@ -84,7 +84,7 @@ def refuse_files(names: list[str], where: str) -> None:
 
 
 def refuse_differences(found: Plan, plan: Plan, where: str) -> None:
-    """Raise where a folder holds another dataset.
+    """Raise if a folder holds another dataset.
 
     Raises:
         M3diError: It says where the two differ.

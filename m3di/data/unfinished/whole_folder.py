@@ -80,7 +80,7 @@ def check_empty(root: Path) -> None:
 
 
 def _check_replaceable(out: Path) -> None:
-    """Raise where a folder cannot make room for the whole one."""
+    """Raise if a folder cannot make room for the whole one."""
     got = "the current folder" if out == Path.cwd() else "a place where a disk is mounted" if out.is_mount() else None
     if got:
         raise M3diError(

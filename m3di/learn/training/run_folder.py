@@ -242,7 +242,7 @@ def read_config(run: Path) -> dict[str, Any]:
 
 
 def read_summary(run: Path) -> dict[str, Any] | None:
-    """RUN/summary.json as a dict, or None where the run is not finished.
+    """RUN/summary.json as a dict, or None if the run is not finished.
 
     Raises:
         M3diError: It is not JSON.
