@@ -22,6 +22,7 @@ from m3di.render import Gpu, Outcome, PoolEvent, RenderedImage, RenderJob, Rende
 from m3di.render.annotation import annotate
 from m3di.render.image import encode_png
 from m3di.system import plugins
+from m3di.system.registry import Registry
 
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
 
@@ -161,13 +162,13 @@ _KEPT = TemporaryDirectory(prefix="m3di-tests-")
 atexit.register(_KEPT.cleanup)
 
 
-def write_fake_dataset(out: Path, *, anew: bool = False, **options: object) -> Path:
+def write_fake_dataset(out: Path, *, again: bool = False, **options: object) -> Path:
     """A whole dataset, written by the real code around a fake renderer.
 
-    The same options give the same bytes, so that they are written once, and copied then; `anew` writes them again. What
+    The same options give the same bytes, so they are written once and then copied; `again` writes them again. What
     a test has patched, or a spec file that may be another one by now, is not kept.
     """
-    if anew or "spec" in options or FakePool.outcomes is not _OUTCOMES:
+    if again or "spec" in options or FakePool.outcomes is not _OUTCOMES:
         return _write_fake_dataset(out, options)
     kept = Path(_KEPT.name) / hashlib.sha256(repr(sorted(options.items())).encode()).hexdigest()
     if not kept.exists():
@@ -201,28 +202,34 @@ def data_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-REGISTRIES = {
-    "m3di.data": "LAYOUTS",
-    "m3di.evaluate": "METRICS",
-    "m3di.latents": "MECHANISMS",
-    "m3di.learn.losses": "LOSSES",
-    "m3di.learn.training.augmentation": "AUGMENTATIONS",
-    "m3di.learn.training.loggers": "LOGGERS",
-    "m3di.render.quality": "QUALITIES",
-}
+REGISTRIES = (
+    ("m3di.data", "LAYOUTS"),
+    ("m3di.evaluate", "METRICS"),
+    ("m3di.latents", "MECHANISMS"),
+    ("m3di.latents.modality", "MODALITIES"),
+    ("m3di.learn.losses", "LOSSES"),
+    ("m3di.learn.models.registry", "IMAGE_ENCODERS"),
+    ("m3di.learn.models.registry", "TEXT_ENCODERS"),
+    ("m3di.learn.training.augmentation", "AUGMENTATIONS"),
+    ("m3di.learn.training.loggers", "LOGGERS"),
+    ("m3di.render.quality", "QUALITIES"),
+)
+
+
+def keep(registry: Registry[Any], patch: pytest.MonkeyPatch) -> None:
+    """Forget what is registered from here on once the patch ends."""
+    registry.own()  # first all that is m3di's
+    for name in ("_known", "_origins", "_loaded"):
+        patch.setattr(registry, name, getattr(registry, name).copy())
 
 
 @pytest.fixture
 def registries(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test registers or imports by --import is forgotten after it, of every room that is imported."""
     monkeypatch.setattr(plugins, "_imported", list(plugins._imported))
-    for room, name in REGISTRIES.items():
+    for room, name in REGISTRIES:
         if room in sys.modules:
-            registry = getattr(sys.modules[room], name)
-            registry.own()  # first all that is m3di's
-            monkeypatch.setattr(registry, "_known", dict(registry._known))
-            monkeypatch.setattr(registry, "_origins", dict(registry._origins))
-            monkeypatch.setattr(registry, "_loaded", set(registry._loaded))
+            keep(getattr(sys.modules[room], name), monkeypatch)
 
 
 @pytest.fixture(scope="session")

@@ -82,7 +82,7 @@ def test_parts_of_machines(tmp_path: Path) -> None:
         to = generate.Staged(folder, tmp_path / "stage", generate.Part(number, 3))
         with to.workplace(plan) as place:
             generate.render_missing(to, place, spec, plan, FakePool(32))
-    (out / data.part_lock(1, 3)).write_text(json.dumps({"host": HOST, "pid": 7}))
+    (out / data.part_lock_name(1, 3)).write_text(json.dumps({"host": HOST, "pid": 7}))
     (out / "train-00000.tar.0123456789ab.partial").write_bytes(b"half")
     (out / "readers.lock").touch()  # not ours
     generate.finalize(folder)

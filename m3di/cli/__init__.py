@@ -1,1 +1,1 @@
-"""The command line: one module a command or group of commands, which parses, calls and prints."""
+"""The command line: each command or group has a module, which parses, calls and prints."""

@@ -1,7 +1,7 @@
-"""What all commands have in common: values from environment variables and a config file, and messages that name them.
+"""Base of all commands: they take values from environment variables and a config file, and messages name the source.
 
-`m3di render --size 64` goes before M3DI_RENDER_SIZE=64, that before `render: {size: 64}` in the file of `--config`, and
-that before a preset and the default. What nobody asks for (a variable, a section, a key) is not passed over in silence.
+`m3di render --size 64` overrides M3DI_RENDER_SIZE=64, which overrides `render: {size: 64}` in the file of `--config`,
+which overrides a preset and the default. An unknown variable, section or key is not ignored silently.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from m3di.cli.from_fields import FieldOption, Fields
 from m3di.errors import UsageError, did_you_mean
 
 PREFIX = "M3DI"
-OTHER_VARIABLES = ("M3DI_CACHE", "M3DI_DATA_HOME")  # those that no option has
+OTHER_VARIABLES = ("M3DI_CACHE", "M3DI_DATA_HOME")  # variables that belong to no option
 CONFIG = "m3di.config"  # in the context: the file, and the line of each value
 
 
 class Several(click.ParamType):  # type: ignore[type-arg]  # generic in recent ones of click only
-    """Text of an option that is given several times; in an environment variable a semicolon is between two."""
+    """Text of a repeated option; an environment variable separates the values with semicolons."""
 
     name = "text"
     envvar_list_splitter = ";"
@@ -35,16 +35,16 @@ SEVERAL = Several()
 
 
 class _Configured(click.Command):
-    """A command, or a group of them, whose options have more than one source."""
+    """A command or group whose options have several sources."""
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """All parameters, those of fields among them, with the variables that they are read from."""
+        """Return all parameters, those of fields too, with their environment variables."""
         params: list[click.Parameter] = []
         for each in super().get_params(ctx):
             params += each.options if isinstance(each, Fields) else [each]
         for each in params:
             if isinstance(each, click.Option):
-                each.allow_from_autoenv = False  # it would be called by the name in Python
+                each.allow_from_autoenv = False  # else the name in Python would name it
                 each.envvar = None if each.is_eager else f"{_prefix(ctx)}{typed(each).upper().replace('-', '_')}"
         return params
 
@@ -75,12 +75,12 @@ command = partial(click.command, cls=Command)
 
 
 def group(**attributes: Any) -> Callable[[Callable[..., Any]], Group]:
-    """Decorate a function to be a group of commands."""
+    """Turn a function into a group of commands."""
     return click.group(cls=Group, **attributes)
 
 
 def typed(option: click.Parameter) -> str:
-    """An option as it is typed, without dashes at its start."""
+    """Return an option as typed, without the leading dashes."""
     return max(option.opts, key=len).lstrip("-")
 
 
@@ -97,9 +97,9 @@ def _options(ctx: click.Context, of: click.Command) -> dict[str, click.Option]:
 
 
 def check_variables(ctx: click.Context, of: click.Command) -> None:
-    """Raise for an environment variable that looks like an option of this command, and is none.
+    """Refuse an environment variable that looks like an option of this command, and is none.
 
-    Of those that look like no command's at all, a note is printed: they may be somebody else's.
+    Print a note on one that looks like no command's: another program may use it.
 
     Raises:
         UsageError: There is such a variable.
@@ -121,7 +121,7 @@ def check_variables(ctx: click.Context, of: click.Command) -> None:
 
 
 def read_config(ctx: click.Context, path: Path) -> None:
-    """Take a config file's sections as defaults of the commands.
+    """Read the sections of a config file as defaults of the commands.
 
     Raises:
         UsageError: It cannot be read, or has a section that is no command.
@@ -144,7 +144,7 @@ def read_config(ctx: click.Context, path: Path) -> None:
 
 
 def defaults_of(ctx: click.Context, of: click.Command, section: Any) -> dict[str, Any] | None:
-    """The values of a section of the config file, by the names of a command's parameters.
+    """Return the values of a section of the config file, by the names of a command's parameters.
 
     Raises:
         UsageError: It has a key that is no option of the command.
@@ -166,7 +166,7 @@ def defaults_of(ctx: click.Context, of: click.Command, section: Any) -> dict[str
 
 
 def _as_typed(option: click.Option, value: Any) -> Any:
-    """A value of the file: as click wants it. What options of fields take is for the fields to say."""
+    """Convert a value of the file for click; options of fields check theirs themselves."""
     if option.multiple:
         listed = [f"{name}={each}" for name, each in value.items()] if isinstance(value, Mapping) else value
         return listed if isinstance(listed, list) else [listed]
@@ -193,7 +193,7 @@ def _unknown(ctx: click.Context, path: tuple[str, ...], what: str, known: Any) -
 
 
 def source_of(ctx: click.Context, option: click.Parameter) -> str | None:
-    """Where the value of an option came from, if it was not typed."""
+    """Return the source of an option's value if it was not typed."""
     source = ctx.get_parameter_source(option.name or "")
     if source is ParameterSource.ENVIRONMENT:
         return f"environment variable {option.envvar}"
@@ -206,7 +206,7 @@ def source_of(ctx: click.Context, option: click.Parameter) -> str | None:
 
 @contextmanager
 def _sources_named(ctx: click.Context, of: click.Command) -> Iterator[None]:
-    """Have messages about a value name the option, the variable or the line that it came from."""
+    """Let messages about a value name the option, variable or line that it came from."""
     try:
         yield
     except UsageError as error:

@@ -1,4 +1,4 @@
-"""`m3di export`, `import`, `merge`, `subset` and `info`: datasets that are there."""
+"""`m3di export`, `import`, `merge`, `subset` and `info`: work on existing datasets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from m3di.cli.options import IMPORT, OUT, PLACE, ROOT, wrote
 @click.option("--out", metavar="FOLDER", required=True, help="A new or empty folder; for croissant the file.")
 @IMPORT
 def export_dataset(root: str, layout: str, out: str, modules: tuple[str, ...]) -> None:
-    """Write a dataset in a layout that others read: the published one, Hugging Face ImageFolder, or croissant.json."""
+    """Write a dataset in another layout: the published one, Hugging Face ImageFolder, or croissant.json."""
     from m3di.data import export
     from m3di.system.plugins import import_modules
 
@@ -67,7 +67,7 @@ def subset_dataset(
 @command("info")
 @PLACE
 def show_info(root: str) -> None:
-    """Print what a dataset is."""
+    """Describe a dataset."""
     from m3di.data import info
 
     click.echo(info(root))

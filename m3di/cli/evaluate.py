@@ -1,4 +1,4 @@
-"""`m3di evaluate`, `m3di compare` and `m3di report`: what has been learnt, as numbers and as figures."""
+"""`m3di evaluate`, `m3di compare` and `m3di report`: scores of trained encoders, as tables and figures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from m3di.evaluate import ProbeData, Protocol
 
 PATH = UserPath()
-DEVICES = ("auto", "cpu", "cuda")  # of m3di.learn, which is not imported before it is needed; a test compares the two
+DEVICES = ("auto", "cpu", "cuda")  # as in m3di.learn, which is imported late; a test compares the two
 PROBE_OPTIONS = (
     click.option(
         "--probes", default="", metavar="NAMES", help="Some of them, such as linear,logistic.  [default: all]"
@@ -48,7 +48,7 @@ PROBE_OPTIONS = (
 @click.option(
     "--all-checkpoints", is_flag=True, help="Every checkpoint that was kept, for a figure of scores over steps."
 )
-@click.option("--again", is_flag=True, help="Score again what has been scored.")
+@click.option("--again", is_flag=True, help="Score again what was scored before.")
 @click.option("--save-encodings", type=PATH, help="Also write the encodings of a single run to this .npz.")
 @click.option("--out", type=PATH, help="The .parquet or .csv to write.  [default: evaluation.parquet in the run]")
 def evaluate(paths: tuple[Path, ...], out: Path | None, **options: Any) -> None:
@@ -129,7 +129,7 @@ def report(path: Path, out: Path | None, metric: str, classifier: str) -> None:
 
 
 def _data(options: dict[str, Any], first: Path) -> ProbeData | None:
-    """The samples that were asked for; None is what each run was trained on."""
+    """Return the samples that were asked for; None if each run uses those that it was trained on."""
     from m3di.evaluate import ProbeData
     from m3di.learn.training.run_folder import read_config
 
@@ -187,7 +187,7 @@ def _default_out(paths: tuple[Path, ...], data: ProbeData | None, *, over_steps:
 
 
 def _print_scores(table: Any, *, several: bool) -> None:
-    """One line a score; of several runs, means over seeds."""
+    """Print a line for each score; means over seeds for several runs."""
     from m3di.evaluate import over_seeds
 
     columns = ["view", "factor", "role", "estimator", "metric", "score", "95 % interval", "chance", "bound"]

@@ -1,4 +1,4 @@
-"""Options of the command line from the fields of a class of settings; see `m3di.system.settings`."""
+"""Make options of the command line from the fields of a class of settings; see `m3di.system.settings`."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ METAVARS = {int: "INTEGER", float: "FLOAT"}
 
 
 def options_of(source: str, *names: str, **changes: Any) -> Callable[..., Any]:
-    """Decorate a command with the options of a class; an option that is not given is None, or () where it repeats.
+    """Add the options of a class to a command; an option that is not given is None, or () if it repeats.
 
     Args:
-        source: "MODULE:CLASS". It is imported when the command is asked for: others need not wait for it.
-        names: Fields, in the order of the help; all that are offered if none is named.
+        source: "MODULE:CLASS", imported when the command is used, so that other commands start faster.
+        names: Fields, in the order of the help; none means all that are offered.
         changes: See `Fields`.
     """
     name = "-".join(["--fields-of", source, *names])
@@ -31,14 +31,14 @@ def options_of(source: str, *names: str, **changes: Any) -> Callable[..., Any]:
 
 
 class Fields(click.Option):
-    """Stands for the options of a class, until its command is asked for.
+    """Stands for the options of a class until its command is used.
 
     Args:
         declarations: For click.
         source: See `options_of`.
         names: See `options_of`.
-        defaults: Defaults of this command's own.
-        beside: Of fields whose default can come from elsewhere: "MODULE:FUNCTION" that gives it in words, by name.
+        defaults: Defaults of this command that replace those of the fields.
+        beside: "MODULE:FUNCTION" that names, by field, other sources of its default.
         attributes: For click.
     """
 
@@ -71,12 +71,12 @@ def _found(source: str) -> Any:
 
 
 class FieldOption(click.Option):
-    """The option of one field: its type, range, choices, default and help are the field's.
+    """The option of one field, with its type, range, choices, default and help.
 
     Args:
         setting: The field.
-        default: Of the command's own; None is the field's, and is left to it.
-        elsewhere: Where its default can come from otherwise.
+        default: Default of the command; None leaves it to the field.
+        elsewhere: Other source of its default.
     """
 
     def __init__(self, setting: Setting, default: Any = None, elsewhere: str | None = None) -> None:
@@ -95,9 +95,9 @@ class FieldOption(click.Option):
 
 
 def _ending(setting: Setting, default: Any, elsewhere: str | None) -> str:
-    """The default and the range, as click writes them."""
+    """Write the default and the range as click does."""
     shown = setting.default if default is None else default
-    if setting.base is bool:  # that `--gpu` is off by default goes without saying
+    if setting.base is bool:  # everybody expects that `--gpu` is off by default
         shown = setting.flags.split("/")[not shown].removeprefix("--") if shown or setting.option.flags else ""
     elif isinstance(shown, tuple):
         shown = ",".join(map(str, shown))
@@ -108,7 +108,7 @@ def _ending(setting: Setting, default: Any, elsewhere: str | None) -> str:
 
 
 class FieldType(click.ParamType):  # type: ignore[type-arg]  # generic in recent ones of click only
-    """Reads a value of a field; whether it may be that is for the field to say.
+    """Reads a value of a field, which checks it.
 
     Args:
         setting: The field.
@@ -121,7 +121,7 @@ class FieldType(click.ParamType):  # type: ignore[type-arg]  # generic in recent
         self.name = setting.name
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """A value of the field; an item of it where the option repeats."""
+        """Read a value of the field; one item if the option repeats."""
         setting, text = self.setting, isinstance(value, str)
         try:
             if setting.base is Mapping:

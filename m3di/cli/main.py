@@ -1,4 +1,4 @@
-"""The command line: all commands in one group, and what happens to their errors."""
+"""The command line: all commands in one group, and the handling of their errors."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ from m3di.system.signals import INTERRUPTED, exit_code_of, interrupt_behind, sig
 def cli(context: click.Context, plugins: tuple[str, ...], config: Path | None) -> None:
     """Multimodal datasets whose every generative factor is known.
 
-    An option that is not typed is looked for in the environment (M3DI_RENDER_SIZE=64 for `m3di render --size 64`), then
-    in the file of --config.
+    An option that is not typed comes from the environment (M3DI_RENDER_SIZE=64 for `m3di render --size 64`), then from
+    the file of --config.
     """
     if config is not None:
         read_config(context, config)
@@ -51,7 +51,7 @@ def cli(context: click.Context, plugins: tuple[str, ...], config: Path | None) -
 
 
 def run_plugins_of(name: str) -> None:
-    """Run a plugin file, or the plugins that came with a dataset: the user has asked for it.
+    """Run a plugin file, or the plugins of a dataset, as the user asked.
 
     Raises:
         UsageError: It is neither, or fails.
@@ -80,7 +80,7 @@ for each in (
 
 
 def main() -> None:
-    """Entry point: errors of ours are one message and an exit code."""
+    """Entry point: turn our errors into one message and an exit code."""
     try:
         with sigterm_interrupts():
             cli(standalone_mode=False)

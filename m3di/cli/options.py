@@ -27,7 +27,7 @@ IMPORT = click.option(
 
 
 def with_options(*options: Callable[..., Any]) -> Callable[..., Any]:
-    """One decorator of several options, shown in their order."""
+    """Combine several options into one decorator; the help shows them in their order."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         for option in reversed(options):
@@ -38,17 +38,17 @@ def with_options(*options: Callable[..., Any]) -> Callable[..., Any]:
 
 
 SCENE: tuple[str, ...] = ("spec", "interventions", "seed", "size_px", "n_workers", "gpu", "gpu_devices", "gpu_backend")
-SCENE += ("worker_memory_gb", "image_timeout_s", "quality")  # fields of `RenderOptions` that a preview has too
+SCENE += ("worker_memory_gb", "image_timeout_s", "quality")  # fields of `RenderOptions` that a preview uses too
 WORKERS = ("n_workers", "gpu_devices", "gpu_backend", "worker_memory_gb", "image_timeout_s")
 """Those of commands that render a given dataset again: the keys of `m3di.generate.WorkerOptions`."""
 
 
 def refuse_given(options: Mapping[str, Any], needed: str) -> None:
-    """Raise where an option about rendering was given to a command that is not going to render.
+    """Refuse options about rendering in a command that is not going to render.
 
     Args:
-        options: Values by the names of fields of `RenderOptions`; None where an option was not given.
-        needed: The option without which they mean nothing.
+        options: Values by the names of fields of `RenderOptions`; None if an option was not given.
+        needed: The option that they need.
 
     Raises:
         UsageError: It names the first of them.
@@ -73,7 +73,7 @@ OUT = click.option("--out", metavar="FOLDER", required=True, help="A new or empt
 
 
 def tell_notes(spec: Spec) -> None:
-    """Print what is sound in a spec and may yet be no intention."""
+    """Print notes on what is valid in a spec but may not be intended."""
     from m3di.latents import notes
 
     for note in notes(spec):

@@ -1,4 +1,4 @@
-"""Options of `m3di render` for many machines, and `m3di finalize`."""
+"""`m3di finalize`, and the options of `m3di render` for many machines."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ import click
 
 
 class UserPath(click.Path):
-    """A path, with `~` at its start as the user's folder: a shell leaves it as it is in `--out=~/x`."""
+    """A path in which a leading `~` is the user's folder: a shell does not expand it in `--out=~/x`."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """The path."""
+        """Expand the path."""
         return Path(os.path.expanduser(value))  # noqa: PTH111 - that of pathlib raises where there is no such user

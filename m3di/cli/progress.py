@@ -1,4 +1,4 @@
-"""What commands that render show meanwhile: a bar and the workers on a terminal, plain lines elsewhere."""
+"""Progress of commands that render: a bar and the workers on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ Count = Callable[[int, int], None]
 
 
 class RateColumn(ProgressColumn):
-    """How many images a second."""
+    """A column with images a second."""
 
     def render(self, task: Task) -> Text:
-        """The rate of the last images, or of all of them once done."""
+        """Show the rate of the last images, or of all once done."""
         speed = task.finished_speed or task.speed
         return Text(f"{speed:.2f} images/s" if speed else "")
 
 
 def bar_columns(label: str) -> tuple[ProgressColumn, ...]:
-    """A bar with images done, images/s and time left."""
+    """Make the columns of a bar: images done, images/s, time left."""
     return (TextColumn(label), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())
 
 
 @contextmanager
 def progress_bar(label: str) -> Iterator[Count]:
-    """A bar with images done, images/s and time left; nothing at all where the output is no terminal."""
+    """Show a bar with images done, images/s and time left; nothing if the output is not a terminal."""
     with watched_bar(label) as (count, _):
         yield count
 
 
 @contextmanager
 def watched_bar(label: str) -> Iterator[tuple[Count, Watch]]:
-    """The same, and a line for whatever must be seen at once of the workers, also where the output is no terminal."""
+    """Show the same, and a line for each trouble of a worker, also if the output is not a terminal."""
     console = Console(stderr=True)
 
     def watch(event: PoolEvent) -> None:
@@ -61,7 +61,7 @@ def watched_bar(label: str) -> Iterator[tuple[Count, Watch]]:
 
 @contextmanager
 def run_display(label: str) -> Iterator[tuple[Count, Watch]]:
-    """What a long run shows: progress, what each worker does, and what went wrong.
+    """Show a long run: its progress, its workers, and what went wrong.
 
     Yields two functions for `m3di.generate.render`: one for the counts, one for the events of the workers.
     """
@@ -77,7 +77,7 @@ def run_display(label: str) -> Iterator[tuple[Count, Watch]]:
 
 @dataclass
 class WorkerState:
-    """What is known of a worker."""
+    """State of a worker."""
 
     image: str = ""
     began: float = 0.0
@@ -89,10 +89,10 @@ class WorkerState:
 
 @dataclass
 class RunState:
-    """What is known of a run: counts, and the state of each worker.
+    """State of a run: counts, and the state of each worker.
 
     Attributes:
-        clock: Gives the time in seconds.
+        clock: Returns the time in seconds.
     """
 
     clock: Callable[[], float] = time.monotonic
@@ -105,13 +105,13 @@ class RunState:
     workers: dict[int, WorkerState] = field(default_factory=dict)
 
     def count(self, done: int, total: int) -> None:
-        """Take note of the samples done, and of those in all."""
+        """Note the samples done, and the total."""
         if self.n_before is None:
             self.n_before, self.began = done, self.clock()
         self.n_done, self.n_total = done, total
 
     def watch(self, event: PoolEvent) -> None:
-        """Take note of what happened in a worker."""
+        """Note an event of a worker."""
         worker = self.workers.setdefault(event.worker, WorkerState())
         if event.kind in ABOUT_GPUS:
             return
@@ -152,7 +152,7 @@ class TerminalDisplay:
     def count(self, done: int, total: int) -> None:
         """Move the bar."""
         self.state.count(done, total)
-        if self._task is None:  # what earlier runs have done is no speed of this one
+        if self._task is None:  # what earlier runs did does not count as speed of this one
             self._task = self._bar.add_task("", total=total, completed=done)
         self._bar.update(self._task, completed=done, total=total)  # type: ignore[arg-type]
 
@@ -178,12 +178,12 @@ class TerminalDisplay:
 
 
 class PlainDisplay:
-    """A line now and then, and one for each trouble.
+    """A line now and then, and a line for each trouble.
 
     Args:
         label: What runs.
         write: Shows a line.
-        clock: Gives the time in seconds.
+        clock: Returns the time in seconds.
         interval_s: Least time between two lines about progress; the first and the last one are always shown.
     """
 
@@ -199,7 +199,7 @@ class PlainDisplay:
         self._shown: float | None = None
 
     def count(self, done: int, total: int) -> None:
-        """Show a line where it is time for one."""
+        """Show a line if it is time for one."""
         self.state.count(done, total)
         now = self.state.clock()
         if self._shown is None or done == total or now - self._shown >= self._interval_s:
@@ -224,7 +224,7 @@ class PlainDisplay:
 
 
 def trouble(event: PoolEvent) -> str:
-    """What must be seen at once, in one line: a try that failed, a GPU that compiles, a worker that was given up."""
+    """Describe in one line what the user must see at once: a failed try, a compiling GPU, a lost worker."""
     if event.kind in ABOUT_GPUS:
         return event.why.replace(chr(10), "; ")
     if event.kind == "retire":
@@ -234,6 +234,6 @@ def trouble(event: PoolEvent) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time as people say it: hours and minutes, or minutes and seconds."""
+    """Write a time in hours and minutes, or minutes and seconds."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min {rest:02d} s"

@@ -1,4 +1,4 @@
-"""`m3di shapes`: the built-in shapes, and meshes of the user."""
+"""`m3di shapes`: the built-in shapes, and the user's meshes."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def list_shapes() -> None:
     """List all shapes by name."""
     from m3di.render import builtin_shapes, user_shapes
 
-    yours = user_shapes()
+    own = user_shapes()
     builtin = builtin_shapes()
-    for name in sorted({*builtin, *yours}):
-        if name in yours:
+    for name in sorted({*builtin, *own}):
+        if name in own:
             instead = " instead of the built-in shape" if name in builtin else ""
-            click.echo(f"{name:16} yours{instead}, {yours[name].path}, SHA-256 {yours[name].sha256[:12]}")
+            click.echo(f"{name:16} your own{instead}, {own[name].path}, SHA-256 {own[name].sha256[:12]}")
         else:
             click.echo(f"{name:16} built in, CC0")
 
@@ -45,10 +45,10 @@ def preview(names: tuple[str, ...], out: Path | None, size_px: int, n_workers: i
     from m3di.report import save_turntable_sheet, turntable_sheet
 
     check_sizes(size_px, n_workers)
-    yours = find_shapes(names, where="NAME")
+    found = find_shapes(names, where="NAME")
     check_blender()
     with progress_bar("preview") as progress:
-        shown = turntables(names, size_px=size_px, n_workers=n_workers, user_shapes=yours, progress=progress)
+        shown = turntables(names, size_px=size_px, n_workers=n_workers, user_shapes=found, progress=progress)
     sheet = turntable_sheet(names, [each.turned for each in shown], [each.in_dataset for each in shown])
     path = out or Path(f"{'-'.join(names)}.png")
     save_turntable_sheet(path, sheet)
@@ -58,7 +58,7 @@ def preview(names: tuple[str, ...], out: Path | None, size_px: int, n_workers: i
 @shapes.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 def remove(names: tuple[str, ...]) -> None:
-    """Forget meshes of yours; a built-in shape that one of them stood in for is back then."""
+    """Remove your own meshes; a built-in shape that one of them replaced is back then."""
     from m3di.render import builtin_shapes, remove_user_shape
 
     for name in names:
@@ -73,10 +73,10 @@ def remove(names: tuple[str, ...]) -> None:
 @click.option("--forward", type=AXES, help="Axis that the front faces.  [default: Z in .obj and .glb, else -Y]")
 @click.option("--as-is", is_flag=True, help="Keep origin, size and polygons.")
 @click.option("--mesh", help="Which object, or mesh, of a file that holds several.")
-@click.option("--mend-winding", is_flag=True, help="Turn faces that are turned against the others.")
-@click.option("--replace", is_flag=True, help="Replace a mesh of yours that has this name.")
+@click.option("--mend-winding", is_flag=True, help="Turn faces that point against the others.")
+@click.option("--replace", is_flag=True, help="Replace your mesh of this name.")
 def import_mesh(path: Path, name: str, **options: Any) -> None:
-    """Take over a mesh of your own: .blend, .obj, .ply, .stl, .glb, or .zip with one of these in it."""
+    """Import your own mesh: .blend, .obj, .ply, .stl, .glb, or a .zip with one of these in it."""
     from m3di.render import ImportOptions, builtin_shapes, check_blender, import_shape
 
     check_blender()
@@ -98,7 +98,7 @@ def fetch() -> None:
 @fetch.command()
 @click.option("--yes", is_flag=True, help="Agree without being asked.")
 @click.option("--mirror", "base_url", help="Another address of the same files; they are checked.")
-@click.option("--replace", is_flag=True, help="Replace meshes of yours that have these names.")
+@click.option("--replace", is_flag=True, help="Replace your meshes of these names.")
 def published(yes: bool, base_url: str | None, replace: bool) -> None:
     """The seven meshes of the published dataset."""
     from m3di.render import check_blender

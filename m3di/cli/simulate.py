@@ -14,7 +14,7 @@ from m3di.cli.options import FOLDER
 
 
 def of_scales() -> dict[str, str]:
-    """What a scale sets, for the help."""
+    """List the fields that a scale sets, for the help."""
     from dataclasses import fields
 
     from m3di.simulate.recipes import SIZES, Scale
@@ -54,7 +54,7 @@ def simulate(recipe: str | None, scale: str, out: Path, n_seeds: int | None, **o
 
 
 def _members(recipe: str | None, scale: str, n_seeds: int | None, changes: dict[str, Any]) -> list[Any]:
-    """The simulations that are asked for."""
+    """Return the simulations that were asked for."""
     from dataclasses import replace
 
     from m3di.errors import UsageError
@@ -76,7 +76,7 @@ def _members(recipe: str | None, scale: str, n_seeds: int | None, changes: dict[
 
 
 def _run(config: Any, out: Path, number: str) -> dict[str, Any]:
-    """One simulation, with its progress."""
+    """Run one simulation and show its progress."""
     from m3di.simulate import folder_name, is_finished, simulate
 
     run = out / folder_name(config)
@@ -85,7 +85,7 @@ def _run(config: Any, out: Path, number: str) -> dict[str, Any]:
 
 
 def _reporter(n_steps: int) -> Callable[[int, float], None]:
-    """A line for about every tenth of the steps."""
+    """Print a line for about every tenth of the steps."""
     shown = 0
 
     def on_step(step: int, loss: float) -> None:

@@ -24,7 +24,7 @@ SPEC = click.argument("spec", metavar="NAME|FILE")
 
 @specs.command("list")
 def list_specs() -> None:
-    """Names and descriptions of the built-in specs."""
+    """List the built-in specs."""
     from m3di.latents import load_spec, spec_names
 
     for name in spec_names():
@@ -87,7 +87,7 @@ def reference_of_specs(out: Path | None) -> None:
 @SPEC
 @click.option("--n", default=100_000, show_default=True, help="Samples of the estimates.")
 def bound_spec(spec: str, n: int) -> None:
-    """How well each factor can be predicted from the content block alone."""
+    """Print how well each factor can be predicted from the content block alone."""
     from m3di.latents import bounds, load_spec
 
     table = Table("view", "factor", "role", "metric", "best", "chance", "method", box=None)

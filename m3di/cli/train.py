@@ -26,7 +26,7 @@ RUNS = Path("runs")
 
 @contextmanager
 def loss_bar(n_steps: int, name: str = "train") -> Iterator[Callable[[int, float], None]]:
-    """A bar with the loss; where the output is no terminal, a line for about every tenth of the steps."""
+    """Show a bar with the loss; if the output is not a terminal, a line for about every tenth of the steps."""
     console = Console(stderr=True)
     columns = (TextColumn(name), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
     with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as bar:
@@ -51,7 +51,7 @@ SWEEP = (
 
 
 def of_presets() -> dict[str, str]:
-    """What a preset can set, for the help."""
+    """List the fields that a preset can set, for the help."""
     from m3di.learn.training.config import PRESETS
 
     return {name: "of the preset" for preset in PRESETS.values() for name in preset.values}
@@ -61,7 +61,7 @@ def of_presets() -> dict[str, str]:
 @click.option("--data", "root", type=FOLDER, default=Path("data/m3di"), show_default=True, help="Folder of a dataset.")
 @click.option("--run", type=FOLDER, help="Folder of the run, or of the sweep.  [default: runs/NAME-NUMBER]")
 @click.option(
-    "--preset", default="quick", show_default=True, help="Where all else comes from: see `m3di train --presets`."
+    "--preset", default="quick", show_default=True, help="Values of all other options: see `m3di train --presets`."
 )
 @click.option("--presets", is_flag=True, help="List the presets and exit.")
 @IMPORT
@@ -94,7 +94,7 @@ def train(
     keep_freed_memory()
     import_modules(modules)
     if share is not None and not axes and n_seeds is None and run is not None and preset == "quick":
-        _run_sweep(read_sweep(run), run, share, ray_address)  # of a sweep that is there
+        _run_sweep(read_sweep(run), run, share, ray_address)  # of an existing sweep
         return
     config = config_from(preset, hyperparameters)
     n_seeds = find_preset(preset).n_seeds if n_seeds is None else n_seeds
@@ -122,7 +122,7 @@ def _run_one(root: Path, run: Path | None, config: TrainConfig, name: str = "tra
 
 
 def is_first_process() -> bool:
-    """Of those that torchrun started; it alone says how far they are."""
+    """Whether this is the first process of torchrun, which alone shows progress."""
     return os.environ.get("RANK", "0") == "0"
 
 

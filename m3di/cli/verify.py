@@ -1,4 +1,4 @@
-"""`m3di verify`: is a dataset what it says, and mend what is not."""
+"""`m3di verify`: check a dataset, and repair it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from m3di.errors import UsageError, without_credentials
 @command()
 @PLACE
 @click.option("--quick", is_flag=True, help="Structure only: sizes, members, rows; no hashes, images or latents.")
-@click.option("--repair", is_flag=True, help="Render again what is bad, and remove what does not belong there.")
+@click.option("--repair", is_flag=True, help="Render bad images again, and remove files that do not belong there.")
 @options_of(RENDER, *WORKERS)
 def verify(root: str, quick: bool, repair: bool, **workers: Any) -> None:
     """Check every file and every sample of a dataset. Options about workers and GPUs are those of --repair."""
@@ -32,13 +32,13 @@ def verify(root: str, quick: bool, repair: bool, **workers: Any) -> None:
             raise UsageError(
                 "a dataset at a URL cannot be repaired there",
                 where=root,
-                next_step="copy it to a folder of this machine, repair that, and put it there again",
+                next_step="copy it to a folder of this machine, repair that copy, and upload it again",
             )
         given: Any = {name: value for name, value in workers.items() if value is not None}
         with watched_bar("repair") as (count, watch):
             bad = repair_dataset(folder.root, count, watch, **given)
         made, removed = ([name for name in bad if (folder.root / name).exists() is there] for there in (True, False))
-        done = [f"{what}: {', '.join(names)}" for what, names in (("made anew", made), ("removed", removed)) if names]
+        done = [f"{what}: {', '.join(names)}" for what, names in (("made again", made), ("removed", removed)) if names]
         click.echo(f"{root}: {'; '.join(done) or 'nothing to repair'}")
         return
     refuse_given(workers, "--repair")
@@ -54,4 +54,4 @@ def verify(root: str, quick: bool, repair: bool, **workers: Any) -> None:
     if skipped:
         listed = "".join(f"\n  {place}: {why}" for place, why in skipped.items())
         step = f"\nto check these too, once you have read its plugin:  m3di --plugin {root} verify {root}"
-        click.echo(f"left out, not derived anew:{listed}{step if manifest.parsed_spec.plugins else ''}")
+        click.echo(f"left out, not derived again:{listed}{step if manifest.parsed_spec.plugins else ''}")

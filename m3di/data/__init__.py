@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from m3di.data.format.assemble import nested_json
-from m3di.data.format.card import dataset_card
-from m3di.data.format.devices import DEVICES, note_devices, noted_devices
+from m3di.data.format.devices import note_devices, noted_devices
 from m3di.data.format.entries import FileEntry, SplitEntry, TextEntry
 from m3di.data.format.made_files import files_of
 from m3di.data.format.manifest import (
@@ -31,16 +30,16 @@ from m3di.data.layouts.export import export
 from m3di.data.layouts.import_published import import_published
 from m3di.data.layouts.layout import LAYOUTS, Layout, images_of, register_layout
 from m3di.data.load.sources import ShardSource
-from m3di.data.storage.places import Folder, LocalFolder, is_url, open_folder
+from m3di.data.storage.places import Folder, LocalFolder, open_folder
 from m3di.data.storage.upload import fetch, folder_to_write, upload
 from m3di.data.unfinished.claim import (
     check_claim,
     claim,
+    hold_part,
     made_folder,
-    part_lock,
+    part_lock_name,
     prepare_folder,
     remove_leftovers,
-    sole_part,
 )
 from m3di.data.unfinished.journal import ImageJournal, JournalEntry, finished_images
 from m3di.data.unfinished.plan_notes import (
@@ -63,7 +62,7 @@ from m3di.data.upkeep.verify import DataProblem, find_problems, verify
 from m3di.data.upkeep.verify_samples import left_out
 from m3di.system.disk import disk_errors
 from m3di.system.files import PARTIAL, write_atomically
-from m3di.system.lock import LOCK, Held, locked, sole_run
+from m3di.system.lock import LOCK, HeldLock, hold_folder, locked
 
 if TYPE_CHECKING:
     from m3di.data.load.batches import Batches, Normaliser
@@ -73,7 +72,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CARD",
-    "DEVICES",
     "JOURNAL_IMAGE",
     "LAYOUTS",
     "LOCK",
@@ -90,7 +88,7 @@ __all__ = [
     "DataProblem",
     "FileEntry",
     "Folder",
-    "Held",
+    "HeldLock",
     "ImageJournal",
     "JournalEntry",
     "Layout",
@@ -111,7 +109,6 @@ __all__ = [
     "claim",
     "copy_name",
     "damaged_plan",
-    "dataset_card",
     "disk_errors",
     "export",
     "fetch",
@@ -121,12 +118,13 @@ __all__ = [
     "finished_images",
     "finished_manifest",
     "folder_to_write",
+    "hold_folder",
+    "hold_part",
     "images_of",
     "import_published",
     "info",
     "is_log",
     "is_plan_note",
-    "is_url",
     "left_out",
     "locked",
     "made_folder",
@@ -139,7 +137,7 @@ __all__ = [
     "noted_devices",
     "noted_plan",
     "open_folder",
-    "part_lock",
+    "part_lock_name",
     "plan_fingerprint",
     "plan_of",
     "plugins_in",
@@ -159,8 +157,6 @@ __all__ = [
     "sha256_of",
     "shard_name",
     "shard_rows",
-    "sole_part",
-    "sole_run",
     "sound_images",
     "subset",
     "upload",

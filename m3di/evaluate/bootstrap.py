@@ -43,7 +43,7 @@ class Bootstrap:
 
 
 def interval(values: Floats) -> tuple[float, float]:
-    """The middle 95 % of resampled values; not a number where fewer than half of them are numbers."""
+    """The middle 95 % of resampled values; not a number if fewer than half of them are numbers."""
     finite = values[np.isfinite(values)]
     if 2 * len(finite) <= len(values):
         return float("nan"), float("nan")

@@ -22,12 +22,12 @@ class FactorValues:
     Attributes:
         view: The view that has it.
         name: Its name.
-        role: Its role in that view; empty where no spec says.
+        role: Its role in that view; empty if no spec says.
         kind: What the number is (hue, angle, position, label, scalar).
         fit: [N] values of the samples that probes are fitted on: float64 is a number, int64 a label.
         test: [M] values of the samples that are scored.
         angle: [N] and [M] in radians, of a hue or an angle; else None.
-        bound: Score of the best prediction from content alone; not a number where it is not known.
+        bound: Score of the best prediction from content alone; not a number if it is not known.
     """
 
     view: str

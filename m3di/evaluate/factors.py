@@ -50,7 +50,7 @@ def factors_of(fit: Multimodal3DIdent, test: Multimodal3DIdent) -> dict[str, tup
 
 
 def bounds_of(spec: Spec) -> Mapping[tuple[str, str], float]:
-    """The bound of each (view, factor); empty where a mechanism of the spec is not installed here."""
+    """The bound of each (view, factor); empty if a mechanism of the spec is not installed here."""
     try:
         return {(each.view, each.factor): each.value for each in bounds(spec, n=N_BOUND)}
     except M3diError:
@@ -92,10 +92,10 @@ def _with_bound(values: FactorValues, spec: Spec, known: Mapping[tuple[str, str]
     return replace(values, bound=known.get((view, values.name), NAN))
 
 
-def only(
+def choose_factors(
     factors: Mapping[str, tuple[FactorValues, ...]], names: Iterable[str], where: str
 ) -> dict[str, tuple[FactorValues, ...]]:
-    """The factors with these names; all if there are none.
+    """Choose the factors with these names; all if no name is given.
 
     Raises:
         UsageError: There is no factor of that name.

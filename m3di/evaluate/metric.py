@@ -1,9 +1,8 @@
 """Metrics by name: what one is, and what a score says of itself.
 
-A metric of m3di's own is one file of `m3di/evaluate/probes`: a subclass of `Metric` under `@register_metric(NAME)`.
-Results, intervals, comparisons, the command line and the generic tests find it there. A metric of yours is registered
-by the same call in a module of yours (`m3di evaluate --import MODULE`), or by an entry point of the group
-`m3di.metrics`.
+A metric of m3di is one file of `m3di/evaluate/probes`: a subclass of `Metric` under `@register_metric(NAME)`. Results,
+intervals, comparisons, the command line and the generic tests find it there. Register your own by the same call in your
+own module (`m3di evaluate --import MODULE`), or by an entry point of the group `m3di.metrics`.
 """
 
 from __future__ import annotations
@@ -38,9 +37,9 @@ class Score:
         value: The score on the test samples.
         chance: That of the best constant prediction.
         bound: That of the best prediction from content alone.
-        ci_low: Lower end of the 95 % bootstrap interval over test samples; not a number where there is none.
+        ci_low: Lower end of the 95 % bootstrap interval over test samples; not a number if there is none.
         ci_high: Upper end.
-        resampled: [B] the score on each resample of the test samples; None where there is no interval.
+        resampled: [B] the score on each resample of the test samples; None if there is no interval.
     """
 
     view: str
@@ -110,7 +109,7 @@ METRICS = Registry[type[Metric]](
     Metric,
     group="m3di.metrics",
     package="m3di.evaluate.probes",
-    otherwise="register yours with m3di.evaluate.register_metric; on the command line --import its module",
+    otherwise="register your own with m3di.evaluate.register_metric; on the command line --import its module",
 )
 register_metric = METRICS.register
 

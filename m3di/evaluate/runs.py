@@ -14,7 +14,7 @@ import pyarrow as pa
 from m3di.errors import M3diError, UsageError
 from m3di.evaluate.encode import check_trained_on, encode_run
 from m3di.evaluate.encoded import Encoded
-from m3di.evaluate.factors import only
+from m3di.evaluate.factors import choose_factors
 from m3di.evaluate.metric import Score
 from m3di.evaluate.npz import read_npz, write_npz
 from m3di.evaluate.probe_data import ProbeData
@@ -178,7 +178,7 @@ def scores_of(
         encoded = encode_run(member.path, data, name=member.name, **options)
         if request.save_encodings is not None:
             write_npz(request.save_encodings, encoded, data.fingerprint)
-    encoded = replace(encoded, factors=only(encoded.factors, request.factors, encoded.run))
+    encoded = replace(encoded, factors=choose_factors(encoded.factors, request.factors, encoded.run))
     return encoded, score(encoded, request.protocol)
 
 

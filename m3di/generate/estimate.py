@@ -1,4 +1,4 @@
-"""What a run will take: a few images rendered for real, nothing written."""
+"""Estimate what a run will take: a few images are rendered, and nothing is written."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from m3di import data
 from m3di.errors import UsageError
-from m3di.generate.destination import Machines, destination
+from m3di.generate.destinations import Machines, destination
 from m3di.generate.options import RenderOptions
 from m3di.generate.plan import prepare
 from m3di.generate.shards import ContentsOf, job_of
@@ -20,9 +20,9 @@ from m3di.render import PoolEvent, RenderedImage, Watch
 
 BLOCK = 512
 IMAGES_PER_WORKER = 4
-"""Rendered to measure; the first half is not counted: it opens the scene, and renders pictures that are kept."""
+"""Rendered to measure. The first half is not counted: it opens the scene and renders pictures that are kept."""
 IMAGES_PER_WORKER_ON_GPU = 24
-"""There an image takes hundredths of a second, and what is kept comes with the first image of each shape."""
+"""On a GPU an image takes hundredths of a second; kept pictures come with the first image of each shape."""
 
 
 @dataclass(frozen=True)
@@ -30,16 +30,16 @@ class Estimate:
     """What a run will take.
 
     Attributes:
-        title: What is rendered, in a few words.
+        title: A few words on what is rendered.
         n_samples: Samples of each split.
         n_views: Images of each sample.
         n_shards: Shards of all splits.
-        n_done: Samples that are there already.
+        n_done: Samples that are finished already.
         n_measured: Images rendered to measure the speed.
         n_workers: Workers that rendered them.
         images_per_s: Speed of all workers together.
         sample_bytes: Mean size of a sample in its shard.
-        n_tables: Tables that the run writes; a part of a dataset writes none.
+        n_tables: Tables that the run writes; 0 for a part.
     """
 
     title: str
@@ -60,7 +60,7 @@ class Estimate:
 
     @property
     def hours(self) -> float:
-        """Time until all is rendered."""
+        """Hours until all is rendered."""
         left = (sum(self.n_samples.values()) - self.n_done) * self.n_views
         return left / self.images_per_s / 3600.0 if left else 0.0
 
@@ -82,12 +82,12 @@ class Estimate:
 
 
 def dry_run(options: RenderOptions, watch: Watch | None = None, *, machines: Machines | None = None) -> Estimate:
-    """Plan a run: counts and shards from the spec, speed and bytes from a few images rendered now, on this machine.
+    """Plan a run: count samples and shards by the spec; measure speed and bytes with a few images on this machine.
 
     Args:
-        options: What to render, and how, and where it is to go.
+        options: What to render, how, and where to.
         watch: Called with everything that happens in the workers.
-        machines: What is to render; None for this machine.
+        machines: The machines that will render; None for this one.
 
     Raises:
         UsageError: An option is out of range or excludes another, there is no such spec or part, or a Ray cluster is to
@@ -109,13 +109,13 @@ def dry_run(options: RenderOptions, watch: Watch | None = None, *, machines: Mac
     n_done = to.n_done(spec, plan)
     ends: dict[int, list[float]] = defaultdict(list)
 
-    def see(event: PoolEvent) -> None:
+    def note_end(event: PoolEvent) -> None:
         if event.kind == "image":
             ends[event.worker].append(time.monotonic())
         if watch:
             watch(event)
 
-    with open_pool(spec, options, user_shapes, see) as pool:
+    with open_pool(spec, options, user_shapes, note_end) as pool:
         n_workers, began = pool.n_started, time.monotonic()
         n_images = n_workers * (IMAGES_PER_WORKER_ON_GPU if options.gpu else IMAGES_PER_WORKER)
         n_rows = max(2, -(-n_images // max(1, len(views))))
@@ -143,7 +143,7 @@ def dry_run(options: RenderOptions, watch: Watch | None = None, *, machines: Mac
 
 
 def rate(ends: Sequence[Sequence[float]], began: float) -> float:
-    """Images a second of all workers together: of each, by the clock, what it made after its first half.
+    """Return images a second of all workers together; each is measured after its first half.
 
     Args:
         ends: For each worker that has finished an image, when it finished each, in seconds.
@@ -158,5 +158,5 @@ def rate(ends: Sequence[Sequence[float]], began: float) -> float:
 
 
 def _in_tar(content: bytes) -> int:
-    """Bytes of a file in a tar archive, with its header."""
+    """Return the bytes of a file in a tar archive, with its header."""
     return BLOCK + -(-len(content) // BLOCK) * BLOCK

@@ -1,7 +1,7 @@
-"""The log of a run: what happened when, one JSON object a line. No part of the dataset; the next run appends to it.
+"""The log of a run: one JSON object a line. It is no part of the dataset, and the next run appends to it.
 
 It lies in the folder of the dataset, or is brought there, and may be published one day: so it names no machine, no
-process, and no folder outside it.
+process and no folder outside it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PROCESS = re.compile(r"\b(process|pid)([ =:]+)\d+", re.IGNORECASE)
 
 
 def without_places(text: str, folder: Path) -> str:
-    """A message without what says where it was written: paths outside the dataset, the machine, numbers of processes.
+    """Remove from a message what tells where it was written: outside paths, the machine, process numbers.
 
     Args:
         text: The message.
@@ -67,7 +67,7 @@ class LogFile:
             stream.write((b"" if is_whole else b"\n") + line.encode() + b"\n")
 
     def write_pool_event(self, event: PoolEvent, **fields: Any) -> None:
-        """A line about a worker; that an image was begun is not worth one."""
+        """Append a line about a worker; the begin of an image gets none."""
         if event.kind == "begin":
             return
         fields["worker"] = event.worker
@@ -80,7 +80,7 @@ class LogFile:
         self.write(event.kind, **fields)
 
     def write_shard(self, name: str) -> None:
-        """A line about a shard that is finished."""
+        """Append a line about a finished shard."""
         self.write("shard", file=name)
 
 
@@ -91,11 +91,11 @@ def logged(log: LogFile, plan: data.Plan, gpus: Sequence[str], progress: Progres
     Args:
         log: The log.
         plan: The plan of the dataset.
-        gpus: What renders; empty for the CPU, and where other machines render.
+        gpus: The GPUs that render; empty for the CPU, and if other machines render.
         progress: Called with samples done and samples in all.
 
     Returns:
-        What the run is to tell instead of `progress`.
+        What the run calls instead of `progress`.
     """
     began, state = time.monotonic(), {"n_done": 0}
 

@@ -1,4 +1,4 @@
-"""The shards of a destination that are not there yet: rendered on this machine, and brought there."""
+"""Render the missing shards of a destination on this machine, and copy them there."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from m3di import data
 from m3di.errors import M3diError
-from m3di.generate.destination import Destination, Workplace
+from m3di.generate.destinations import Destination, Workplace
 from m3di.generate.shards import Failure, Progress, Renders, render_shards
 from m3di.latents import Spec
 
@@ -22,16 +22,16 @@ def render_missing(
     progress: Progress | None = None,
     on_shard: Callable[[str], None] | None = None,
 ) -> None:
-    """Render those of the wanted shards that are not at their destination yet, and bring each there.
+    """Render the wanted shards that are not at their destination yet, and copy each there.
 
     Args:
-        to: Where the dataset goes.
-        place: Where shards are made.
+        to: The destination.
+        place: The local folder in which shards are made.
         spec: The spec.
         plan: The plan of the dataset.
-        pool: What renders.
+        pool: The workers that render.
         progress: Called with samples done and samples in all, at the start and after every sample.
-        on_shard: Called with the name of each shard that has arrived.
+        on_shard: Called with the name of each shard that has been copied.
 
     Raises:
         M3diError: The folder cannot be read or written, images failed, or another process has taken the run over. What
@@ -55,22 +55,28 @@ def render_missing(
             on_shard(name)
 
     for name in [name for name in missing if (place.path / name).exists()]:
-        arrive(name)  # rendered before, when the folder could not be reached
+        arrive(name)  # an earlier run rendered it and could not reach the folder
         n_there += missing.pop(name).n
-    check_failures(to.folder, render_shards(spec, plan, missing.values(), place.path, pool, count, arrive))
+    failures = render_shards(spec, plan, missing.values(), place.path, pool, count, arrive)
+    check_failures(to.folder, failures, place.log.name)
 
 
-def check_failures(folder: data.Folder, failures: list[Failure]) -> None:
-    """Raise where images could not be rendered.
+def check_failures(folder: data.Folder, failures: list[Failure], log: str) -> None:
+    """Check that no image failed.
+
+    Args:
+        folder: The folder of the dataset.
+        failures: The images that could not be rendered.
+        log: File name of the log of the run.
 
     Raises:
-        M3diError: It names them, the first ones at least.
+        M3diError: Some failed; it names the first of them.
     """
     if not failures:
         return
     shown = [str(failure).replace("\n", "; ") for failure in failures[:MAX_FAILURES_SHOWN]]
     if len(failures) > len(shown):
-        shown.append(f"and {len(failures) - len(shown)} more; {data.LOG} has all of them")
+        shown.append(f"and {len(failures) - len(shown)} more; {log} has all of them")
     raise M3diError(
         f"{len(failures)} image{'s' * (len(failures) > 1)} could not be rendered; all others are finished, and kept",
         where=str(folder),

@@ -1,4 +1,4 @@
-"""What to render, and how: the options of `m3di render` and what follows from them."""
+"""The options of `m3di render`, and what follows from them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BACKENDS = [name.lower() for name in GPU_BACKENDS]
 
 
 class WorkerOptions(TypedDict, total=False):
-    """Those of `RenderOptions` that change no byte of a dataset: also who renders a given one again may choose them."""
+    """The fields of `RenderOptions` that change no byte of a dataset; a repair can choose them too."""
 
     n_workers: int | None
     gpu_devices: tuple[int, ...]
@@ -115,11 +115,11 @@ class RenderOptions:
 
     @property
     def limits(self) -> WorkerLimits:
-        """When a worker is replaced."""
+        """The limits at which a worker is replaced."""
         return WorkerLimits(memory_bytes=round(self.worker_memory_gb * GB), image_timeout_s=self.image_timeout_s)
 
     def load_spec(self) -> Spec:
-        """The spec, under the interventions.
+        """Load the spec and apply the interventions.
 
         Raises:
             UsageError: There is no such spec, it is not valid, or an intervention does not fit it.
@@ -128,7 +128,7 @@ class RenderOptions:
         return intervene(spec, self.interventions)
 
     def resolved(self, spec: Spec) -> RenderOptions:
-        """These options with every default filled in."""
+        """Return these options with every default filled in."""
         n_train = spec.splits.get("train", 0) if self.n_train is None else self.n_train
         scaled = max(1, round(0.08 * n_train))
         return replace(
@@ -141,12 +141,12 @@ class RenderOptions:
 
 
 def options_like(manifest: data.Manifest, out: Path, workers: WorkerOptions) -> RenderOptions:
-    """Options that give images as those of a dataset: its size, quality, device and passes.
+    """Return options with the size, quality, device and passes of a dataset.
 
     Args:
         manifest: The manifest of the dataset.
-        out: Where they go.
-        workers: What renders them.
+        out: Folder of the new images.
+        workers: Options of the workers.
 
     Raises:
         UsageError: A GPU is chosen, and the dataset was rendered on the CPU.
@@ -171,6 +171,6 @@ def options_like(manifest: data.Manifest, out: Path, workers: WorkerOptions) -> 
 
 
 def passes_of(plan: data.Plan) -> tuple[str, ...]:
-    """The passes beside each image of a dataset."""
+    """Return the names of the passes beside each image of a dataset."""
     parts = (name.rpartition(".")[2] for name in plan.extensions if "." in name)
     return tuple(dict.fromkeys(name for name in parts if name in PASSES))

@@ -23,7 +23,7 @@ class Part:
 
     @classmethod
     def parse(cls, text: str) -> Part:
-        """The part that `I/N` means.
+        """Read a part that is written `I/N`.
 
         Raises:
             UsageError: It is not written so, or I is not one of 1 to N.
@@ -39,7 +39,7 @@ class Part:
         return cls(int(found[1]), int(found[2]))
 
     def shards(self, plan: data.Plan) -> list[Shard]:
-        """The shards of this part: every N-th, so that parts are of equal size and the short last shards spread.
+        """Return every N-th shard, so that parts have equal sizes and the short last shards are spread.
 
         Raises:
             UsageError: There are fewer shards than parts.
@@ -57,11 +57,11 @@ class Part:
 
 
 def missing_parts(indices: Sequence[int], seen: Part | None) -> list[Part]:
-    """The parts that shards belong to, if the dataset was rendered in as many parts as the one that was seen.
+    """Return the parts that shards belong to, if `seen` says how many parts there are.
 
     Args:
         indices: Numbers of the shards, counted through all splits.
-        seen: One of the parts.
+        seen: One of the parts; None if it is not known.
     """
     numbers = sorted({index % seen.count for index in indices}) if seen else []
     return [Part(number + 1, seen.count) for number in numbers] if seen else []

@@ -14,7 +14,7 @@ from m3di.render import PASSES, UserShape, check_blender, find_shapes
 
 
 class Prepared(NamedTuple):
-    """What a run knows before it starts: see `prepare`."""
+    """The result of `prepare`."""
 
     spec: Spec
     options: RenderOptions
@@ -23,7 +23,7 @@ class Prepared(NamedTuple):
 
 
 def prepare(options: RenderOptions) -> Prepared:
-    """The spec under its interventions, the options with every default filled in, the user's meshes, and the plan.
+    """Return the spec under its interventions, the options with all defaults, the user's meshes, and the plan.
 
     Raises:
         UsageError: An option is out of range, or there is no such spec or shape.
@@ -34,7 +34,7 @@ def prepare(options: RenderOptions) -> Prepared:
 
 
 def resolve(options: RenderOptions) -> tuple[Spec, RenderOptions, tuple[UserShape, ...]]:
-    """The same without the plan, for what is rendered and not written."""
+    """Return the same without the plan, for images that are not written."""
     spec = options.load_spec()
     options = options.resolved(spec)
     user_shapes = user_shapes_of(spec)
@@ -44,15 +44,15 @@ def resolve(options: RenderOptions) -> tuple[Spec, RenderOptions, tuple[UserShap
 
 
 def make_plan(spec: Spec, options: RenderOptions, user_shapes: Sequence[UserShape] | None = None) -> data.Plan:
-    """The plan of a dataset. Options that do not change its bytes (the number of workers) are no part of it.
+    """Make the plan of a dataset. It has no options that leave the bytes alone (the number of workers).
 
     Args:
         spec: The spec.
         options: What to render, and how.
-        user_shapes: The user's meshes that the spec names, where they have been found before: each is hashed then.
+        user_shapes: The user's meshes that the spec names; None looks for them, and hashes each.
 
     Raises:
-        UsageError: The spec names a shape that there is not.
+        UsageError: The spec names a shape that does not exist.
     """
     user_shapes = user_shapes_of(spec) if user_shapes is None else user_shapes
     images = spec.rendered
@@ -82,12 +82,12 @@ def make_plan(spec: Spec, options: RenderOptions, user_shapes: Sequence[UserShap
 
 
 def blender_version(spec: Spec) -> str:
-    """Version of Blender's module here; "none" for a spec of which nothing is rendered."""
+    """Return the version of Blender's module here; "none" if the spec renders nothing."""
     return version("bpy") if spec.rendered else "none"
 
 
 def _extension(spec: Spec, view: str) -> str:
-    """That of its modality, after the view's name where several views have the modality."""
+    """Return the ending of a view's files; the view's name comes first if several views share the modality."""
     kind = spec.observed[view].view.kind
     alone = sum(each.view.kind is kind for each in spec.observed.values()) == 1
     return kind.extension if alone else f"{view}.{kind.extension}"
@@ -98,10 +98,10 @@ def _pass_extension(images: Mapping[str, Any], view: str, name: str) -> str:
 
 
 def user_shapes_of(spec: Spec) -> tuple[UserShape, ...]:
-    """The meshes of the user that a spec names.
+    """Return the user's meshes that a spec names.
 
     Raises:
-        UsageError: The spec names a shape that there is not.
+        UsageError: The spec names a shape that does not exist.
     """
     found = [
         shape
@@ -132,7 +132,7 @@ class Shard:
 
 
 def shards_of(plan: data.Plan) -> Iterator[Shard]:
-    """All shards of a dataset, in order."""
+    """Yield all shards of a dataset, in order."""
     for split, n in plan.n_samples.items():
         for number, start in enumerate(range(0, n, plan.shard_size)):
             yield Shard(split, number, start, min(plan.shard_size, n - start))

@@ -1,4 +1,4 @@
-"""Shards as tasks of a Ray cluster: Ray places and repeats them, and each brings its shard to the folder itself."""
+"""Render shards as tasks of a Ray cluster: Ray places and repeats tasks, and each copies its shard to the folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from m3di import __version__, data
 from m3di.errors import M3diError, UsageError
-from m3di.generate.destination import Destination, Machines, Staged, Workplace, default_staging
+from m3di.generate.destinations import Destination, Machines, Staged, Workplace, default_staging
 from m3di.generate.log import LogFile
 from m3di.generate.missing_shards import check_failures, render_missing
 from m3di.generate.options import RenderOptions
@@ -24,16 +24,16 @@ from m3di.system.ray_cluster import check_ray, connected
 
 N_RETRIES = 3
 POLL_S = 1.0
-TASKS_PER_CORE = 2  # waiting in the cluster; the others wait here, where they take no memory of the cluster
+TASKS_PER_CORE = 2  # submitted at a time; the others wait here and take no memory of the cluster
 
 
 @dataclass(frozen=True)
 class Tasks:
-    """What all tasks share.
+    """The settings of all tasks.
 
     Attributes:
-        options: What to render, and how, with the workers of a task.
-        staging: Folder on each node for shards that are not finished; None takes one for temporary files.
+        options: What to render, and how; `n_workers` is that of one task.
+        staging: Folder on each node for unfinished shards; None takes a temporary one.
     """
 
     options: RenderOptions
@@ -42,7 +42,7 @@ class Tasks:
 
 @dataclass(frozen=True)
 class ShardTask:
-    """All that a node needs to know: the folder of the dataset, its plan, and the name of the shard to render."""
+    """One task: the folder of the dataset, its plan, and the name of the shard to render."""
 
     root: str
     plan: data.Plan
@@ -51,10 +51,10 @@ class ShardTask:
 
 
 def check_ray_options(options: RenderOptions) -> None:
-    """Raise where options make no sense on a cluster.
+    """Check that the options make sense on a cluster.
 
     Raises:
-        UsageError: It names the option.
+        UsageError: One does not.
         M3diError: Ray is not installed.
     """
     if options.gpu_devices:
@@ -69,7 +69,7 @@ def check_ray_options(options: RenderOptions) -> None:
 
 @contextmanager
 def cluster(options: RenderOptions, machines: Machines) -> Iterator[Tasks]:
-    """A connection to a cluster that can render.
+    """Connect to a cluster that can render.
 
     Each task uses `n_workers` cores, and with `gpu` one GPU that its workers share: one worker unless the options say
     otherwise, on a GPU up to eight.
@@ -85,7 +85,7 @@ def cluster(options: RenderOptions, machines: Machines) -> Iterator[Tasks]:
 
 
 def default_workers(gpu: bool) -> int:
-    """Workers of a task unless one says how many: one, or as many as share a GPU well on every node that has one."""
+    """Return the default number of workers of a task: 1, or as many as share a GPU well on every node with one."""
     import ray
 
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -94,7 +94,7 @@ def default_workers(gpu: bool) -> int:
 
 
 def check_cluster(options: RenderOptions, address: str) -> None:
-    """Raise where no task could ever start.
+    """Check that a task can start.
 
     Raises:
         M3diError: No node has a GPU, or enough cores.
@@ -118,9 +118,9 @@ def check_cluster(options: RenderOptions, address: str) -> None:
 def render_on_cluster(
     to: Destination, place: Workplace, plan: data.Plan, tasks: Tasks, log: LogFile, progress: Progress
 ) -> None:
-    """Keep the cluster busy until every shard is there.
+    """Render all missing shards on the cluster.
 
-    A task that dies with its worker or its node, or fails, is repeated three times, wherever Ray finds room. All nodes
+    Ray repeats a task that fails, or dies with its worker or node, up to three times. All nodes
     must reach the folder, with their own access, and have m3di, Blender and the user's meshes as this machine has them.
 
     Raises:
@@ -128,7 +128,7 @@ def render_on_cluster(
     """
     import ray
 
-    # Tasks run in other folders than this process.
+    # Tasks run in other folders: the path must be absolute.
     root = str(to.folder.root.resolve() if isinstance(to.folder, data.LocalFolder) else to.folder)
     missing = to.missing(plan)
     total = sum(shard.n for shard in to.shards(plan))
@@ -160,11 +160,11 @@ def render_on_cluster(
         progress(min(total, n_there + _read(reports, running.values(), log)), total)
         for shard, each in zip(done, ready, strict=True):
             failures += _failure(shard, each, log)
-    check_failures(to.folder, failures)
+    check_failures(to.folder, failures, place.log.name)
 
 
 def _failure(shard: Shard, done: Any, log: LogFile) -> list[Failure]:
-    """Why a task failed for good; nothing where its shard has arrived."""
+    """Return why a task failed for good; nothing if its shard has arrived."""
     import ray
 
     try:
@@ -181,7 +181,7 @@ def _failure(shard: Shard, done: Any, log: LogFile) -> list[Failure]:
 
 
 def _read(reports: Any, running: Iterable[Shard], log: LogFile) -> int:
-    """Samples done of shards that are on their way, as far as is known; what workers did meanwhile goes to the log."""
+    """Count the finished samples of running tasks, as far as known; write the workers' events to the log."""
     import ray
 
     try:
@@ -194,7 +194,7 @@ def _read(reports: Any, running: Iterable[Shard], log: LogFile) -> int:
 
 
 class _Reports:
-    """An actor that knows how far each shard is, and what has happened since it was last read."""
+    """An actor that collects the progress of each shard, and the events since it was last read."""
 
     def __init__(self) -> None:
         self._done: dict[str, int] = {}
@@ -212,30 +212,30 @@ class _Reports:
 
 
 def render_shard_task(task: ShardTask, reports: Any) -> None:
-    """Render one shard on a node, and bring it to the folder.
+    """Render one shard on a node, and copy it to the folder.
 
     Raises:
         M3diError: The node does not have what the plan asks for, images failed, or the folder cannot be written.
     """
     plan, options = task.plan, task.tasks.options
 
-    def see(event: PoolEvent) -> None:
+    def report(event: PoolEvent) -> None:
         if event.kind != "begin":
             reports.tell.remote(task.shard, event)
 
     for name, text in plan.spec.get("plugins", {}).items():
-        run_plugin(text, name)  # whoever started the job ran it too, and sent it
+        run_plugin(text, name)  # the user ran it at the start of the job, which sent it here
     spec = spec_from_dict(plan.spec, where=task.root)
     shapes = user_shapes_of(spec)
     check_node(spec, shapes, plan)
     to = Staged(data.open_folder(task.root), task.tasks.staging or default_staging(), task=task.shard)
-    # A core a worker: Ray hands out cores, and a worker with more threads would take those of other tasks.
-    with to.workplace(plan) as place, open_pool(spec, options, shapes, see, n_threads=1) as pool:
+    # One thread a worker: Ray hands out cores, and further threads would use those of other tasks.
+    with to.workplace(plan) as place, open_pool(spec, options, shapes, report, n_threads=1) as pool:
         render_missing(to, place, spec, plan, pool, lambda done, total: reports.count.remote(task.shard, done))
 
 
 def check_node(spec: Spec, shapes: Sequence[UserShape], plan: data.Plan) -> None:
-    """Raise where this node would render something else than the plan says.
+    """Check that this node renders what the plan says.
 
     Raises:
         M3diError: Blender is missing, or versions or meshes differ.

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from m3di import __version__, data
 from m3di.errors import M3diError, UsageError, check_word
-from m3di.generate.destination import InPlace
-from m3di.generate.finish import receipt_of
+from m3di.generate.destinations import InPlace
+from m3di.generate.finishing import receipt_of
 from m3di.generate.log import LogFile, logged
 from m3di.generate.missing_shards import check_failures
 from m3di.generate.options import RenderOptions, WorkerOptions, options_like
@@ -31,14 +31,14 @@ def repair(
 ) -> list[str]:
     """Render again the images of a dataset that are bad, and write the files that are bad; sound files stay.
 
-    Good images of a damaged shard are kept, and so is a card that somebody edited. The spec with its interventions, the
-    seed and the settings come from the manifest. Interrupted, run it again. What is rendered is noted in the log.
+    Good images of a damaged shard are kept, and so is an edited card. The spec with its interventions, the
+    seed and the settings come from the manifest. If it is interrupted, run it again. The log notes what is rendered.
 
     Args:
         root: Folder of the dataset.
         progress: Called with samples done and samples in all.
         watch: Called with everything that happens in the workers.
-        **workers: What renders; by default as `render` does.
+        **workers: Options of the workers; by default as for `render`.
 
     Returns:
         Names of the files that were bad.
@@ -57,7 +57,7 @@ def repair(
     to, plan = InPlace(data.LocalFolder(root)), data.plan_of(manifest)
     with to.workplace(plan) as place, data.disk_errors(root), contextlib.ExitStack() as stack:
         pool, watchers = None, Watchers(watch)
-        if shards:  # before anything is touched: what cannot be rendered here stays as it is
+        if shards:  # first: if this machine cannot render it, nothing is touched
             options = options_like(manifest, root, workers)
             pool = stack.enter_context(_open_pool(root, manifest.parsed_spec, options, shapes, watchers))
         _remove_foreign(root, manifest, bad)
@@ -74,32 +74,32 @@ def repair(
 
 
 def _remove_foreign(root: Path, manifest: data.Manifest, bad: list[str]) -> None:
-    """Remove what is no part of the dataset."""
+    """Remove files that are no part of the dataset."""
     known = {entry.file for entry in manifest.files}
     for name in bad:
-        # What interrupted runs left is kept until the end: it holds finished images.
+        # Partial files of interrupted runs stay until the end: they hold finished images.
         if name not in known and not name.endswith(data.PARTIAL):
             (root / name).unlink(missing_ok=True)
 
 
 def _render_bad(root: Path, how: _Rendering, bad: list[str], shards: list[data.FileEntry]) -> None:
-    """Have bad shards as they were: with their good images, and new ones in the place of the others."""
+    """Restore bad shards: keep their good images, and render the others."""
     _take_apart(root, how.manifest, bad)
     how.render_missing(root)
     differing = [shard for shard in shards if data.sha256_of(root / shard.file) != shard.sha256]
     if differing and how.manifest.render["device"] == "gpu":
         _keep_what_agrees(root, how, differing)
     elif differing:
-        # What no checksum inside a shard has shown: then none of its images is to be trusted.
+        # No checksum inside the shard shows the damage, so none of its images can be trusted.
         for shard in differing:
             (root / shard.file).unlink()
         how.render_missing(root)
 
 
 def _keep_what_agrees(root: Path, how: _Rendering, shards: list[data.FileEntry]) -> None:
-    """Render shards again, and keep every image of theirs that shows the same; others take the place of the rest.
+    """Render shards again; keep each old image that shows the same, and replace the others.
 
-    A GPU does not give the same bytes twice, so that a shard with one new image never has its old checksum.
+    A GPU does not give the same bytes twice, so a shard with a new image never has its old checksum.
     """
     with TemporaryDirectory(prefix="m3di-repair-") as folder:
         again = Path(folder)
@@ -116,7 +116,7 @@ def _keep_what_agrees(root: Path, how: _Rendering, shards: list[data.FileEntry])
             finally:
                 journal.close()
             (root / shard.file).unlink()
-    how.render_missing(root)  # nothing is missing: the shards are put together
+    how.render_missing(root)  # no image is missing: this writes the shards
 
 
 def _images(root: Path, manifest: data.Manifest, shard: data.FileEntry) -> Iterator[data.JournalEntry]:
@@ -129,9 +129,9 @@ def _rendered(entry: data.JournalEntry) -> RenderedImage:
 
 
 def _finish(root: Path, manifest: data.Manifest, bad: list[str], gpus: set[str]) -> None:
-    """Write tables, documents and manifest where they are bad, or name a shard that came out different; else not."""
+    """Write tables, documents and manifest that are bad, or that name a shard whose bytes have changed."""
     splits = {name: _restored(root, manifest, name, bad) for name in manifest.splits}
-    # Where no shard came out different, nothing of these GPUs is in the dataset.
+    # If no shard has changed, the dataset has nothing from these GPUs.
     devices = manifest.devices if splits == manifest.splits else tuple(sorted({*manifest.devices, *gpus}))
     restored = manifest.model_copy(update={"splits": splits, "devices": devices})
     keep = {entry.file for entry in manifest.documents if restored == manifest and entry.file not in bad}
@@ -145,7 +145,7 @@ def _finish(root: Path, manifest: data.Manifest, bad: list[str], gpus: set[str])
 
 
 def _restored(root: Path, manifest: data.Manifest, name: str, bad: list[str]) -> data.SplitEntry:
-    """The shards and the table of a split as they are now; the table is written where it has to be."""
+    """Return the entries of a split as it is now; write its table if it is bad or outdated."""
     split = manifest.splits[name]
     shards = tuple(
         data.file_entry(root / shard.file, shard.n_samples) if shard.file in bad else shard for shard in split.shards
@@ -166,7 +166,7 @@ def _restored(root: Path, manifest: data.Manifest, name: str, bad: list[str]) ->
 
 
 def _take_apart(root: Path, manifest: data.Manifest, bad: list[str]) -> None:
-    """Put the good images of bad shards where a run that was interrupted keeps its finished ones."""
+    """Move the good images of bad shards into journals, as an interrupted run keeps its finished ones."""
     for split in manifest.splits.values():
         table = None if split.table.file in bad else root / split.table.file
         for shard in split.shards:
@@ -184,7 +184,7 @@ def _take_apart(root: Path, manifest: data.Manifest, bad: list[str]) -> None:
 
 @dataclass(frozen=True)
 class _Rendering:
-    """What one repair renders, with what, and who is told."""
+    """One repair: its manifest, workers, progress callback and log."""
 
     manifest: data.Manifest
     pool: RenderPool | NoPool
@@ -192,18 +192,18 @@ class _Rendering:
     log: LogFile
 
     def render_missing(self, root: Path, only: Container[str] | None = None) -> None:
-        """Render into a folder what is not there yet of all shards, or of some."""
+        """Render the missing shards of a folder: all, or only some."""
         spec, plan = self.manifest.parsed_spec, data.plan_of(self.manifest)
         shards = [shard for shard in shards_of(plan) if only is None or shard.name in only]
         failures = render_shards(spec, plan, shards, root, self.pool, self.progress, self.log.write_shard)
-        check_failures(data.LocalFolder(root), failures)
+        check_failures(data.LocalFolder(root), failures, self.log.path.name)
 
 
 @contextlib.contextmanager
 def _open_pool(
     root: Path, spec: Spec, options: RenderOptions, shapes: Sequence[UserShape], watch: Watch
 ) -> Iterator[RenderPool | NoPool]:
-    """What renders as the manifest says.
+    """Open the workers that the manifest asks for.
 
     Raises:
         UsageError: An option is out of range.
@@ -225,7 +225,7 @@ def _open_pool(
 
 
 def check_repairable(root: Path, manifest: data.Manifest, problems: list[data.DataProblem]) -> tuple[UserShape, ...]:
-    """Raise where bad files cannot be made again.
+    """Check that bad files can be made again.
 
     Returns:
         The user's meshes that bad shards show.
@@ -239,13 +239,13 @@ def check_repairable(root: Path, manifest: data.Manifest, problems: list[data.Da
             "the manifest is damaged: what the dataset should be is not known",
             where=str(root),
             got="; ".join(damaged),
-            next_step=f"restore {data.MANIFEST} from a copy, or render the dataset anew",
+            next_step=f"restore {data.MANIFEST} from a copy, or render the dataset again",
         )
     made = {entry.file for split in manifest.splits.values() for entry in (*split.shards, split.table)}
     bad = {problem.file for problem in problems} & made
     if bad and manifest.source != "rendered":
         raise M3diError(
-            f"a dataset that was {manifest.source} cannot be rendered anew",
+            f"a dataset that was {manifest.source} cannot be rendered again",
             where=str(root),
             got="; ".join(map(str, problems)),
             next_step="make it again from the datasets or files that it came from",
@@ -255,7 +255,7 @@ def check_repairable(root: Path, manifest: data.Manifest, problems: list[data.Da
     )
     if lacking:
         raise M3diError(
-            f"what is bad cannot be made anew without its mechanism: {', '.join(sorted(lacking))}",
+            f"what is bad cannot be made again without its mechanism: {', '.join(sorted(lacking))}",
             where=str(root),
             got="; ".join(map(str, problems)),
             expected="the mechanism installed, or the plugin run that the dataset came with",
@@ -271,9 +271,9 @@ def check_repairable(root: Path, manifest: data.Manifest, problems: list[data.Da
             where=str(root),
             got=", ".join(f"{name} {here[name]}" for name in other),
             expected=", ".join(f"{name} {each}" for name, each in other.items()),
-            next_step="install those versions, or render the dataset anew",
+            next_step="install those versions, or render the dataset again",
         )
-    if bad:  # as strictly as any run: what cannot be drawn or shown is told before anything is touched
+    if bad:  # as strict as a run: tell what cannot be drawn or shown before anything is touched
         check_word(manifest.render["quality"], tuple(QUALITIES), what="quality")
         spec_from_dict(manifest.spec, where=str(root / data.MANIFEST))
     if bad & {shard.file for split in manifest.splits.values() for shard in split.shards}:
@@ -282,12 +282,12 @@ def check_repairable(root: Path, manifest: data.Manifest, problems: list[data.Da
 
 
 def _shapes_as_noted(root: Path, manifest: data.Manifest) -> tuple[UserShape, ...]:
-    """The meshes of the user that the images show.
+    """Return the user's meshes that the images show.
 
     Raises:
         M3diError: Those of this machine are not those of the manifest.
     """
-    # A mesh that was imported since, under the name of a built-in one, is not that of the images.
+    # The images do not show a mesh that was imported later under the name of a built-in shape.
     found = user_shapes_of(manifest.parsed_spec) if manifest.shapes else ()
     shapes = tuple(shape for shape in found if shape.name in manifest.shapes)
     here = {shape.name: shape.sha256 for shape in shapes}
@@ -296,7 +296,7 @@ def _shapes_as_noted(root: Path, manifest: data.Manifest) -> tuple[UserShape, ..
             raise M3diError(
                 f"the mesh {name!r} of this machine is not the one that the dataset shows",
                 where=str(root),
-                got=f"SHA-256 {here[name]}" if name in here else "no mesh of yours of this name",
+                got=f"SHA-256 {here[name]}" if name in here else "you have no mesh of this name",
                 expected=f"SHA-256 {sha256}",
                 next_step=f"m3di shapes import FILE --name {name} --replace, with the file that it was imported from",
             )

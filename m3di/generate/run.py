@@ -1,4 +1,4 @@
-"""The road of a run: prepare, have the destination for oneself, start what renders, render and bring shards, finish."""
+"""The road of a run: prepare, hold the destination, start the workers, render and deliver shards, finish."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from m3di import data
-from m3di.generate.destination import Destination, Machines, Workplace, destination
-from m3di.generate.finish import finish
+from m3di.generate.destinations import Destination, Machines, Workplace, destination
+from m3di.generate.finishing import finish
 from m3di.generate.log import LogFile, logged
 from m3di.generate.missing_shards import render_missing
 from m3di.generate.options import RenderOptions
@@ -33,14 +33,14 @@ def render(
     Two machines with one part, or one URL, waste work and harm nothing.
 
     Args:
-        options: What to render, and how, and where it goes.
+        options: What to render, how, and where to.
         progress: Called with samples done and samples in all, at the start and after every sample; with Ray, about once
             a second.
         watch: Called with everything that happens in the workers of this machine.
-        machines: What renders: this machine all of it, or a part, or a Ray cluster.
+        machines: What renders: this machine (all, or a part), or a Ray cluster.
 
     Returns:
-        The manifest of the finished dataset; None where only a part was rendered.
+        The manifest of the finished dataset; None if only a part was rendered.
 
     Raises:
         UsageError: An option is out of range or excludes another, or there is no such spec or part.
@@ -51,11 +51,11 @@ def render(
     if machines.ray:
         check_ray_options(options)
     job = prepare(options)
-    to.shards(job.plan)  # is there such a part?
+    to.shards(job.plan)  # raises if there is no such part
     manifest = to.finished(job.plan)
     if manifest is not None:
         return manifest
-    # At once, before Blender starts: of two that are started together, the first one goes on.
+    # Hold the place before Blender starts: of two runs that start together, the first one goes on.
     with to.workplace(job.plan) as place:
         manifest = to.finished(job.plan)  # another process may have been quicker
         if manifest is not None:
@@ -66,12 +66,12 @@ def render(
 
 
 class _Renderer(NamedTuple):
-    """What renders.
+    """Workers, here or on a cluster.
 
     Attributes:
-        gpus: Its GPUs, as far as they are known.
-        render: Renders what is missing: it is given the workplace, the log and whom to tell how far it is.
-        close: Ends it before the tables are written: they need the memory.
+        gpus: Its GPUs, as far as known.
+        render: Renders the missing shards, given the workplace, the log and a progress callback.
+        close: Ends the workers before the tables are written, which need the memory.
     """
 
     gpus: list[str]

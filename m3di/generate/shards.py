@@ -1,4 +1,4 @@
-"""Shards out of images, which come from any worker, in any order, in any number of runs."""
+"""Build shards from images that come from any worker, in any order, in any number of runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Progress = Callable[[int, int], None]
 
 
 class Renders(Protocol):
-    """What renders: a `RenderPool`, or something that stands in for one."""
+    """Workers that render: a `RenderPool`, or a stand-in."""
 
     @property
     def gpus(self) -> Sequence[Gpu]:
@@ -27,12 +27,12 @@ class Renders(Protocol):
         ...
 
     def outcomes(self, jobs: Iterable[RenderJob]) -> Iterator[Outcome]:
-        """The image of each job, or why there is none, in any order."""
+        """Yield the image of each job, or why there is none, in any order."""
         ...
 
 
 class NoPool:
-    """Stands in for a `RenderPool` where a spec shows nothing: no worker is started."""
+    """Stand-in for a `RenderPool` if a spec renders nothing: it starts no worker."""
 
     gpus: ClassVar[list[Gpu]] = []
     n_started = 0
@@ -44,19 +44,19 @@ class NoPool:
         pass
 
     def check(self) -> None:
-        """Nothing can be wrong."""
+        """Do nothing."""
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing."""
 
     def outcomes(self, jobs: Iterable[RenderJob]) -> Iterator[Outcome]:
-        """None: but the jobs are asked for, which writes the shards."""
+        """Yield nothing, but ask for the jobs, which writes the shards."""
         for job in jobs:
-            raise ValueError(f"{job.name} is to be rendered by nothing")
+            raise ValueError(f"{job.name}: no worker renders it")
         yield from ()
 
     def render(self, jobs: Iterable[RenderJob]) -> Iterator[RenderedImage]:
-        """None."""
+        """Yield nothing."""
         yield from (outcome.image for outcome in self.outcomes(jobs) if outcome.image)
 
 
@@ -72,20 +72,20 @@ class Failure:
 
 
 def jobs(samples: Samples, row: int) -> Iterator[RenderJob]:
-    """One job for each image view of a sample."""
+    """Yield a job for each image view of a sample."""
     for view in samples.spec.rendered:
         yield job_of(samples, row, view)
 
 
 def job_of(samples: Samples, row: int, view: str) -> RenderJob:
-    """The job of one image view of a sample."""
+    """Make the job of one image view of a sample."""
     raw = {factor: values[row].item() for factor, values in samples.views[view].items()}
     values = scene_values(samples.spec, samples.spec.rendered[view], raw)
     return RenderJob(job_name(samples.split, data.sample_key(samples.start + row), view), values)
 
 
 def job_name(split: str, key: str, view: str) -> str:
-    """What an image is called in messages and in the log."""
+    """Name an image for messages and the log."""
     return f"{split} {key}, view {view}"
 
 
@@ -98,22 +98,22 @@ def render_shards(
     progress: Progress | None = None,
     on_shard: Callable[[str], None] | None = None,
 ) -> list[Failure]:
-    """Render and write shards that are not there yet. A shard depends on spec, plan and its number, on nothing else.
+    """Render and write missing shards. A shard depends on spec, plan and its number only.
 
-    An unfinished shard is continued: its finished images are kept. The next shard is begun while the last images of
-    this one are rendered, so no worker waits.
+    An unfinished shard keeps its finished images. The next shard starts while the last images of this one are
+    rendered, so no worker waits.
 
     Args:
         spec: The spec.
         plan: The plan of the dataset.
-        shards: Those to render.
-        out: The folder.
+        shards: The shards to render.
+        out: Folder of the shards.
         pool: What renders.
         progress: Called with samples done and samples in all, at the start and after every sample.
         on_shard: Called with the name of each shard that is finished.
 
     Returns:
-        The images that could not be rendered. Their shards stay unfinished, for another run to try these images only.
+        The images that could not be rendered. Their shards stay unfinished; another run tries these images only.
 
     Raises:
         M3diError: Many images in a row could not be rendered: something is wrong with all of them.
@@ -130,7 +130,7 @@ def render_shards(
 
 
 def n_finished(spec: Spec, shard: Shard, out: Path) -> int:
-    """How many samples of a shard earlier runs have finished."""
+    """Count the samples of a shard that earlier runs have finished."""
     if (out / shard.name).exists():
         return shard.n
     views = spec.rendered
@@ -140,14 +140,14 @@ def n_finished(spec: Spec, shard: Shard, out: Path) -> int:
 
 @dataclass(frozen=True)
 class _Watching:
-    """Who wants to know."""
+    """The callbacks of a run."""
 
     progress: Progress
     on_shard: Callable[[str], None]
 
 
 class _ShardRun:
-    """Several shards on their way: an image goes to the shard that asked for it."""
+    """Several unfinished shards: each image goes to the shard that asked for it."""
 
     def __init__(self, spec: Spec, plan: data.Plan, shards: list[Shard], out: Path, watching: _Watching) -> None:
         self.spec, self.plan, self.shards, self.out = spec, plan, shards, out
@@ -160,7 +160,7 @@ class _ShardRun:
         self._count(sum(n_finished(spec, shard, out) for shard in shards))
 
     def queue(self) -> Iterator[RenderJob]:
-        """What is still to be rendered; a shard is opened when the first of its images is asked for."""
+        """Yield the missing jobs; a shard is opened when its first image is asked for."""
         for shard in self.shards:
             if (self.out / shard.name).exists():
                 continue
@@ -193,7 +193,7 @@ class _ShardRun:
         del self._waiting[name]
 
     def close(self) -> None:
-        """Close what is not finished; it stays on the disk."""
+        """Close unfinished shards; they stay on the disk."""
         for opened in set(self._waiting.values()):
             opened.close()
 
@@ -218,11 +218,11 @@ class _ShardRun:
 
 
 class _OpenShard:
-    """A shard on its way.
+    """An unfinished shard.
 
     Attributes:
-        missing: Row and view of each image that is not there yet, by the name of its job.
-        n_waiting: How many images have neither come nor failed.
+        missing: Row and view of each missing image, by the name of its job.
+        n_waiting: Images that have neither arrived nor failed.
     """
 
     def __init__(self, spec: Spec, plan: data.Plan, shard: Shard, out: Path) -> None:
@@ -241,12 +241,12 @@ class _OpenShard:
         self._n_missing = Counter(row for row, _ in self.missing.values())
 
     def jobs(self) -> Iterator[RenderJob]:
-        """One job for each missing image."""
+        """Yield a job for each missing image."""
         for row, view in list(self.missing.values()):
             yield job_of(self.samples, row, view)
 
     def keep(self, name: str, image: RenderedImage) -> bool:
-        """Keep an image; whether it was the last one of its sample."""
+        """Keep an image; return whether it completes its sample."""
         row, view = self.missing[name]
         files = {data.JOURNAL_IMAGE: image.png, **image.passes}
         self.journal.append(data.JournalEntry(self._key(row), view, image.annotation, files))
@@ -255,7 +255,7 @@ class _OpenShard:
         return self._n_missing[row] == 0
 
     def finish(self) -> None:
-        """Write the shard, samples in order; then the journal has done its work."""
+        """Write the shard, samples in order, and remove the journal."""
         writer = data.ShardWriter(self.path, tuple(self.plan.extensions.values()))
         try:
             for key, contents in self._contents():
@@ -266,14 +266,14 @@ class _OpenShard:
         self.journal.remove()
 
     def close(self) -> None:
-        """Close the journal; it stays, for the next run to continue."""
+        """Close the journal; it stays for the next run."""
         self.journal.close()
 
     def _key(self, row: int) -> str:
         return data.sample_key(self.samples.start + row)
 
     def _contents(self) -> Iterator[tuple[str, dict[str, bytes]]]:
-        """Key and files of each sample."""
+        """Yield key and files of each sample."""
         contents_of = ContentsOf(self.plan, self.samples)
         for row in range(self.samples.n):
             key = self._key(row)
@@ -286,7 +286,7 @@ class _OpenShard:
 
 
 class ContentsOf:
-    """The files of a sample, given its images.
+    """Makes the files of samples from their images.
 
     Args:
         plan: The plan of the dataset.
@@ -301,7 +301,7 @@ class ContentsOf:
         self._columns = samples.columns()
 
     def __call__(self, row: int, images: Mapping[str, RenderedImage]) -> dict[str, bytes]:
-        """Files by extension.
+        """Return the files of a sample by extension.
 
         Args:
             row: Which of the samples.

@@ -33,24 +33,24 @@ def render_twin(
     watch: Watch | None = None,
     **workers: Unpack[WorkerOptions],
 ) -> tuple[Path, str]:
-    """Render val and test of a dataset once more in another world, or take what was rendered before.
+    """Render val and test of a dataset under interventions, or take what was rendered before.
 
     Sample i of the twin has the noise of sample i of the dataset, its size, quality, passes and number of samples.
 
     Args:
         root: Folder of the dataset.
         interventions: Written FACTOR=VALUE.
-        permuted: Give every view once more with the content of the neighbour, see `permute_content`.
+        permuted: Repeat every view with the content of the neighbour, see `permute_content`.
         out: Folder of the twin; None takes `ROOT-do-...` beside the dataset.
         progress: Called with images done and images in all.
         watch: Called with everything that happens in the workers.
-        **workers: What renders; by default as `render` does.
+        **workers: Options of the workers; by default as for `render`.
 
     Returns:
-        Its folder, and what to call it in results.
+        Its folder, and its name in results.
 
     Raises:
-        UsageError: There is no such factor or value, or nothing was asked for.
+        UsageError: There is no such factor or value, or no intervention is given.
         M3diError: The dataset was not rendered from its spec, or rendering failed.
     """
     if not interventions and not permuted:
@@ -72,7 +72,7 @@ def render_twin(
     options = replace(
         options_like(manifest, folder, workers),
         spec=spec,
-        n_train=1,  # a dataset has a train split; nobody asks for this one
+        n_train=1,  # a dataset has a train split; this one is not used
         n_val=manifest.n_samples.get("val", 0),
         n_test=manifest.n_samples.get("test", 0),
         seed=manifest.seed,
@@ -84,7 +84,7 @@ def render_twin(
 
 
 def _was_begun_without_passes(root: Path) -> bool:
-    """Whether a twin was rendered, or begun, when twins had no passes: it stays as it is."""
+    """Whether a twin was begun by a version whose twins had no passes: it stays as it is."""
     folder = data.LocalFolder(root)
     names = folder.sizes()
     plan = data.plan_of(data.manifest_in(folder)) if data.MANIFEST in names else data.noted_plan(folder, names)
@@ -92,7 +92,7 @@ def _was_begun_without_passes(root: Path) -> bool:
 
 
 def _slug(name: str) -> str:
-    """A part of a file name; long ones end in a hash, so that two never meet."""
+    """Make a part of a file name; a long one ends in a hash, so that no two are equal."""
     slug = re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-")
     if len(slug) <= LONGEST_NAME:
         return slug

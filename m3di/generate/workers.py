@@ -1,4 +1,4 @@
-"""The workers that render: one way to start them, for runs, dry runs, repairs and previews."""
+"""Start the workers that render, for runs, dry runs, repairs and previews."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from m3di.render import QUALITIES, PoolEvent, RenderPool, RenderSettings, UserSh
 
 
 class Watchers:
-    """Those who are called with everything that happens in the workers; others may join on the way."""
+    """Functions called with every event of the workers; more can be added on the way."""
 
     def __init__(self, first: Watch | None) -> None:
         self._all = [first] if first else []
 
     def add(self, watch: Watch) -> None:
-        """Have another one called from now on."""
+        """Call another one from now on."""
         self._all.append(watch)
 
     def __call__(self, event: PoolEvent) -> None:
@@ -34,14 +34,14 @@ def open_pool(
     watch: Watch | None = None,
     n_threads: int | None = None,
 ) -> Iterator[RenderPool | NoPool]:
-    """Workers that render by some options, and have shown that they can.
+    """Start workers, and check that they render.
 
     Args:
-        spec: The spec; where it shows nothing, no worker is started.
+        spec: The spec; if it renders nothing, no worker is started.
         options: What to render, and how, with every default filled in.
         user_shapes: Meshes of the user that the images show.
         watch: Called with everything that happens in the workers.
-        n_threads: Threads of each; None shares out the cores.
+        n_threads: Threads of each worker; None shares out the cores.
 
     Raises:
         UsageError: There is no such GPU, or fewer workers than GPUs.

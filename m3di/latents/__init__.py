@@ -1,9 +1,8 @@
 """Spec, noise streams, causal mechanisms, colours and captions: numbers and words, no images."""
 
 from m3di.latents import image_views, text_views  # noqa: F401 - registers them
-from m3di.latents.bounds import Bound, bounds
 from m3di.latents.caption_parser import CaptionParser
-from m3di.latents.captions import captions, sentences, template_of
+from m3di.latents.captioning import captions, sentences, template_of
 from m3di.latents.colors import PALETTES, hsv_to_rgb, palette
 from m3di.latents.factor import Factor, MechanismUse
 from m3di.latents.graph import arrows, notes
@@ -13,9 +12,10 @@ from m3di.latents.mechanisms import MECHANISMS, Parent, read_plugin, register, r
 from m3di.latents.modality import Modality, find_modality, modalities, register_modality
 from m3di.latents.name_checks import LATENTS
 from m3di.latents.noise import uniforms
+from m3di.latents.predictability import Bound, bounds
 from m3di.latents.reference import reference_page, spec_schema
 from m3di.latents.resolve import plain_spec, spec_from_dict, to_yaml
-from m3di.latents.sample import Samples, missing_mechanisms, sample
+from m3di.latents.sampling import Samples, missing_mechanisms, sample
 from m3di.latents.scene_checks import shapes_shown
 from m3di.latents.scene_factors import ANNOTATIONS, LATER_ANNOTATIONS, SCENE_FACTORS, SceneFactor
 from m3di.latents.shapes import DATA_HOME, builtin_shapes, shape_folder, shape_names, user_shape_names

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from m3di.errors import M3diError
-from m3di.latents.captions import Sentence, sentences
+from m3di.latents.captioning import Sentence, sentences
 from m3di.latents.spec import Spec
 
 

@@ -14,7 +14,7 @@ from m3di.latents.mechanism_checks import Used, mechanism_problems, unknown_fact
 from m3di.latents.modality import modalities
 from m3di.latents.name_checks import name_problems
 from m3di.latents.problems import Problem, hint, listed
-from m3di.latents.sample import support
+from m3di.latents.sampling import support
 from m3di.latents.scene_checks import shape_problems
 from m3di.latents.spec import APART, Spec
 from m3di.latents.templates import template_problems

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from m3di.latents.modality import Modality, add_builtin
+from m3di.latents.modality import Modality, register_modality
 from m3di.latents.problems import Problem, custom_error
 from m3di.latents.scene_checks import scene_problems
 from m3di.latents.scene_factors import ANNOTATIONS, OBJECT_SHAPE
@@ -54,4 +54,4 @@ class ImageViews(Modality):
         return scene_problems(spec, view)
 
 
-add_builtin(ImageViews())
+register_modality(ImageViews())

@@ -13,7 +13,7 @@ from m3di.latents.graph import shared_ancestors, unlike
 from m3di.latents.mechanisms import mechanism_names
 from m3di.latents.problems import hint, listed
 from m3di.latents.resolve import plain_spec, spec_from_dict
-from m3di.latents.sample import Samples, sample
+from m3di.latents.sampling import Samples, sample
 from m3di.latents.spec import APART, Spec
 from m3di.latents.yaml_text import read_yaml
 

@@ -14,7 +14,7 @@ from m3di.latents.factor import Factor, MechanismUse
 from m3di.latents.graph import probe_noise, some_values
 from m3di.latents.mechanisms import MECHANISMS, Mechanism, Parent, mechanism_names
 from m3di.latents.problems import Origin, Problem, hint, listed, problems_of
-from m3di.latents.sample import support, value_problem
+from m3di.latents.sampling import support, value_problem
 from m3di.latents.spec import Spec
 from m3di.latents.yaml_text import Path
 

@@ -7,6 +7,7 @@ package can offer its own through the entry point group `m3di.mechanisms`, a spe
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, create_model
 
 from m3di.errors import UsageError
 from m3di.latents.factor import Factor
-from m3di.latents.modality import PLUGIN_MODULE, registered_by
+from m3di.latents.modality import MODALITIES, PLUGIN_MODULE
 from m3di.latents.yaml_text import read_text
 from m3di.system.registry import Registry
 
@@ -144,9 +145,10 @@ def run_plugin(text: str, where: str) -> tuple[str, ...]:
         UsageError: It fails, or takes a name of ours.
     """
     found: dict[str, Mechanism] = {}
-    with _into(found), registered_by(text) as modalities:
+    module = f"{PLUGIN_MODULE}_{hashlib.sha256(text.encode()).hexdigest()[:12]}"  # two plugins are two modules
+    with _into(found):
         try:
-            exec(compile(text, where, "exec"), {"__name__": PLUGIN_MODULE, "__file__": where})
+            exec(compile(text, where, "exec"), {"__name__": module, "__file__": where})
         except (Exception, SystemExit) as error:
             line = _line_in(error, where)
             raise UsageError(
@@ -157,7 +159,7 @@ def run_plugin(text: str, where: str) -> tuple[str, ...]:
                 next_step=f"run it alone: python {where}",
             ) from error
     taken = sorted(name for name in found if name in MECHANISMS and text not in _PLUGINS)
-    if taken or not (found or modalities):
+    if taken or not (found or MODALITIES.registered_in(module)):
         raise UsageError(
             "the plugin takes a name of ours" if taken else "the plugin registers no mechanism",
             where=where,

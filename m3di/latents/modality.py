@@ -2,7 +2,7 @@
 
 `image` and `text` are two of them (`image_views.py`, `text_views.py`): images are rendered by Blender, texts are told
 by a template. What rooms above know of these two (decoding, tokens, encoders) lies there, and no rule asks for their
-names: it asks for the `source` of a view. A modality of yours is of the third source, `made`: its files follow from the
+names: it asks for the `source` of a view. Your own modality has the third source, `made`: its files follow from the
 latents, and its one object answers all rooms.
 """
 
@@ -11,19 +11,15 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
-from functools import cache
-from importlib.metadata import entry_points
 from typing import Any, ClassVar, Literal
 
 from numpy.typing import NDArray
 
-from m3di.errors import M3diError, UsageError, did_you_mean
+from m3di.errors import UsageError
+from m3di.system.registry import Registry
 
-ENTRY_POINT_GROUP = "m3di.modalities"
 PLUGIN_MODULE = "m3di_plugin"
-"""What a plugin file is called while it runs."""
+"""Start of what a plugin file is called while it runs."""
 _PLAIN = re.compile(r"[a-z][a-z0-9_]*")
 _TAKEN_EXTENSIONS = ("json", "png", "txt", "webp", "qoi", "jpg", "jpeg", "npz")
 
@@ -123,9 +119,39 @@ class Modality:
         return _in_this_process, (self.name, type(self).__module__)
 
 
-_modalities: dict[str, Modality] = {}
-_origins: dict[str, str] = {}  # by the name of a modality, the text of the plugin that registered it
-_plugin: ContextVar[tuple[str, list[str]] | None] = ContextVar("plugin", default=None)
+class _Modalities(Registry[Modality]):
+    def add(self, name: str, value: Any, *, origin: Any = None) -> None:
+        """Make a modality known; one of the same class replaces the former."""
+        extension = getattr(value, "extension", None)
+        plain = all(isinstance(each, str) and _PLAIN.fullmatch(each) for each in (name, extension))
+        is_own = type(value).__module__.startswith("m3di.")
+        if (
+            not isinstance(value, Modality)
+            or not plain
+            or value.name != name
+            or (value.source != "made" and not is_own)
+        ):
+            raise UsageError(
+                "this is no modality that can be registered",
+                where=type(value).__name__,
+                got=f"name {name!r}, extension {extension!r}, source {getattr(value, 'source', None)!r}",
+                expected="an object of a subclass of m3di.Modality, its name and extension in small letters and digits",
+            )
+        endings = {each.extension for each in self.loaded.values() if each.name != name}
+        if extension in endings or (extension in _TAKEN_EXTENSIONS and not is_own):
+            got = f"name {name!r}, extension {extension!r}"
+            raise UsageError("files end so already", where=type(value).__name__, got=got, next_step="choose another")
+        super().add(name, value, origin=type(value))
+
+
+MODALITIES = _Modalities(
+    "modality",
+    Modality,
+    group="m3di.modalities",
+    otherwise="install the package that registers it, or import the module that does; on the command line, "
+    "m3di --plugin FILE (or the DATASET that came with it) before the command",
+)
+find_modality = MODALITIES.find
 
 
 def register_modality(modality: Modality) -> None:
@@ -145,88 +171,15 @@ def register_modality(modality: Modality) -> None:
         ...     print(error.what)
         this is no modality that can be registered
     """
-    name, extension = getattr(modality, "name", None), getattr(modality, "extension", None)
-    where = f"register_modality({type(modality).__name__})"
-    expected = "an object of a subclass of m3di.Modality, its name and extension in small letters and digits"
-    plain = all(isinstance(each, str) and _PLAIN.fullmatch(each) for each in (name, extension))
-    if not isinstance(modality, Modality) or not plain or modality.source != "made":
-        got = f"name {name!r}, extension {extension!r}, source {getattr(modality, 'source', None)!r}"
-        raise UsageError("this is no modality that can be registered", where=where, got=got, expected=expected)
-    plugin = _plugin.get()
-    known = _modalities.get(modality.name)
-    again = known is modality or (plugin is not None and _origins.get(modality.name) == plugin[0])
-    endings = {each.extension: each.name for each in _modalities.values() if each.name != name}
-    if (known is not None and not again) or extension in _TAKEN_EXTENSIONS or extension in endings:
-        what = "files end so already" if known is None or again else "there is a modality of that name already"
-        raise UsageError(what, where=where, got=f"name {name!r}, extension {extension!r}", next_step="choose another")
-    _modalities[modality.name] = modality
-    if plugin is not None:
-        _origins[modality.name] = plugin[0]
-        plugin[1].append(modality.name)
-
-
-def add_builtin(modality: Modality) -> None:
-    """Register one of m3di's own, whatever its source."""
-    _modalities[modality.name] = modality
-
-
-@contextmanager
-def registered_by(plugin: str) -> Iterator[list[str]]:
-    """Names that are registered while a plugin runs, by its text: the same text may run, and register, once more."""
-    names: list[str] = []
-    token = _plugin.set((plugin, names))
-    try:
-        yield names
-    finally:
-        _plugin.reset(token)
+    MODALITIES.add(getattr(modality, "name", ""), modality)
 
 
 def modalities() -> tuple[Modality, ...]:
     """All that are known here, those of installed packages too."""
-    _load_entry_points()
-    return tuple(_modalities.values())
-
-
-def find_modality(name: str) -> Modality:
-    """The modality of that name.
-
-    Raises:
-        UsageError: None is known here.
-    """
-    if name not in _modalities:
-        _load_entry_points()
-    if name in _modalities:
-        return _modalities[name]
-    raise UsageError(
-        f"no modality is called {name!r} here",
-        got=repr(name),
-        expected=", ".join(_modalities),
-        next_step=did_you_mean(
-            name,
-            _modalities,
-            otherwise="install the package that registers it, or import the module that does; on the command line, "
-            "m3di --plugin FILE (or the DATASET that came with it) before the command",
-        ),
-    )
+    return tuple(MODALITIES.values())
 
 
 def _in_this_process(name: str, module: str) -> Modality:
-    if name not in _modalities and module != PLUGIN_MODULE:
+    if name not in MODALITIES and not module.startswith(PLUGIN_MODULE):
         importlib.import_module(module)
     return find_modality(name)
-
-
-@cache
-def _load_entry_points() -> None:
-    for entry in entry_points(group=ENTRY_POINT_GROUP):
-        loaded = entry.load()
-        if not isinstance(loaded, Modality):
-            raise M3diError(
-                "an entry point names no modality",
-                where=f"{entry.name} = {entry.value}, of the group {ENTRY_POINT_GROUP}",
-                got=type(loaded).__name__,
-                expected="an object of a subclass of m3di.Modality",
-                next_step="mend or remove the package",
-            )
-        if entry.name not in _modalities:
-            register_modality(loaded)

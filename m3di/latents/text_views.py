@@ -9,9 +9,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from m3di.errors import UsageError
-from m3di.latents.captions import caption_problems, choice_factors
+from m3di.latents.captioning import caption_problems, choice_factors
 from m3di.latents.graph import unlike
-from m3di.latents.modality import Modality, add_builtin
+from m3di.latents.modality import Modality, register_modality
 from m3di.latents.problems import UNSET, Problem, custom_error
 from m3di.latents.scene_factors import SCENE_FACTORS
 from m3di.latents.spec import APART, Spec, View
@@ -88,4 +88,4 @@ def _template_problem(path: Path, error: UsageError) -> Problem:
     )
 
 
-add_builtin(TextViews())
+register_modality(TextViews())

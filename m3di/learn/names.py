@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from m3di.learn.choices import DEVICES, SIMILARITIES, Similarity
+from m3di.learn.choices import DEVICES
 from m3di.learn.losses import Objective, SymInfoNCE, register_loss
 from m3di.learn.models.encoder_set import Encoders
 from m3di.learn.models.encoders import MLP, ResNet18, TextConvNet
@@ -19,13 +19,11 @@ __all__ = [
     "DEVICES",
     "MLP",
     "PRESETS",
-    "SIMILARITIES",
     "Encoders",
     "ImageStatistics",
     "Objective",
     "PairedDataset",
     "ResNet18",
-    "Similarity",
     "SymInfoNCE",
     "TextConvNet",
     "TrainConfig",

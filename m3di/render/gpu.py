@@ -124,8 +124,8 @@ def choose_gpus(found: Sequence[Gpu], numbers: Sequence[int] = (), backend: str 
     return [found[number] for number in dict.fromkeys(numbers)] or list(found)
 
 
-def deal(gpus: Sequence[Gpu], n_workers: int | None, n_cores: int) -> list[Gpu]:
-    """The device of each worker, dealt out to the devices in turn.
+def assign_gpus(gpus: Sequence[Gpu], n_workers: int | None, n_cores: int) -> list[Gpu]:
+    """Give each worker a device, the devices in turn.
 
     Args:
         gpus: The devices.

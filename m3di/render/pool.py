@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from m3di.errors import M3diError
-from m3di.render.gpu import Gpu, OutOfGpuMemory, choose_gpus, deal
+from m3di.render.gpu import Gpu, OutOfGpuMemory, assign_gpus, choose_gpus
 from m3di.render.gpu_environment import gpu_environment
 from m3di.render.job import Outcome, PoolEvent, RenderedImage, RenderJob, RenderSettings, Watch, WorkerLimits
 from m3di.render.machine import default_n_workers
@@ -44,7 +44,7 @@ class RenderPool:
 
     Args:
         settings: What all images share.
-        n_workers: Number of processes; None takes one a core, or on GPUs see `deal`.
+        n_workers: Number of processes; None takes one a core, or on GPUs see `assign_gpus`.
         limits: When a worker is replaced.
         watch: Called with everything that happens.
     """
@@ -72,11 +72,6 @@ class RenderPool:
     def gpus(self) -> list[Gpu]:
         """The GPUs that render, each once; none on the CPU, or before the first call of `check`."""
         return list(dict.fromkeys(each.device for each in self._settings if each.device is not None))
-
-    @property
-    def is_shared(self) -> bool:
-        """Whether workers render on one card at the same time, see `m3di.render.mps`."""
-        return self._mps is not None
 
     @property
     def n_started(self) -> int:
@@ -201,7 +196,9 @@ class RenderPool:
             return
         if self.settings.gpu:
             found = choose_gpus(self._find_gpus(), self.settings.gpu_devices, self.settings.gpu_backend)
-            each = [replace(self.settings, device=gpu) for gpu in deal(found, self.n_workers, default_n_workers())]
+            each = [
+                replace(self.settings, device=gpu) for gpu in assign_gpus(found, self.n_workers, default_n_workers())
+            ]
         else:
             each = [self.settings] * (self.n_workers or default_n_workers())
         n_threads = self.settings.n_threads or max(1, default_n_workers() // len(each))

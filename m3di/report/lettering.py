@@ -70,7 +70,7 @@ def _unshaped(rank: int) -> ImageFont.FreeTypeFont:
 
 @cache
 def _rank(character: str) -> int | None:
-    """Of the first font that has a character; None where none has."""
+    """Of the first font that has a character; None if none has."""
     return next((rank for rank in range(len(font_files())) if _has(rank, character)), None)
 
 
@@ -80,7 +80,7 @@ def _follows(character: str) -> bool:
 
 
 def _direction(character: str) -> bool | None:
-    """Whether a character is read from right to left; None where that depends on what is around it."""
+    """Whether a character is read from right to left; None if that depends on what is around it."""
     kind = unicodedata.bidirectional(character)
     return True if kind in ("R", "AL") else False if kind == "L" else None
 

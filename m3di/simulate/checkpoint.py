@@ -61,7 +61,7 @@ def save(simulation: Simulation, run: Path) -> None:
 
 
 def restore(simulation: Simulation, run: Path) -> None:
-    """Put the simulation where its checkpoint was; does nothing where there is none.
+    """Put the simulation where its checkpoint was; does nothing if there is none.
 
     Raises:
         M3diError: The checkpoint is damaged, of other encoders, or was made on another kind of device.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from m3di.learn.training.precision import float32_products
-from m3di.learn.training.run_folder import held
+from m3di.learn.training.run_folder import hold_run
 from m3di.simulate import checkpoint
 from m3di.simulate.config import SimulationConfig
 from m3di.simulate.judge import evaluate
@@ -75,7 +75,7 @@ def simulate(config: SimulationConfig, run: Path, on_step: OnStep | None = None)
     keep_freed_memory()
     simulation = Simulation(config)
     run.mkdir(parents=True, exist_ok=True)
-    with held(run), float32_products(config.precision, simulation.device):
+    with hold_run(run), float32_products(config.precision, simulation.device):
         train(simulation, run, on_step)
         results = evaluate(simulation)
         write_json(run / checkpoint.RESULTS_NAME, results)

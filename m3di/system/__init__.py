@@ -1,1 +1,1 @@
-"""What every room stands on: whole files, private folders, locks, signals, memory. Knows nothing of datasets."""
+"""What every room uses: atomic files, private folders, locks, signals, registries. It knows nothing of datasets."""

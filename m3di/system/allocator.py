@@ -16,9 +16,9 @@ _USER_SETTINGS = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_MM
 
 
 def keep_freed_memory() -> bool:
-    """Let this process keep what it frees, from here on; its peak memory then stays its own until it ends.
+    """Let this process keep the memory that it frees from now on; its peak memory then stays its own until it ends.
 
-    Does nothing where the user chose (MALLOC_... or GLIBC_TUNABLES is set, or another allocator is preloaded), or where
+    Does nothing if the user chose (MALLOC_... or GLIBC_TUNABLES is set, or another allocator is preloaded), or if
     the C library is not glibc.
 
     Returns:

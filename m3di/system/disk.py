@@ -1,4 +1,4 @@
-"""Errors of the disk, as messages."""
+"""Turn errors of the disk into messages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 def disk_errors(
     folder: Path, what: str = "a file of the dataset cannot be written", *, kept: bool = True
 ) -> Iterator[None]:
-    """Turn what the disk refuses into a DiskError.
+    """Turn an OSError inside the block into a DiskError.
 
     Args:
         folder: Where, if the error names no file.

@@ -1,4 +1,4 @@
-"""Write each file or folder under another name, then rename it: it is as before, or complete."""
+"""Write each file or folder under a temporary name, then rename it: it is never half there."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ PARTIAL = ".partial"
 
 
 def partial_of(path: Path) -> Path:
-    """The name of a file or folder while it is written."""
+    """Return the name of a file or folder while it is written."""
     return path.with_name(path.name + PARTIAL)
 
 
 def open_partial(path: Path) -> IO[bytes]:
-    """A new file to write; what has its name is removed before, so that no link leads the bytes elsewhere."""
+    """Open a new file for writing; remove what has its name first, so that no link leads the bytes elsewhere."""
     path.unlink(missing_ok=True)
     return path.open("xb")
 
 
 def publish(partial: Path, path: Path) -> None:
-    """Give a finished file or folder its final name, durably: its bytes are on disk before, the name is afterwards."""
+    """Give a finished file or folder its final name: first sync its bytes, then rename it, then sync the name."""
     if partial.is_dir():
         _sync_below(partial)
     else:
@@ -35,7 +35,7 @@ def publish(partial: Path, path: Path) -> None:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a whole file: on disk first, then under its name."""
+    """Write a file under a temporary name, sync it, and rename it."""
     partial = partial_of(path)
     with open_partial(partial) as stream:
         stream.write(content)
@@ -43,13 +43,13 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON object, making the folder; the file appears whole or not at all."""
+    """Write a JSON object, and make its folder; the file appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object in a file.
+    """Read a JSON object from a file.
 
     Raises:
         M3diError: It holds none.
@@ -64,18 +64,18 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def sync_file(path: Path) -> None:
-    """Put the bytes of a file on disk."""
+    """Sync the bytes of a file to disk."""
     _sync(path, os.O_RDWR)  # Windows syncs only what can be written
 
 
 def sync_folder(folder: Path) -> None:
-    """Put the names in a folder on disk."""
+    """Sync the names in a folder to disk."""
     if os.name == "posix":
         _sync(folder, os.O_RDONLY)
 
 
 def _sync_below(folder: Path) -> None:
-    """Put all files below a folder, and their names, on disk: no power loss leaves holes in a whole folder."""
+    """Sync all files below a folder, and their names: a power loss leaves no holes in it."""
     for here, _, names in os.walk(folder):
         for name in names:
             sync_file(Path(here) / name)

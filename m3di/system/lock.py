@@ -1,4 +1,4 @@
-"""One process a folder: a lock that says who holds it, that dies with its owner, and that only its owner releases."""
+"""Locks of folders: one names its owner, ends with its owner, and is released by its owner only."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ LOCK = "render.lock"
 RENDERING = "another process is rendering into this folder"
 BEAT_S = 20.0
 STALE_S = 300.0
-"""Fifteen beats: a machine that is busy, or a server that does not answer, may cost some of them."""
+"""Fifteen beats: a busy machine, or a server that does not answer, may skip some."""
 JOIN_S = 5.0
 NAME_S = 2.0
 
 
-class Held:
+class HeldLock:
     """A lock that this process holds, or has held.
 
     Args:
@@ -48,7 +48,7 @@ class Held:
         self._is_lost = False
 
     def write(self) -> None:
-        """Say in the file who holds it."""
+        """Write the owner into the file."""
         owner = {
             "host": socket.gethostname(),
             "pid": os.getpid(),
@@ -59,8 +59,8 @@ class Held:
         os.pwrite(self._descriptor, json.dumps(owner).encode(), 0)
 
     def beat(self) -> None:
-        """Show that the owner lives; or note that another process has taken the lock over."""
-        token = _owner(self.path).get("token", self._token)  # unreadable, or just being written: the next beat knows
+        """Show that the owner lives, or note that another process has taken the lock over."""
+        token = _owner(self.path).get("token", self._token)  # unreadable, or being written: see the next beat
         if token != self._token:
             self._is_lost = True
             return
@@ -68,10 +68,10 @@ class Held:
             os.utime(self._descriptor if os.utime in os.supports_fd else self.path)
 
     def check(self) -> None:
-        """Raise where this process was held up for so long that another one has taken its place.
+        """Check that no other process has taken the lock over, as after a long standstill of this one.
 
         Raises:
-            M3diError: It has; the message says which.
+            M3diError: One has; the message says which.
         """
         if self._is_lost:
             raise InterruptedRunError(
@@ -82,7 +82,7 @@ class Held:
             )
 
     def release(self) -> None:
-        """Let go; a lock that another process has taken over stays."""
+        """Remove the lock, unless another process has taken it over."""
         with contextlib.suppress(OSError):
             if _is_same_file(self._descriptor, self.path) and _owner(self.path).get("token") == self._token:
                 self.path.unlink(missing_ok=True)
@@ -90,25 +90,24 @@ class Held:
 
 
 @contextlib.contextmanager
-def locked(folder: Path, name: str = LOCK, what: str = RENDERING) -> Iterator[Held]:
+def locked(folder: Path, name: str = LOCK, what: str = RENDERING) -> Iterator[HeldLock]:
     """Hold the lock of a folder.
 
-    The kernel holds it for this process, and lets go when the process ends, however it ends; so a lock left on this
-    machine is taken over at once. Where the file system has no such locks, or keeps them from other machines (some
-    network file systems), the file's age decides: its owner touches it every 20 s, and after 5 minutes without that it
-    is taken over.
+    The kernel releases it when the process ends, however it ends; so a lock left on this machine is taken over at
+    once. Some file systems have no such locks, or hide them from other machines: there the age of the file decides.
+    Its owner touches it every 20 s, and after 5 minutes without a touch it is taken over.
 
     Args:
         folder: The folder, which is there.
-        name: File that is the lock; runs that may work side by side have different ones.
-        what: What to say where another process holds it.
+        name: File name of the lock; runs that may work side by side have different ones.
+        what: The message if another process holds it.
 
     Raises:
         M3diError: Another process holds it; the message says which.
         OSError: The file cannot be written.
     """
     path = folder / name
-    held = Held(path, _acquire(path, what))
+    held = HeldLock(path, _acquire(path, what))
     done = threading.Event()
     beat = threading.Thread(target=_beat, args=(held, done), daemon=True)
     try:
@@ -123,8 +122,8 @@ def locked(folder: Path, name: str = LOCK, what: str = RENDERING) -> Iterator[He
 
 
 @contextlib.contextmanager
-def sole_run(folder: Path, name: str = LOCK, what: str = RENDERING) -> Iterator[Held]:
-    """`locked`, for runs: what the disk refuses is a message, too."""
+def hold_folder(folder: Path, name: str = LOCK, what: str = RENDERING) -> Iterator[HeldLock]:
+    """Hold the lock of a folder, as `locked`; errors of the disk are messages too."""
     with contextlib.ExitStack() as stack:
         with disk_errors(folder):
             held = stack.enter_context(locked(folder, name, what))
@@ -132,17 +131,17 @@ def sole_run(folder: Path, name: str = LOCK, what: str = RENDERING) -> Iterator[
 
 
 def _acquire(path: Path, what: str) -> int:
-    # A link in its place would have us write what it leads to.
+    # Do not follow a link: it would have us write to its target.
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
     while True:
         descriptor = os.open(path, flags, 0o644)
         try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # a pipe: who reads it waits for ever
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # a pipe: to read it would wait for ever
                 raise OSError(errno.EINVAL, "this is no plain file", str(path))
             is_ours = take_kernel_lock(descriptor)
             owner = _owner(path)
             here = owner.get("host") == socket.gethostname()
-            # The kernel's word counts for this machine; for others, and without its word, the age of the file.
+            # The kernel decides on this machine; else, and without kernel locks, the age of the file does.
             is_held = not is_ours if is_ours is not None and (here or not owner) else bool(owner) and not _is_old(path)
             if is_held or is_ours is False:
                 raise _refused(path, owner or _owner_soon(path), what)
@@ -155,7 +154,7 @@ def _acquire(path: Path, what: str) -> int:
 
 
 def take_kernel_lock(descriptor: int) -> bool | None:
-    """Lock an open file until it is closed, or the process ends: whether we have it; None where there are no locks."""
+    """Lock an open file until it is closed; return whether we have the lock, None if there are no locks."""
     if fcntl is None:
         return None
     try:
@@ -176,7 +175,7 @@ def _owner(path: Path) -> dict[str, Any]:
 
 
 def _owner_soon(path: Path) -> dict[str, Any]:
-    """The owner of a lock that was taken a moment ago, and says so in the next."""
+    """Wait a moment for the owner of a new lock to write its name."""
     end = time.monotonic() + NAME_S
     while not (owner := _owner(path)) and time.monotonic() < end:
         time.sleep(0.01)
@@ -197,7 +196,7 @@ def _is_same_file(descriptor: int, path: Path) -> bool:
         return False
 
 
-def _beat(held: Held, done: threading.Event) -> None:
+def _beat(held: HeldLock, done: threading.Event) -> None:
     while not done.wait(BEAT_S):
         held.beat()
 

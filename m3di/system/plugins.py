@@ -1,4 +1,4 @@
-"""Modules of yours that a command imports first, so that what they register is known to it by name."""
+"""Import the user's modules before a command, so that it knows by name what they register."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _imported: list[str] = []
 
 
 def import_modules(names: Iterable[str]) -> None:
-    """Import modules by name; one in the current folder is found too, as by `python -m`.
+    """Import modules by name, those in the current folder too, as `python -m` does.
 
     Args:
         names: Dotted names, without `.py`.
 
     Raises:
         UsageError: There is no such module.
-        M3diError: It is there, and importing it fails.
+        M3diError: Its import fails.
     """
     for name in names:
         if str(Path.cwd()) not in sys.path:
@@ -40,7 +40,7 @@ def import_modules(names: Iterable[str]) -> None:
 
 
 def imported_modules() -> tuple[str, ...]:
-    """What `import_modules` has imported, for the processes that this one starts."""
+    """Return the names that `import_modules` has imported, for the processes that this one starts."""
     return tuple(_imported)
 
 

@@ -1,4 +1,4 @@
-"""Private folders with guessable names in places such as /tmp: ours alone, or refused."""
+"""Private folders with guessable names, as in /tmp: they belong to this user alone, or are refused."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 def own_temporary_folder(what: str) -> Path:
-    """The path at which this user keeps files between runs, below the folder for temporary files; nothing is made.
+    """Return the path for files that this user keeps between runs, below the temporary folder; make nothing.
 
     Args:
-        what: What it is for: a part of its name.
+        what: A part of its name that says what it is for.
     """
     # By number: in a container, the user may have no name.
     user = os.getuid() if hasattr(os, "getuid") else getpass.getuser()
@@ -26,13 +26,12 @@ def own_temporary_folder(what: str) -> Path:
 
 
 def make_private(folder: Path) -> Path:
-    """Make a folder that nobody else can read or write, or take the one that is there if it is so already.
+    """Make a folder that nobody else can read or write, or take an existing one that is private already.
 
-    Another user could have put links in the place of the files that are about to be written, or files that are about
-    to be read.
+    Another user could have put links or files where this process is about to write or read.
 
     Args:
-        folder: It is made with mode 0700, and so are missing folders above it; those that are there stay as they are.
+        folder: It and missing folders above it are made with mode 0700; existing ones above it stay as they are.
 
     Returns:
         The folder.
@@ -53,7 +52,7 @@ def make_private(folder: Path) -> Path:
 
 
 def _take(folder: Path) -> None:
-    """Raise unless the folder is ours alone; one that others can only read is closed to them."""
+    """Check that the folder belongs to us alone; close one that others can only read."""
     if not hasattr(os, "getuid"):  # Windows: folders for temporary files are a user's own
         return
     found = folder.lstat()
@@ -62,7 +61,7 @@ def _take(folder: Path) -> None:
     if not stat.S_ISDIR(found.st_mode):
         raise _refused(folder, "a file")
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:  # from here on, what was looked at is what is changed
+    try:  # by its descriptor, so that the folder that was checked is the one that is changed
         found = os.fstat(descriptor)
         if found.st_uid != os.getuid():
             raise _refused(folder, f"a folder of user {found.st_uid}; you are {os.getuid()}")

@@ -1,4 +1,4 @@
-"""A connection to a Ray cluster: to render on it, and to train on it."""
+"""Connect to a Ray cluster, for rendering and training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from m3di.errors import M3diError
 
 
 def check_ray() -> None:
-    """Raise unless Ray is installed; does not import it.
+    """Check that Ray is installed, without importing it.
 
     Raises:
         M3diError: It is not.
@@ -22,7 +22,7 @@ def check_ray() -> None:
 
 @contextmanager
 def connected(address: str) -> Iterator[None]:
-    """A connection to a cluster; tasks that are still running at its end are stopped.
+    """Connect to a cluster; tasks that still run at the end of the block are stopped.
 
     Args:
         address: `HOST:PORT`, `ray://HOST:PORT`, `auto` or `local`.
@@ -30,7 +30,7 @@ def connected(address: str) -> Iterator[None]:
     Raises:
         M3diError: There is no cluster at this address, or Ray is not installed.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told that you use it, unless you say so
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # send no usage statistics unless the user turned them on
     check_ray()
     import ray
 

@@ -1,4 +1,4 @@
-"""What users choose by name (losses, metrics, mechanisms, layouts, ...): m3di's own, and that of other packages."""
+"""Registries of what users choose by name (losses, metrics, layouts, ...): m3di's own and that of other packages."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ from m3di.errors import M3diError, UsageError, did_you_mean
 
 T = TypeVar("T")
 V = TypeVar("V")
-NAME = re.compile(r"[A-Za-z0-9][\w.@+-]*")  # what a command line can take among others, with commas between
+NAME = re.compile(r"[A-Za-z0-9][\w.@+-]*")  # fits into a list with commas on the command line
 
 
 class Registry(Mapping[str, T]):
     """Values of one kind by name, in the order of their names.
 
-    m3di's own are registered by the modules of one package, which are found in its folder: no list names them. Others
-    come from modules that a command imports first, and from entry points, which are loaded when they are asked for.
+    The modules of one package register m3di's own; they are found in its folder, and no list names them. Others come
+    from modules that a command imports first, and from entry points, which are loaded on first use.
 
     Args:
-        kind: What one is called in messages, such as "loss".
-        base: Class of the values, or of which they are subclasses.
-        group: Group of entry points. The name of a point is that of the value; it leads to the value itself, or to a
-            module that registers it.
-        package: The package with m3di's own; None where the caller adds them.
-        otherwise: The next step after a name that is like none.
+        kind: Word for a value in messages, such as "loss".
+        base: Class that the values are instances or subclasses of.
+        group: Group of entry points. A point has the name of the value, and leads to the value or to a module that
+            registers it.
+        package: The package with m3di's own values; None if the caller adds them.
+        besides: What else is a name, in words, such as "timm:NAME".
+        otherwise: The next step after a name that is similar to none.
 
     Example:
         >>> from m3di.system.registry import Registry
@@ -48,16 +49,19 @@ class Registry(Mapping[str, T]):
         *,
         group: str | None = None,
         package: str | None = None,
+        besides: str | None = None,
         otherwise: str | None = None,
     ) -> None:
-        self.kind, self.base, self.group, self.package, self.otherwise = kind, base, group, package, otherwise
+        self.kind, self.base, self.group, self.package = kind, base, group, package
+        self.besides, self.otherwise = besides, otherwise
+        self._a_kind = f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
         self._known: dict[str, T] = {}
         self._origins: dict[str, tuple[str, str]] = {}  # module and qualified name of what is registered
         self._loaded: set[EntryPoint] = set()
         self._has_own = package is None
 
     def register(self, name: str) -> Callable[[V], V]:
-        """A decorator that makes a class or function known by a name; see `add`."""
+        """Return a decorator that makes a class or function known by a name; see `add`."""
 
         def decorate(value: V) -> V:
             self.add(name, value)
@@ -71,23 +75,23 @@ class Registry(Mapping[str, T]):
         Args:
             name: Letters, digits, `_`, `-`, `.`, `@` and `+`.
             value: The value.
-            origin: The class or function that it was made of; the value itself if None. One with the same module and
-                name replaces the former: a cell of a notebook can run again.
+            origin: The class or function that the value was made of; None for the value itself. A value whose origin
+                has the same module and name replaces the former: a cell of a notebook can run again.
 
         Raises:
-            UsageError: The name is taken or no name, or the value is none of this kind.
+            UsageError: The name is taken or not valid, or the value is not of this kind.
         """
         made_of: Any = value if origin is None else origin
         found = (getattr(made_of, "__module__", ""), getattr(made_of, "__qualname__", repr(made_of)))
         if "<lambda>" in found[1]:
             found = (found[0], repr(made_of))  # all of a module have one name
         if not NAME.fullmatch(name):
-            raise UsageError(f"this is no name of a {self.kind}", got=repr(name), expected="letters, digits and _-.@+")
+            raise UsageError(f"this is no name of {self._a_kind}", got=repr(name), expected="letters, digits and _-.@+")
         if not (isinstance(value, self.base) or (isinstance(value, type) and issubclass(value, self.base))):
             raise UsageError(f"this is no {self.kind}", where=name, got=repr(value), expected=self.base.__qualname__)
         if self._origins.get(name, found) != found:
             raise UsageError(
-                f"there is a {self.kind} of that name already",
+                f"there is {self._a_kind} of that name already",
                 where=".".join(found),
                 got=repr(name),
                 expected="a name of its own",
@@ -97,25 +101,34 @@ class Registry(Mapping[str, T]):
         self._origins[name] = found
 
     def find(self, name: str) -> T:
-        """A value by its name.
+        """Return a value by its name.
 
         Raises:
             UsageError: There is none of that name.
-            M3diError: It is that of an installed package, and cannot be loaded.
+            M3diError: An installed package has it, and it cannot be loaded.
         """
         if name in self:
             return self[name]
         raise UsageError(
             f"no {self.kind} is called {name!r}",
             where=self.kind,
-            expected=", ".join(self),
+            expected=", ".join(self) + (f", or {self.besides}" if self.besides else ""),
             next_step=did_you_mean(name, self, otherwise=self.otherwise),
         )
 
     def own(self) -> list[str]:
-        """Names of m3di's own."""
+        """Return the names of m3di's own values."""
         self._import_own()
-        return sorted(name for name in self._known if f"{self._origins[name][0]}.".startswith(f"{self.package}."))
+        return self.registered_in(self.package or "")
+
+    def registered_in(self, package: str) -> list[str]:
+        """Return the names that a module, or a package and its modules, has registered."""
+        return sorted(name for name in self._known if f"{self._origins[name][0]}.".startswith(f"{package}."))
+
+    @property
+    def loaded(self) -> Mapping[str, T]:
+        """The values that are registered by now; this loads no entry point."""
+        return self._known
 
     def __getitem__(self, name: str) -> T:
         self._import_own()
@@ -159,7 +172,7 @@ class Registry(Mapping[str, T]):
             raise self._useless(point, f"{type(error).__name__}: {error}") from error
 
     def _take(self, point: EntryPoint, value: Any, before: T | None) -> None:
-        """What an entry point led to, beside what its module has registered by being imported."""
+        """Add what an entry point led to, unless its module has registered it."""
         if isinstance(value, ModuleType):
             if point.name not in self._known:
                 raise self._useless(point, f"{point.value} registers no {self.kind} {point.name!r}")
@@ -177,5 +190,5 @@ class Registry(Mapping[str, T]):
 
 @lru_cache(maxsize=64)
 def _entry_points(group: str, _search_path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
-    """Those of all packages on the search path, which takes milliseconds to go through."""
+    """Return the entry points of all packages on the search path; to look takes milliseconds."""
     return tuple(entry_points(group=group))

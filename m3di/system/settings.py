@@ -1,6 +1,6 @@
-"""Settings: fields that carry their range, words and help, and the messages where a value does not fit.
+"""Settings: fields with their range, words and help, and the messages if a value does not fit.
 
-A class of settings is a pydantic dataclass under `@explained`. A field says all there is to say of it:
+A class of settings is a pydantic dataclass under `@explained`. A field states all about a setting:
 
     size_px: Annotated[int, Field(ge=8, le=8192), "Side of the images in pixels.", Option("--size")] = 224
 
@@ -23,30 +23,30 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from m3di.errors import UsageError, did_you_mean
 
-STRICT = ConfigDict(strict=True, extra="forbid")  # True is no number, "3" is not 3
+STRICT = ConfigDict(strict=True, extra="forbid")  # True is not a number, "3" is not 3
 Count = Annotated[int, Field(ge=1)]
 Whole = Annotated[int, Field(ge=0)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 AnyClass = TypeVar("AnyClass")
 KINDS = {bool: "true or false", int: "a whole number", float: "a number", Path: "a path", tuple: "a list"}
-LARGE = 10**9  # a bound that nobody meets is not worth a place in the help
+LARGE = 10**9  # the help shows no bound that nobody meets
 
 
 @dataclass(frozen=True)
 class Option:
-    """How a field is an option of the command line, and what its messages say besides.
+    """How a field appears as an option of the command line, and what its messages add.
 
     Args:
         flags: As typed: "--size", or "--own/--shared"; None is the field's name.
-        metavar: What stands for its value in the help; None names its type or its choices.
-        default: The default in words, where None is the field's own.
+        metavar: Stands for its value in the help; None names its type or its choices.
+        default: The default in words, for a field whose default is None.
         such_as: An example of a list.
         repeated: A list is given by repeating the option, rather than with commas.
-        noun: What one of its words is, for "unknown NOUN"; None is the field's name.
-        why: Why the least value is that, for "is too small".
-        what: In the place of all messages about its range.
-        offered: Whether it is an option at all.
+        noun: A word for its values, for "unknown NOUN"; None is the field's name.
+        why: Reason of the least value, for "is too small".
+        what: Replaces all messages about its range.
+        offered: Whether the command line has the option.
     """
 
     flags: str | None = None
@@ -62,7 +62,7 @@ class Option:
 
 @dataclass(frozen=True)
 class OneOf:
-    """A word out of those that there are: a collection, or a function where they can change or are costly to know."""
+    """One of some words: a collection, or a function if they can change or are costly to list."""
 
     known: Iterable[str] | Callable[[], Iterable[str]]
 
@@ -82,10 +82,10 @@ class Setting:
 
     Args:
         name: Of the field.
-        type: Its annotation, with all that is noted there.
-        default: `dataclasses.MISSING` where there is none.
-        notes: Ranges and others, from the annotation; a text among them describes it.
-        shown: What messages call it: the field, or the option.
+        type: Its annotation, with all notes.
+        default: `dataclasses.MISSING` if there is none.
+        notes: Ranges and other notes of the annotation; a text among them describes it.
+        shown: Its name in messages: that of the field, or of the option.
     """
 
     name: str
@@ -96,29 +96,29 @@ class Setting:
 
     @property
     def description(self) -> str:
-        """What it is."""
+        """Its description."""
         return next((each for each in self.notes if isinstance(each, str)), "")
 
     @property
     def option(self) -> Option:
-        """How it is an option."""
+        """Its `Option`."""
         return next((each for each in self.notes if isinstance(each, Option)), Option())
 
     @property
     def flags(self) -> str:
-        """As typed; of a switch both."""
+        """Its flags as typed; a switch has two."""
         plain = self.name.replace("_", "-")
         return self.option.flags or (f"--{plain}/--no-{plain}" if self.base is bool else f"--{plain}")
 
     @property
     def base(self) -> Any:
-        """Its type without None, notes and types of items; of a union the first. Such as int, tuple, Literal."""
+        """Its type without None, notes and item types, such as int, tuple, Literal; the first type of a union."""
         plain = _parts(self.type)[0]
         return get_origin(plain) or plain
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The words that it can be, where they are few and fixed."""
+        """Its possible words, if they are few and fixed."""
         if self.base is Literal:
             return get_args(_parts(self.type)[0])
         found = next((each.known for each in self.notes if isinstance(each, OneOf)), ())
@@ -144,10 +144,10 @@ class Setting:
         return TypeAdapter(self.type, config=STRICT)
 
     def read(self, value: Any, *, text: bool) -> Any:
-        """The value of this setting that was written as a text (or several), or is one of a file.
+        """Read a value of this setting from texts of the command line, or from a value of a config file.
 
         Raises:
-            ValueError: It is of another type; the message says of which it should be.
+            ValueError: It has another type; the message names the right one.
             UsageError: It is out of range, or an unknown word.
         """
         try:
@@ -160,11 +160,11 @@ class Setting:
 
     @property
     def kind(self) -> str:
-        """What its values are, in words."""
+        """Its type in words."""
         return KINDS.get(self.base, "a text")
 
     def refusal(self, found: Mapping[str, Any]) -> UsageError:
-        """The message for an error that pydantic found in a value of this setting."""
+        """Make the message for an error that pydantic found in a value of this setting."""
         got, limit, expected = found["input"], found.get("ctx", {}), self.range or None
         says, step = _REFUSALS.get(found["type"], f"is not {self.kind}"), None
         what = f"{self.shown} {says}"
@@ -185,7 +185,7 @@ class Setting:
             what, expected = f"{self.shown} must be positive", "a number above 0"
         elif "ge" in limit:
             what, expected = what + f": {self.option.why}" * bool(self.option.why), f"{limit['ge']:.12g} or more"
-        elif "lt" in limit:  # infinity; to be not below it is also what NaN is
+        elif "lt" in limit:  # infinity; NaN is not below it either
             what = f"{self.shown} is too {'large' if got == got else 'small'}"
             expected = f"{self.range}, and finite"
         elif "le" in limit:
@@ -193,7 +193,7 @@ class Setting:
         return UsageError(what, where=self.shown, got=got, expected=expected, next_step=step)
 
 
-_REFUSALS = {  # kinds of pydantic's errors, and what is said of them
+_REFUSALS = {  # pydantic's kinds of errors, and our words for them
     "greater_than": "must be positive",
     "greater_than_equal": "is too small",
     "less_than_equal": "is too large",
@@ -205,16 +205,16 @@ _REFUSALS = {  # kinds of pydantic's errors, and what is said of them
 
 
 def settings_of(cls: type) -> dict[str, Setting]:
-    """The settings of a class under `@explained`, by name."""
+    """Return the settings of a class under `@explained`, by name."""
     found: dict[str, Setting] = cls.__settings__  # type: ignore[attr-defined]
     return found
 
 
 def explained(*, by_option: bool = False) -> Callable[[type[AnyClass]], type[AnyClass]]:
-    """Decorate a pydantic dataclass: its errors are a `UsageError`, its docstring lists the fields.
+    """Decorate a pydantic dataclass: its errors become a `UsageError`, and its docstring lists the fields.
 
     Args:
-        by_option: Messages call a field as the command line does.
+        by_option: Messages name the option, not the field.
     """
 
     def decorate(cls: Any) -> Any:
@@ -255,14 +255,14 @@ def _refused(error: ValidationError, settings: Mapping[str, Setting], name: str)
 
 
 def _of_python(value: Any) -> Any:
-    """Lists as tuples, NumPy's numbers as Python's."""
+    """Turn lists into tuples, and NumPy's numbers into Python's."""
     if isinstance(value, list):
         return tuple(value)
     return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
 
 
 def _parts(hint: Any) -> tuple[Any, tuple[Any, ...]]:
-    """A type without None, and the notes on it; of a union the first."""
+    """Return a type without None (the first type of a union), and the notes on it."""
     notes = getattr(hint, "__metadata__", ())
     hint = get_args(hint)[0] if notes else hint
     if get_origin(hint) in (Union, types.UnionType):
@@ -272,7 +272,7 @@ def _parts(hint: Any) -> tuple[Any, tuple[Any, ...]]:
 
 
 def _with_fields(text: str, settings: Iterable[Setting]) -> str:
-    """A docstring with its section Args, before the section that is first in it."""
+    """Insert the section Args into a docstring, before its first section."""
     entries = []
     for each in settings:
         told = f"{each.name}: {each.description}" + f" {each.range[:1].upper()}{each.range[1:]}." * bool(each.range)

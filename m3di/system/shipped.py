@@ -1,4 +1,4 @@
-"""Files that come with m3di and are no Python: base scene, shapes and caption templates."""
+"""Find the files of m3di that are not Python: base scene, shapes and caption templates."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ PACKAGE = Path(__file__).parents[1]
 
 
 def shipped(folder: str) -> Path:
-    """The folder `blender_scenes` or `templates`: inside the installed package, and beside it in a clone.
+    """Return the folder `blender_scenes` or `templates`: inside the installed package, beside it in a clone.
 
-    No import finds it. A clone is put on the path as it is, so that the package `m3di` wins over a folder of that name
-    beside the user's script: see `[editable_wheel]` in setup.cfg.
+    No import finds it: an editable install puts the clone on the path as it is, so that the package `m3di` wins over
+    a folder of that name beside the user's script (see `[editable_wheel]` in setup.cfg).
     """
     inside = PACKAGE / folder
     return inside if inside.is_dir() else PACKAGE.parent / folder

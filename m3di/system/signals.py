@@ -1,6 +1,6 @@
-"""SIGTERM, as schedulers and shutdowns send it, ends a command in good order, as Ctrl-C does.
+"""SIGTERM, which schedulers and shutdowns send, ends a command in good order, as Ctrl-C does.
 
-Ctrl-C goes to every process of a terminal's group: it is for the command itself, not for its workers.
+Ctrl-C reaches every process of a terminal's group; only the command itself acts on it, not its workers.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ INTERRUPTED = "Interrupted. Run the same command again to continue; what is fini
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM: the system wants us to end."""
+    """SIGTERM: the system asks this process to end."""
 
 
 @contextmanager
 def sigterm_interrupts() -> Iterator[None]:
-    """End on SIGTERM as on Ctrl-C: workers are ended, files are closed."""
+    """End on SIGTERM as on Ctrl-C: end workers, close files."""
 
     def interrupt(number: int, frame: object) -> None:
         raise Terminated
@@ -37,15 +37,15 @@ def sigterm_interrupts() -> Iterator[None]:
 
 @contextmanager
 def without_ctrl_c() -> Iterator[None]:
-    """Processes started here, and by threads started here, never see Ctrl-C, from their first instruction on.
+    """Hide Ctrl-C from processes that start in this block, from their first instruction; threads in it do the same.
 
-    One that ignores it by a call of its own would still break off, with a traceback, while it is being imported. Here
-    neither Ctrl-C nor SIGTERM is lost: they wait until this ends.
+    A process that ignores it by a call of its own would still end with a traceback during its imports. Neither Ctrl-C
+    nor SIGTERM is lost: they wait for the end of the block.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    resource_tracker.ensure_running()  # which otherwise would start with the first process, and end the blocking
+    resource_tracker.ensure_running()  # else it would start with the first process, and unblock the signal
     with _deferred():
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
@@ -56,11 +56,11 @@ def without_ctrl_c() -> Iterator[None]:
 
 @contextmanager
 def _deferred() -> Iterator[None]:
-    """Have what interrupts this thread do so at the end. A mask alone does not: the system then hands the signal to
+    """Defer interrupts of this thread to the end. A mask alone does not do it: the system then hands the signal to
     another thread, such as one of NumPy's, and Python interrupts the main thread all the same.
 
-    A process that is interrupted between the start of another one and what that one is to be told leaves it with
-    nothing to read, which it says in a traceback.
+    An interrupt between the start of a process and the message that it waits for leaves it with nothing to read: it
+    would end with a traceback.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -80,10 +80,10 @@ def _deferred() -> Iterator[None]:
 
 
 def interrupt_behind(error: BaseException) -> KeyboardInterrupt | None:
-    """The interrupt that an error followed from, or None.
+    """Return the interrupt that caused an error, or None.
 
-    An interrupt that comes while a lock is being waited for leaves the lock unheld, and its release then fails: a
-    RuntimeError hides the interrupt.
+    An interrupt during the wait for a lock leaves the lock unheld; its release then fails, and the RuntimeError hides
+    the interrupt.
     """
     seen: BaseException | None = error
     while seen is not None and not isinstance(seen, KeyboardInterrupt):
@@ -92,5 +92,5 @@ def interrupt_behind(error: BaseException) -> KeyboardInterrupt | None:
 
 
 def exit_code_of(interrupt: BaseException | None) -> int:
-    """What shells expect: 143 after SIGTERM, 130 after Ctrl-C."""
+    """Return the exit code that shells expect: 143 after SIGTERM, 130 after Ctrl-C."""
     return 128 + (signal.SIGTERM if isinstance(interrupt, Terminated) else signal.SIGINT)

@@ -15,7 +15,7 @@ from m3di.cli import evaluate as cli_evaluate
 from m3di.cli.main import cli
 from m3di.errors import UsageError
 from m3di.learn.models import registry
-from tests.conftest import write_fake_dataset
+from tests.conftest import keep, write_fake_dataset
 
 
 def brought(folder: Path) -> Path:
@@ -119,10 +119,16 @@ def test_a_device_is_one_that_is_there(tmp_path: Path, trained_run: Path, device
 def small_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, list[object]]:
     """Data, and the words of a training command with an encoder of the user's own."""
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(registry, "_image_encoders", dict(registry._image_encoders))
+    keep(registry.IMAGE_ENCODERS, monkeypatch)
     root = write_fake_dataset(folder / "data", n_train=8, n_val=24, n_test=12)
     words = ["--batch-size", 4, "--precision", "fp32", "--threads", 1, "--no-tensorboard", "--image-encoder", "mine"]
     return root, ["train", "--data", root, "--run", "run", *words]
+
+
+def forget(name: str) -> None:
+    """As a new process, which knows no such encoder."""
+    registry.IMAGE_ENCODERS._known.pop(name)
+    registry.IMAGE_ENCODERS._loaded.clear()
 
 
 OWN_ENCODER = """
@@ -142,13 +148,13 @@ def test_an_encoder_of_a_module_is_trained_evaluated_and_reported(
     (tmp_path / "my_encoders.py").write_text(OWN_ENCODER)
     monkeypatch.setattr(sys, "path", list(sys.path))
     run(*command, "--import", "my_encoders", "--steps", 2)
-    registry._image_encoders.pop("mine")  # a new process knows it no more
+    forget("mine")  # a new process knows it no more
     sys.modules.pop("my_encoders")
     score = ["evaluate", "run", "--probes", "linear,logistic,kernel_ridge,mlp", "--n-bootstrap", 5]
     with pytest.raises(UsageError, match=r"no image encoder is called 'mine'(?s:.)*--import"):
         run(*score)
     assert "scores of 1 run" in run(*score, "--import", "my_encoders")
-    registry._image_encoders.pop("mine")
+    forget("mine")
     sys.modules.pop("my_encoders")
     assert "heat-map.png" in run("report", "run")
 
@@ -157,10 +163,10 @@ def test_an_encoder_of_an_installed_package_needs_no_import(tmp_path: Path, monk
     _, command = small_run(tmp_path, monkeypatch)
     (tmp_path / "installed_encoders.py").write_text(OWN_ENCODER)
     monkeypatch.syspath_prepend(str(tmp_path))
-    point = EntryPoint("mine", "installed_encoders:mine", registry.IMAGE_ENTRY_POINTS)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == point.group else [])
+    point = EntryPoint("mine", "installed_encoders:mine", "m3di.image_encoders")
+    monkeypatch.setattr("m3di.system.registry._entry_points", lambda group, _: [point] * (group == point.group))
     run(*command, "--steps", 1)
-    registry._image_encoders.pop("mine")
+    forget("mine")
     assert "scores of 1 run" in run("evaluate", "run", "--probes", "linear", "--n-bootstrap", 5)
     sys.modules.pop("installed_encoders")
 

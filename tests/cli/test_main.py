@@ -172,7 +172,7 @@ def test_verify(fake_dataset: Path, tmp_path: Path) -> None:
     out = write_fake_dataset(tmp_path / "littered")
     (out / "README.md").unlink()
     (out / "val-00007.tar").write_bytes(b"x")
-    assert "made anew: README.md; removed: val-00007.tar\n" in m3di("verify", out, "--repair").stdout
+    assert "made again: README.md; removed: val-00007.tar\n" in m3di("verify", out, "--repair").stdout
 
 
 def test_train_refuses_a_batch_larger_than_the_split(fake_dataset: Path, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def test_list_remove_and_what_is_unknown() -> None:
     done = m3di("shapes", "list")
     assert done.returncode == 0
     assert "monkey           built in, CC0" in done.stdout
-    assert "teapot           yours instead of the built-in shape" in done.stdout
+    assert "teapot           your own instead of the built-in shape" in done.stdout
     done = m3di("shapes", "remove", "teapot")
     assert done.stdout == "teapot: removed, the built-in shape is back\n"
     failed(m3di("shapes", "remove", "teapot"), 2, "you have no shape called 'teapot'", "a built-in shape: it stays")

@@ -294,8 +294,8 @@ def test_workers_share_the_cache_and_the_count(fake_dataset: Path, tmp_path: Pat
         captions = [text for batch in loader for text in batch["caption"]]
         assert len(set(captions)) == 18
         assert dataset.n_skipped > epoch
-    assert dataset._caches["image"].there[[0, 3]].sum() == 0
-    assert dataset._caches["image"].there.sum() == 18
+    assert dataset._caches["image"].is_filled[[0, 3]].sum() == 0
+    assert dataset._caches["image"].is_filled.sum() == 18
 
 
 def _loader(dataset: Multimodal3DIdent, method: str) -> DataLoader[Any]:

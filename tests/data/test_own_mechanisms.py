@@ -73,7 +73,7 @@ def test_opening_loading_and_verifying_run_nothing_that_came_with_it(flipped: tu
     done = elsewhere("-c", "from m3di.cli.main import main; main()", "verify", root)
     assert done.returncode == 0, done.stderr
     assert "are as they were made" in done.stdout
-    assert "left out, not derived anew" in done.stdout
+    assert "left out, not derived again" in done.stdout
     assert "image.background_color: the mechanism 'flipped' is not installed" in done.stdout
     assert "image.spotlight_color: the mechanism 'flipped'" in done.stdout
     assert f"m3di --plugin {root} verify {root}" in done.stdout
@@ -120,7 +120,7 @@ def test_a_repair_without_the_mechanism_is_refused_and_loses_nothing(
     before = {path.name: path.read_bytes() for path in (tmp_path / "data").iterdir()}
     done = elsewhere("-c", "from m3di.cli.main import main; main()", "verify", tmp_path / "data", "--repair")
     assert done.returncode == 1
-    assert "cannot be made anew without its mechanism: flipped" in done.stderr
+    assert "cannot be made again without its mechanism: flipped" in done.stderr
     assert f"m3di --plugin {tmp_path / 'data'} verify" in done.stderr
     assert {path.name: path.read_bytes() for path in (tmp_path / "data").iterdir() if path.name in before} == before
     assert not marker.exists()

@@ -45,7 +45,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_what_was_put_is_what_comes(tmp_path: Path, kept: bool) -> None:
     cache = filled(tmp_path / "new" / "it.rgb" if kept else None)
     for each in (cache, pickle.loads(pickle.dumps(cache)), *([filled(cache.path)] if kept else [])):
-        assert each.there.sum() == 3
+        assert each.is_filled.sum() == 3
         for indices in ([0], [3, 1999, 0]):
             found = each.get(indices)
             assert found is not None
@@ -98,7 +98,7 @@ pickle.dump(dataset, open(sys.argv[2], "wb"))
 def test_a_pickle_of_another_process_gives_an_empty_cache(fake_dataset: Path, tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", PICKLED, str(fake_dataset), str(tmp_path / "it")], check=True, timeout=120)
     again = pickle.loads((tmp_path / "it").read_bytes())
-    assert not again._caches["image"].there.any()
+    assert not again._caches["image"].is_filled.any()
     assert torch.equal(again[:]["image"], Multimodal3DIdent(fake_dataset)[:]["image"])
 
 
@@ -115,10 +115,10 @@ def test_a_pickle_never_touches_what_has_its_number_now(tmp_path: Path, link: st
         state: dict[str, Any] = gone.__getstate__() | {"link": f"/proc/{os.getpid()}/fd/{links[link]}"}
         again = PixelCache.__new__(PixelCache)
         again.__setstate__(state)
-        assert not again.there.any()
+        assert not again.is_filled.any()
         again.put(1, image(1))
     assert victim.read_bytes() == bytes(1_000_000)
-    assert other.there.sum() == 3
+    assert other.is_filled.sum() == 3
 
 
 def test_other_pictures_with_the_same_latents(fake_dataset: Path, tmp_path: Path, home: Path) -> None:

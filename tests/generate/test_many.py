@@ -149,7 +149,7 @@ def test_two_machines_with_one_part(tmp_path: Path) -> None:
 
 def test_a_part_that_another_machine_has_taken_over_ends(tmp_path: Path) -> None:
     root = tmp_path / "shared"
-    lock = root / data.part_lock(1, 3)
+    lock = root / data.part_lock_name(1, 3)
 
     class Slow(FakePool):
         def outcomes(self, jobs: Iterable[RenderJob]) -> Iterator[Outcome]:
@@ -161,16 +161,16 @@ def test_a_part_that_another_machine_has_taken_over_ends(tmp_path: Path) -> None
                 yield outcome
 
     lost: list[bool] = []
-    beat = data.Held.beat
+    beat = data.HeldLock.beat
 
-    def noted(held: data.Held) -> None:
+    def noted(held: data.HeldLock) -> None:
         beat(held)
         lost.extend([True] * held._is_lost)
 
     pool = Slow(32)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("m3di.system.lock.BEAT_S", 0.01)
-        patch.setattr(data.Held, "beat", noted)
+        patch.setattr(data.HeldLock, "beat", noted)
         with pytest.raises(M3diError, match=r"has taken over this folder(?s:.)*process 7 on elsewhere"):
             deliver(root, tmp_path / "stage", "1/3", pool)
     assert pool.n_rendered == 4
@@ -430,6 +430,20 @@ def test_what_a_run_with_a_failed_image_has_rendered_is_kept(fake_dataset: Path,
     assert deliver(root, stage) == 1  # the one that failed, and none of the seven beside it
     generate.finalize(folder)
     assert remote_bytes(folder) == bytes_of(fake_dataset)
+
+
+def test_a_long_list_of_failed_images_names_the_log_of_the_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Failing(FakePool):
+        def outcomes(self, jobs: Iterable[RenderJob]) -> Iterator[Outcome]:
+            for number, outcome in enumerate(super().outcomes(jobs)):
+                yield outcome if number % 2 else Outcome(outcome.job, None, "it is bad")
+
+    monkeypatch.setattr("m3di.generate.missing_shards.MAX_FAILURES_SHOWN", 1)
+    root = f"memory://many-{next(NUMBERS)}"
+    with pytest.raises(M3diError, match=r"and \d+ more; render\S*part-1-of-2\S* has all of them"):
+        deliver(root, tmp_path / "stage", "1/2", Failing(32))
 
 
 def test_two_runs_with_one_staging_folder(tmp_path: Path) -> None:

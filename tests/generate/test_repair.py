@@ -283,7 +283,7 @@ def test_what_cannot_be_repaired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         with pytest.raises(M3diError, match=r"other versions rendered this dataset(?s:.)*bpy 9\.9"):
             repair(root)
     data.write_manifest(root, manifest.model_copy(update={"source": "imported"}))
-    with pytest.raises(M3diError, match=r"was imported cannot be rendered anew(?s:.)*val-00000\.tar: missing"):
+    with pytest.raises(M3diError, match=r"was imported cannot be rendered again(?s:.)*val-00000\.tar: missing"):
         repair(root)
     (root / "dataset.json").write_text((root / "dataset.json").read_text().replace('"seed": 0', '"seed": 1'))
     with pytest.raises(M3diError, match="the manifest is damaged"):
@@ -376,7 +376,7 @@ def test_what_can_be_repaired_of_a_dataset_that_was_not_rendered(
     for name in ("train-00000.tar", "train.parquet"):
         raw = (root / name).read_bytes()
         (root / name).unlink()
-        with pytest.raises(M3diError, match=rf"that was {source} cannot be rendered anew(?s:.)*{name}: missing"):
+        with pytest.raises(M3diError, match=rf"that was {source} cannot be rendered again(?s:.)*{name}: missing"):
             repair(root)
         (root / name).write_bytes(raw)
 

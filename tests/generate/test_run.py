@@ -32,7 +32,7 @@ def test_files_of_a_dataset(fake_dataset: Path) -> None:
 
 
 def test_equal_inputs_give_equal_bytes(fake_dataset: Path, tmp_path: Path) -> None:
-    assert bytes_of(write_fake_dataset(tmp_path / "again", anew=True)) == bytes_of(fake_dataset)
+    assert bytes_of(write_fake_dataset(tmp_path / "again", again=True)) == bytes_of(fake_dataset)
 
 
 def test_a_sample_does_not_depend_on_sizes(fake_dataset: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from torch import nn
 
 from m3di.learn import register_image_encoder, register_text_encoder
 from m3di.learn.models import registry
+from tests.conftest import keep
 
 
 class FakePairs:
@@ -77,8 +78,8 @@ def register_tiny() -> None:
 
 def keep_registered(patch: pytest.MonkeyPatch) -> None:
     """Register the quick encoders, for as long as the patch lasts."""
-    patch.setattr(registry, "_image_encoders", dict(registry._image_encoders))
-    patch.setattr(registry, "_text_encoders", dict(registry._text_encoders))
+    keep(registry.IMAGE_ENCODERS, patch)
+    keep(registry.TEXT_ENCODERS, patch)
     register_tiny()
 
 

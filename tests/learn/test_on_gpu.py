@@ -18,6 +18,7 @@ from m3di.learn.training.loading import batch_loader, pinned, to_device
 from m3di.learn.training.precision import exact_products, float32_products
 from m3di.learn.training.update import NotFiniteError, Updater
 from m3di.simulate import Simulation, SimulationConfig, train
+from tests.conftest import keep
 from tests.learn.conftest import FakePairs, TinyEncoder
 
 pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("default")]
@@ -41,7 +42,7 @@ class Killed(Exception):
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_image_encoders", dict(registry._image_encoders))
+    keep(registry.IMAGE_ENCODERS, monkeypatch)
     register_image_encoder("tiny-bn", TinyEncoder)
 
 

@@ -15,6 +15,7 @@ from torch import nn
 from m3di.errors import UsageError
 from m3di.learn.models import registry
 from m3di.learn.models.registry import build_image_encoder, build_text_encoder, register_image_encoder
+from tests.conftest import keep
 
 
 def test_registered_encoders_are_built_by_name(tiny_encoder):
@@ -26,8 +27,9 @@ def test_registered_encoders_are_built_by_name(tiny_encoder):
 
 
 def test_encoders_of_installed_packages_are_found(monkeypatch):
-    point = EntryPoint("mine", "torch.nn:Linear", registry.IMAGE_ENTRY_POINTS)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == point.group else [])
+    point = EntryPoint("mine", "torch.nn:Linear", "m3di.image_encoders")
+    monkeypatch.setattr("m3di.system.registry._entry_points", lambda group, _: [point] * (group == point.group))
+    keep(registry.IMAGE_ENCODERS, monkeypatch)
     assert isinstance(build_image_encoder("mine", 3, 5), nn.Linear)
     with pytest.raises(UsageError, match=r"no image encoder is called 'mime'(?s:.)*did you mean 'mine'"):
         build_image_encoder("mime", 3, 5)
@@ -41,9 +43,10 @@ def test_unknown_encoders():
 
 
 def test_a_name_that_is_taken(tiny_encoder):
-    for name in ("tiny", "timm:mine"):
-        with pytest.raises(UsageError, match="encoder of that name already"):
-            register_image_encoder(name, nn.Linear)
+    with pytest.raises(UsageError, match="there is an image encoder of that name already"):
+        register_image_encoder("tiny", nn.Linear)
+    with pytest.raises(UsageError, match="this is no name of an image encoder"):
+        register_image_encoder("timm:mine", nn.Linear)
 
 
 def test_timm_where_it_is_missing(monkeypatch):

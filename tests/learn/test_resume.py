@@ -267,7 +267,7 @@ def test_a_run_that_cannot_be_made_longer_is_left_alone(make_pairs, reference):
 def test_a_run_that_another_process_holds_is_not_made_longer(make_pairs, tiny_encoder, tmp_path):
     constant = replace(TINY, schedule="constant", n_steps=2)
     train_on(make_pairs(), tmp_path, constant)
-    with run_folder.held(tmp_path), pytest.raises(M3diError, match="another process is training in this folder"):
+    with run_folder.hold_run(tmp_path), pytest.raises(M3diError, match="another process is training in this folder"):
         train_on(make_pairs(), tmp_path, replace(constant, n_steps=4))
     assert (tmp_path / "summary.json").exists()
 

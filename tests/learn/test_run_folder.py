@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from m3di.errors import M3diError, UsageError
-from m3di.learn.models import registry
 from m3di.learn.models.encoder_set import build_encoders
+from m3di.learn.models.registry import IMAGE_ENCODERS
 from m3di.learn.training import run_folder, tensor_file
 from m3di.learn.training.config import TrainConfig
 from m3di.learn.training.inputs import ImageStatistics, ViewInput
@@ -150,7 +150,7 @@ def test_a_pickle_posing_as_weights_is_not_opened(run, zipped):
 
 @pytest.mark.parametrize("changes", [{"encoding_size": 99}, {"image_encoder": "toy"}])
 def test_a_checkpoint_of_another_architecture(run, changes, monkeypatch):
-    monkeypatch.setitem(registry._image_encoders, "toy", lambda encoding_size, _hidden: nn.Linear(3, encoding_size))
+    monkeypatch.setitem(IMAGE_ENCODERS._known, "toy", lambda encoding_size, _hidden: nn.Linear(3, encoding_size))
     config = json.loads((run / "config.json").read_text())
     config["config"] |= changes
     (run / "config.json").write_text(json.dumps(config))
@@ -174,9 +174,9 @@ def test_a_view_without_an_encoder(tiny_encoder):
 
 
 def test_a_folder_is_held_by_one_at_a_time(tmp_path):
-    with run_folder.held(tmp_path):
+    with run_folder.hold_run(tmp_path):
         assert run_folder.is_held(tmp_path)
-        with pytest.raises(M3diError, match="another process is training"), run_folder.held(tmp_path):
+        with pytest.raises(M3diError, match="another process is training"), run_folder.hold_run(tmp_path):
             pass
     assert not run_folder.is_held(tmp_path)
 

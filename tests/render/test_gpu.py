@@ -10,8 +10,8 @@ import pytest
 from m3di.errors import M3diError, UsageError
 from m3di.render.gpu import (
     Gpu,
+    assign_gpus,
     choose_gpus,
-    deal,
     default_workers_per_gpu,
     driver_version,
     find_gpus,
@@ -135,11 +135,11 @@ def test_drivers_keep_compiled_kernels_where_it_can_be_written(tmp_path: Path) -
 
 
 def test_workers_are_dealt_out_in_turn() -> None:
-    assert deal(FOUND, None, n_cores=8) == FOUND
-    assert deal(FOUND[:2], None, n_cores=9) == FOUND[:2] * 2
-    assert deal(FOUND[:1], None, n_cores=1) == FOUND[:1]
-    assert deal(FOUND[:2], 5, n_cores=1) == [FOUND[0], FOUND[1], FOUND[0], FOUND[1], FOUND[0]]
+    assert assign_gpus(FOUND, None, n_cores=8) == FOUND
+    assert assign_gpus(FOUND[:2], None, n_cores=9) == FOUND[:2] * 2
+    assert assign_gpus(FOUND[:1], None, n_cores=1) == FOUND[:1]
+    assert assign_gpus(FOUND[:2], 5, n_cores=1) == [FOUND[0], FOUND[1], FOUND[0], FOUND[1], FOUND[0]]
     with pytest.raises(UsageError, match=r"a GPU needs a worker of its own(?s:.)*--workers(?s:.)*4 or more"):
-        deal(FOUND, 3, n_cores=64)
+        assign_gpus(FOUND, 3, n_cores=64)
     assert default_workers_per_gpu(64, 1) == default_workers_per_gpu(64, 2) == 8
     assert default_workers_per_gpu(16, 1) == 8

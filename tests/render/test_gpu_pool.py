@@ -228,7 +228,7 @@ def test_workers_of_one_card_share_it_through_a_service_that_ends_with_them(
     with RenderPool(SETTINGS, 4, LIMITS) as pool:
         pool.check()
         pipes = {outcome.image[1] for outcome in pool.outcomes(jobs(*"abcd"))}  # type: ignore[index]
-        assert pool.is_shared
+        assert pool._mps is not None
     (pipe,) = pipes
     assert service.read_text().splitlines() == [f"-d in {pipe}, cards ", f" in {pipe}, cards ", "quit -t 1"]
     assert not Path(str(pipe)).exists()
@@ -243,7 +243,7 @@ def test_without_company_or_with_a_service_of_the_users_own_none_is_started(
     events: list[PoolEvent] = []
     with RenderPool(SETTINGS, 2, LIMITS, events.append) as pool:  # a worker a card
         assert [outcome.image[1] for outcome in pool.outcomes(jobs("a"))] == ["none"]  # type: ignore[index]
-        assert not pool.is_shared
+        assert pool._mps is None
     monkeypatch.setenv(mps.PIPE, "/run/own")
     with RenderPool(SETTINGS, 4, LIMITS, events.append) as pool:
         assert [outcome.image[1] for outcome in pool.outcomes(jobs("a"))] == ["/run/own"]  # type: ignore[index]
@@ -265,7 +265,7 @@ def test_a_card_that_cannot_be_shared_at_the_same_time_is_shared_in_turns(
     events: list[PoolEvent] = []
     with RenderPool(SETTINGS, 4, LIMITS, events.append) as pool:
         pool.check()
-        assert not pool.is_shared
+        assert pool._mps is None
         assert pool.n_started == 4
         assert {outcome.image[1] for outcome in pool.outcomes(jobs(*"abcd"))} == {"none"}  # type: ignore[index]
     lines = notes.read_text().splitlines()

@@ -14,7 +14,7 @@ from torch import nn
 
 from m3di.errors import M3diError, UsageError
 from m3di.learn import SymInfoNCE
-from m3di.learn.training.run_folder import held
+from m3di.learn.training.run_folder import hold_run
 from m3di.simulate import LatentProcess, Simulation, SimulationConfig, draw_mixing, simulate, train
 from m3di.simulate.graphed_step import GraphedStep
 
@@ -205,7 +205,10 @@ def test_what_is_finished_is_not_done_again(tmp_path, monkeypatch):
 
 
 def test_two_at_once(tmp_path):
-    with held(tmp_path), pytest.raises(M3diError, match=rf"another process is training(?s:.)*process {os.getpid()}"):
+    with (
+        hold_run(tmp_path),
+        pytest.raises(M3diError, match=rf"another process is training(?s:.)*process {os.getpid()}"),
+    ):
         simulate(SimulationConfig(**TINY), tmp_path)
     assert not list(tmp_path.iterdir())
 

@@ -191,15 +191,15 @@ def test_a_run_whose_lock_is_lost_ends(tmp_path: Path, pools: type[FakeRenderPoo
                     return
 
     beats: list[bool] = []
-    beat = lock_module.Held.beat
+    beat = lock_module.HeldLock.beat
 
-    def noted(held: lock_module.Held) -> None:
+    def noted(held: lock_module.HeldLock) -> None:
         beat(held)
         beats.extend([True] * held._is_lost)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lock_module, "BEAT_S", 0.01)
-        patch.setattr(lock_module.Held, "beat", noted)
+        patch.setattr(lock_module.HeldLock, "beat", noted)
         with pytest.raises(M3diError, match=r"has taken over(?s:.)*process 7(?s:.)*nothing finished is lost"):
             generate.render(fake_options(out), lose)
     assert seen == list(range(6))

@@ -44,7 +44,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def shades() -> Registry[type[Shade]]:
-    return Registry("shade", Shade, group="test.shades", otherwise="register yours")
+    return Registry("shade", Shade, group="test.shades", otherwise="register your own")
 
 
 def test_a_registered_name_is_found_and_listed_in_order(shades: Registry[type[Shade]]) -> None:
@@ -60,7 +60,7 @@ def test_an_unknown_name_is_refused_with_what_is_near(shades: Registry[type[Shad
     shades.register("grey")(Grey)
     with pytest.raises(UsageError, match=r"no shade is called 'gray'(?s:.)*grey(?s:.)*did you mean 'grey'\?"):
         shades.find("gray")
-    with pytest.raises(UsageError, match=r"no shade is called 'x'(?s:.)*next: +register yours"):
+    with pytest.raises(UsageError, match=r"no shade is called 'x'(?s:.)*next: +register your own"):
         shades.find("x")
     with pytest.raises(KeyError):
         shades["x"]

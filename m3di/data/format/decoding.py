@@ -1,4 +1,4 @@
-"""From the files of a view to arrays: what this room knows of images, and asks a modality of yours."""
+"""From the files of a view to arrays: what this room knows of images, and asks a modality of your own."""
 
 from __future__ import annotations
 

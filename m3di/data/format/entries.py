@@ -17,7 +17,7 @@ class StrictEntry(BaseModel):
 
 
 class FileEntry(StrictEntry):
-    """A file of the dataset; `n_samples` is 0 where it is neither a shard nor a table."""
+    """A file of the dataset; `n_samples` is 0 if it is neither a shard nor a table."""
 
     file: FileName
     n_bytes: NBytes

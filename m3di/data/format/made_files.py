@@ -1,4 +1,4 @@
-"""The files of views that need no renderer: captions, and what a modality of yours makes of latents."""
+"""The files of views that need no renderer: captions, and what a modality of your own makes of latents."""
 
 from __future__ import annotations
 

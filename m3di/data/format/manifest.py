@@ -252,7 +252,7 @@ def plugins_in(root: Path) -> dict[str, str]:
 
 
 def no_dataset(folder: Folder) -> M3diError:
-    """The error where a folder holds no dataset; it says what is there, and where near it one is."""
+    """The error if a folder holds no dataset; it says what is there, and where near it one is."""
     got, next_step = f"no {MANIFEST}", "check the path"
     root = folder.root if isinstance(folder, LocalFolder) else None
     if folder.exists(PLAN):

@@ -80,7 +80,7 @@ def _image(shard: Path, name: str, raw: bytes) -> Image.Image:
 
 
 def sample_picture(root: Path, manifest: Manifest) -> bytes | None:
-    """A PNG with the first samples side by side, one row a view; None where there are no images."""
+    """A PNG with the first samples side by side, one row a view; None if there are no images."""
     views = [manifest.extensions[name] for name in manifest.parsed_spec.rendered]
     shards = [shard for entry in manifest.splits.values() for shard in entry.shards]
     if not views or not shards:

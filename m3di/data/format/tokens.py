@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Literal
 
 from m3di.latents import Spec, sentences
-from m3di.latents.captions import Slot
+from m3di.latents.captioning import Slot
 
 PAD, UNKNOWN = "<pad>", "<unk>"
 Quoted = Literal["words", "unit"]

@@ -1,8 +1,8 @@
 """Layouts by name: what others read.
 
-A layout of m3di's own is one file of this folder: a subclass of `Layout` under `@register_layout(NAME)`. `m3di export
---to NAME` finds it there. A layout of yours is registered by the same call in a module of yours (`m3di export --import
-MODULE`), or by an entry point of the group `m3di.layouts`.
+A layout of m3di is one file of this folder: a subclass of `Layout` under `@register_layout(NAME)`, which `m3di export
+--to NAME` finds. Register your own by the same call in your own module (`m3di export --import MODULE`), or by an entry
+point of the group `m3di.layouts`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ LAYOUTS = Registry[type[Layout]](
     Layout,
     group="m3di.layouts",
     package="m3di.data.layouts",
-    otherwise="register yours with m3di.data.register_layout; on the command line --import its module",
+    otherwise="register your own with m3di.data.register_layout; on the command line --import its module",
 )
 register_layout = LAYOUTS.register
 

@@ -70,7 +70,7 @@ def color_ranks(spec: Spec) -> NDArray[np.int64]:
 
 
 def split_folders(folder: Folder) -> dict[str, str]:
-    """Where the splits of a published folder lie: by split the prefix of its files; empty where there are none.
+    """Where the splits of a published folder lie: by split the prefix of its files; empty if there are none.
 
     Raises:
         M3diError: A split is there under two names.

@@ -19,7 +19,7 @@ def published_words(texts: Iterable[str]) -> set[str]:
 
 
 def unknown_words_note(manifest: Manifest, view: str, texts: Mapping[str, Sequence[str]]) -> str | None:
-    """What to tell whoever exports captions of which the published loader cannot read all; None where it can.
+    """What to tell whoever exports captions of which the published loader cannot read all; None if it can.
 
     Args:
         manifest: The dataset.
@@ -42,7 +42,7 @@ def unknown_words_note(manifest: Manifest, view: str, texts: Mapping[str, Sequen
 
 
 def _samples_with(manifest: Manifest, view: str, words: set[str]) -> int | None:
-    """How many samples of train, from the first on, have all of some words; None where even many do not."""
+    """How many samples of train, from the first on, have all of some words; None if even many do not."""
     missing = set(words)
     for start in range(0, _MOST, _STEP):
         drawn = sample(manifest.parsed_spec, "train", _STEP, seed=manifest.seed, start=start)

@@ -48,7 +48,7 @@ class Multimodal3DIdent(Dataset[Any]):
     - `image`: uint8 tensor [3, height, width], sRGB; or what `transform` makes of it.
     - `text`: int64 tensor [length] of token ids; `pad_index` (0) fills the end. With `one_hot`, float32
       [length, vocabulary_size].
-    - a view of a modality of yours: a tensor of what its `decode` gives.
+    - a view of a modality of your own: a tensor of what its `decode` gives.
     - `caption`: the (first) text as a string; `caption_VIEW` for each, where there are several.
     - `z_image`, `z_text`: raw value of each factor that the view sees: an int for categorical factors, a float for
       continuous ones. `spec.factors[name]` tells names, units and physical values.
@@ -288,7 +288,7 @@ class Multimodal3DIdent(Dataset[Any]):
         raise M3diError("no image of the split can be read", where=str(self.root), next_step=self._look())
 
     def _arrays(self, rows: list[int]) -> dict[str, NDArray[Any]] | None:
-        """What is in the files of each view that has some, [n, ...]; None where one is skipped."""
+        """What is in the files of each view that has some, [n, ...]; None if one is skipped."""
         try:
             return {name: self._arrays_of.batch(rows, name) for name in self._decodings}
         except UnreadableSample as error:

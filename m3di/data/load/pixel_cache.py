@@ -27,7 +27,7 @@ _NO_ALLOCATION = {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.ENODEV}
 class PixelCache:
     """Images of one shape by index, filled as they come. Forked, spawned and later processes share what is there.
 
-    Layout: a checksum uint32 for each image, 0 where it is not there, up to a full page; then the images,
+    Layout: a checksum uint32 for each image, 0 if it is not there, up to a full page; then the images,
     uint8 [n, height, width, 3]. The checksum is looked at when a process takes an image for the first time: after a
     power loss, or while another process writes it, pixels may be missing whose checksum is there already.
 
@@ -61,7 +61,7 @@ class PixelCache:
         self._checked = np.zeros(self.n, dtype=bool)
 
     @property
-    def there(self) -> NDArray[np.bool_]:
+    def is_filled(self) -> NDArray[np.bool_]:
         """Which images are there, bool [n]; whether they are sound is seen when they are taken."""
         return self._sums != 0
 
@@ -114,7 +114,7 @@ def _in_memory(name: str, n_bytes: int) -> int:
 
 
 def _memory_of(link: str, name: str) -> int | None:
-    """The memory of another process under a name that no other has; None where the link leads elsewhere by now."""
+    """The memory of another process under a name that no other has; None if the link leads elsewhere by now."""
     try:
         # A process may be gone and its number given to another: a stranger's file is not even opened.
         if name not in str(Path(link).readlink()):

@@ -71,7 +71,7 @@ def plain_errors() -> Iterator[None]:
 
 
 def no_ranges(where: str, asked: int, got: int) -> M3diError:
-    """The error where a server sends whole files only."""
+    """The error if a server sends whole files only."""
     return M3diError(
         "the server sends whole files where a part was asked for: samples cannot be read from it one by one",
         where=where,
@@ -87,12 +87,12 @@ def _raised() -> tuple[type[BaseException], ...]:
 
 
 def no_fsspec(url: str) -> M3diError:
-    """The error where fsspec is missing."""
+    """The error if fsspec is missing."""
     return M3diError("a URL needs fsspec, which is not installed", where=url, next_step="pip install fsspec")
 
 
 def unknown_url(url: str, error: Exception) -> UsageError:
-    """The error where fsspec does not know a kind of URL, or lacks the package for it."""
+    """The error if fsspec does not know a kind of URL, or lacks the package for it."""
     package = "install the package that fsspec names, or use a folder of this machine"
     return UsageError(
         "fsspec cannot open this URL",

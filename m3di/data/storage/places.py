@@ -37,7 +37,7 @@ class OpenFile:
 
 
 def check_plain_file(path: Path) -> None:
-    """Raise OSError where there is no plain file: to open a pipe waits for a writer, and a device never ends."""
+    """Raise OSError if there is no plain file: to open a pipe waits for a writer, and a device never ends."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError("this is no plain file")
 
@@ -59,7 +59,7 @@ class LocalFolder:
         return str(self.root / name)
 
     def exists(self, name: str) -> bool:
-        """Whether there is such a file."""
+        """Whether the file exists."""
         return (self.root / name).is_file()
 
     def size(self, name: str) -> int:
@@ -67,7 +67,7 @@ class LocalFolder:
         return (self.root / name).stat().st_size
 
     def sizes(self) -> dict[str, int]:
-        """Name and bytes of every file directly in the folder; empty where there is none."""
+        """Name and bytes of every file directly in the folder; empty if there is none."""
         with reporting(CANNOT_READ, str(self)):
             if not self.root.is_dir():
                 return {}

@@ -61,7 +61,7 @@ class RemoteFolder:
         return f"{self._base}/{name}"
 
     def exists(self, name: str) -> bool:
-        """Whether there is such a file."""
+        """Whether the file exists."""
         with reporting(CANNOT_READ, self.path(name)):
             try:
                 return bool(self._files.info(self._at(name))["type"] == "file")
@@ -72,13 +72,13 @@ class RemoteFolder:
                 return False
 
     def size(self, name: str) -> int:
-        """Number of bytes of a file, as it is now; 0 where the server does not say."""
+        """Number of bytes of a file, as it is now; 0 if the server does not say."""
         with reporting(CANNOT_READ, self.path(name)):
             self._files.invalidate_cache()
             return int(self._files.info(self._at(name))["size"] or 0)
 
     def sizes(self) -> dict[str, int]:
-        """Name and bytes (0 where a listing does not say) of every file directly in the folder, as it is now; empty
+        """Name and bytes (0 if a listing does not say) of every file directly in the folder, as it is now; empty
         where there is none.
         """
         with reporting(CANNOT_READ, self.url):

@@ -21,7 +21,7 @@ from m3di.data.unfinished.plan_notes import (
 from m3di.errors import DiskError, M3diError
 from m3di.system.disk import disk_errors
 from m3di.system.files import PARTIAL
-from m3di.system.lock import LOCK, Held, sole_run
+from m3di.system.lock import LOCK, HeldLock, hold_folder
 
 _PART_LOCK = re.compile(r"part-[0-9]+-of-[0-9]+\.lock")
 
@@ -68,7 +68,7 @@ def check_claim(folder: Folder, plan: Plan) -> None:
 
 
 def refuse_files(names: list[str], where: str) -> None:
-    """Raise where there are files that are no dataset.
+    """Raise if there are files that are no dataset.
 
     Raises:
         M3diError: It names the first of them.
@@ -84,7 +84,7 @@ def refuse_files(names: list[str], where: str) -> None:
 
 
 def refuse_differences(found: Plan, plan: Plan, where: str) -> None:
-    """Raise where a folder holds another dataset.
+    """Raise if a folder holds another dataset.
 
     Raises:
         M3diError: It says where the two differ.
@@ -173,11 +173,11 @@ def remove_leftovers(folder: Folder) -> None:
             path.unlink(missing_ok=True)
     for path in out.glob("*.lock"):
         if is_lock(path.name):
-            with contextlib.suppress(M3diError), sole_run(out, path.name):
+            with contextlib.suppress(M3diError), hold_folder(out, path.name):
                 pass  # nobody holds it: it goes
 
 
-def part_lock(number: int, count: int) -> str:
+def part_lock_name(number: int, count: int) -> str:
     """File name of the lock of a part of a dataset."""
     return f"part-{number}-of-{count}.lock"
 
@@ -188,7 +188,7 @@ def is_lock(name: str) -> bool:
 
 
 @contextlib.contextmanager
-def sole_part(folder: Folder, number: int, count: int) -> Iterator[list[Held]]:
+def hold_part(folder: Folder, number: int, count: int) -> Iterator[list[HeldLock]]:
     """Have a part of a dataset for this process alone, where machines share a folder; a URL knows no locks.
 
     Raises:
@@ -197,5 +197,5 @@ def sole_part(folder: Folder, number: int, count: int) -> Iterator[list[Held]]:
     if not isinstance(folder, LocalFolder):
         yield []
         return
-    with made_folder(folder.root), sole_run(folder.root, part_lock(number, count)) as held:
+    with made_folder(folder.root), hold_folder(folder.root, part_lock_name(number, count)) as held:
         yield [held]

@@ -47,7 +47,7 @@ def new_log_name(part: str = "") -> str:
     """A name for the log of a run that may have others beside it: no two write into one file.
 
     Args:
-        part: Such as `part-1-of-3`; empty where the run renders all.
+        part: Such as `part-1-of-3`; empty if the run renders all.
     """
     return f"render.{f'{part}.' if part else ''}{uuid.uuid4().hex[:8]}.log.jsonl"
 
@@ -58,7 +58,7 @@ def is_log(name: str) -> bool:
 
 
 def noted_plan(folder: Folder, names: Iterable[str]) -> Plan | None:
-    """The plan that is noted in a folder, from a copy that is sound; None where there is none.
+    """The plan that is noted in a folder, from a copy that is sound; None if there is none.
 
     Args:
         folder: The folder.
@@ -96,7 +96,7 @@ def is_witnessed(folder: Folder, names: Iterable[str], plan: Plan) -> bool:
 
 
 def _logged_fingerprint(log: bytes) -> str:
-    """What the last run said in the log; empty where none did."""
+    """What the last run said in the log; empty if none did."""
     for line in reversed(log.splitlines()):
         with contextlib.suppress(ValueError):  # half a line
             said = json.loads(line)
@@ -106,7 +106,7 @@ def _logged_fingerprint(log: bytes) -> str:
 
 
 def note_plan(root: Path, plan: Plan) -> None:
-    """Note what an unfinished folder of this machine is going to be; nothing is written where it is noted already.
+    """Note what an unfinished folder of this machine is going to be; nothing is written if it is noted already.
 
     Raises:
         OSError: A note cannot be written.
@@ -122,7 +122,7 @@ def note_plan(root: Path, plan: Plan) -> None:
 
 
 def damaged_plan(folder: Folder) -> M3diError:
-    """The error where no copy is sound, and nothing says what the dataset was going to be."""
+    """The error if no copy is sound, and nothing says what the dataset was going to be."""
     return DataError(
         "what this unfinished dataset was going to be is damaged, in each copy",
         where=folder.path(PLAN),

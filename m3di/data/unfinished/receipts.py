@@ -31,7 +31,7 @@ class Receipt:
     Attributes:
         entry: Its name, size, checksum and number of samples.
         rows: Its rows of the table of its split.
-        part: Which part of how many it was rendered in, such as `2/8`; empty where it was no part.
+        part: Which part of how many it was rendered in, such as `2/8`; empty if it was no part.
         devices: GPUs that have rendered it.
     """
 

@@ -17,7 +17,7 @@ from m3di.data.format.manifest import MANIFEST
 from m3di.errors import DiskError, M3diError
 from m3di.system.disk import disk_errors
 from m3di.system.files import PARTIAL, partial_of, publish
-from m3di.system.lock import sole_run
+from m3di.system.lock import hold_folder
 
 WRITING = "another process is writing this folder"
 
@@ -54,7 +54,7 @@ def whole_folder(out: Path) -> Iterator[Path]:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DiskError("the folder cannot be written", where=str(out), got=error.strerror) from error
-    with sole_run(out.parent, lock, WRITING), disk_errors(out, "a file cannot be read or written", kept=False):
+    with hold_folder(out.parent, lock, WRITING), disk_errors(out, "a file cannot be read or written", kept=False):
         check_empty(out)  # another process may have been quicker
         _remove(partial)
         partial.mkdir()
@@ -80,7 +80,7 @@ def check_empty(root: Path) -> None:
 
 
 def _check_replaceable(out: Path) -> None:
-    """Raise where a folder cannot make room for the whole one."""
+    """Raise if a folder cannot make room for the whole one."""
     got = "the current folder" if out == Path.cwd() else "a place where a disk is mounted" if out.is_mount() else None
     if got:
         raise M3diError(

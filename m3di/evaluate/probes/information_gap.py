@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 def mig(information: Floats, entropies: Floats) -> float:
     """Mutual information gap (Chen et al., NeurIPS 2018): 1 if each factor is in one dimension and in no other.
 
-    The mean over factors of (largest - second largest information) / entropy of the factor; the second is 0 where there
+    The mean over factors of (largest - second largest information) / entropy of the factor; the second is 0 if there
     is one dimension only. A factor without entropy is left out.
 
     Args:

@@ -20,9 +20,9 @@ class Difference:
 
     Attributes:
         value: The first one's score less the second one's.
-        ci_low: Lower end of its 95 % interval; not a number where there is none.
+        ci_low: Lower end of its 95 % interval; not a number if there is none.
         ci_high: Upper end.
-        p: Probability of a difference at least as large if there were none, two-sided; not a number where unknown.
+        p: Probability of a difference at least as large if there were none, two-sided; not a number if unknown.
     """
 
     value: float

@@ -34,14 +34,14 @@ class SymInfoNCE(Objective):
 
     Args:
         temperature: tau > 0.
-        similarity: "cosine" (in [-1, 1]; 0 where an encoding is all zeros) or "neg_squared_euclidean", which
+        similarity: "cosine" (in [-1, 1]; 0 if an encoding is all zeros) or "neg_squared_euclidean", which
             is -||a - b||^2 (in (-inf, 0]).
         negatives: "cross" is equation 4. With "all", what the published image/text code trains with, the other
             encodings of the *same* modality are negatives too: 2K - 2 for each of the 2K encodings.
         learn_temperature: Make the logarithm of tau a parameter, starting from `temperature`, which is then 0.01 or
             more. Tau never falls below 0.01, and can rise again from there.
         block_rows: Rows of logits computed at a time; by default as suits the device. The value does not depend
-            on it, save for rounding.
+            on it, except for rounding.
 
     Raises:
         UsageError: temperature is not a positive number, or too low to be learned from; or similarity or negatives is

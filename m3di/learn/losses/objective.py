@@ -1,8 +1,8 @@
 """What the trainer asks of a loss, and losses by name.
 
-A loss of m3di's own is one file of this folder: a subclass of `Objective` under `@register_loss(NAME)`. The trainer,
-the command line and the generic tests find it there. A loss of yours is registered by the same call in a module of
-yours (`m3di train --import MODULE --loss NAME`), or by an entry point of the group `m3di.losses`.
+A loss of m3di is one file of this folder: a subclass of `Objective` under `@register_loss(NAME)`. The trainer, the
+command line and the generic tests find it there. Register your own by the same call in your own module (`m3di train
+--import MODULE --loss NAME`), or by an entry point of the group `m3di.losses`.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ LOSSES = Registry[type[Objective]](
     Objective,
     group="m3di.losses",
     package="m3di.learn.losses",
-    otherwise="register yours with m3di.learn.register_loss; on the command line --import its module",
+    otherwise="register your own with m3di.learn.register_loss; on the command line --import its module",
 )
 register_loss = LOSSES.register
 

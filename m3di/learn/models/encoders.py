@@ -53,7 +53,7 @@ class BasicBlock(nn.Module):
 class ResNet18(nn.Module):
     """ResNet-18 (He et al., 2016, table 1), then a hidden layer, then the encoding.
 
-    Every state-dict key but `head.*` is that of torchvision's `resnet18`, with the same shape, save that `fc`
+    Every state-dict key but `head.*` is that of torchvision's `resnet18`, with the same shape, except that `fc`
     goes to `hidden_size` rather than to 1,000 classes: published trunk weights load with `strict=False` once
     their `fc` is left out.
 

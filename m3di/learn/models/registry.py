@@ -1,31 +1,37 @@
-"""Encoders by name: ours, your own, and those of timm.
+"""Encoders by name: m3di's own, your own, and those of timm.
 
 An encoder of m3di's own is one file of this folder that calls `register_image_encoder` or `register_text_encoder`.
 """
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable
-from functools import cache
-from importlib.metadata import entry_points
-from typing import Any
 
 from torch import Tensor, nn
 
-from m3di.errors import UsageError, did_you_mean, near_match
+from m3di.errors import UsageError, near_match
+from m3di.system.registry import Registry
 
 ImageEncoderBuilder = Callable[[int, int], nn.Module]  # (encoding_size, hidden_size)
 TextEncoderBuilder = Callable[[int, int, int], nn.Module]  # (vocabulary_size, encoding_size, pad_index)
 
-IMAGE_ENTRY_POINTS = "m3di.image_encoders"
-TEXT_ENTRY_POINTS = "m3di.text_encoders"
 _TIMM = "timm:"
-
-
-_image_encoders: dict[str, ImageEncoderBuilder] = {}
-_text_encoders: dict[str, TextEncoderBuilder] = {}
+_NEXT = "register your own with m3di.learn.{}; on the command line --import its module"
+IMAGE_ENCODERS = Registry[ImageEncoderBuilder](
+    "image encoder",
+    object,
+    group="m3di.image_encoders",
+    package="m3di.learn.models",
+    besides=f"{_TIMM}NAME",
+    otherwise=_NEXT.format("register_image_encoder"),
+)
+TEXT_ENCODERS = Registry[TextEncoderBuilder](
+    "text encoder",
+    object,
+    group="m3di.text_encoders",
+    package="m3di.learn.models",
+    otherwise=_NEXT.format("register_text_encoder"),
+)
 
 
 def register_image_encoder(name: str, build: ImageEncoderBuilder) -> None:
@@ -36,13 +42,13 @@ def register_image_encoder(name: str, build: ImageEncoderBuilder) -> None:
 
     Args:
         name: Its name.
-        build: From encoding size D and hidden size to a module, [B, 3, H, W] float -> [B, D]. Whatever is drawn for
-            its weights must come from torch's generator.
+        build: Makes a module [B, 3, H, W] float -> [B, D] from encoding size D and hidden size. Draw its weights from
+            torch's generator.
 
     Raises:
         UsageError: The name is taken.
     """
-    _add(_image_encoders, name, build)
+    IMAGE_ENCODERS.add(name, build)
 
 
 def register_text_encoder(name: str, build: TextEncoderBuilder) -> None:
@@ -50,36 +56,32 @@ def register_text_encoder(name: str, build: TextEncoderBuilder) -> None:
 
     Args:
         name: Its name.
-        build: From vocabulary size, encoding size D and padding index to a module, [B, L] int64 -> [B, D].
+        build: Makes a module [B, L] int64 -> [B, D] from vocabulary size, encoding size D and padding index.
 
     Raises:
         UsageError: The name is taken.
     """
-    _add(_text_encoders, name, build)
+    TEXT_ENCODERS.add(name, build)
 
 
 def build_image_encoder(name: str, encoding_size: int, hidden_size: int) -> nn.Module:
-    """A new image encoder; its weights come from torch's process-wide random generator.
+    """Build an image encoder; its weights come from torch's process-wide random generator.
 
     Raises:
         UsageError: No encoder has that name, or it is one of timm's and timm is not installed.
     """
     if name.startswith(_TIMM):
         return TimmEncoder(name.removeprefix(_TIMM), encoding_size, hidden_size)
-    builder = _find(name, _image_encoders, IMAGE_ENTRY_POINTS, "image encoder")
-    module: nn.Module = builder(encoding_size, hidden_size)
-    return module
+    return IMAGE_ENCODERS.find(name)(encoding_size, hidden_size)
 
 
 def build_text_encoder(name: str, vocabulary_size: int, encoding_size: int, pad_index: int) -> nn.Module:
-    """A new text encoder; its weights come from torch's process-wide random generator.
+    """Build a text encoder; its weights come from torch's process-wide random generator.
 
     Raises:
         UsageError: No encoder has that name.
     """
-    builder = _find(name, _text_encoders, TEXT_ENTRY_POINTS, "text encoder")
-    module: nn.Module = builder(vocabulary_size, encoding_size, pad_index)
-    return module
+    return TEXT_ENCODERS.find(name)(vocabulary_size, encoding_size, pad_index)
 
 
 class TimmEncoder(nn.Module):
@@ -121,36 +123,3 @@ class TimmEncoder(nn.Module):
         """[B, 3, H, W] normalised -> [B, D]."""
         encoding: Tensor = self.head(nn.functional.leaky_relu(self.trunk(image)))
         return encoding
-
-
-@cache
-def _import_own() -> None:
-    """Import each file of this folder, so that the encoders in it are registered."""
-    package = importlib.import_module("m3di.learn.models")
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"m3di.learn.models.{module.name}")
-
-
-def _add(known: dict[str, Any], name: str, build: Callable[..., nn.Module]) -> None:
-    if name in known or name.startswith(_TIMM):
-        raise UsageError("there is an encoder of that name already", where="register", got=repr(name))
-    known[name] = build
-
-
-def _find(name: str, known: dict[str, Any], group: str, what: str) -> Any:
-    _import_own()
-    if name in known:
-        return known[name]
-    installed = {point.name: point for point in entry_points(group=group)}
-    if name in installed:
-        return installed[name].load()
-    names = sorted({*known, *installed})
-    register = f"m3di.learn.register_{what.replace(' ', '_')}"
-    raise UsageError(
-        f"no {what} is called {name!r}",
-        where=what.replace(" ", "_"),
-        expected=", ".join(names) + (f", or {_TIMM}NAME" if what == "image encoder" else ""),
-        next_step=did_you_mean(
-            name, names, otherwise=f"register yours with {register}; on the command line --import its module"
-        ),
-    )

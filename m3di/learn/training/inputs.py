@@ -58,7 +58,7 @@ class ViewInput:
         vocabulary_size: Of a text, how many token ids there are; else None.
         pad_index: Of a text, the id that fills up a short caption; else None.
         vocabulary_sha256: Of a text, a hash of all tokens in their order; else None.
-        shape: Of a modality of yours, the shape of what its `decode` gives; else empty.
+        shape: Of a modality of your own, the shape of what its `decode` gives; else empty.
     """
 
     modality: str

@@ -49,7 +49,7 @@ class TrainResult:
         run: The run folder.
         n_steps: Steps made.
         final_loss: Of the last step's batch, in nats, before that step's update.
-        val_loss: Of the val split after the last step; None where there is none.
+        val_loss: Of the val split after the last step; None if there is none.
         seconds: That all steps took, in this process and in those before it.
         device: Where it ran, "cpu" or "cuda".
         encoders: In evaluation mode; `load_encoders(run)` gives the same weights.

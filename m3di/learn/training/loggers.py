@@ -127,7 +127,7 @@ class MlflowLogger:
 
 
 def identity_of(folder: Path, logger: str) -> str | None:
-    """What a service calls a run; None where it does not know it yet."""
+    """What a service calls a run; None if it does not know it yet."""
     path = folder / IDENTITIES
     return read_json(path).get(logger) if path.is_file() else None
 

@@ -23,7 +23,7 @@ from m3di.learn.training.checkpoint import CHECKPOINT_NAME, latest_checkpoint, l
 from m3di.learn.training.config import DEFAULTS, FREE_ON_RESUME, config_from_json
 from m3di.learn.training.inputs import ImageStatistics, ViewInput
 from m3di.system.files import read_json, sync_folder, write_json
-from m3di.system.lock import Held, locked
+from m3di.system.lock import HeldLock, locked
 
 CONFIG_NAME = "config.json"
 METRICS_NAME = "metrics.csv"
@@ -65,7 +65,7 @@ def run_to_continue(folder: Path, name: str, description: Mapping[str, Any]) -> 
 
 
 @contextmanager
-def held(run: Path) -> Iterator[Held]:
+def hold_run(run: Path) -> Iterator[HeldLock]:
     """Hold a run folder for this process.
 
     Raises:
@@ -78,7 +78,7 @@ def held(run: Path) -> Iterator[Held]:
 def is_held(run: Path) -> bool:
     """Whether another process, or another part of this one, holds a run folder."""
     try:
-        with held(run):
+        with hold_run(run):
             return False
     except M3diError:
         return True
@@ -126,7 +126,7 @@ def _lengthen(run: Path, description: Mapping[str, Any]) -> None:
             expected="schedule constant, whose longer run is the same up to there",
             next_step=f"train {wanted['n_steps']} steps in a new run folder; nothing was changed",
         )
-    with held(run):  # nobody is training in it
+    with hold_run(run):  # nobody is training in it
         # First the summary goes, which says that it is finished: killed before the new config, it goes on either way.
         (run / SUMMARY_NAME).unlink(missing_ok=True)
         sync_folder(run)
@@ -242,7 +242,7 @@ def read_config(run: Path) -> dict[str, Any]:
 
 
 def read_summary(run: Path) -> dict[str, Any] | None:
-    """RUN/summary.json as a dict, or None where the run is not finished.
+    """RUN/summary.json as a dict, or None if the run is not finished.
 
     Raises:
         M3diError: It is not JSON.

@@ -101,7 +101,7 @@ def _claimed(run: Path, description: dict[str, Any], world: Processes) -> Iterat
         yield
         return
     run_folder.claim(run, description)
-    with run_folder.held(run):
+    with run_folder.hold_run(run):
         world.wait()
         yield
 

@@ -72,7 +72,7 @@ class Updater:
         self.optimizer, self.weights, self.clip_norm, self.tau, self.late = optimizer, [*weights], clip_norm, tau, late
         self._pending: _Pending | None = None
         if late:
-            # Fused Adam moves nothing where this is 1; it stays 1 once it is.
+            # Fused Adam moves nothing if this is 1; it stays 1 once it is.
             self._stopped = torch.zeros((), device=self.weights[0].device)
             optimizer.found_inf = self._stopped  # type: ignore[attr-defined]
 

@@ -141,7 +141,7 @@ def save_picture(path: Path, picture: Image.Image, what: str) -> None:
 
 
 def check_layout(samples: Samples, n_columns: int, group_by: str | None) -> None:
-    """Raise where a sheet of these samples cannot be laid out so; nothing has to be rendered for this.
+    """Raise if a sheet of these samples cannot be laid out so; nothing has to be rendered for this.
 
     Raises:
         UsageError: There is no such factor, or no column.

@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 from m3di.latents.factor import Factor, MechanismUse
 from m3di.latents.graph import apart
 from m3di.latents.mechanisms import Parent
-from m3di.latents.sample import Samples, sample
+from m3di.latents.sampling import Samples, sample
 from m3di.latents.spec import Spec
 
 GRID = 4096  # midpoints of the noise interval for exact conditional distributions

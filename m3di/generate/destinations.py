@@ -1,4 +1,4 @@
-"""Where a dataset goes: a folder in which its shards are made, or a place to which each is brought once finished."""
+"""Destinations of a dataset: a local folder that shards are made in, or a place that they are copied to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from m3di import data
 from m3di.errors import M3diError, UsageError
-from m3di.generate.finish import receipt_of
+from m3di.generate.finishing import receipt_of
 from m3di.generate.parts import Part
 from m3di.generate.plan import Shard, shards_of
 from m3di.generate.shards import Progress, n_finished
@@ -23,13 +23,13 @@ from m3di.system.private_folder import make_private, own_temporary_folder
 
 @dataclass(frozen=True)
 class Machines:
-    """What renders.
+    """The machines that render.
 
     Attributes:
-        shards: The part `I/N` that this machine renders; None where it renders all.
+        shards: The part `I/N` that this machine renders; None if it renders all.
         ray: Address of a Ray cluster that renders: `HOST:PORT` of its head node, `ray://HOST:PORT` from outside, `auto`
-            on a node of it, or `local` for a cluster of this machine alone. None where this machine renders.
-        staging: Folder for unfinished shards, on each machine that renders for a URL or beside others.
+            on a node of it, or `local` for a cluster of this machine alone. None if this machine renders.
+        staging: Folder for unfinished shards, on each machine that renders for a URL or a part.
     """
 
     shards: str | None = None
@@ -39,20 +39,20 @@ class Machines:
 
 @dataclass(frozen=True)
 class Workplace:
-    """A folder of this machine that a run has for itself.
+    """A folder of this machine that one run holds.
 
     Attributes:
-        path: Unfinished shards lie there.
-        log: The log of the run.
-        locks: What the run holds: it ends once another process has taken one of them over.
+        path: Folder of unfinished shards.
+        log: Its log file.
+        locks: Locks of the run; it ends when another process takes one over.
     """
 
     path: Path
     log: Path
-    locks: tuple[data.Held, ...]
+    locks: tuple[data.HeldLock, ...]
 
     def guarded(self, progress: Progress | None) -> Progress:
-        """A progress that ends the run, by an `InterruptedRunError`, once another process has taken its place."""
+        """Wrap a progress callback: it raises `InterruptedRunError` once another process has taken a lock over."""
 
         def count(done: int, total: int) -> None:
             for lock in self.locks:
@@ -64,11 +64,11 @@ class Workplace:
 
 
 class Destination(ABC):
-    """Where a dataset goes, and which of its shards are wanted.
+    """A place for a dataset, and the shards that are wanted.
 
     Attributes:
         folder: The folder of the dataset.
-        part: Which part is wanted; None where it is all.
+        part: The part that is wanted; None for all.
     """
 
     folder: data.Folder
@@ -79,11 +79,11 @@ class Destination(ABC):
 
     @abstractmethod
     def work_path(self, plan: data.Plan) -> Path:
-        """The folder of this machine for unfinished shards: the same one when a run is repeated."""
+        """Return the local folder for unfinished shards; a repeated run gets the same one."""
 
     @abstractmethod
     def workplace(self, plan: data.Plan) -> AbstractContextManager[Workplace]:
-        """Have the place for this process alone; what is finished, and the log, is kept however the block ends.
+        """Hold the place for this process; finished shards and the log are kept however the block ends.
 
         Raises:
             M3diError: Another process renders the same, or a folder cannot be made.
@@ -91,7 +91,7 @@ class Destination(ABC):
 
     @abstractmethod
     def claim(self, plan: data.Plan) -> None:
-        """Note in the folder what it is going to be.
+        """Write the plan into the folder.
 
         Raises:
             M3diError: It holds something else, or cannot be written.
@@ -99,14 +99,14 @@ class Destination(ABC):
 
     @abstractmethod
     def deliver(self, place: Workplace, spec: Spec, plan: data.Plan, shard: Shard) -> None:
-        """Bring a finished shard from the workplace to the folder.
+        """Move a finished shard from the workplace to the folder.
 
         Raises:
             M3diError: The storage failed.
         """
 
     def shards(self, plan: data.Plan) -> list[Shard]:
-        """The shards that are wanted.
+        """Return the wanted shards.
 
         Raises:
             UsageError: There are fewer shards than parts.
@@ -114,7 +114,7 @@ class Destination(ABC):
         return self.part.shards(plan) if self.part else list(shards_of(plan))
 
     def missing(self, plan: data.Plan) -> list[Shard]:
-        """Those that are not in the folder yet.
+        """Return the wanted shards that are not in the folder yet.
 
         Raises:
             M3diError: The folder cannot be read.
@@ -123,13 +123,13 @@ class Destination(ABC):
         return [shard for shard in self.shards(plan) if shard.name not in there]
 
     def n_done(self, spec: Spec, plan: data.Plan) -> int:
-        """How many of the wanted samples are there, in the folder or with the unfinished shards of this machine."""
+        """Count the wanted samples that are in the folder or in unfinished shards of this machine."""
         path, missing = self.work_path(plan), self.missing(plan)
         n_missing = sum(shard.n - n_finished(spec, shard, path) for shard in missing)
         return sum(shard.n for shard in self.shards(plan)) - n_missing
 
     def finished(self, plan: data.Plan) -> data.Manifest | None:
-        """The manifest of the dataset where it is there already; what runs have left beside it goes.
+        """Return the manifest of a finished dataset, and remove what runs left beside it; None if it is unfinished.
 
         Raises:
             M3diError: The folder holds something else, or the storage failed.
@@ -143,7 +143,7 @@ class Destination(ABC):
 
 @dataclass(frozen=True)
 class InPlace(Destination):
-    """A folder of this machine, in which shards are made: nothing is brought anywhere."""
+    """A folder of this machine; shards are made in it and stay there."""
 
     folder: data.LocalFolder
     part: None = None
@@ -154,26 +154,26 @@ class InPlace(Destination):
 
     @contextlib.contextmanager
     def workplace(self, plan: data.Plan) -> Iterator[Workplace]:
-        """Hold the lock of the folder; one that was not there, and in which nothing was written, goes again."""
+        """Hold the lock of the folder; a folder made for this goes again if nothing was written to it."""
         out = self.folder.root
-        with data.made_folder(out), data.sole_run(out) as lock:
+        with data.made_folder(out), data.hold_folder(out) as lock:
             yield Workplace(out, out / data.LOG, (lock,))
 
     def claim(self, plan: data.Plan) -> None:
-        """Note the plan; whoever holds the lock may mend what is noted."""
+        """Write the plan; the owner of the lock may repair a damaged one."""
         data.prepare_folder(self.folder.root, plan)
 
     def deliver(self, place: Workplace, spec: Spec, plan: data.Plan, shard: Shard) -> None:
-        """It is there."""
+        """Do nothing: the shard is there."""
 
 
 @dataclass(frozen=True)
 class Staged(Destination):
-    """A URL, or a folder that machines share: shards are made in a folder of this machine and brought there.
+    """A URL or a shared folder; shards are made in a folder of this machine and copied there.
 
     Attributes:
-        staging: Folder of this machine for shards that are not finished. One of each run is made in it.
-        task: Name of the only shard that is wanted; empty where it is a part, or all.
+        staging: Local folder for unfinished shards; each run makes a folder of its own in it.
+        task: Name of the only wanted shard; empty for a part, or for all.
     """
 
     folder: data.Folder
@@ -182,27 +182,27 @@ class Staged(Destination):
     task: str = ""
 
     def shards(self, plan: data.Plan) -> list[Shard]:
-        """The shards that are wanted; errors as of any destination."""
+        """Return the wanted shards; raises as any destination does."""
         return [shard for shard in super().shards(plan) if self.task in ("", shard.name)]
 
     def work_path(self, plan: data.Plan) -> Path:
-        """The folder of this run in `staging`."""
+        """Return the folder of this run in `staging`."""
         text = f"{self.folder}\n{self.part}\n{self.task}\n{plan.model_dump_json()}"
         return self.staging / hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @contextlib.contextmanager
     def workplace(self, plan: data.Plan) -> Iterator[Workplace]:
-        """Hold the staging folder of this run, and its part where machines share a folder; at the end, the log is
-        brought, and the staging folder goes unless something is left to do.
+        """Hold the staging folder of this run, and its part in a shared folder. At the end, copy the log there;
+        remove the staging folder if the run has succeeded.
         """
         path = self.work_path(plan)
         _make_stage(path)
         with contextlib.ExitStack() as stack:
             stack.callback(_remove_if_empty, path)
-            locks = [stack.enter_context(data.sole_run(path))]
+            locks = [stack.enter_context(data.hold_folder(path))]
             if self.part is not None:
                 number, count = self.part.number, self.part.count
-                locks += stack.enter_context(data.sole_part(self.folder, number, count))
+                locks += stack.enter_context(data.hold_part(self.folder, number, count))
             place = Workplace(path, path / self._log_name(path), tuple(locks))
             try:
                 yield place
@@ -214,11 +214,11 @@ class Staged(Destination):
             shutil.rmtree(path)
 
     def claim(self, plan: data.Plan) -> None:
-        """Note the plan; the first of several runs does, the others compare."""
+        """Write the plan if this is the first run; else compare with it."""
         data.claim(self.folder, plan)
 
     def deliver(self, place: Workplace, spec: Spec, plan: data.Plan, shard: Shard) -> None:
-        """Bring the shard, then its receipt, which says that it arrived as it was; here both go."""
+        """Copy the shard, then its receipt, which says that it arrived intact; then remove both here."""
         receipt = receipt_of(place.path, spec, plan, shard, self.part)
         made, note = place.path / shard.name, place.path / data.receipt_name(shard.name)
         data.write_atomically(note, receipt.to_bytes())
@@ -228,7 +228,7 @@ class Staged(Destination):
         note.unlink()
 
     def _log_name(self, path: Path) -> str:
-        """That of the run which is continued, else a new one: no other machine writes into it."""
+        """Return the name of the log to continue, else a new one that no other machine uses."""
         part = f"part-{self.part.number}-of-{self.part.count}" if self.part else ""
         found = sorted(each.name for each in path.iterdir() if data.is_log(each.name))
         return found[0] if found else data.new_log_name(part)
@@ -239,11 +239,11 @@ class Staged(Destination):
 
 
 def destination(out: str | Path, machines: Machines) -> Destination:
-    """Where a dataset goes, and which part of it is meant.
+    """Return the destination of a dataset, or of a part.
 
     Args:
         out: Folder or URL of the dataset.
-        machines: What renders.
+        machines: The machines that render.
 
     Raises:
         UsageError: Options exclude each other, or there is no such part.
@@ -274,19 +274,19 @@ def destination(out: str | Path, machines: Machines) -> Destination:
 
 
 def default_staging() -> Path:
-    """Where unfinished shards lie unless one says where: a folder of this user for temporary files."""
+    """Return the default folder for unfinished shards: a temporary one of this user."""
     return own_temporary_folder("staging")
 
 
 def _make_stage(stage: Path) -> None:
-    """Make the folder of a run for unfinished shards: anybody can guess its name.
+    """Make the folder of a run for unfinished shards, private because anybody can guess its name.
 
     Raises:
-        M3diError: Somebody else was there first, or it cannot be made.
+        M3diError: Somebody else made it first, or it cannot be made.
     """
     ours = default_staging()
     for folder in (*reversed(stage.parents), stage):
-        # What the user has named with --staging is for the user to choose, links and all; what lies in it is ours.
+        # The user chooses what --staging names, links included; the folders in it are ours.
         if folder == stage or folder.is_relative_to(ours):
             make_private(folder)
 

@@ -1,4 +1,4 @@
-"""The end of a run: tables, documents and the manifest of a folder whose shards are all there."""
+"""Finish a dataset: write tables, documents and the manifest once all shards are there."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def finalize(folder: data.Folder) -> data.Manifest:
 
 
 def _noted_plan(folder: data.Folder, names: Mapping[str, int]) -> data.Plan:
-    """What an unfinished dataset is going to be."""
+    """Read the plan of an unfinished dataset."""
     plan = data.noted_plan(folder, names)
     if plan is None and any(map(data.is_plan_note, names)):
         raise data.damaged_plan(folder)
@@ -46,8 +46,8 @@ def _noted_plan(folder: data.Folder, names: Mapping[str, int]) -> data.Plan:
 
 
 def finish(folder: data.Folder, spec: Spec, plan: data.Plan) -> data.Manifest:
-    """Write tables, documents and, last of all, the manifest of a folder whose shards are all there. Of a remote one,
-    only receipts and one shard are read.
+    """Write tables, documents and, last, the manifest of a folder that has all its shards. Of a remote folder, only
+    receipts and one shard are read.
 
     Raises:
         M3diError: Shards are missing, or one is not as it was written.
@@ -64,10 +64,10 @@ def finish(folder: data.Folder, spec: Spec, plan: data.Plan) -> data.Manifest:
 
 
 def check_all_there(folder: data.Folder, plan: data.Plan, names: Mapping[str, int]) -> None:
-    """Raise where shards are missing.
+    """Check that all shards are there.
 
     Raises:
-        M3diError: It names them, and the parts that they belong to.
+        M3diError: Some are missing: it names them, and the parts that they belong to.
     """
     missing = [(index, shard.name) for index, shard in enumerate(shards_of(plan)) if shard.name not in names]
     if not missing:
@@ -88,7 +88,7 @@ def check_all_there(folder: data.Folder, plan: data.Plan, names: Mapping[str, in
 
 
 def _parts_seen(folder: data.Folder, names: Mapping[str, int]) -> Part | None:
-    """One of the parts that finished a shard, from a receipt; None where nobody rendered in parts."""
+    """Return one of the parts that finished a shard, by a receipt; None if nobody rendered in parts."""
     ending = data.receipt_name("")
     shard = next((name.removesuffix(ending) for name in names if name.endswith(ending)), None)
     text = data.read_receipt(folder, shard).part if shard else ""
@@ -96,7 +96,7 @@ def _parts_seen(folder: data.Folder, names: Mapping[str, int]) -> Part | None:
 
 
 def receipt_of(root: Path, spec: Spec, plan: data.Plan, shard: Shard, part: Part | None = None) -> data.Receipt:
-    """What is to be kept of a finished shard in a folder of this machine.
+    """Make the receipt of a finished shard in a local folder.
 
     Raises:
         M3diError: It is no readable archive, or does not hold the samples that it should.
@@ -113,7 +113,7 @@ def receipt_of(root: Path, spec: Spec, plan: data.Plan, shard: Shard, part: Part
         )
     samples = sample(spec, shard.split, shard.n, seed=plan.seed, start=shard.start)
     texts = {name: captions(samples, name) for name in spec.told}
-    # From the shard, not from memory: what an interrupted run rendered before is known from there only.
+    # Read the shard, not memory: only it knows what an interrupted run rendered before.
     images = list(spec.rendered)
     seen = data.read_annotations(root, [(shard.name, found)], plan.extensions[LATENTS], images, plan.noted)
     rows = data.shard_rows(samples, texts, shard.name, found, seen)
@@ -121,7 +121,7 @@ def receipt_of(root: Path, spec: Spec, plan: data.Plan, shard: Shard, part: Part
 
 
 def _seal(folder: data.Folder, here: Path, spec: Spec, plan: data.Plan, names: Mapping[str, int]) -> data.Manifest:
-    """Tables, documents and manifest, in the folder `here` of this machine; no more than a row group is in memory."""
+    """Write tables, documents and manifest into the local folder `here`; memory holds one row group at a time."""
     splits, devices = {}, set(data.noted_devices(here))
     for split, shards in groupby(shards_of(plan), key=lambda shard: shard.split):
         entries = []
@@ -148,7 +148,7 @@ def _seal(folder: data.Folder, here: Path, spec: Spec, plan: data.Plan, names: M
 def _kept_receipt(
     folder: data.Folder, here: Path, spec: Spec, plan: data.Plan, shard: Shard, names: Mapping[str, int]
 ) -> data.Receipt:
-    """The receipt of a shard; where none was kept, it is made from the shard itself."""
+    """Read the receipt of a shard; if none was kept, make it from the shard itself."""
     name = data.receipt_name(shard.name)
     if name not in names:
         fetched = data.fetch(folder, shard.name, here)

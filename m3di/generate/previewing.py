@@ -1,4 +1,4 @@
-"""Samples to look at: rendered, and not written."""
+"""Render a few samples to look at, and write nothing."""
 
 from __future__ import annotations
 

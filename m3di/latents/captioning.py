@@ -18,7 +18,7 @@ import numpy as np
 from m3di.errors import UsageError
 from m3di.latents.phrasings import CLOSE, OPEN
 from m3di.latents.problems import Problem, hint, listed
-from m3di.latents.sample import Samples
+from m3di.latents.sampling import Samples
 from m3di.latents.spec import Spec
 from m3di.latents.templates import Template, Word, builtin_template, word_index
 
