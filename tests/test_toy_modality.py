@@ -8,7 +8,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -17,8 +19,23 @@ from torch.utils.data import DataLoader
 
 import m3di
 from m3di import data, generate
+from m3di.data.unfinished.claim import claim
 from m3di.errors import M3diError, UsageError
-from m3di.latents import find_modality, load_spec, modality, parse_spec, run_plugin, sample
+from m3di.generate import ray_tasks
+from m3di.generate.plan import prepare
+from m3di.latents import (
+    find_modality,
+    load_spec,
+    mechanisms,
+    modality,
+    parse_spec,
+    plugins_run,
+    read_plugin,
+    run_plugin,
+    sample,
+)
+from m3di.learn.training.sweep import make_sweep, write_sweep
+from m3di.learn.training.sweep_share import command_of, write_plugins
 from tests.cli.test_main import failed
 from tests.cli.test_main import m3di as command
 from tests.conftest import FakePool, fake_options
@@ -321,6 +338,57 @@ def test_encoders_come_back(tones: Path, tmp_path: Path) -> None:
     knows_nothing()
     with pytest.raises(UsageError, match="no modality is called 'sound'"):
         m3di.load_encoders(tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_processes_of_a_sweep_know_the_plugins_of_the_one_that_started_them(tones: Path, tmp_path: Path) -> None:
+    config = m3di.TrainConfig(n_steps=2, batch_size=8, encoding_size=3, hidden_size=8, tensorboard=False, n_threads=1)
+    write_sweep(tmp_path / "sweep", make_sweep(tones, config, [], n_seeds=2))
+    share = (tmp_path / "sweep", "0/1", [])
+    assert (
+        "no modality is called 'sound'"
+        in subprocess.run(command_of(*share), capture_output=True, text=True, check=False).stderr
+    )
+    done = subprocess.run(command_of(*share, write_plugins(tmp_path)), capture_output=True, text=True, check=False)
+    assert (done.returncode, "2 members finished" in done.stdout) == (0, True), done.stderr
+
+
+def test_a_task_of_ray_is_sent_the_plugins(tmp_path: Path) -> None:
+    """Those of `--plugin` too, which the spec does not name."""
+    (tmp_path / "sound.py").write_text(PLUGIN)
+    read_plugin(tmp_path / "sound.py")
+    spec = load_spec(write_spec(tmp_path / "spec", SPEC.replace("plugins: [sound.py]\n", "")))
+    options = fake_options(tmp_path / "out", spec=spec, **N)
+    plan = prepare(options).plan
+    tasks = ray_tasks.Tasks(options, tmp_path / "stage")
+    sent = ray_tasks.ShardTask(str(tmp_path / "out"), plan, "val-00000.tar", tasks, plugins_run())
+    knows_nothing()
+    mechanisms._PLUGINS.clear()
+    with pytest.raises(UsageError, match="no modality is called 'sound'"):
+        ray_tasks.render_shard_task(replace(sent, plugins=()), MagicMock())
+    (tmp_path / "out").mkdir()
+    ray_tasks.render_shard_task(sent, MagicMock())
+    assert (tmp_path / "out" / "val-00000.tar").is_file()
+
+
+def test_what_is_about_images_is_refused(tmp_path: Path) -> None:
+    spec = str(write_spec(tmp_path))
+    with pytest.raises(UsageError, match=r"--passes is about images(.|\n)*views are ear, text"):
+        generate.render(fake_options(tmp_path / "out", spec=spec, passes=("mask",), **N))
+    with pytest.raises(UsageError, match=r"--gpu is about images"):
+        generate.dry_run(fake_options(tmp_path / "out", spec=spec, gpu=True, **N))
+    with pytest.raises(UsageError, match=r"no picture to preview(.|\n)*m3di sample"):
+        generate.preview(fake_options(tmp_path / "out", spec=spec, **N), 2)
+    assert "nothing is rendered; 3.1 kB a sample" in str(generate.dry_run(fake_options(tmp_path / "out", spec=spec, **N)))
+
+
+def test_to_finish_it_without_the_plugin_is_one_message(tones: Path, tmp_path: Path) -> None:
+    shutil.copytree(tones, tmp_path / "part")
+    (tmp_path / "part" / "dataset.json").unlink()
+    claim(data.LocalFolder(tmp_path / "part"), data.plan_of(data.read_manifest(tones)))
+    knows_nothing()
+    with pytest.raises(UsageError, match=r"no modality is called 'sound'(.|\n)*m3di --plugin FILE"):
+        generate.finalize(data.LocalFolder(tmp_path / "part"))
 
 
 def test_opening_a_dataset_runs_no_code_of_it(made: Path) -> None:

@@ -66,14 +66,16 @@ class Estimate:
 
     def __str__(self) -> str:
         counts = ", ".join(f"{name} {n:,}" for name, n in self.n_samples.items())
+        speed = f"{self.n_measured} images, just now, {self.n_workers} workers: {self.images_per_s:.2f} images/s, "
+        if not self.n_views:
+            speed = "nothing is rendered; "
         return "\n".join(
             [
                 f"plan      {self.title}",
                 f"samples   {counts}; {self.n_views} image{'s' * (self.n_views != 1)} each",
                 f"done      {self.n_done:,} samples are there already",
                 f"files     {self.n_shards:,} shards, {self.n_tables} tables",
-                f"measured  {self.n_measured} images, just now, {self.n_workers} workers: "
-                f"{self.images_per_s:.2f} images/s, {self.sample_bytes / 1e3:,.1f} kB a sample",
+                f"measured  {speed}{self.sample_bytes / 1e3:,.1f} kB a sample",
                 f"bytes     about {self.n_bytes / 1e9:,.3g} GB in shards",
                 f"time      about {self.hours:,.1f} hours",
                 "nothing was written",

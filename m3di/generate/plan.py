@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import Any, NamedTuple
 
 from m3di import __version__, data
+from m3di.errors import UsageError
 from m3di.generate.options import RenderOptions
 from m3di.latents import ANNOTATIONS, LATENTS, SPLITS, Spec, plain_spec, shapes_shown
 from m3di.render import PASSES, UserShape, check_blender, find_shapes
@@ -26,7 +27,7 @@ def prepare(options: RenderOptions) -> Prepared:
     """Return the spec under its interventions, the options with all defaults, the user's meshes, and the plan.
 
     Raises:
-        UsageError: An option is out of range, or there is no such spec or shape.
+        UsageError: An option is out of range or makes no sense for the spec, or there is no such spec or shape.
         M3diError: Blender is not installed.
     """
     spec, options, user_shapes = resolve(options)
@@ -40,7 +41,20 @@ def resolve(options: RenderOptions) -> tuple[Spec, RenderOptions, tuple[UserShap
     user_shapes = user_shapes_of(spec)
     if spec.rendered:
         check_blender()
+    else:
+        _refuse_image_options(spec, options)
     return spec, options, user_shapes
+
+
+def _refuse_image_options(spec: Spec, options: RenderOptions) -> None:
+    for option, value in (("--gpu", options.gpu), ("--passes", ",".join(options.passes))):
+        if value:
+            raise UsageError(
+                f"{option} is about images, and this spec shows none",
+                where=option,
+                got=f"the spec {spec.name!r}, whose views are {', '.join(spec.observed)}",
+                next_step=f"leave {option} out",
+            )
 
 
 def make_plan(spec: Spec, options: RenderOptions, user_shapes: Sequence[UserShape] | None = None) -> data.Plan:

@@ -45,6 +45,14 @@ def preview(options: RenderOptions, n: int, progress: Progress | None = None, wa
     spec, options, user_shapes = resolve(options)
     samples = sample(spec, "train", n, seed=options.seed)
     names = list(spec.rendered)
+    if not names:
+        raise UsageError(
+            "there is no picture to preview",
+            where="--spec",
+            got=f"the spec {spec.name!r}, whose views are {', '.join(spec.observed)}",
+            expected="a spec with an image view",
+            next_step="m3di sample shows its latents and captions",
+        )
     pixels: dict[str, list[NDArray[np.uint8]]] = {name: [] for name in names}
     with open_pool(spec, options, user_shapes, watch) as pool:
         rendered = pool.render(job for row in range(n) for job in jobs(samples, row))

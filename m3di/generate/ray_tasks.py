@@ -18,7 +18,7 @@ from m3di.generate.options import RenderOptions
 from m3di.generate.plan import Shard, blender_version, user_shapes_of
 from m3di.generate.shards import Failure, Progress
 from m3di.generate.workers import open_pool
-from m3di.latents import Spec, run_plugin, spec_from_dict
+from m3di.latents import Plugin, Spec, plugins_run, run_again, spec_from_dict
 from m3di.render import PoolEvent, UserShape, check_blender, default_workers_per_gpu
 from m3di.system.ray_cluster import check_ray, connected
 
@@ -42,12 +42,13 @@ class Tasks:
 
 @dataclass(frozen=True)
 class ShardTask:
-    """One task: the folder of the dataset, its plan, and the name of the shard to render."""
+    """One task: the folder of the dataset, its plan, the name of the shard to render, and plugins to run first."""
 
     root: str
     plan: data.Plan
     shard: str
     tasks: Tasks
+    plugins: tuple[Plugin, ...] = ()
 
 
 def check_ray_options(options: RenderOptions) -> None:
@@ -148,7 +149,7 @@ def render_on_cluster(
     while True:
         room = TASKS_PER_CORE * max(1, int(ray.cluster_resources().get("CPU", 1)))
         for shard in waiting if len(running) < room else ():
-            running[task.remote(ShardTask(root, plan, shard.name, tasks), reports)] = shard
+            running[task.remote(ShardTask(root, plan, shard.name, tasks, plugins_run()), reports)] = shard
             if len(running) >= room:
                 break
         if not running:
@@ -223,8 +224,7 @@ def render_shard_task(task: ShardTask, reports: Any) -> None:
         if event.kind != "begin":
             reports.tell.remote(task.shard, event)
 
-    for name, text in plan.spec.get("plugins", {}).items():
-        run_plugin(text, name)  # the user ran it at the start of the job, which sent it here
+    run_again(task.plugins)  # the user ran them at the start of the job
     spec = spec_from_dict(plan.spec, where=task.root)
     shapes = user_shapes_of(spec)
     check_node(spec, shapes, plan)

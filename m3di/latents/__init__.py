@@ -8,7 +8,16 @@ from m3di.latents.factor import Factor, MechanismUse
 from m3di.latents.graph import arrows, notes
 from m3di.latents.interventions import counterfactual, do, intervene, parse_do, permute_content, told
 from m3di.latents.load import load_spec, parse_spec, spec_names
-from m3di.latents.mechanisms import MECHANISMS, Parent, read_plugin, register, run_plugin
+from m3di.latents.mechanisms import (
+    MECHANISMS,
+    Parent,
+    Plugin,
+    plugins_run,
+    read_plugin,
+    register,
+    run_again,
+    run_plugin,
+)
 from m3di.latents.modality import Modality, find_modality, modalities, register_modality
 from m3di.latents.name_checks import LATENTS
 from m3di.latents.noise import uniforms
@@ -39,6 +48,7 @@ __all__ = [
     "Modality",
     "Observed",
     "Parent",
+    "Plugin",
     "Samples",
     "SceneFactor",
     "Spec",
@@ -63,10 +73,12 @@ __all__ = [
     "parse_template",
     "permute_content",
     "plain_spec",
+    "plugins_run",
     "read_plugin",
     "reference_page",
     "register",
     "register_modality",
+    "run_again",
     "run_plugin",
     "sample",
     "sentences",

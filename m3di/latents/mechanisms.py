@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,6 +114,33 @@ def register(
     return decorate
 
 
+class Plugin(NamedTuple):
+    """A plugin that was run in this process: its text, its name, and whether all specs may use its mechanisms."""
+
+    text: str
+    where: str
+    for_all: bool
+
+
+_run: dict[str, Plugin] = {}  # by text
+
+
+def plugins_run() -> tuple[Plugin, ...]:
+    """The plugins that were run in this process, for the processes that it starts: see `run_again`."""
+    return tuple(_run.values())
+
+
+def run_again(plugins: Iterable[Plugin]) -> None:
+    """Run plugins that another process of the same user has run.
+
+    Raises:
+        UsageError: One fails here.
+    """
+    for text, where, for_all in plugins:
+        if text not in _PLUGINS:
+            _run_for_all(text, where) if for_all else run_plugin(text, where)
+
+
 def find_mechanism(name: str, plugins: Mapping[str, str] | None = None) -> Mechanism | None:
     """The mechanism with this name; None where there is none.
 
@@ -168,6 +195,7 @@ def run_plugin(text: str, where: str) -> tuple[str, ...]:
             next_step=f"rename it, for example my_{taken[0]}" if taken else "see docs/causal-graph.md",
         )
     _PLUGINS[text] = found
+    _run.setdefault(text, Plugin(text, where, for_all=False))
     return tuple(found)
 
 
@@ -177,8 +205,12 @@ def read_plugin(path: Path) -> None:
     Raises:
         UsageError: There is no such file, or it fails.
     """
-    text = read_text(path, "plugin", next_step="check the path given to --plugin")
-    run_plugin(text, str(path))
+    _run_for_all(read_text(path, "plugin", next_step="check the path given to --plugin"), str(path))
+
+
+def _run_for_all(text: str, where: str) -> None:
+    run_plugin(text, where)
+    _run[text] = Plugin(text, where, for_all=True)
     for name, mechanism in _PLUGINS[text].items():
         MECHANISMS.add(name, mechanism, origin=mechanism.function)
 

@@ -30,12 +30,20 @@ _COPY = re.compile(rf"plan-[0-9a-f]{{16}}\.json{re.escape(PARTIAL)}")
 
 def plan_fingerprint(plan: Plan) -> str:
     """16 hex digits: equal for equal plans."""
-    return hashlib.sha256(to_json(plan)).hexdigest()[:16]
+    return _fingerprint(to_json(plan))
+
+
+def _fingerprint(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def copy_name(plan: Plan) -> str:
     """File name of the second copy of a plan."""
-    return f"plan-{plan_fingerprint(plan)}.json{PARTIAL}"
+    return _copy_name(to_json(plan))
+
+
+def _copy_name(content: bytes) -> str:
+    return f"plan-{_fingerprint(content)}.json{PARTIAL}"
 
 
 def is_plan_note(name: str) -> bool:
@@ -65,7 +73,8 @@ def noted_plan(folder: Folder, names: Iterable[str]) -> Plan | None:
         names: Files in it.
 
     Raises:
-        M3diError: The storage failed, which says nothing of the notes.
+        M3diError: The storage failed, which says nothing of the notes; or a copy is sound and needs what is not here,
+            such as a plugin.
     """
     for name in sorted(name for name in names if name == PLAN or _COPY.fullmatch(name)):
         plan = _sound_plan(folder, name)
@@ -82,6 +91,8 @@ def _sound_plan(folder: Folder, name: str) -> Plan | None:
     try:
         return parse_plan(raw, folder.path(name))
     except M3diError:
+        if name == _copy_name(raw):  # it is as it was written, so the error is none of damage
+            raise
         return None
 
 

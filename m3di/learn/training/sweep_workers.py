@@ -7,16 +7,18 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 
 from m3di.errors import M3diError
+from m3di.latents import Plugin, plugins_run, run_again
 from m3di.learn.training.config import TrainConfig
 from m3di.learn.training.device import resolve_device
 from m3di.learn.training.loading import MOST_WORKERS, n_cores
 from m3di.learn.training.run_folder import read_summary
 from m3di.learn.training.sweep import check_none_failed, read_sweep, run_member
-from m3di.learn.training.sweep_share import command_of
+from m3di.learn.training.sweep_share import command_of, write_plugins
 from m3di.system.plugins import import_modules, imported_modules
 from m3di.system.ray_cluster import connected
 
@@ -37,19 +39,21 @@ def run_on_each_device(folder: Path, n_processes: int) -> None:
     """
     n_threads = str(max(1, n_cores() // n_processes))
     shared = {"LOCAL_WORLD_SIZE": str(n_processes)}  # as torchrun says it; `n_cores` reads it
-    processes = [
-        subprocess.Popen(
-            command_of(folder, f"{number}/{n_processes}", imported_modules()),
-            env={"OMP_NUM_THREADS": n_threads, **os.environ, "CUDA_VISIBLE_DEVICES": _visible(number), **shared},
-        )
-        for number in range(n_processes)
-    ]
-    try:
-        for process in processes:
-            process.wait()
-    finally:
-        for process in processes:
-            process.terminate()
+    with TemporaryDirectory(prefix="m3di-") as temporary:
+        plugins = write_plugins(Path(temporary))
+        processes = [
+            subprocess.Popen(
+                command_of(folder, f"{number}/{n_processes}", imported_modules(), plugins),
+                env={"OMP_NUM_THREADS": n_threads, **os.environ, "CUDA_VISIBLE_DEVICES": _visible(number), **shared},
+            )
+            for number in range(n_processes)
+        ]
+        try:
+            for process in processes:
+                process.wait()
+        finally:
+            for process in processes:
+                process.terminate()
     members = read_sweep(folder).members
     failures = {name: "not finished; see above" for name in members if read_summary(folder / name) is None}
     check_none_failed(folder, len(members), failures)
@@ -82,7 +86,7 @@ def run_on_ray(folder: Path, names: Sequence[str], address: str) -> None:
         reasons = ray.get(
             [
                 task.options(num_gpus=each.n_gpus, num_cpus=each.n_cpus).remote(
-                    str(folder.resolve()), name, each.n_workers, imported_modules()
+                    str(folder.resolve()), name, each.n_workers, imported_modules(), plugins_run()
                 )
                 for name, each in zip(names, asked, strict=True)
             ]
@@ -111,9 +115,12 @@ def _asked_of_ray(config: TrainConfig, nodes: Sequence[Mapping[str, float]]) -> 
     return _Asked(n_gpus, max(1, min(most, 1 + (n_workers or 0))), n_workers)
 
 
-def _run_and_report(folder: str, name: str, n_workers: int | None, modules: Sequence[str]) -> str | None:
+def _run_and_report(
+    folder: str, name: str, n_workers: int | None, modules: Sequence[str], plugins: Sequence[Plugin]
+) -> str | None:
     """Why a member failed, or None."""
     try:
+        run_again(plugins)
         import_modules(modules)
         run_member(Path(folder), name, n_workers=n_workers)
     except M3diError as error:
