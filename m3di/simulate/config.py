@@ -1,4 +1,4 @@
-"""What one simulation is: its process, its encoders, and how they are trained and judged."""
+"""Settings of a simulation: its process, its encoders, their training and evaluation."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ class SimulationConfig:
         return self.seed + EVAL_SEED_OFFSET if self.eval_seed is None else self.eval_seed
 
     def notes(self) -> list[str]:
-        """What is allowed, but may surprise."""
+        """List settings that are allowed, but may surprise."""
         notes = []
         if self.covariances != "independent" and not self.statistical:
             notes.append("without statistical dependence there is no covariance to draw: covariances changes nothing")

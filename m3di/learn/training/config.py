@@ -1,4 +1,4 @@
-"""What to train and for how long: every hyperparameter, checked, and named sets of them."""
+"""The hyperparameters of a training, with their checks, and presets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from m3di.system.settings import STRICT, Count, Finite, OneOf, Option, Positive,
 if TYPE_CHECKING:
     from m3di.learn.losses import LossSettings
 
-# What a run may be continued with that it was not started with: the weights do not depend on it.
+# Settings that may differ when a run continues: the weights do not depend on them.
 FREE_ON_RESUME = frozenset(
     {"n_workers", "worker_kind", "checkpoint_every", "keep_checkpoints", "cache", "tensorboard", "loggers"}
 )
@@ -265,7 +265,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
 
 
 def find_preset(name: str) -> Preset:
-    """A preset by its name.
+    """Return a preset by its name.
 
     Raises:
         UsageError: There is none of that name.
@@ -275,7 +275,7 @@ def find_preset(name: str) -> Preset:
 
 
 def config_from(preset: str, overrides: Mapping[str, Any]) -> TrainConfig:
-    """The configuration of a preset, with some values replaced; an override of None replaces nothing."""
+    """Return the configuration of a preset, with some values replaced; an override of None replaces nothing."""
     given = {name: value for name, value in overrides.items() if value is not None}
     return TrainConfig(**{**find_preset(preset).values, **given})
 
