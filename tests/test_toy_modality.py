@@ -379,7 +379,8 @@ def test_what_is_about_images_is_refused(tmp_path: Path) -> None:
         generate.dry_run(fake_options(tmp_path / "out", spec=spec, gpu=True, **N))
     with pytest.raises(UsageError, match=r"no picture to preview(.|\n)*m3di sample"):
         generate.preview(fake_options(tmp_path / "out", spec=spec, **N), 2)
-    assert "nothing is rendered; 3.1 kB a sample" in str(generate.dry_run(fake_options(tmp_path / "out", spec=spec, **N)))
+    told = str(generate.dry_run(fake_options(tmp_path / "out", spec=spec, **N)))
+    assert "nothing is rendered; 3.1 kB a sample" in told
 
 
 def test_to_finish_it_without_the_plugin_is_one_message(tones: Path, tmp_path: Path) -> None:

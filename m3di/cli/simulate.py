@@ -24,7 +24,9 @@ def of_scales() -> dict[str, str]:
 
 @command()
 @click.option("--recipe", help="An experiment of the paper: table1, table4, figure5, figure6, figure7a, figure8.")
-@click.option("--scale", default="paper", show_default=True, help="Of a recipe: paper, cpu, smoke, or a fraction.")
+@click.option(
+    "--scale", default="paper", show_default=True, help="Scale of a recipe: paper, cpu, smoke, or a fraction."
+)
 @click.option("--out", type=FOLDER, default=Path("runs/simulation"), show_default=True, help="Folder of the runs.")
 @options_of(SIMULATION, beside="m3di.cli.simulate:of_scales")
 @click.option("--seeds", "n_seeds", type=int, help="Runs of each setting.  [default: 1, or of the scale]")

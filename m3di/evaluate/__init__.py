@@ -1,4 +1,4 @@
-"""Evaluation: from runs or foreign encodings to one tidy table of scores, see docs/evaluation.md."""
+"""Evaluate runs or your own encodings: one tidy table of scores, see docs/evaluation.md."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ LEVEL = 0.95
 
 
 class Bootstrap:
-    """Resamples of N test samples, as how often each one counts.
+    """Resamples of N test samples, as weights.
 
     Args:
         n: Number of test samples.
@@ -27,23 +27,23 @@ class Bootstrap:
         self.weights = rng.multinomial(n, np.full(n, 1.0 / n), size=n_resamples) / n  # [B, N], rows sum to 1
 
     def means(self, values: Floats) -> Floats:
-        """[N] -> [B], the mean in each resample."""
+        """Return the mean in each resample: [N] -> [B]."""
         return np.asarray(self.weights @ values)
 
     def r2s(self, true: Floats, predicted: Floats) -> Floats:
-        """[N, K], [N, K] -> [B], R2 of all columns together, as `circular_r2` has it; of one column, its R2."""
+        """Return R2 of all columns together in each resample, as `circular_r2` does: [N, K], [N, K] -> [B]."""
         centred = true - true.mean(axis=0)
         error = self.weights @ ((true - predicted) ** 2).sum(axis=1)
         total = self.weights @ (centred**2).sum(axis=1) - ((self.weights @ centred) ** 2).sum(axis=1)
         return np.asarray(1.0 - np.divide(error, total, out=np.full_like(error, np.nan), where=total > 0))
 
     def of(self, statistic: Callable[[Floats], float]) -> Floats:
-        """[B], any statistic of the weights [N] of the samples."""
+        """Return any statistic of the weights [N] of the samples in each resample, [B]."""
         return np.array([statistic(weights) for weights in self.weights])
 
 
 def interval(values: Floats) -> tuple[float, float]:
-    """The middle 95 % of resampled values; not a number if fewer than half of them are numbers."""
+    """Return the middle 95 % of resampled values; NaN if fewer than half of them are numbers."""
     finite = values[np.isfinite(values)]
     if 2 * len(finite) <= len(values):
         return float("nan"), float("nan")
@@ -52,7 +52,7 @@ def interval(values: Floats) -> tuple[float, float]:
 
 
 def interval_over_seeds(values: Floats) -> tuple[float, float]:
-    """95 % interval of the mean of independent runs by Student's t; not a number for a single one."""
+    """Return the 95 % interval of the mean of independent runs by Student's t; NaN for a single run."""
     values = values[np.isfinite(values)]
     if len(values) < 2:
         return float("nan"), float("nan")

@@ -1,4 +1,4 @@
-"""Two runs, or two sweeps, against each other: the difference of each score, with its interval and p value."""
+"""Compare two runs, or two sweeps: the difference of each score, with its interval and p value."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COMPARISON = pa.schema(
     [
         *((name, pa.string()) for name in ("view", "factor", "kind", "role", "estimator", "metric", "data")),
         *((name, pa.float64()) for name in ("first", "second", "difference", "ci_low", "ci_high", "p")),
-        ("test", pa.string()),  # how interval and p value came about
+        ("test", pa.string()),  # the test behind interval and p value
         ("n", pa.int64()),  # test samples, or pairs of runs
     ]
 )
@@ -31,10 +31,10 @@ Row = dict[str, Any]
 
 
 def compare(first: Path, second: Path, request: Request | None = None) -> pa.Table:
-    """Every score of the first less that of the second.
+    """Subtract every score of the second from that of the first.
 
-    Of two runs (or files of encodings) by the bootstrap, on the same resamples of the same test samples. Of two sweeps
-    by Student's paired t test over runs with equal seeds, for each combination of what else both vary.
+    Two runs (or files of encodings) are compared by the bootstrap, on the same resamples of the same test samples. Two
+    sweeps are compared by Student's paired t test over equal seeds, for each combination of their other settings.
 
     Args:
         first: A run, an .npz or a sweep.

@@ -1,4 +1,4 @@
-"""From a run and a dataset to encodings: encoders in evaluation mode, every view that they can read."""
+"""Encode a dataset by a run: encoders in evaluation mode, on every view that they can read."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ def encode_run(
     checkpoint: Path | None = None,
     progress: Progress | None = None,
 ) -> Encoded:
-    """Encode what probes are fitted and scored on.
+    """Encode the samples that probes are fitted and scored on.
 
-    A view in another world (`image_permuted`, `image_do_FACTOR`) is read by the encoder of the view as declared.
+    The encoder of a declared view also reads its variants (`image_permuted`, `image_do_FACTOR`).
 
     Args:
         run: A folder that `train` wrote.
         data: The samples.
-        name: What to call the run in results; its path if None.
+        name: Name of the run in results; its path if None.
         device: Where to encode: "cpu", "cuda", or "auto" (cuda where there is one).
-        n_workers: Threads that load images ahead; None as many as suit the device, 0 none.
+        n_workers: Threads that load images ahead; None suits the device, 0 is none.
         checkpoint: Which of the run's checkpoints; the newest if None.
         progress: Called with samples done and samples in all.
 
@@ -64,8 +64,8 @@ def encode_run(
     total = len(data.fit) + len(data.test)
     with float32_products("fp32", device):
         parts = (
-            _encode(encoders, readers, data.fit, n_workers, _Told(progress, 0, total)),
-            _encode(encoders, readers, data.test, n_workers, _Told(progress, len(data.fit), total)),
+            _encode(encoders, readers, data.fit, n_workers, _ProgressAfter(progress, 0, total)),
+            _encode(encoders, readers, data.test, n_workers, _ProgressAfter(progress, len(data.fit), total)),
         )
     encodings = {view: (parts[0][view], parts[1][view]) for view in readers}
     stored = config["config"]
@@ -81,7 +81,7 @@ def encode_run(
 
 
 def check_trained_on(run: Path, data: ProbeData) -> None:
-    """Raise M3diError unless a run was trained on this very dataset."""
+    """Check that a run was trained on this very dataset; else raise M3diError."""
     stored = read_config(run).get("data", {}).get("fingerprint")
     if stored != data.fingerprint:
         raise M3diError(
@@ -94,7 +94,7 @@ def check_trained_on(run: Path, data: ProbeData) -> None:
 
 
 def _readers(encoders: Encoders, data: ProbeData, run: Path) -> Mapping[str, str]:
-    """For each observed view that can be encoded, the view whose encoder reads it."""
+    """Map each observed view that can be encoded to the view whose encoder reads it."""
     declared = {view: data.spec.observed[view].declared for view in data.views}
     readers = {view: view if view in encoders.views else declared[view] for view in data.views}
     found = {view: reader for view, reader in readers.items() if reader in encoders.views}
@@ -130,7 +130,7 @@ def _encode(
     n_workers: int | None,
     tell: Callable[[int], None],
 ) -> dict[str, NDArray[Any]]:
-    """[N, D] float64 of each view."""
+    """Return the encodings [N, D] float64 of each view."""
     n, device = len(dataset), next(encoders.parameters()).device
     found: dict[str, list[Tensor]] = {view: [] for view in readers}
     order = [list(range(start, min(start + BATCH_SIZE, n))) for start in range(0, n, BATCH_SIZE)]
@@ -148,8 +148,8 @@ def _encode(
 
 
 @dataclass(frozen=True)
-class _Told:
-    """Tells of progress, when some samples were done before."""
+class _ProgressAfter:
+    """A progress callback that adds samples done before."""
 
     progress: Progress | None
     before: int

@@ -1,4 +1,4 @@
-"""Encodings beside the factors that they are to be probed for: what every metric works on, from any source."""
+"""Encodings with the factors to probe them for: the input of every metric, from any source."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class FactorValues:
     """A factor, with its value for every sample.
 
     Attributes:
-        view: The view that has it.
+        view: Its view.
         name: Its name.
         role: Its role in that view; empty if no spec says.
-        kind: What the number is (hue, angle, position, label, scalar).
-        fit: [N] values of the samples that probes are fitted on: float64 is a number, int64 a label.
-        test: [M] values of the samples that are scored.
-        angle: [N] and [M] in radians, of a hue or an angle; else None.
+        kind: Kind of the value (hue, angle, position, label, scalar).
+        fit: [N] values for fitting probes: float64 is a number, int64 a label.
+        test: [M] values for scoring.
+        angle: [N] and [M] in radians, for a hue or an angle; else None.
         bound: Score of the best prediction from content alone; not a number if it is not known.
     """
 
@@ -46,7 +46,7 @@ class FactorValues:
 
     @property
     def chance(self) -> float:
-        """Score of the best constant prediction: R2 0, or the share of the label that is most frequent in the fit."""
+        """Score of the best constant prediction: R2 0, or the share of the most frequent label of the fit."""
         if self.is_number:
             return 0.0
         labels, counts = np.unique(self.fit, return_counts=True)
@@ -54,7 +54,7 @@ class FactorValues:
 
     @property
     def is_number(self) -> bool:
-        """Whether it is a number, and no label."""
+        """Whether it is a number, not a label."""
         return self.fit.dtype.kind == "f"
 
 
@@ -64,11 +64,11 @@ class Encoded:
 
     Attributes:
         run: Name of the run.
-        data: What the samples are: `factual`, or an intervention.
+        data: Kind of the samples: `factual`, or an intervention.
         encodings: For each view, those of the fit [N, D] and of the test [M, D].
         factors: For each view, the factors that its encoding is probed for.
         pairs: Views whose encodings belong together, sample by sample.
-        similarity: What the encodings were trained to agree in.
+        similarity: Similarity of the training loss.
         attributes: Columns of the result that are the same in every row (`encoding_size`, `seed`, ...).
     """
 
@@ -81,7 +81,7 @@ class Encoded:
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
     def check(self) -> None:
-        """Raise unless there is something to probe.
+        """Check that the encodings can be probed.
 
         Raises:
             M3diError: Shapes or lengths do not fit, a number is not finite, or there are too few samples.

@@ -14,7 +14,7 @@ from m3di.evaluate.standardised import standardise
 
 Floats = NDArray[np.float64]
 T = TypeVar("T")
-MAX_LABELS = 100  # a factor with more is left out of DCI and the like: forests take minutes, few samples a label
+MAX_LABELS = 100  # DCI and the like skip a factor with more: forests take minutes, and a label has few samples
 
 
 class EncodedView:
@@ -23,15 +23,15 @@ class EncodedView:
     Args:
         encoded: Encodings and factors of a run.
         name: The view.
-        resamples: Of the test samples.
-        seed: Of what a metric draws.
+        resamples: Resamples of the test samples.
+        seed: Seed of the metrics.
 
     Attributes:
         fit: [N, D] encodings that probes are fitted on, standardised by themselves.
         test: [M, D] encodings that are scored, standardised by those of the fit.
-        raw: [M, D] the same as they were trained.
-        factors: What the encoding is probed for.
-        similarity: What the encodings were trained to agree in.
+        raw: [M, D] the same, not standardised.
+        factors: The factors to probe for.
+        similarity: Similarity of the training loss.
     """
 
     def __init__(self, encoded: Encoded, name: str, resamples: Bootstrap, seed: int = 0) -> None:
@@ -42,7 +42,7 @@ class EncodedView:
         self._shared: dict[Callable[[EncodedView], Any], Any] = {}
 
     def shared(self, make: Callable[[EncodedView], T]) -> T:
-        """What several metrics need of this view, computed once: `make(self)`."""
+        """Return `make(self)`, computed once: several metrics need it."""
         if make not in self._shared:
             self._shared[make] = make(self)
         found: T = self._shared[make]
@@ -60,12 +60,12 @@ class EncodedView:
 
     @property
     def own(self) -> list[FactorValues]:
-        """Factors that are this view's, and not those of the view that it is a counterfactual of."""
+        """Factors of this view, without those of the view that it is a counterfactual of."""
         return [each for each in self.factors if each.view == self.name]
 
     @property
     def varying(self) -> list[FactorValues]:
-        """Own factors that are no constant and have at most 100 labels."""
+        """Own factors that vary and have at most 100 labels."""
         n_values = {each.name: len(np.unique(each.fit)) for each in self.own}
         most = {each.name: len(each.fit) if each.is_number else MAX_LABELS for each in self.own}
         return [each for each in self.own if 1 < n_values[each.name] <= most[each.name]]

@@ -1,4 +1,4 @@
-"""The factors of a dataset as probes want them: numbers, labels, angles, and the bound that the graph gives."""
+"""Read the factors of a dataset for probes: numbers, labels, angles, and the bound by the graph."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ NAN = float("nan")
 
 
 def factors_of(fit: Multimodal3DIdent, test: Multimodal3DIdent) -> dict[str, tuple[FactorValues, ...]]:
-    """For each view of the datasets, the factors to probe its encoding for.
+    """Return, by view, the factors to probe its encoding for.
 
-    That is every factor that it has and that is not constant, and for a view with permuted content also the content
-    that the sample had before.
+    These are its factors that are not constant; for a view with permuted content, also the content that the sample had
+    before.
 
     Args:
         fit: Samples that probes are fitted on.
         test: Samples to score, with the same views and factors.
 
     Raises:
-        M3diError: The datasets have not the same views and factors.
+        M3diError: The datasets differ in views or factors.
     """
     spec, values = test.spec, (fit.factor_values, test.factor_values)
     known = bounds_of(spec)
@@ -50,7 +50,7 @@ def factors_of(fit: Multimodal3DIdent, test: Multimodal3DIdent) -> dict[str, tup
 
 
 def bounds_of(spec: Spec) -> Mapping[tuple[str, str], float]:
-    """The bound of each (view, factor); empty if a mechanism of the spec is not installed here."""
+    """Return the bound of each (view, factor); empty if a mechanism of the spec is not installed."""
     try:
         return {(each.view, each.factor): each.value for each in bounds(spec, n=N_BOUND)}
     except M3diError:
@@ -58,7 +58,7 @@ def bounds_of(spec: Spec) -> Mapping[tuple[str, str], float]:
 
 
 def angle_rad(factor: Factor, raw: NDArray[Any]) -> NDArray[np.float64] | None:
-    """Values of a hue or an angle on the circle, in radians; None of anything else."""
+    """Return a hue or an angle in radians; None for other factors."""
     if factor.type != "continuous" or factor.kind not in ("hue", "angle"):
         return None
     unit = factor.unit or ("hue" if factor.kind == "hue" else "rad")
@@ -81,12 +81,12 @@ def _values(spec: Spec, both: tuple[Any, Any], view: str, name: str, fit: Multim
 
 
 def _with_bound(values: FactorValues, spec: Spec, known: Mapping[tuple[str, str], float], view: str) -> FactorValues:
-    """The bound for an encoding of `view`, which may hold other content than the view that has the factor."""
+    """Add the bound for an encoding of `view`, whose content may differ from that of the factor's view."""
     observed = spec.observed[view]
     if values.role == "content" and values.view == view:
         return replace(values, bound=1.0)
     if observed.permuted:
-        return replace(values, bound=values.chance)  # the content shown says nothing of anything else
+        return replace(values, bound=values.chance)  # the shown content tells nothing of other factors
     if observed.do is not None or observed.frame:
         return values
     return replace(values, bound=known.get((view, values.name), NAN))

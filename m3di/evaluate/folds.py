@@ -1,4 +1,4 @@
-"""Cross-validation: every sample is scored once, by probes that were fitted on all other folds."""
+"""Cross-validation: every sample is scored once, by probes fitted on all other folds."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from m3di.errors import M3diError
 from m3di.evaluate.encoded import MIN_FIT, MIN_TEST, Encoded, FactorValues
-from m3di.evaluate.metric import Score, within
+from m3di.evaluate.metric import Score, cut_to_range
 
 Indices = NDArray[np.int64]
 
 
 def folds(encoded: Encoded, n_folds: int, seed: int) -> Iterator[Encoded]:
-    """The samples of both splits together, shuffled and cut into folds: each in turn is the test, and the rest the fit.
+    """Join both splits, shuffle and cut them into folds; each in turn is the test, and the rest the fit.
 
     Raises:
         M3diError: A fold would have fewer than 2 samples.
@@ -43,7 +43,7 @@ def folds(encoded: Encoded, n_folds: int, seed: int) -> Iterator[Encoded]:
 
 
 def mean_of_folds(scores: Sequence[Score]) -> Score:
-    """One score over all folds: means of values and chance levels, and of the scores on resamples.
+    """Average a score over all folds: value, chance level, bound, and scores on resamples.
 
     Folds are resampled independently of each other, so the mean's interval is narrower than that of any fold.
     """
@@ -57,10 +57,10 @@ def mean_of_folds(scores: Sequence[Score]) -> Score:
     resampled = [each.resampled for each in scores if each.resampled is not None]
     if len(resampled) < len(scores):
         return found
-    # Resample b of one fold goes with resample b + shift of the next: all folds draw the same numbers.
+    # Pair resample b of one fold with b + shift of the next: all folds draw the same numbers.
     shifted = [np.roll(each, shift) for shift, each in enumerate(resampled)]
     found = found.with_resampled(np.mean(shifted, axis=0))
-    low, high = within(found.metric, found.ci_low, found.ci_high)
+    low, high = cut_to_range(found.metric, found.ci_low, found.ci_high)
     return replace(found, ci_low=low, ci_high=high)
 
 

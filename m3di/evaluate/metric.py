@@ -1,4 +1,4 @@
-"""Metrics by name: what one is, and what a score says of itself.
+"""Metrics by name: the base class of a metric, and its scores.
 
 A metric of m3di is one file of `m3di/evaluate/probes`: a subclass of `Metric` under `@register_metric(NAME)`. Results,
 intervals, comparisons, the command line and the generic tests find it there. Register your own by the same call in your
@@ -20,7 +20,7 @@ from m3di.evaluate.encoded_view import EncodedView
 from m3di.system.registry import Registry
 
 NAN, INF = float("nan"), float("inf")
-SCOPES = ("factor", "encoding", "pair")  # in this order they stand in results
+SCOPES = ("factor", "encoding", "pair")  # the order of results
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Score:
     """One number and how to read it.
 
     Attributes:
-        view: Whose encoding.
-        factor: `VIEW.FACTOR`; for metrics of a whole encoding the block (`content`, `all`), or the other view.
+        view: View of the encoding.
+        factor: `VIEW.FACTOR`; for a whole encoding the block (`content`, `all`), or the other view.
         kind: Kind of the factor, or empty.
         role: Its role in its view, or empty.
         estimator: What predicts.
@@ -57,7 +57,7 @@ class Score:
 
     @property
     def key(self) -> tuple[str, str, str, str]:
-        """What tells it from the other scores of a run."""
+        """Its key among the scores of a run."""
         return self.view, self.factor, self.estimator, self.metric
 
     def as_row(self) -> dict[str, Any]:
@@ -65,13 +65,13 @@ class Score:
         return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "resampled"}
 
     def with_resampled(self, resampled: NDArray[np.float64]) -> Score:
-        """The same with its scores on resamples [B], and the interval that follows from them."""
+        """Add scores on resamples [B], and the interval that follows from them."""
         low, high = interval(resampled)
         return replace(self, ci_low=low, ci_high=high, resampled=resampled)
 
 
 class Range(NamedTuple):
-    """What a score can be.
+    """Range of a score.
 
     Attributes:
         score: Its name (column `metric`).
@@ -85,10 +85,10 @@ class Range(NamedTuple):
 
 
 class Metric:
-    """Something to measure of encodings.
+    """A metric of encodings.
 
     Attributes:
-        scope: What a score is of: one `factor`, a whole `encoding`, or a `pair` of views.
+        scope: Subject of a score: one `factor`, a whole `encoding`, or a `pair` of views.
         scores: The scores that it gives.
     """
 
@@ -96,11 +96,11 @@ class Metric:
     scores: ClassVar[tuple[Range, ...]] = ()
 
     def of_view(self, z: EncodedView) -> Iterable[Score]:
-        """The scores of the encoding of one view."""
+        """Yield the scores of the encoding of one view."""
         return ()
 
     def of_pair(self, one: EncodedView, other: EncodedView) -> Iterable[Score]:
-        """The scores of two views whose encodings belong together, sample by sample."""
+        """Yield the scores of two views whose encodings belong together, sample by sample."""
         return ()
 
 
@@ -115,7 +115,7 @@ register_metric = METRICS.register
 
 
 def metric_names(names: Iterable[str] = ()) -> tuple[str, ...]:
-    """Names of metrics, each once, in the order of results; all that there are if empty.
+    """Return names of metrics, each once, in the order of results; no names mean all.
 
     Raises:
         UsageError: There is none of that name.
@@ -124,18 +124,18 @@ def metric_names(names: Iterable[str] = ()) -> tuple[str, ...]:
     return tuple(sorted(chosen, key=lambda name: (SCOPES.index(chosen[name].scope), name)))
 
 
-def within(score: str, low: float, high: float) -> tuple[float, float]:
-    """An interval of a score, cut where the score ends; as it is of one that no metric states."""
+def cut_to_range(score: str, low: float, high: float) -> tuple[float, float]:
+    """Cut an interval to the range of a score; leave it as it is if no metric states the score."""
     known = {each.score: each for metric in METRICS.values() for each in metric.scores}
     _, least, most = known.get(score, Range(score, -INF, INF))
     return min(max(low, least), most), min(max(high, least), most)
 
 
-def stated(name: str, scores: Iterable[Score]) -> list[Score]:
-    """What a metric gave, its intervals cut where its scores end.
+def check_stated(name: str, scores: Iterable[Score]) -> list[Score]:
+    """Check that a metric gave scores that it states, and cut their intervals to their ranges.
 
     Raises:
-        UsageError: A score is one that it does not state.
+        UsageError: It gave another score.
     """
     known, found = [each.score for each in METRICS[name].scores], []
     for each in scores:
@@ -147,6 +147,6 @@ def stated(name: str, scores: Iterable[Score]) -> list[Score]:
                 expected=", ".join(known) or "some",
                 next_step="enter it in `scores` of the class, with its range",
             )
-        low, high = within(each.metric, each.ci_low, each.ci_high)
+        low, high = cut_to_range(each.metric, each.ci_low, each.ci_high)
         found.append(replace(each, ci_low=low, ci_high=high))
     return found

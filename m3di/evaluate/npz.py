@@ -1,4 +1,4 @@
-"""Encodings that a user brings, as `.npz`: no m3di model needed, and no pickle ever loaded.
+"""Read and write encodings as `.npz`: no m3di model is needed, and no pickle is ever loaded.
 
     val_VIEW            float [N, D]     encodings that probes are fitted on
     test_VIEW           float [M, D]     encodings that are scored, of the same view
@@ -31,7 +31,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def read_npz(path: Path, data: ProbeData | None = None) -> Encoded:
-    """Encodings and factors of a file.
+    """Read encodings and factors from a file.
 
     Args:
         path: The .npz file.

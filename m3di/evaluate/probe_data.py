@@ -1,4 +1,4 @@
-"""The samples that probes are fitted on and scored on: val and test of one dataset, or of two."""
+"""Samples for fitting and scoring probes: val and test of one dataset, or of two."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Root = str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class ProbeData:
-    """Where encodings and factors come from.
+    """Datasets of an evaluation.
 
     Attributes:
         root: Folder or URL of the dataset whose test split is scored.
-        name: What to call it in results: `factual`, or an intervention.
+        name: Its name in results: `factual`, or an intervention.
         fit_root: The dataset whose val split probes are fitted on; the same one if None.
     """
 
@@ -61,7 +61,7 @@ class ProbeData:
         return factors_of(self.fit, self.test)
 
     def pairs(self, views: Iterable[str]) -> tuple[tuple[str, str], ...]:
-        """Pairs of the views that show the same sample in the same world: not of a view and its counterfactual."""
+        """Return pairs of views that show the same sample in the same world: not a view and its counterfactual."""
         worlds = {view: self.spec.observed[view] for view in views}
         return tuple(
             (one, other)

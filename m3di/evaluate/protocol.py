@@ -1,4 +1,4 @@
-"""What is measured, and how."""
+"""Settings of an evaluation."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Protocol:
     """What to measure.
 
     Attributes:
-        probes: Names of metrics, see `METRICS`; all that there are if empty.
+        probes: Names of metrics, see `METRICS`; all if empty.
         n_bootstrap: Resamples of the test samples behind each interval.
-        seed: Of resampling, folds, MLP and forests.
+        seed: Seed of resampling, folds, MLP and forests.
         n_folds: 2 or more: fit on all but one fold of the samples of both splits and score on that, each fold in turn.
             None fits once on `val` and scores on `test`.
     """

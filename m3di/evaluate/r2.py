@@ -11,8 +11,8 @@ Floats = NDArray[np.float64]
 def r2_scores(true: Floats, predicted: Floats) -> Floats:
     """1 - (squared error) / (variance) of each column: [N, T], [N, T] -> [T].
 
-    1 is perfect, 0 as good as the mean of `true`, and anything worse than that is negative. Of a constant column
-    it is 1 if predicted exactly and else 0, as scikit-learn has it.
+    1 is perfect, 0 as good as the mean of `true`, and anything worse than that is negative. For a
+    constant column it is 1 if predicted exactly, else 0, as in scikit-learn.
     """
     error = ((true - predicted) ** 2).sum(axis=0)
     total = ((true - true.mean(axis=0)) ** 2).sum(axis=0)
@@ -22,7 +22,7 @@ def r2_scores(true: Floats, predicted: Floats) -> Floats:
 
 
 def circle_points(angle_rad: Floats) -> Floats:
-    """[N] angles in radians -> [N, 2] cosine and sine: near angles are near, also across the full turn."""
+    """Return cosine and sine, [N] in radians -> [N, 2]: near angles are near, also across the full turn."""
     return np.stack([np.cos(angle_rad), np.sin(angle_rad)], axis=1)
 
 

@@ -1,4 +1,4 @@
-"""Results as one tidy table: a row a score, written as Parquet or CSV, gathered over runs, averaged over seeds."""
+"""Results as a tidy table with a row a score: write it as Parquet or CSV, gather runs, average over seeds."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ import pyarrow.parquet as pq
 from m3di.data import UNREADABLE, read_parquet, read_parquet_schema
 from m3di.errors import DataError, M3diError, UsageError
 from m3di.evaluate.encoded import Encoded
-from m3di.evaluate.metric import Score, within
+from m3di.evaluate.metric import Score, cut_to_range
 from m3di.evaluate.probes import interval_over_seeds
 from m3di.system.disk import disk_errors
 from m3di.system.files import partial_of, publish
 
-# One row a score. Further columns may follow: what a sweep varies besides.
+# One row a score. Columns of a sweep's other settings may follow.
 SCHEMA = pa.schema(
     [
         ("run", pa.string()),
@@ -48,7 +48,7 @@ MADE_BY = b"m3di.evaluation"
 
 
 def to_table(encoded: Encoded, scores: Sequence[Score], n_folds: int | None = None) -> pa.Table:
-    """The scores of one run; a number that there is not is null.
+    """Make the table of one run's scores; a missing number is null.
 
     Args:
         encoded: What was scored.
@@ -71,7 +71,7 @@ def write_results(path: Path, table: pa.Table, made_by: Mapping[str, Any] | None
     Args:
         path: The file.
         table: The table.
-        made_by: What decided the numbers; kept in the Parquet, see `is_made_by`.
+        made_by: All that decides the numbers; kept in the Parquet, see `is_made_by`.
 
     Raises:
         UsageError: Another ending.
@@ -91,10 +91,10 @@ def write_results(path: Path, table: pa.Table, made_by: Mapping[str, Any] | None
 
 
 def read_results(path: Path) -> pa.Table:
-    """The results in a Parquet file.
+    """Read the results of a Parquet file.
 
     Raises:
-        M3diError: There is none, or it holds something else.
+        M3diError: It is missing, or holds something else.
     """
     if not path.is_file():
         raise M3diError("there are no results", where=str(path), next_step="m3di evaluate RUN")
@@ -117,12 +117,12 @@ def is_made_by(path: Path, made_by: Mapping[str, Any]) -> bool:
 
 
 def gather(tables: Iterable[pa.Table]) -> pa.Table:
-    """Results of several runs in one table; a column that one of them lacks is null there."""
+    """Join the results of several runs; a column that one of them lacks is null there."""
     return pa.concat_tables([table.replace_schema_metadata(None) for table in tables], promote_options="default")
 
 
 def with_columns(table: pa.Table, values: Mapping[str, Any]) -> pa.Table:
-    """A table with further columns of one value each, such as what a sweep varies; known columns stay."""
+    """Add columns of one value each, such as the settings of a sweep; known columns stay."""
     for name, value in values.items():
         if name not in table.column_names:
             table = table.append_column(name, pa.array([value] * len(table)))
@@ -130,7 +130,7 @@ def with_columns(table: pa.Table, values: Mapping[str, Any]) -> pa.Table:
 
 
 def over_seeds(table: pa.Table) -> pa.Table:
-    """Mean, standard deviation and interval of each score over runs that differ in their seed only.
+    """Average each score over runs that differ only in their seed.
 
     Returns:
         The columns that name the score, then `n_seeds`, `mean`, `std` (of the sample, null for one seed), `ci_low`
@@ -145,7 +145,7 @@ def over_seeds(table: pa.Table) -> pa.Table:
     for key, members in groups.items():
         values = np.array([each["value"] for each in members if each["value"] is not None], dtype=np.float64)
         low, high = interval_over_seeds(values)
-        low, high = within(str(dict(zip(keys, key, strict=True))["metric"]), low, high)
+        low, high = cut_to_range(str(dict(zip(keys, key, strict=True))["metric"]), low, high)
         row = dict(zip(keys, key, strict=True)) | {"n_seeds": len(values)}
         row["mean"] = float(values.mean()) if len(values) else None
         row["std"] = float(values.std(ddof=1)) if len(values) > 1 else None

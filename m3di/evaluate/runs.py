@@ -1,4 +1,4 @@
-"""`m3di evaluate`: scores runs, sweeps and foreign encodings, keeps scores beside each run, gathers them in a table."""
+"""Score runs, sweeps and files of encodings; keep the scores beside each run, and gather them in a table."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ OnRun = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class NamedRun:
-    """A run to evaluate, and what to call it.
+    """A run to evaluate, and its name.
 
     Attributes:
         path: Its folder, or an .npz of encodings.
         name: Its name in results.
-        values: What its sweep set, by option.
+        values: Settings of its sweep, by option.
     """
 
     path: Path
@@ -49,7 +49,7 @@ class NamedRun:
 
 @dataclass(frozen=True)
 class Request:
-    """What to evaluate, and how.
+    """Settings of an evaluation.
 
     Attributes:
         data: The samples; None takes the dataset that each run was trained on.
@@ -57,8 +57,8 @@ class Request:
         factors: Only these factors; all if empty.
         device: Where to encode: "cpu", "cuda", or "auto" (cuda where there is one).
         n_workers: Threads that load images; None as many as suit the device.
-        again: Score again what has been scored.
-        all_checkpoints: Each checkpoint of each run rather than the newest.
+        again: Score again what was scored before.
+        all_checkpoints: Score each checkpoint of each run, not only the newest.
         save_encodings: An .npz to write the encodings of a single run to.
     """
 
@@ -73,7 +73,7 @@ class Request:
 
 
 def members_of(paths: Sequence[Path]) -> tuple[list[NamedRun], list[str]]:
-    """The finished runs of run folders, sweep folders and .npz files; and the names of members not finished yet.
+    """List the finished runs of run folders, sweep folders and .npz files, and the names of unfinished members.
 
     Raises:
         M3diError: A path is none of these, or no run is finished.
@@ -103,7 +103,7 @@ def members_of(paths: Sequence[Path]) -> tuple[list[NamedRun], list[str]]:
 
 
 def evaluate(member: NamedRun, request: Request | None = None, opened: dict[str, ProbeData] | None = None) -> pa.Table:
-    """The scores of a run, a row each; kept in its folder, and taken from there if nothing has changed since.
+    """Score a run, a row a score; keep the rows in its folder, and reuse them if nothing has changed since.
 
     Args:
         member: The run.
@@ -130,7 +130,7 @@ def evaluate(member: NamedRun, request: Request | None = None, opened: dict[str,
 
 
 def data_of(member: NamedRun, request: Request, opened: dict[str, ProbeData] | None = None) -> ProbeData:
-    """The samples to evaluate a run on: those asked for, or the dataset that it was trained on."""
+    """Return the samples to evaluate a run on: the requested ones, or the dataset that it was trained on."""
     if request.data is not None:
         return request.data
     root = str(read_config(member.path).get("data", {}).get("root", ""))
@@ -142,7 +142,7 @@ def data_of(member: NamedRun, request: Request, opened: dict[str, ProbeData] | N
 def evaluate_checkpoints(
     member: NamedRun, request: Request | None = None, opened: dict[str, ProbeData] | None = None
 ) -> pa.Table:
-    """The scores of each checkpoint of a run, as `evaluate`, with the step of each in a column `step`.
+    """Score each checkpoint of a run, as `evaluate` does, with its step in a column `step`.
 
     Raises:
         UsageError: It is an .npz, which has no checkpoints.
@@ -169,7 +169,7 @@ def evaluate_checkpoints(
 def scores_of(
     member: NamedRun, request: Request, data: ProbeData | None = None, checkpoint: Path | None = None
 ) -> tuple[Encoded, list[Score]]:
-    """Encodings and scores of a run or an .npz, made now; `data` is what a run is encoded on."""
+    """Encode a run on `data`, or read an .npz; return encodings and scores."""
     if member.path.suffix == ".npz":
         encoded = read_npz(member.path, request.data)
     else:
@@ -183,7 +183,7 @@ def scores_of(
 
 
 def evaluate_all(members: Sequence[NamedRun], request: Request | None = None, on_run: OnRun | None = None) -> pa.Table:
-    """The scores of several runs in one table.
+    """Score several runs in one table.
 
     Args:
         members: The runs.
@@ -200,7 +200,7 @@ def evaluate_all(members: Sequence[NamedRun], request: Request | None = None, on
 
 
 def results_of(path: Path, name: str = RESULTS) -> pa.Table:
-    """What has been measured of a run or a sweep: all tables of that name in its folder, or a table itself.
+    """Read the results of a run or a sweep: all tables of that name in its folder, or one table.
 
     Raises:
         M3diError: Nothing has been measured.
@@ -231,7 +231,7 @@ def _sweep_members(path: Path) -> list[tuple[str, Mapping[str, Any]]]:
 
 
 def _made_by(member: NamedRun, data: ProbeData, request: Request) -> dict[str, Any]:
-    """All that the scores of a run depend on."""
+    """Return all that the scores of a run depend on."""
     return {
         "version": VERSION,
         "run": member.name,
@@ -252,6 +252,6 @@ def _weights_sha256(checkpoint: Path) -> str:
 
 
 def file_name(data: str, name: str = RESULTS) -> str:
-    """The file in a run folder for results on these samples, of `RESULTS` or `OVER_STEPS`."""
+    """Return the file name of results on these samples, of `RESULTS` or `OVER_STEPS`."""
     stem = Path(name).stem
     return name if data == "factual" else f"{stem}-{re.sub(r'[^A-Za-z0-9._]+', '-', data).strip('-')}.parquet"

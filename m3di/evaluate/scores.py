@@ -1,4 +1,4 @@
-"""The protocol: encodings in, one score a row out, each with its estimator, chance, bound and interval."""
+"""Score encodings: each score has its estimator, chance, bound and interval."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from m3di.evaluate.bootstrap import Bootstrap
 from m3di.evaluate.encoded import Encoded
 from m3di.evaluate.encoded_view import EncodedView
 from m3di.evaluate.folds import folds, mean_of_folds
-from m3di.evaluate.metric import METRICS, Score, stated
+from m3di.evaluate.metric import METRICS, Score, check_stated
 from m3di.evaluate.protocol import Protocol
 
 
 def score(encoded: Encoded, protocol: Protocol | None = None) -> list[Score]:
-    """Every score of a run; by folds, each the mean over folds.
+    """Score the encodings of a run; with folds, each score is the mean over folds.
 
     Raises:
         M3diError: See `Encoded.check`; or there are too few samples for so many folds.
@@ -38,7 +38,7 @@ def score(encoded: Encoded, protocol: Protocol | None = None) -> list[Score]:
 
 
 def _scores(encoded: Encoded, protocol: Protocol) -> list[Score]:
-    """The scores of probes fitted once."""
+    """Score with probes fitted once."""
     n_test = len(next(iter(encoded.encodings.values()))[1])
     resamples = Bootstrap(n_test, protocol.n_bootstrap, protocol.seed)
     views = {view: EncodedView(encoded, view, resamples, protocol.seed) for view in encoded.encodings}
@@ -46,8 +46,8 @@ def _scores(encoded: Encoded, protocol: Protocol) -> list[Score]:
     found: list[Score] = []
     for view in views.values():
         for name, metric in metrics.items():
-            found += stated(name, metric.of_view(view))
+            found += check_stated(name, metric.of_view(view))
     for one, other in encoded.pairs:
         for name, metric in metrics.items():
-            found += stated(name, metric.of_pair(views[one], views[other]))
+            found += check_stated(name, metric.of_pair(views[one], views[other]))
     return found

@@ -1,7 +1,7 @@
 """Causal mechanisms: parents and exactly one uniform number in, a value out, by inverse CDF.
 
 A mechanism is a function `f(u, parents, factor, *, ...parameters)`, vectorised over samples; its keyword parameters
-are what a spec file may set. `register` makes one known by name. m3di's own are one a file of `m3di/latents/builtin`; a
+are what a spec file may set. `register` makes one known by name. m3di's own are in `m3di/latents/builtin`; a
 package can offer its own through the entry point group `m3di.mechanisms`, a spec through `plugins`, files beside it.
 """
 

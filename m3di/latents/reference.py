@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from m3di.latents.builtin.normal_by_label import Mean
+from m3di.latents.builtin.numbers import Mean
 from m3di.latents.factor import Factor, MechanismUse
 from m3di.latents.mechanisms import MECHANISMS, Mechanism
 from m3di.latents.modality import modalities

@@ -1,7 +1,6 @@
-"""Encoders, the contrastive loss and the trainer: the one door of the room.
+"""Encoders, losses and training.
 
-The first name that is used imports PyTorch (never Blender); importing the package does not. Take names from here:
-`m3di.learn.train` is the function, not the module.
+Importing the package does not import PyTorch; the first use of a name does. Blender is never imported.
 """
 
 from __future__ import annotations

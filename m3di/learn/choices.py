@@ -1,4 +1,4 @@
-"""Words that settings of training and simulation take. No torch here: the command line lists them."""
+"""Words for settings of training and simulation. It imports no torch: the command line lists them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `m3di.learn` gives. Importing this imports PyTorch."""
+"""The names of `m3di.learn`. Importing this imports PyTorch."""
 
 from __future__ import annotations
 

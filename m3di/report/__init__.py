@@ -1,4 +1,4 @@
-"""Pictures and tables of what was generated and learnt."""
+"""Figures and tables of datasets and trainings."""
 
 from m3di.report.lettering import missing_characters
 from m3di.report.pictures.contact_sheet import check_layout, contact_sheet, save_contact_sheet

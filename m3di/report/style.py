@@ -1,4 +1,4 @@
-"""Looks of all figures: widths of a paper's column, fonts that stay text, colours that the colour-blind tell apart."""
+"""The style of all figures: widths of a column, fonts that stay text, colours that the colour-blind tell apart."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The numerical simulation of the paper: a process that is known wholly, and what encoders recover of it.
+"""The numerical simulation of the paper: a fully known process, and what encoders recover of it.
 
-The first name that is used imports PyTorch; importing the package does not.
+Importing the package does not import PyTorch; the first use of a name does.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ _DEFAULTS = {
     "widths": list(SimulationConfig.widths),
     "schedule": SimulationConfig.schedule,
 }
-# What may differ when a run goes on: how often it is looked at, and how it is judged.
+# Settings that may differ when a run continues: logging, and the evaluation.
 _MAY_DIFFER = {"log_every", "checkpoint_every", "eval_seed", "n_eval", "device", "cuda_graph"}
 
 
@@ -61,7 +61,7 @@ def save(simulation: Simulation, run: Path) -> None:
 
 
 def restore(simulation: Simulation, run: Path) -> None:
-    """Put the simulation where its checkpoint was; does nothing if there is none.
+    """Restore the simulation from its checkpoint; does nothing if there is none.
 
     Raises:
         M3diError: The checkpoint is damaged, of other encoders, or was made on another kind of device.
@@ -113,7 +113,7 @@ def _check_device(simulation: Simulation, path: Path, device: str | None, state:
 
 
 def _modules(simulation: Simulation) -> nn.ModuleDict:
-    """What a checkpoint holds the state of; what both modalities share, once."""
+    """Return the modules of a checkpoint; one that both modalities share comes once."""
     modules: dict[str, nn.Module] = {"encoder1": simulation.encoder1, "mixing1": simulation.mixing1}
     if simulation.encoder2 is not simulation.encoder1:
         modules["encoder2"] = simulation.encoder2

@@ -1,4 +1,4 @@
-"""What one simulation is: its process, its encoders, and how they are trained and judged."""
+"""Settings of a simulation: its process, its encoders, their training and evaluation."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class SimulationConfig:
     ] = None
     widths: Annotated[
         tuple[Count, ...],
-        "Of an encoder's hidden layers, in multiples of the observation's size.",
+        "Widths of an encoder's hidden layers, in multiples of the observation's size.",
         Option(metavar="NUMBERS", such_as="10,20,20,10", why="each is a multiple of the observation's size"),
     ] = WIDTHS
     n_steps: Annotated[Count, "Optimiser steps.", Option("--steps")] = 300_000
@@ -72,25 +72,27 @@ class SimulationConfig:
         int, Field(ge=2), "K, pairs a step.", Option(why="one pair alone has no negatives to be told from")
     ] = 6144
     lr: Annotated[Positive, "Learning rate of Adam, at its highest."] = 1e-4
-    schedule: Annotated[Schedule, "Of the learning rate: constant (the paper's), or cosine (down to 0)."] = "constant"
+    schedule: Annotated[Schedule, "Schedule of the learning rate: constant (the paper's), or cosine (down to 0)."] = (
+        "constant"
+    )
     temperature: Annotated[Positive, "Temperature tau of the loss."] = 1.0
-    similarity: Annotated[Similarity, "Of two encodings, in the loss."] = "neg_squared_euclidean"
+    similarity: Annotated[Similarity, "Similarity of two encodings in the loss."] = "neg_squared_euclidean"
     negatives: Annotated[
         Negatives,
         "cross (equation 4); all, those of the own modality too; or fresh, a second draw of the own "
         "modality instead, as published.",
     ] = "cross"
-    clip_norm: Annotated[Positive, "The gradient is scaled down to this length where it is longer."] = 2.0
-    seed: Annotated[Whole, "Of the process, the mixings, the initial weights and the samples; of the first run."] = 0
+    clip_norm: Annotated[Positive, "Scale the gradient down to this length if it is longer."] = 2.0
+    seed: Annotated[Whole, "Seed of process, mixings, initial weights and samples; that of the first run."] = 0
     eval_seed: Annotated[
-        Whole | None, "Of the samples that encoders are judged by.", Option(default="derived from the seed")
+        Whole | None, "Seed of the samples for evaluation.", Option(default="derived from the seed")
     ] = None
     n_eval: Annotated[int, Field(ge=6), "Samples that probes are fitted on, and as many that they are scored on."] = (
         4096
     )
     precision: Annotated[
         Literal["fp32", "tf32", "bf16"],
-        "Of the encoders' products: fp32 is IEEE float32, tf32 rounds their factors to 10 bits (NVIDIA "
+        "Precision of the encoders' products: fp32 is IEEE float32, tf32 rounds their factors to 10 bits (NVIDIA "
         "GPUs from Ampere on), bf16 computes in bfloat16.",
     ] = "fp32"
     device: Annotated[Device, "Where it runs; auto is cuda where there is one."] = "auto"
@@ -140,7 +142,7 @@ class SimulationConfig:
         return self.seed + EVAL_SEED_OFFSET if self.eval_seed is None else self.eval_seed
 
     def notes(self) -> list[str]:
-        """What is allowed, but may surprise."""
+        """List settings that are allowed, but may surprise."""
         notes = []
         if self.covariances != "independent" and not self.statistical:
             notes.append("without statistical dependence there is no covariance to draw: covariances changes nothing")

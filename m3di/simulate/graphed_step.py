@@ -1,4 +1,4 @@
-"""A training step as one CUDA graph: a single launch in place of hundreds, for steps whose kernels are short."""
+"""Replay a training step as a CUDA graph: one launch instead of hundreds, for steps of short kernels."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class GraphedStep:
         self._loss: Tensor | None = None
 
     def __call__(self) -> Tensor:
-        """One step; its loss [], which the next step overwrites."""
+        """Make a step; return its loss [], which the next step overwrites."""
         if self._n_before < N_BEFORE:
             self._n_before += 1
             return self._aside(self._step)

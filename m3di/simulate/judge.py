@@ -1,4 +1,4 @@
-"""What the encoders of a simulation have found: probes of every block of latents, on samples never trained on."""
+"""Evaluate the encoders of a simulation: probe every block of latents, on new samples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `m3di.simulate` gives. Importing this imports PyTorch."""
+"""The names of `m3di.simulate`. Importing this imports PyTorch."""
 
 from __future__ import annotations
 

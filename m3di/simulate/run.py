@@ -1,4 +1,4 @@
-"""One simulation from settings to results: trained where it is not, judged where it is not."""
+"""Run a simulation from settings to results; skip finished training and evaluation."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _SHORT = {
 
 
 def folder_name(config: SimulationConfig) -> str:
-    """A name made of the settings that are not the default ones, and the seed: equal runs have equal names."""
+    """Name a folder by the settings that are not the defaults, and the seed: equal runs have equal names."""
     parts = []
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
@@ -56,7 +56,7 @@ def folder_name(config: SimulationConfig) -> str:
 
 
 def simulate(config: SimulationConfig, run: Path, on_step: OnStep | None = None) -> dict[str, Any]:
-    """Train and judge one simulation in a run folder; what is done there already is not done again.
+    """Train and evaluate a simulation in a run folder; do not repeat what is done there already.
 
     Args:
         config: What to simulate.

@@ -1,4 +1,4 @@
-"""What is simulated and trained: process, mixings, encoders and optimiser of one run."""
+"""Process, mixings, encoders and optimiser of a simulation."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Simulation:
         )
 
     def step(self) -> Tensor:
-        """One optimiser step on a new batch; its loss before the update, [] on the device, good until the next step."""
+        """Make a step on a new batch; return its loss before the update, [] on the device, valid until the next."""
         self._set_learning_rate()
         loss = self._make_step()
         self.n_done += 1

@@ -1,4 +1,4 @@
-"""Training of the simulation's encoders, into a run folder that a killed run continues from.
+"""Train the simulation's encoders in a run folder; a killed run continues from it.
 
 RUN/
   config.json              what was asked for, the mixings' condition numbers, versions; written first
@@ -66,7 +66,7 @@ def train(simulation: Simulation, run: Path, on_step: OnStep | None = None) -> N
 
 
 def _describe(simulation: Simulation) -> dict[str, Any]:
-    """What goes into config.json."""
+    """Return the content of config.json."""
     return {
         "config": asdict(simulation.config),
         "condition_numbers": {

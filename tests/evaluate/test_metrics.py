@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from m3di.cli.main import cli
 from m3di.errors import UsageError
 from m3di.evaluate import METRICS, Encoded, FactorValues, Metric, Protocol, Score, register_metric, score, write_npz
-from m3di.evaluate.metric import SCOPES, within
+from m3di.evaluate.metric import SCOPES, cut_to_range
 
 N, M = 60, 40
 RNG = np.random.default_rng(0)
@@ -91,9 +91,9 @@ def test_results_are_in_order_of_what_they_are_of() -> None:
 
 
 def test_what_no_metric_states_has_no_range() -> None:
-    assert within("val_loss", -3.0, 7.0) == (-3.0, 7.0)
-    assert within("accuracy", -3.0, 7.0) == (0.0, 1.0)
-    assert within("r2", -3.0, 7.0) == (-3.0, 1.0)
+    assert cut_to_range("val_loss", -3.0, 7.0) == (-3.0, 7.0)
+    assert cut_to_range("accuracy", -3.0, 7.0) == (0.0, 1.0)
+    assert cut_to_range("r2", -3.0, 7.0) == (-3.0, 1.0)
 
 
 def test_a_score_that_a_metric_does_not_state_is_refused(registries: None) -> None:

@@ -186,7 +186,7 @@ def test_processes_of_a_sweep_share_the_cores(tmp_path, monkeypatch):
 
     class Process:
         def __init__(self, command, env):
-            started.append((command[-1], env))
+            started.append((command[4], env))
             assert command[1:4] == ["-m", "m3di.learn.training.sweep_share", str(folder)]
 
         def wait(self):

@@ -1,4 +1,4 @@
-"""A dataset out of finished samples: their files in shards, their rows in tables."""
+"""Assemble a dataset from finished samples: their files go into shards, their rows into tables."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def assemble(
 
     Args:
         root: An empty folder, see `whole_folder`.
-        plan: What it is.
-        tables: For each split its rows; key, shard and offsets are written anew.
+        plan: The plan of the dataset.
+        tables: For each split its rows; key, shard and offsets are replaced.
         contents: For each split the files of each row, by extension.
         devices: GPUs that have rendered the images.
     """
@@ -57,12 +57,12 @@ def sample_json(row: Mapping[str, Any]) -> bytes:
 
 
 def nested_json(nested: Mapping[str, Mapping[str, Any]]) -> bytes:
-    """The bytes of `KEY.json`, for renders and imports alike."""
+    """Write the bytes of `KEY.json`, for renders and imports alike."""
     return json.dumps(nested, ensure_ascii=False).encode()
 
 
 def described(table: pa.Table) -> pa.Table:
-    """A table without key, shard and offsets: what a row says of its sample."""
+    """Drop key, shard and offsets from a table; the rest describes the sample."""
     bases = [name.removesuffix("_offset") for name in table.column_names if name.endswith("_offset")]
     pairs = [base for base in bases if f"{base}_size" in table.column_names]
     apart = {*PLACE, *(f"{base}_{part}" for base in pairs for part in ("offset", "size"))}
@@ -86,7 +86,7 @@ def _write_shards(
 
 
 def _placed(root: Path, plan: Plan, table: pa.Table, names: list[tuple[str, int]]) -> bytes:
-    """The bytes of a table, with where the files of each row lie now."""
+    """Write a table with the new places of the files of each row."""
     rows = [(name, sample) for name, _ in names for sample in read_shard(root / name)]
     place: dict[str, Any] = {
         "key": pa.array([sample.key for _, sample in rows], pa.string()),

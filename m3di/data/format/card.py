@@ -71,7 +71,7 @@ The resolved spec, the seed, all settings and the SHA-256 of every file are in `
 
 
 def _header(manifest: Manifest, splits: dict[str, int]) -> dict[str, Any]:
-    """What the Hub reads."""
+    """Write the YAML header, which the Hub reads."""
     n_total = sum(splits.values())
     return {
         "license": "other" if manifest.source == "imported" or manifest.shapes else "cc0-1.0",
@@ -94,14 +94,14 @@ def _sizes(manifest: Manifest) -> str:
 
 
 def _items(spec: Spec) -> str:
-    """What the example takes of a sample."""
+    """List what the example takes from a sample."""
     if spec.rendered:
         return 'train[0]["image"], train[0]["caption"], train[0]["z_image"]'
     return ", ".join(f'train[0]["{name}"]' for view in spec.observed for name in (view, f"z_{view}"))
 
 
 def _noted(manifest: Manifest) -> str:
-    """What the table says of the files of each view, beside its factors."""
+    """Describe the columns of each view that are not factors."""
     spec = manifest.parsed_spec
     kinds = {view.kind.name: view.kind for view in spec.made.values()}
     said = [

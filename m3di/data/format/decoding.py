@@ -1,4 +1,4 @@
-"""From the files of a view to arrays: what this room knows of images, and asks a modality of your own."""
+"""Decode the files of a view into arrays: images here, other modalities by their own `decode`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from m3di.latents import Modality
 
 
 class Decoding:
-    """How files of one modality are read: as it says itself.
+    """Decodes the files of a modality by its own `decode`.
 
     Attributes:
-        is_picture: Decoded, they are uint8 [height, width, 3]: they can be cached, and a `transform` is for them.
+        is_picture: Whether files decode to uint8 [height, width, 3]: these can be cached, and `transform` applies.
     """
 
     is_picture = False
@@ -24,18 +24,18 @@ class Decoding:
         self.modality = modality
 
     def decode(self, raw: bytes, extension: str, size_px: int | None) -> NDArray[Any]:
-        """What is in a file, in memory and byte order that torch takes; ValueError where the bytes are none."""
+        """Decode a file into memory and byte order that torch takes; ValueError if the bytes are not such a file."""
         found = self.modality.decode(raw)
         if not isinstance(found, np.ndarray) or found.dtype.kind not in "biuf":
             raise ValueError(f"`decode` of {self.modality.name} gave {getattr(found, 'dtype', type(found).__name__)}")
         return found.astype(found.dtype.newbyteorder("="))
 
     def empty(self) -> NDArray[Any]:
-        """A batch of no files."""
+        """Make an empty batch."""
         return np.empty(0, np.float32)
 
     def laid_out(self, batch: NDArray[Any]) -> NDArray[Any]:
-        """Arrays [n, ...] as a batch has them; no copy."""
+        """Lay out arrays [n, ...] as in a batch, without a copy."""
         return batch
 
 
@@ -45,18 +45,18 @@ class ImageDecoding(Decoding):
     is_picture = True
 
     def decode(self, raw: bytes, extension: str, size_px: int | None) -> NDArray[Any]:
-        """See `decode` of images."""
+        """Decode an image, see `images.decode`."""
         return decode(raw, extension, size_px)
 
     def empty(self) -> NDArray[Any]:
-        """No image."""
+        """Make an empty batch."""
         return np.empty((0, 0, 0, 3), np.uint8)
 
     def laid_out(self, batch: NDArray[Any]) -> NDArray[Any]:
-        """Channels first."""
+        """Move the channels first."""
         return batch.transpose(0, 3, 1, 2)
 
 
 def decoding_of(kind: Modality) -> Decoding:
-    """How the files of a modality are read."""
+    """Return what decodes the files of a modality."""
     return ImageDecoding(kind) if kind.source == "rendered" else Decoding(kind)

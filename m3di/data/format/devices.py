@@ -1,4 +1,4 @@
-"""Which GPUs have rendered a dataset: noted beside it while it is made, kept in its manifest. Nothing for the CPU."""
+"""Note the GPUs that rendered a dataset: beside it while it is made, then in its manifest. The CPU is not noted."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def note_devices(root: Path, devices: Iterable[str]) -> None:
 
 
 def noted_devices(root: Path) -> tuple[str, ...]:
-    """The devices that have rendered into a folder so far; what nobody can read counts as nothing."""
+    """Return the devices that have rendered into a folder so far; an unreadable note counts as none."""
     with contextlib.suppress(OSError, ValueError):
         found = json.loads((root / DEVICES).read_bytes())
         if isinstance(found, list):

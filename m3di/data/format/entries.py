@@ -1,4 +1,4 @@
-"""What a manifest says of a file, of a split and of the tokens of a view."""
+"""Entries of a manifest: a file, a split, the tokens of a view."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from m3di.data.format.tokens import Tokenizer
 
 
 class StrictEntry(BaseModel):
-    """Unknown keys are refused."""
+    """An entry that refuses unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -39,7 +39,7 @@ class SplitEntry(StrictEntry):
             raise ValueError(
                 f"the shards hold {n} samples, the table has {self.table.n_samples} rows, expected {self.n_samples}"
             )
-        if self.n_samples > self.table.n_bytes:  # before a reader makes room for them
+        if self.n_samples > self.table.n_bytes:  # checked before a reader allocates memory for them
             raise ValueError(f"{self.n_samples} rows do not fit in {self.table.n_bytes} bytes of {self.table.file}")
         return self
 
@@ -59,5 +59,5 @@ class TextEntry(StrictEntry):
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """The tokenizer of this vocabulary."""
+        """Make the tokenizer of this vocabulary."""
         return Tokenizer(self.vocabulary, self.length, self.quoted)

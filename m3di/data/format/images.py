@@ -1,4 +1,4 @@
-"""Image files to pixels. imagecodecs decodes two to three times as fast as Pillow and gives the same pixels."""
+"""Decode and encode images. imagecodecs is two to three times as fast as Pillow and gives the same pixels."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ PILLOW_FORMATS = {"png": "PNG", "webp": "WEBP", "qoi": "QOI", "jpg": "JPEG", "jp
 
 
 class ImageError(ValueError):
-    """The bytes are no image."""
+    """The bytes are not an image."""
 
 
 class ImageSizeError(ImageError):
-    """The image has another size than it should have, or is gigantic; its pixels were not decoded."""
+    """The image has the wrong size, or is gigantic; its pixels were not decoded."""
 
 
 def decode(raw: bytes, extension: str, size_px: int | None = None) -> NDArray[np.uint8]:
-    """Pixels of an image file, uint8 [height, width, 3]: of 16 bits the upper eight, grey three times, no alpha.
+    """Decode an image file to uint8 [height, width, 3]: the upper 8 of 16 bits, grey three times, no alpha.
 
     The size that the file states is compared before anything is decoded: a small file can hold a gigantic image.
 
@@ -50,7 +50,7 @@ def decode(raw: bytes, extension: str, size_px: int | None = None) -> NDArray[np
         check_png(raw)
     elif extension == "qoi" and raw[-8:] != QOI_END:
         raise ImageError("the end of the QOI is missing")
-    if extension == "png" and raw[24:26] != b"\x08\x02":  # of all but 8-bit RGB each library makes something else
+    if extension == "png" and raw[24:26] != b"\x08\x02":  # libraries differ on all but 8-bit RGB
         return _with_pillow(raw, extension, size_px)
     _check_size(*_stated_size(raw, extension), size_px)
     try:
@@ -64,7 +64,7 @@ def decode(raw: bytes, extension: str, size_px: int | None = None) -> NDArray[np
 
 
 def _stated_size(raw: bytes, extension: str) -> tuple[int, int]:
-    """Width and height that the head of a file states."""
+    """Return the width and height that the head of a file states."""
     if extension == "png":
         if raw[12:16] != b"IHDR":
             raise ImageError("the first PNG chunk is no IHDR")
@@ -83,7 +83,7 @@ def _check_size(width: int, height: int, size_px: int | None) -> None:
 
 
 def encode(pixels: NDArray[np.uint8], extension: str) -> bytes:
-    """A lossless image file of pixels, uint8 [height, width, 3].
+    """Encode pixels, uint8 [height, width, 3], as a lossless image file.
 
     Args:
         pixels: The image.
@@ -135,7 +135,7 @@ def _with_pillow(raw: bytes, extension: str, size_px: int | None = None) -> NDAr
     image = _opened(raw, extension)
     _check_size(*image.size, size_px)
     try:
-        if image.mode.startswith("I"):  # grey of 16 bits: the upper eight, as of colours; `convert` cuts off at 255
+        if image.mode.startswith("I"):  # 16-bit grey: the upper eight bits; `convert` cuts off at 255
             grey = (np.asarray(image).astype(np.int32) >> 8).astype(np.uint8)
             return np.repeat(grey[..., None], 3, axis=2)
         return np.array(image.convert("RGB"))

@@ -1,4 +1,4 @@
-"""The files of views that need no renderer: captions, and what a modality of your own makes of latents."""
+"""Make the files of views that need no renderer: captions, and those of the user's modalities."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from m3di.latents import Samples, captions
 
 
 def files_of(samples: Samples, view: str) -> list[bytes]:
-    """The file of each of some samples, for a view that is told or made.
+    """Make the file of each sample, for a view that is told or made.
 
     Raises:
-        M3diError: The modality failed, or gave what are no files.
+        M3diError: The modality failed, or did not give one file a sample.
     """
     kind = samples.spec.observed[view].view.kind
     if kind.source == "told":

@@ -1,4 +1,4 @@
-"""`dataset.json`: what a dataset is, and what must be in its folder. Written last; what has one is complete."""
+"""`dataset.json`: what a dataset is, and which files its folder must have. It is written last, once all is there."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from m3di.latents import ANNOTATIONS, LATENTS, LATER_ANNOTATIONS, Spec, spec_fro
 from m3di.system.files import PARTIAL, write_atomically
 
 MANIFEST = "dataset.json"
-PLAN = f"plan.json{PARTIAL}"  # what an unfinished dataset is going to be
+PLAN = f"plan.json{PARTIAL}"  # the plan of an unfinished dataset
 PlanType = TypeVar("PlanType", bound="Plan")
 
 
@@ -58,7 +58,7 @@ class Plan(StrictEntry):
             or joined from such datasets; the table says which sample each row was (`origin_*`). `imported`: read from
             the published layout; latents and captions are what its files say.
         seeds: The seeds of datasets that were joined, where they differ; else empty, and not written.
-        annotations: Names of what is noted of each rendered image; empty, and not written, where that was not yet said.
+        annotations: Names of the annotations of each rendered image; empty, and not written, in old datasets.
     """
 
     format: Literal["m3di-1"] = "m3di-1"
@@ -90,35 +90,35 @@ class Plan(StrictEntry):
 
     @model_serializer(mode="wrap")
     def _without_what_is_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A dataset of one seed, or from the CPU, has no such key."""
+        """Leave out the keys that are empty, such as `seeds` and `devices`."""
         dumped: dict[str, Any] = handler(self)
         may_lack = ("seeds", "annotations", "devices")
         return {name: value for name, value in dumped.items() if name not in may_lack or value}
 
     @property
     def all_seeds(self) -> tuple[int, ...]:
-        """Every seed that its samples come from."""
+        """All seeds of its samples."""
         return self.seeds or (self.seed,)
 
     @property
     def noted(self) -> dict[str, type]:
-        """Names and types of what is noted of each rendered image."""
+        """Names and types of the annotations of each rendered image."""
         names = self.annotations or tuple(name for name in ANNOTATIONS if name not in LATER_ANNOTATIONS)
         return {name: kind for name, kind in ANNOTATIONS.items() if name in names}
 
     def differences(self, other: Plan) -> list[str]:
-        """Where two plans differ: `place: this | other`, one line a place."""
+        """List where two plans differ: `place: this | other`, one line a place."""
         return _differences(self.model_dump(mode="json"), other.model_dump(mode="json"), "")
 
 
 class Manifest(Plan):
-    """A plan, and the files that came of it.
+    """A plan, and its files.
 
     Attributes:
         splits: Shards and table of each split.
         documents: Card, Croissant file and sample picture.
-        devices: GPUs that have rendered it, each with back end and driver; none for the CPU, or where nobody knows. No
-            part of what a dataset is: another card may continue it.
+        devices: GPUs that rendered it, each with back end and driver; none for the CPU, or if unknown. They are no part
+            of its identity: another card may continue it.
         checksum: SHA-256 of this manifest with an empty checksum.
     """
 
@@ -144,7 +144,7 @@ class Manifest(Plan):
         return self
 
     def _check_shards(self, split: str, entry: SplitEntry) -> None:
-        """Shards as the plan has them: a repair renders them by these names and counts."""
+        """Check that the shards are those of the plan: a repair renders them by these names and counts."""
         n_shards = -(-entry.n_samples // self.shard_size)
         if len(entry.shards) != n_shards:
             raise ValueError(
@@ -162,7 +162,7 @@ class Manifest(Plan):
 
     @property
     def files(self) -> list[FileEntry]:
-        """Every file of the dataset but the manifest."""
+        """All files of the dataset except the manifest."""
         shards = [entry for split in self.splits.values() for entry in (*split.shards, split.table)]
         return [*shards, *self.documents]
 
@@ -179,7 +179,7 @@ class Manifest(Plan):
         ).hexdigest()
 
     def sealed(self) -> Manifest:
-        """The manifest with its checksum filled in."""
+        """Return the manifest with its checksum."""
         blank = self.model_copy(update={"checksum": ""})
         return blank.model_copy(update={"checksum": hashlib.sha256(to_json(blank)).hexdigest()})
 
@@ -200,17 +200,17 @@ def _short(value: Any) -> str:
 
 
 def to_json(model: BaseModel) -> bytes:
-    """Canonical JSON: the same model gives the same bytes."""
+    """Write canonical JSON: equal models give equal bytes."""
     return (json.dumps(model.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def write_manifest(root: Path, manifest: Manifest) -> None:
-    """Write `dataset.json`, with its checksum: from here on the dataset is complete."""
+    """Write `dataset.json` with its checksum; this completes the dataset."""
     write_atomically(root / MANIFEST, to_json(manifest.sealed()))
 
 
 def read_manifest(root: Path) -> Manifest:
-    """The manifest of a dataset.
+    """Read the manifest of a dataset.
 
     Raises:
         M3diError: There is none, or it is no valid manifest.
@@ -222,7 +222,7 @@ def read_manifest(root: Path) -> Manifest:
 
 
 def manifest_in(folder: Folder) -> Manifest:
-    """The manifest that lies in a folder or at a URL.
+    """Read the manifest in a folder or at a URL.
 
     Raises:
         M3diError: It is no valid manifest, or larger than any.
@@ -240,7 +240,7 @@ def manifest_in(folder: Folder) -> Manifest:
 
 
 def plugins_in(root: Path) -> dict[str, str]:
-    """Texts of the plugins that a dataset came with, by name, also where its spec cannot be read without them.
+    """Read the plugins of a dataset as texts by name, even if its spec cannot be read without them.
 
     Raises:
         M3diError: There is no dataset, or its manifest is damaged.
@@ -252,7 +252,7 @@ def plugins_in(root: Path) -> dict[str, str]:
 
 
 def no_dataset(folder: Folder) -> M3diError:
-    """The error if a folder holds no dataset; it says what is there, and where near it one is."""
+    """Make the error for a folder without a dataset; it lists what is there, and a dataset nearby."""
     got, next_step = f"no {MANIFEST}", "check the path"
     root = folder.root if isinstance(folder, LocalFolder) else None
     if folder.exists(PLAN):
@@ -275,7 +275,7 @@ def no_dataset(folder: Folder) -> M3diError:
 
 
 def parse_manifest(raw: bytes, where: str) -> Manifest:
-    """The manifest in the bytes of a `dataset.json`.
+    """Read a manifest from the bytes of a `dataset.json`.
 
     Raises:
         M3diError: It is no valid manifest.
@@ -284,7 +284,7 @@ def parse_manifest(raw: bytes, where: str) -> Manifest:
 
 
 def finished_manifest(folder: Folder) -> Manifest | None:
-    """The manifest of a folder that has every file which it names, by size; else None.
+    """Read the manifest of a folder; None unless all files that it names are there with their sizes.
 
     Raises:
         M3diError: The manifest is damaged, or the storage failed.
@@ -297,12 +297,12 @@ def finished_manifest(folder: Folder) -> Manifest | None:
 
 
 def plan_of(manifest: Manifest) -> Plan:
-    """The plan that a finished dataset was made by."""
+    """Return the plan of a finished dataset."""
     return Plan.model_validate(manifest.model_dump(include=set(Plan.model_fields)))
 
 
 def parse_plan(raw: bytes, where: str) -> Plan:
-    """The plan in the bytes of a file.
+    """Read a plan from the bytes of a file.
 
     Raises:
         M3diError: It is no valid plan.
@@ -326,7 +326,7 @@ def _validated(kind: type[PlanType], raw: bytes, where: str) -> PlanType:
 
 
 def _check_views(plan: Plan, where: str) -> None:
-    """Raise unless every view of the spec has its file, and every text view its tokens."""
+    """Check that every view of the spec has its file, and every text view its tokens."""
     spec = spec_from_dict(plan.spec, where=where, stored=True)
     expected = {"extensions": set(spec.observed), "text": set(spec.told)}
     for place, views in expected.items():

@@ -1,7 +1,7 @@
-"""The one reader of Parquet, and of CSV through Arrow: what Arrow's threads read from is never owned by Python.
+"""Read Parquet, and CSV through Arrow: the memory that Arrow's threads read is never owned by Python.
 
-A thread of Arrow may hold what it read from until the process ends. If that is an object of Python, letting go of it
-then needs an interpreter that is no longer there, and the process aborts (status 134), whatever it had done before.
+A thread of Arrow may hold that memory until the process ends. If a Python object owns it, its release needs an
+interpreter that is gone by then, and the process aborts (status 134) after all its work.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ UNREADABLE = (OSError, pa.ArrowException, UnicodeDecodeError)
 
 
 def read_parquet(source: Path | bytes, columns: Sequence[str] | None = None) -> pa.Table:
-    """A table, or some of its columns.
+    """Read a table, or some of its columns.
 
     Args:
         source: The file, or its bytes.
@@ -29,33 +29,33 @@ def read_parquet(source: Path | bytes, columns: Sequence[str] | None = None) -> 
     Raises:
         OSError, pyarrow.ArrowException: It cannot be read, see `UNREADABLE`.
     """
-    # Without a word on partitioning, a folder called `name=value` on the way would become a column.
+    # Without `partitioning=None`, a folder called `name=value` on the way would become a column.
     wanted = None if columns is None else list(columns)
     return pq.read_table(_readable(source), columns=wanted, partitioning=None)
 
 
 def read_parquet_in(folder: Folder, name: str) -> pa.Table:
-    """A table in a folder, wherever it lies; errors as of `read_parquet`, and those of the storage."""
+    """Read a table in a folder or at a URL; raises as `read_parquet` does, and errors of the storage."""
     return read_parquet(source_in(folder, name))
 
 
 def source_in(folder: Folder, name: str) -> Path | bytes:
-    """What `read_parquet` takes for a file in a folder: its path, or from elsewhere its bytes."""
+    """Return what `read_parquet` takes: the path of a local file, the bytes of a remote one."""
     return folder.root / name if isinstance(folder, LocalFolder) else folder.read(name)
 
 
 def read_parquet_metadata(source: Path | bytes) -> pq.FileMetaData:
-    """Counts and sizes of a file, before anything of its rows is read; errors as of `read_parquet`."""
+    """Read the counts and sizes of a file, without its rows; raises as `read_parquet` does."""
     return pq.read_metadata(_readable(source))
 
 
 def read_parquet_schema(path: Path) -> pa.Schema:
-    """Names and types of the columns of a file, and its metadata."""
+    """Read names and types of the columns of a file, and its metadata."""
     return pq.read_schema(path.absolute())
 
 
 def read_csv(content: bytes) -> pa.Table:
-    """The table in the bytes of a CSV file with a header."""
+    """Read the bytes of a CSV file with a header."""
     return pacsv.read_csv(_readable(content))  # type: ignore[attr-defined]
 
 
@@ -69,6 +69,6 @@ def _readable(source: Path | bytes) -> Path | pa.BufferReader:
 
 
 def one_array(column: pa.ChunkedArray) -> pa.Array:
-    """A column in one piece."""
+    """Join a column into one array."""
     whole = column.combine_chunks()
     return pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole

@@ -1,7 +1,7 @@
-"""Names and numbers that may stand in `dataset.json`: checked here once, so that no reader asks again.
+"""Check the names and numbers of `dataset.json` once, so that no reader has to.
 
-A dataset is data, and may come from a stranger. Its names become paths, columns and members of archives: plain ones
-lead nowhere. Its counts decide what readers make room for: each has a limit.
+A dataset is data, and may come from a stranger. Its names become paths, columns and members of archives: plain names
+cannot lead out of the folder. Its counts decide how much memory readers allocate: each has a limit.
 """
 
 from __future__ import annotations

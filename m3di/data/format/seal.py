@@ -1,4 +1,4 @@
-"""The end of writing a dataset: sample picture, card and Croissant file, then the manifest that seals it all."""
+"""Finish writing a dataset: sample picture, card and Croissant file, then the manifest, which seals it."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ N_PICTURED = 8
 
 
 def seal(root: Path, plan: Plan, splits: Mapping[str, SplitEntry], devices: Iterable[str] = ()) -> Manifest:
-    """Write everything but shards and tables, which are there already; the manifest last of all.
+    """Write all files except shards and tables, which are there already; the manifest comes last.
 
     Args:
         root: Folder of the dataset.
-        plan: What it is.
+        plan: The plan of the dataset.
         splits: Its shards and tables.
         devices: GPUs that have rendered it.
     """
@@ -47,7 +47,7 @@ def write_documents(root: Path, manifest: Manifest, keep: Collection[str] = ()) 
         keep: Documents that stay as they are, in the folder and in the manifest.
 
     Returns:
-        The manifest with what was written; it is not written itself.
+        The manifest with the new documents; it is not written.
     """
     schemas = {name: read_parquet_schema(root / entry.table.file) for name, entry in manifest.splits.items()}
     contents = {CARD: dataset_card(manifest).encode(), CROISSANT: croissant(manifest, schemas)}
@@ -63,7 +63,7 @@ def write_documents(root: Path, manifest: Manifest, keep: Collection[str] = ()) 
 
 
 def file_entry(path: Path, n_samples: int) -> FileEntry:
-    """What the manifest says of a shard or table on disk."""
+    """Make the manifest entry of a shard or table on disk."""
     return FileEntry(file=path.name, n_bytes=path.stat().st_size, sha256=sha256_of(path), n_samples=n_samples)
 
 
@@ -80,7 +80,7 @@ def _image(shard: Path, name: str, raw: bytes) -> Image.Image:
 
 
 def sample_picture(root: Path, manifest: Manifest) -> bytes | None:
-    """A PNG with the first samples side by side, one row a view; None if there are no images."""
+    """Draw the first samples side by side as a PNG, one row a view; None if there are no images."""
     views = [manifest.extensions[name] for name in manifest.parsed_spec.rendered]
     shards = [shard for entry in manifest.splits.values() for shard in entry.shards]
     if not views or not shards:

@@ -7,7 +7,7 @@
     +----------------------+------------------+----------------------+----------+----------------------+-----------+
     ... then two or more blocks of zeros up to a multiple of 10,240 bytes.
 
-A shard is built as `NAME.tar.partial`, fsynced, then renamed: what has a final name is complete.
+A shard is built as `NAME.tar.partial`, fsynced, then renamed: a file with the final name is complete.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ EXTENDED = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE,
 
 
 def shard_name(split: str, number: int) -> str:
-    """File name of a shard."""
+    """Return the file name of a shard."""
     return f"{split}-{number:05d}.tar"
 
 
 def sample_key(index: int) -> str:
-    """Key of sample `index` of a split."""
+    """Return the key of sample `index` of a split."""
     return f"{index:09d}"
 
 
 @dataclass(frozen=True)
 class ByteRange:
-    """Where a file of a sample lies in its shard: its first byte and its number of bytes."""
+    """Place of a file in its shard: first byte and number of bytes."""
 
     offset: int
     size: int
@@ -71,7 +71,7 @@ class ShardWriter:
         self._tar = tarfile.TarFile(fileobj=self._stream, mode="w", format=tarfile.USTAR_FORMAT)
 
     def add(self, key: str, contents: Mapping[str, bytes]) -> None:
-        """Append one sample: the bytes of each of its files."""
+        """Append the files of one sample."""
         for extension in self.extensions:
             info = tarfile.TarInfo(f"{key}.{extension}")  # time, owner and mode are fixed by TarInfo's defaults
             info.size = len(contents[extension])
@@ -84,13 +84,13 @@ class ShardWriter:
         publish(self.partial, self.path)
 
     def close(self) -> None:
-        """Close the file; one that is not finished keeps its temporary name."""
+        """Close the file; an unfinished one keeps its temporary name."""
         with contextlib.suppress(OSError):  # what did not fit on the disk
             self._stream.close()
 
 
 class _PlainInfo(tarfile.TarInfo):
-    """A header of a plain archive: one that promises a long name, or attributes, is refused before it is read."""
+    """A header of a plain archive; refuses long names and attributes before they are read."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Any:
@@ -101,7 +101,7 @@ class _PlainInfo(tarfile.TarInfo):
 
 
 def read_shard(path: Path) -> Iterator[ShardSample]:
-    """The samples of a finished shard, in order.
+    """Yield the samples of a finished shard, in order.
 
     Raises:
         M3diError: The file is no readable tar archive.
@@ -116,7 +116,7 @@ def read_shard(path: Path) -> Iterator[ShardSample]:
                 if name != key and members:
                     yield ShardSample(key, members)
                     members = {}
-                # Of a sparse member or a link, what is stored is not what is stated.
+                # A sparse member or a link stores other bytes than it states.
                 if not info.isreg() or info.issparse() or info.offset_data + info.size > n_bytes:
                     raise tarfile.ReadError(f"{info.name!r} is no plain member that lies within the shard")
                 key = name
@@ -128,7 +128,7 @@ def read_shard(path: Path) -> Iterator[ShardSample]:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
+    """Return the SHA-256 of a file, hexadecimal."""
     with path.open("rb") as stream:
         digest = hashlib.sha256()
         while block := stream.read(1 << 20):

@@ -23,7 +23,7 @@ ROW_GROUP = 1 << 17  # rows; what is in memory while a table is written, and wha
 
 
 def latent_columns(samples: Samples) -> dict[str, Any]:
-    """Raw and physical latents as flat columns `VIEW.FACTOR`."""
+    """Return raw and physical latents as flat columns `VIEW.FACTOR`."""
     return {f"{view}.{name}": values for view, columns in samples.columns().items() for name, values in columns.items()}
 
 
@@ -34,13 +34,13 @@ def shard_rows(
     found: Sequence[ShardSample],
     annotations: Mapping[str, NDArray[Any]],
 ) -> pa.Table:
-    """The rows of a shard in the table of its split.
+    """Make the rows of a shard for the table of its split.
 
     Args:
         samples: The samples of the shard.
         texts: Captions of each text view.
         shard: File name of the shard.
-        found: Where their files lie in it.
+        found: The samples as found in the shard, with the places of their files.
         annotations: Further columns, see `read_annotations`.
     """
     columns: dict[str, Any] = {"key": [row.key for row in found], "shard": [shard] * len(found)}
@@ -54,10 +54,10 @@ def shard_rows(
 class TableWriter:
     """Writes the table of a split shard by shard, so that no more than a row group is in memory.
 
-    The bytes depend on the rows alone, not on the sizes of the tables that are added.
+    The bytes depend only on the rows, not on the sizes of the added tables.
 
     Args:
-        path: The Parquet file; it has this name once `finish` was called.
+        path: The Parquet file; `finish` gives it this name.
     """
 
     def __init__(self, path: Path) -> None:
@@ -81,7 +81,7 @@ class TableWriter:
         self._waiting = [waiting.slice(n)]
 
     def finish(self) -> None:
-        """Write what is waiting, flush it to the disk and rename the file."""
+        """Write the remaining rows, flush the file to the disk and rename it."""
         self._write(ROW_GROUP)
         if self._writer is not None:
             self._writer.close()
@@ -123,7 +123,7 @@ def read_annotations(
     views: Sequence[str],
     kinds: Mapping[str, type],
 ) -> dict[str, NDArray[Any]]:
-    """What was noted of each image when it was rendered, from the shards: columns `VIEW.ANNOTATION`.
+    """Read the annotations of rendered images from the shards: columns `VIEW.ANNOTATION`.
 
     Args:
         root: Folder of the dataset.
@@ -154,7 +154,7 @@ def read_annotations(
 def _json_of(
     root: Path, shards: Sequence[tuple[str, Sequence[ShardSample]]], extension: str
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Place, for messages, and content of the JSON file of each sample."""
+    """Yield the place (for messages) and the content of the JSON file of each sample."""
     for shard, samples in shards:
         with (root / shard).open("rb") as stream:
             for sample in samples:

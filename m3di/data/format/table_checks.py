@@ -1,7 +1,7 @@
-"""Is a table what its manifest promises? Asked of every table before a row of it is used.
+"""Check that a table is what its manifest promises, before any row is used.
 
-A table may come from a stranger: its shards become paths, its offsets and sizes ranges to be read, its keys names of
-files, its values indices. All checks look at whole columns, so that millions of rows take well under a second.
+A table may come from a stranger: shards become paths, offsets and sizes become ranges to read, keys become file names,
+values become indices. All checks work on whole columns, so millions of rows take well under a second.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAX_ROW_BYTES, MAX_BASE_BYTES = 1 << 14, 1 << 22
 
 
 def metadata_problems(found: pq.FileMetaData, n_rows: int) -> Iterator[str]:
-    """What is wrong with a table by what its file says of itself: its rows have not been read yet."""
+    """List problems of a table by its metadata, before its rows are read."""
     if found.num_rows != n_rows:
         yield f"{found.num_rows} rows, expected {n_rows}"
         return
@@ -40,7 +40,7 @@ def metadata_problems(found: pq.FileMetaData, n_rows: int) -> Iterator[str]:
 
 
 def table_problems(table: pa.Table, manifest: Manifest, spec: Spec, split: str) -> Iterator[str]:
-    """What is wrong with the rows of a split: the first problem is enough to refuse the table.
+    """List problems of the rows of a split; the first one is enough to refuse the table.
 
     Args:
         table: Its table.
@@ -58,12 +58,12 @@ def table_problems(table: pa.Table, manifest: Manifest, spec: Spec, split: str) 
 
 
 def published_problems(table: pa.Table, spec: Spec) -> Iterator[str]:
-    """What is wrong with the rows of a table that lies beside the published layout: it has no shards."""
+    """List problems of a table beside the published layout, which has no shards."""
     yield from _first(_kinds(table, spec, {}), _keys(table), _values(table, spec))
 
 
 def _first(*checks: Iterator[str]) -> Iterator[str]:
-    """The first problem: later checks go by what the earlier ones have found sound."""
+    """Return the first problem: later checks rely on the earlier ones."""
     for check in checks:
         problem = next(check, None)
         if problem is not None:
@@ -72,7 +72,7 @@ def _first(*checks: Iterator[str]) -> Iterator[str]:
 
 
 def _kinds(table: pa.Table, spec: Spec, places: dict[str, str]) -> Iterator[str]:
-    """Columns that are missing, of another type, with empty cells, or no text."""
+    """Find columns that are missing, have another type or empty cells, or hold no text."""
     texts = dict.fromkeys(["key", *(f"{view}.caption" for view in spec.told)], "texts")
     expected = {**texts, **places, **{name: _kind(factor) for name, factor in _factors(spec)}}
     missing = [name for name in expected if name not in table.column_names]
@@ -105,14 +105,14 @@ def _kind(factor: Factor) -> str:
 
 
 def _factors(spec: Spec) -> Iterator[tuple[str, Factor]]:
-    """The column of the raw values of every factor in every view."""
+    """Yield the column of the raw values of every factor in every view."""
     for view, observed in spec.observed.items():
         for name in observed.view.factors:
             yield f"{view}.{name}", spec.factors[name]
 
 
 def _keys(table: pa.Table) -> Iterator[str]:
-    """Keys that are no file names, or are there twice."""
+    """Find keys that are not file names, or occur twice."""
     odd = pc.invert(pc.match_substring_regex(table["key"], KEY))  # type: ignore[attr-defined]
     if pc.any(odd).as_py():  # type: ignore[attr-defined]
         row = pc.index(odd, True).as_py()
@@ -122,7 +122,7 @@ def _keys(table: pa.Table) -> Iterator[str]:
 
 
 def _places(table: pa.Table, manifest: Manifest, split: str) -> Iterator[str]:
-    """Shards that are not the split's, ranges that are not in their shard."""
+    """Find shards of another split, and ranges outside their shard."""
     shards = {shard.file: shard.n_bytes for shard in manifest.splits[split].shards}
     known = pa.array(list(shards), table.schema.field("shard").type)
     number = pc.index_in(table["shard"], value_set=known)  # type: ignore[attr-defined]
@@ -141,7 +141,7 @@ def _places(table: pa.Table, manifest: Manifest, split: str) -> Iterator[str]:
 
 
 def _origin(table: pa.Table) -> Iterator[str]:
-    """Origins that are no sample of any dataset."""
+    """Find origins that are no sample of any dataset."""
     seed, split, index = ORIGIN
     unknown = set(pc.unique(table[split]).to_pylist()) - set(SPLITS)  # type: ignore[attr-defined]
     if unknown:
@@ -161,7 +161,7 @@ def _integers(table: pa.Table, name: str) -> NDArray[np.int64]:
 
 
 def _values(table: pa.Table, spec: Spec) -> Iterator[str]:
-    """Raw values out of the range of their factor."""
+    """Find raw values outside the range of their factor."""
     for name, factor in _factors(spec):
         low, high = factor.bounds
         raw = table[name].to_numpy()

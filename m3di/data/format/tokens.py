@@ -1,4 +1,4 @@
-"""Captions to token ids. The vocabulary comes from the spec, not from a pass over the data, so all splits share it."""
+"""Turn captions into token ids. The vocabulary comes from the spec, not from the data, so all splits share it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PATTERNS: dict[str, re.Pattern[str]] = {
 
 
 def words(caption: str, quoted: Quoted = "words") -> list[str]:
-    """The tokens of a caption: words in lower case, and punctuation marks.
+    """Split a caption into tokens: words in lower case, and punctuation marks.
 
     Args:
         caption: The caption.
@@ -31,7 +31,7 @@ def words(caption: str, quoted: Quoted = "words") -> list[str]:
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """Words to ids.
+    """Turns words into ids.
 
     Attributes:
         vocabulary: All tokens; the index is the id. Padding is 0, an unknown word 1.
@@ -48,17 +48,17 @@ class Tokenizer:
         return {word: index for index, word in enumerate(self.vocabulary)}
 
     def encode(self, caption: str) -> list[int]:
-        """Token ids of a caption, padded to `length`; words beyond it are cut off."""
+        """Return the token ids of a caption, padded or cut to `length`."""
         ids = [self._ids.get(word, 1) for word in words(caption, self.quoted)[: self.length]]
         return ids + [0] * (self.length - len(ids))
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The words of token ids, without padding, joined by spaces."""
+        """Return the words of token ids, without padding, joined by spaces."""
         return " ".join(self.vocabulary[index] for index in ids if index != 0)
 
 
 def build_tokenizer(spec: Spec, view_name: str, quoted: Quoted = "words") -> Tokenizer:
-    """The tokenizer of all captions that a text view of this spec can give.
+    """Build the tokenizer of all captions that a text view of this spec can give.
 
     Args:
         spec: The spec.
@@ -81,7 +81,7 @@ def build_tokenizer(spec: Spec, view_name: str, quoted: Quoted = "words") -> Tok
 
 
 def _places(places: Iterable[Slot]) -> Iterator[tuple[tuple[str, ...], bool]]:
-    """The texts of each place of a sentence, and whether they alone stand between double quotes."""
+    """Yield the texts of each place of a sentence, and whether double quotes enclose them."""
     all_places = list(places)
     for number, place in enumerate(all_places):
         before = all_places[number - 1].texts[0] if number else ""
@@ -90,7 +90,7 @@ def _places(places: Iterable[Slot]) -> Iterator[tuple[tuple[str, ...], bool]]:
 
 
 def tokenizer_of(captions: Iterable[str], quoted: Quoted = "words") -> Tokenizer:
-    """The tokenizer of captions that no spec describes, from the captions themselves."""
+    """Build a tokenizer from captions that no spec describes."""
     vocabulary: set[str] = set()
     longest = 0
     for caption in captions:

@@ -1,1 +1,1 @@
-"""Layouts of other people, read and written."""
+"""Read and write layouts of other projects."""

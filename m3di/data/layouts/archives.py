@@ -1,4 +1,4 @@
-"""The published layout in an archive: .tar, .tar.gz, .tar.bz2, .tar.xz or .zip, read to its end."""
+"""Unpack the published layout from an archive (.tar, .tar.gz, .tar.bz2, .tar.xz, .zip), read to its end."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ def unpack(archive: Path, into: Path) -> None:
             where=str(archive),
             got=error,
             expected="a .tar, .tar.gz, .tar.bz2, .tar.xz or .zip",
-            next_step="get it once more from where it was published, and compare its checksum",
+            next_step="download it again from where it was published, and compare its checksum",
         ) from error
 
 
 class Limit:
-    """How much an archive may still hold; a small one can be made to hold more than any disk.
+    """How much an archive may still hold; a small file can unpack to more than any disk.
 
     Args:
         archive: The archive.
@@ -78,7 +78,7 @@ class Limit:
         self.n_bytes = 0
 
     def member(self, name: str, n_bytes: int) -> None:
-        """Take in a member before it is read.
+        """Count a member before it is read.
 
         Raises:
             M3diError: It is too large.
@@ -88,7 +88,7 @@ class Limit:
         self.take(n_bytes)
 
     def take(self, n_bytes: int) -> None:
-        """Take in what is unpacked.
+        """Count unpacked bytes.
 
         Raises:
             M3diError: There is too much of it.
@@ -109,7 +109,7 @@ class Limit:
 
 
 class _Limited:
-    """The bytes of a stream, as far as the limit allows."""
+    """A stream that raises past the limit."""
 
     def __init__(self, stream: Any, limit: Limit) -> None:
         self._stream, self._limit = stream, limit
@@ -133,9 +133,9 @@ def _tarred(archive: Path, limit: Limit) -> Iterator[ArchiveMember]:
                 raise _refused(archive, member.name, "a link, a device or a sparse file")
             if member.size > MAX_MEMBER:
                 limit.member(member.name, member.size)
-            tar.members.clear()  # else all headers stay in memory
+            tar.members.clear()  # else tarfile keeps all headers in memory
             yield member.name, tar.extractfile(member)
-        # To the end: there gzip has the checksum of everything. And tarfile takes a damaged header for the end.
+        # Read to the end: gzip has its checksum there, and tarfile takes a damaged header for the end.
         rest: Any = tar.fileobj
         while block := rest.read(1 << 20):
             if block.strip(b"\0"):

@@ -1,4 +1,4 @@
-"""Export of the description of a dataset, by the vocabulary of MLCommons."""
+"""Export the description of a dataset in the vocabulary of MLCommons."""
 
 from __future__ import annotations
 

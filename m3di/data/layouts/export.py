@@ -1,4 +1,4 @@
-"""Datasets of ours in layouts that others use."""
+"""Export our datasets to layouts of other projects."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def export(
         root: The dataset.
         to: Name of a layout, see `LAYOUTS`.
         out: A new or empty folder; for `croissant` the file.
-        on_note: Called where readers of the layout will stumble: for `upstream`, where val or test have words that
-            train does not have, with how many samples it takes.
+        on_note: Called with what readers of the layout cannot handle: for `upstream`, words of val or test that train
+            does not have.
 
     Raises:
         M3diError: There is no dataset, `out` holds something, or the layout has no place for this dataset.

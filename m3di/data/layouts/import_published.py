@@ -1,4 +1,4 @@
-"""The published layout of Multimodal3DIdent, folder or archive, into our format."""
+"""Import the published layout of Multimodal3DIdent, from a folder or an archive."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _IMAGE = re.compile(r"[0-9]+\.png")
 
 
 def import_published(source: str | os.PathLike[str], root: str | os.PathLike[str], shard_size: int = 1000) -> Manifest:
-    """Turn the published layout into a dataset of ours; images, captions and raw latents stay what they are.
+    """Turn the published layout into our format; images, captions and raw latents stay as they are.
 
     Args:
         source: A folder with `train/`, `val/` (or `validation/`), `test/` or the files of one split, or an archive of
@@ -59,7 +59,7 @@ def import_published(source: str | os.PathLike[str], root: str | os.PathLike[str
 
 
 def _top(folder: Path) -> Path:
-    """The folder that holds the splits: the one given, or the only one in it, and so on."""
+    """Find the folder of the splits: the given one, or the only folder in it, and so on."""
     while not published.split_folders(LocalFolder(folder)):
         inside = list(folder.iterdir())
         if len(inside) != 1 or not inside[0].is_dir():
@@ -76,7 +76,7 @@ def _import_folder(source: Path, root: Path, shard_size: int) -> Manifest:
     opened = PublishedSource(folder, splits)
     tables = {split: opened.table(split) for split in splits}
     for split, prefix in splits.items():
-        # Not counted: what file systems put beside them, such as `._0.png`.
+        # Do not count files of the file system, such as `._0.png`.
         images = source / prefix / "images"
         n_images = sum(1 for path in images.iterdir() if _IMAGE.fullmatch(path.name)) if images.is_dir() else 0
         n = tables[split].num_rows
@@ -132,7 +132,7 @@ def _plan(source: PublishedSource, tables: dict[str, pa.Table], shard_size: int)
 def _image(
     source: PublishedSource, split: str, table: pa.Table, row: int, size_px: int | None = None
 ) -> tuple[bytes, tuple[int, ...]]:
-    """An image file, and height and width of the image."""
+    """Read an image file; return it with its height and width."""
     files = source.files(split, table)
     try:
         raw = files.read(row, "image")

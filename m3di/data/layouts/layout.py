@@ -1,4 +1,4 @@
-"""Layouts by name: what others read.
+"""Layouts by name, which other programs read.
 
 A layout of m3di is one file of this folder: a subclass of `Layout` under `@register_layout(NAME)`, which `m3di export
 --to NAME` finds. Register your own by the same call in your own module (`m3di export --import MODULE`), or by an entry
@@ -23,10 +23,10 @@ class Layout:
 
         Args:
             source: The dataset: its `spec`, `manifest`, `n_samples` of each split, `table(split)`, and `images_of` it.
-            out: Where to; `m3di.data.whole_folder(out)` gives a folder that is there whole or not at all.
+            out: Where to; `m3di.data.whole_folder(out)` gives a folder that appears whole or not at all.
 
         Returns:
-            What readers of the layout will stumble over, if anything.
+            What readers of the layout cannot handle, if anything.
 
         Raises:
             M3diError: `out` holds something, or the layout has no place for this dataset.
@@ -45,7 +45,7 @@ register_layout = LAYOUTS.register
 
 
 def images_of(source: ShardSource, split: str, table: Any, view: str) -> Iterator[bytes]:
-    """The images of a split as PNG: the very bytes, where they are PNG."""
+    """Yield the images of a split as PNG; those that are PNG keep their bytes."""
     files = source.files(split, table)
     for row in range(table.num_rows):
         yield files.read_image(row, view, "png")

@@ -2,8 +2,8 @@
 
     SPLIT/images/000000.png ...    SPLIT/text/text_raw.txt    SPLIT/latents_image.csv    SPLIT/latents_text.csv
 
-A folder that we exported has two kinds of files more, so that nothing is lost: `m3di.json`, the plan of the dataset,
-and in each split `m3di.parquet`, its table. The published loader does not look at them.
+A folder that m3di exported has two more kinds of files, so that nothing is lost: `m3di.json`, the plan of the dataset,
+and in each split `m3di.parquet`, its table. The published loader ignores them.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def image_name(index: int, n: int) -> str:
 
 @cache
 def published_spec() -> Spec:
-    """The spec of the published files: the factors of `m3di`, captions of a template that is not ours."""
+    """Return the spec of the published files: the factors of `m3di`, captions of a template that is not ours."""
     plain = plain_spec(load_spec("m3di"))
     plain["name"] = "multimodal3dident"
     plain["description"] = "Image/text pairs of the published Multimodal3DIdent."
@@ -70,7 +70,7 @@ def color_ranks(spec: Spec) -> NDArray[np.int64]:
 
 
 def split_folders(folder: Folder) -> dict[str, str]:
-    """Where the splits of a published folder lie: by split the prefix of its files; empty if there are none.
+    """Find the splits of a published folder: the prefix of the files of each; empty if there are none.
 
     Raises:
         M3diError: A split is there under two names.
@@ -89,12 +89,12 @@ def split_folders(folder: Folder) -> dict[str, str]:
 
 
 def read_published_plan(folder: Folder) -> Plan | None:
-    """The plan that an export of ours left, or None."""
+    """Read the plan that our export left, or None."""
     return parse_plan(folder.read(PLAN), folder.path(PLAN)) if folder.exists(PLAN) else None
 
 
 def read_captions(folder: Folder, prefix: str) -> list[str]:
-    """The captions of a split, one a line. The last line may end; lines may end as on Windows; a BOM may stand first.
+    """Read the captions of a split, one a line; Windows line ends, a final line end and a BOM are fine.
 
     Raises:
         M3diError: The file cannot be read, or is not in UTF-8.
@@ -114,7 +114,7 @@ def read_captions(folder: Folder, prefix: str) -> list[str]:
 
 
 def published_table(folder: Folder, split: str, prefix: str, plan: Plan | None) -> pa.Table:
-    """The table of a split: key, captions, every latent; no shards and offsets.
+    """Make the table of a split: key, captions, every latent; no shards and offsets.
 
     Raises:
         M3diError: Columns are missing, counts differ, or a value is out of its range.
@@ -145,7 +145,7 @@ def published_table(folder: Folder, split: str, prefix: str, plan: Plan | None) 
 
 
 def has_place(spec: Spec) -> bool:
-    """Whether the published layout has a place for the data of a spec: one image and one text, with its factors."""
+    """Whether the published layout fits a spec: one image and one text, with its factors."""
     needed = {"image": IMAGE_COLUMNS, "text": ("text_color", "text_phrasing")}
     return set(spec.observed) == set(needed) and all(
         name in spec.observed[view].view.factors for view, names in needed.items() for name in names
@@ -153,7 +153,7 @@ def has_place(spec: Spec) -> bool:
 
 
 def _own_table(folder: Folder, name: str, spec: Spec, n: int) -> pa.Table:
-    """The table that an export of ours left, checked."""
+    """Read and check the table that our export left."""
     problem = None if has_place(spec) else f"it is no table of the published layout, by the spec in {PLAN}"
     try:
         source = source_in(folder, name)
@@ -168,7 +168,7 @@ def _own_table(folder: Folder, name: str, spec: Spec, n: int) -> pa.Table:
 
 
 def published_csv(spec: Spec, table: pa.Table) -> dict[str, bytes]:
-    """The two CSV files of a table, with the published columns in the published order."""
+    """Make the two CSV files of a table, with the published columns in the published order."""
     image = {name: table[f"image.{name}"].to_numpy() for name in IMAGE_COLUMNS}
     color = table["text.text_color"].to_numpy()
     text: dict[str, Any] = {name: image[name] for name in POSITION}
@@ -186,7 +186,7 @@ def _csv(columns: dict[str, Any]) -> bytes:
 
 
 def fingerprint(folder: Folder, folders: dict[str, str]) -> str:
-    """Identity of published files, from their captions and latents."""
+    """Return the identity of published files, from their captions and latents."""
     digest = hashlib.sha256()
     for prefix in folders.values():
         for name in (IMAGE_CSV, TEXT_CSV, CAPTIONS):
@@ -229,7 +229,7 @@ def _image_factors(where: str, spec: Spec, table: pa.Table) -> dict[str, NDArray
 
 
 def _values(where: str, spec: Spec, table: pa.Table, name: str) -> NDArray[Any]:
-    """The values of a factor, of its type.
+    """Read the values of a factor as its type.
 
     Raises:
         M3diError: One is missing, no number, or no integer where it counts something.
@@ -261,7 +261,7 @@ def _number(value: object) -> float:
 
 
 def _check_agreement(where: str, image: pa.Table, text: pa.Table) -> None:
-    """Raise unless both files say the same of what image and text share."""
+    """Check that both files agree on what image and text share."""
     for name in POSITION:
         ours, theirs = image[name].to_pylist(), text[name].to_pylist()
         for row, (one, other) in enumerate(zip(ours, theirs, strict=True)):
@@ -312,7 +312,7 @@ def _check_ranges(where: str, spec: Spec, views: dict[str, dict[str, NDArray[Any
 
 
 def _check_same(where: str, spec: Spec, ours: pa.Table, image: pa.Table, text: pa.Table, texts: list[str]) -> None:
-    """Raise unless the published files still say what our table beside them says."""
+    """Check that the published files still agree with our table beside them."""
     stated = {"image": _image_factors(where, spec, image), "text": {"text_phrasing": text["text_phrasing"].to_numpy()}}
     differing = [CAPTIONS] if ours.num_rows != len(texts) or ours["text.caption"].to_pylist() != texts else []
     for view, columns in stated.items():

@@ -1,4 +1,4 @@
-"""Words as the published loader cuts captions: it stops at a word of val or test that train does not have."""
+"""Split captions as the published loader does, which fails at a word of val or test that train does not have."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from m3di.data.format.manifest import Manifest
 from m3di.latents import captions, sample
 
-_WORD = re.compile(r"'s\b|[\w/-]+|[^\w\s]")  # hyphens and slashes join, 's is apart
+_WORD = re.compile(r"'s\b|[\w/-]+|[^\w\s]")  # hyphens and slashes join words; 's is a word
 _STEP, _MOST = 10_000, 300_000
 _SHOWN = 5
 
 
 def published_words(texts: Iterable[str]) -> set[str]:
-    """The words and marks of captions."""
+    """Return the words and marks of captions."""
     return {word for text in texts for word in _WORD.findall(text)}
 
 
 def unknown_words_note(manifest: Manifest, view: str, texts: Mapping[str, Sequence[str]]) -> str | None:
-    """What to tell whoever exports captions of which the published loader cannot read all; None if it can.
+    """Write a note if the published loader cannot read all captions; None if it can.
 
     Args:
         manifest: The dataset.
@@ -42,7 +42,7 @@ def unknown_words_note(manifest: Manifest, view: str, texts: Mapping[str, Sequen
 
 
 def _samples_with(manifest: Manifest, view: str, words: set[str]) -> int | None:
-    """How many samples of train, from the first on, have all of some words; None if even many do not."""
+    """Count how many first samples of train have all of some words; None if even many do not."""
     missing = set(words)
     for start in range(0, _MOST, _STEP):
         drawn = sample(manifest.parsed_spec, "train", _STEP, seed=manifest.seed, start=start)

@@ -1,1 +1,1 @@
-"""From a dataset to samples and batches, for torch."""
+"""Load samples and batches from a dataset, for torch."""

@@ -1,4 +1,4 @@
-"""The order of samples, resumable; and pixels to normalised floats in a buffer that is used again."""
+"""A resumable order of samples, and the normalisation of pixels into a reused buffer."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from m3di.errors import M3diError, UsageError
 class Batches(Sampler[list[int]]):
     """Lists of sample indices, one a batch: `DataLoader(dataset, batch_sampler=Batches(dataset, 64))`.
 
-    Each `iter()` is a whole epoch, and the next one is the next epoch, also where a pass was left in the middle. Only
-    right after `load_state_dict` a pass is the rest of an epoch.
+    Each `iter()` is a whole epoch, and the next one is the next epoch, even if a pass was left in the middle. Only the
+    pass right after `load_state_dict` is the rest of an epoch.
 
     The order is a function of (n, batch_size, shuffle, seed, epoch, rank, world_size) alone. All ranks get equally many
     batches; together they get every sample once, but for a few that `drop_last` leaves out or padding repeats.
 
     Args:
-        dataset: What to take samples from; only its length counts.
+        dataset: The dataset; only its length counts.
         batch_size: Samples of a batch, on each rank.
-        shuffle: A new order each epoch; else the order of the dataset.
+        shuffle: Draw a new order each epoch; else keep the order of the dataset.
         seed: Seed of the order, 0 or more.
-        rank: Number of this process; torch.distributed knows it, where it runs.
-        world_size: Number of processes; 1 where something else divides the batches, as Accelerate's `prepare` does.
+        rank: Number of this process; by default that of torch.distributed.
+        world_size: Number of processes; 1 if something else divides the batches, as Accelerate's `prepare` does.
         drop_last: Leave out an incomplete last batch.
 
     Raises:
@@ -73,14 +73,14 @@ class Batches(Sampler[list[int]]):
         return -(-self.n // (self.world_size * self.batch_size))
 
     def __iter__(self) -> Iterator[list[int]]:
-        """A whole epoch; after `load_state_dict` the rest of one."""
+        """Yield a whole epoch; after `load_state_dict` the rest of one."""
         epoch, first = self.begin()
         for number, indices in enumerate(self.rest(epoch, first), first + 1):
             self.took(epoch, number)
             yield indices
 
     def begin(self) -> tuple[int, int]:
-        """Epoch and first batch of a new pass."""
+        """Return epoch and first batch of a new pass."""
         self._check_ranks()
         if self.position and (self.epoch, self.position) == self._taken:  # the last pass was left in the middle
             self.epoch, self.position = self.epoch + 1, 0
@@ -89,7 +89,7 @@ class Batches(Sampler[list[int]]):
         return self._pass
 
     def took(self, epoch: int, n_batches: int) -> None:
-        """Note that training has the first `n_batches` of an epoch: after the last one the next epoch stands here."""
+        """Note that training has used the first `n_batches` of an epoch; after the last one, the next epoch begins."""
         self.epoch, self.position = self._place(epoch, n_batches)
         self._taken = (self.epoch, self.position)
 
@@ -97,7 +97,7 @@ class Batches(Sampler[list[int]]):
         return (epoch, n_batches) if n_batches < len(self) else (epoch + 1, 0)
 
     def rest(self, epoch: int, first: int) -> Iterator[list[int]]:
-        """The batches of an epoch from number `first` on; where the order stands does not move."""
+        """Yield the batches of an epoch from number `first` on, without moving the position."""
         order = self._order(epoch)
         starts = range(first * self.batch_size, len(self) * self.batch_size, self.batch_size)
         return (order[start : start + self.batch_size].tolist() for start in starts)
@@ -113,7 +113,7 @@ class Batches(Sampler[list[int]]):
         return order[self.rank :: self.world_size]
 
     def _check_ranks(self) -> None:
-        """Accelerate divides the batches of a loader that it prepares: what is divided already would lose most."""
+        """Refuse to divide batches twice: Accelerate divides those of a loader that it prepares."""
         if not self._found_ranks or self.world_size == 1:
             return
         accelerate = sys.modules.get("accelerate.state")
@@ -128,17 +128,17 @@ class Batches(Sampler[list[int]]):
 
     @property
     def sampler(self) -> Batches:
-        """Itself: where frameworks look for what counts the epochs of a batch sampler."""
+        """Return itself: frameworks look here for `set_epoch` of a batch sampler."""
         return self
 
     def set_epoch(self, epoch: int) -> None:
-        """Go on to an epoch, as frameworks ask for when they resume; never back, which is for `load_state_dict`."""
+        """Go forward to an epoch, as frameworks ask when they resume; only `load_state_dict` goes back."""
         stands = self.epoch + (self.position > 0 and (self.epoch, self.position) == self._taken)
         if epoch > stands:
             self.epoch, self.position = epoch, 0
 
     def state_dict(self, n_batches: int | None = None) -> dict[str, int]:
-        """Where the order stands.
+        """Return the position in the order.
 
         Args:
             n_batches: Batches of this pass that training has used. A DataLoader with workers reads ahead, so the
@@ -158,10 +158,10 @@ class Batches(Sampler[list[int]]):
         return {"epoch": epoch, "position": position, **self._identity()}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Continue where a state stands: the next pass is the rest of its epoch.
+        """Continue from a state: the next pass is the rest of its epoch.
 
         Raises:
-            M3diError: It is that of another order, or stands where none can.
+            M3diError: It belongs to another order, or its position cannot be.
         """
         if not isinstance(state, Mapping):
             raise M3diError("this is no state of an order", got=type(state).__name__, expected="what `state_dict` gave")
@@ -196,7 +196,7 @@ def _is_count(value: Any) -> bool:
 
 
 class Normaliser:
-    """Pixels to floats of zero mean and unit variance, in one buffer that each call overwrites, or in new memory.
+    """Turns pixels into floats of zero mean and unit variance, in a buffer that each call overwrites, or in new memory.
 
     Args:
         mean: Of red, green, blue, of values in [0, 1].
@@ -217,7 +217,7 @@ class Normaliser:
         width = images.shape[3]
         if self._buffer.shape != flat.shape or self._buffer.device != flat.device:
             self._buffer = torch.empty(flat.shape, device=flat.device)
-        # A row of pixels holds red, green, blue in turn: so do scale and shift, and the inner loop is W * 3 long.
+        # A row holds red, green, blue in turn; so do scale and shift, and the inner loop is W * 3 long.
         shift, scale = (each.flatten().repeat(width) for each in shift_and_scale(self.mean, self.std, flat.device))
         # Image by image, so that what was just written is still in the processor's cache when it is scaled.
         for pixels, floats in zip(flat, self._buffer, strict=True):
@@ -225,14 +225,14 @@ class Normaliser:
         return self._buffer.view(*flat.shape[:2], width, 3).permute(0, 3, 1, 2)
 
     def fresh(self, images: Tensor) -> Tensor:
-        """The same values in memory of their own, laid out as the images are: for gradients, which need them later."""
+        """Return the same values in new memory, laid out as the images: gradients need them later."""
         shift, scale = shift_and_scale(self.mean, self.std, images.device)
         return torch.addcmul(shift, images.float(), scale)
 
 
 @lru_cache(maxsize=64)
 def shift_and_scale(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor]:
-    """[3, 1, 1] each, made once a device: to copy them there at each step would make a GPU's step wait."""
+    """Return shift and scale, [3, 1, 1] each, made once a device: a copy at each step would make a GPU wait."""
     with torch.inference_mode(False):  # a tensor made in inference mode could not be used in training later
         scale = torch.tensor([1 / (255 * each) for each in std], device=device)
         shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=device)

@@ -1,4 +1,4 @@
-"""What a caller chooses of a dataset: samples by index, a split, views, factors."""
+"""Check what a caller chooses of a dataset: samples by index, a split, views, factors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ALIASES = {"validation": "val"}  # what Hugging Face calls it
 
 
 def positions(index: Any, n: int) -> int | list[int]:
-    """The integer that an index is, or the list of integers that it stands for; they are not compared with `n`.
+    """Turn an index into an integer or a list of integers, without comparing them with `n`.
 
     Args:
         index: An integer, also as NumPy scalar or 0-d tensor; a slice; a list, array or tensor of integers; or a
@@ -23,7 +23,7 @@ def positions(index: Any, n: int) -> int | list[int]:
         n: Samples that there are.
 
     Raises:
-        TypeError: It is none of these.
+        TypeError: It is something else.
         IndexError: A mask of another length.
     """
     if isinstance(index, slice):
@@ -74,7 +74,7 @@ def _no_index(index: Any) -> TypeError:
 
 
 def split_called(split: str, known: Collection[str], where: str) -> str:
-    """The name of a split of a dataset; `validation` is `val`.
+    """Return the name of a split; `validation` is `val`.
 
     Raises:
         UsageError: There is no such split.
@@ -85,10 +85,10 @@ def split_called(split: str, known: Collection[str], where: str) -> str:
 
 
 def names_of(option: str, chosen: str | Sequence[str]) -> tuple[str, ...]:
-    """Names that were chosen; a single string is one name.
+    """Return chosen names; a single string is one name.
 
     Raises:
-        UsageError: They are no names.
+        UsageError: They are not names.
     """
     names = (chosen,) if isinstance(chosen, str) or not isinstance(chosen, Iterable) else tuple(chosen)
     for name in names:
@@ -98,10 +98,10 @@ def names_of(option: str, chosen: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def check_known(kind: str, names: Sequence[str], known: Collection[str], where: str) -> None:
-    """Raise unless a dataset has all of what was named.
+    """Check that a dataset has all that was named.
 
     Raises:
-        UsageError: It names the first that is not there, and the nearest that is.
+        UsageError: It lacks one; the message has the nearest name.
     """
     for name in names:
         if not isinstance(name, str) or name not in known:
@@ -112,7 +112,7 @@ def check_known(kind: str, names: Sequence[str], known: Collection[str], where: 
 
 
 def check_one_of(option: str, value: object, known: Sequence[object]) -> None:
-    """Raise unless an option has one of its values.
+    """Check that an option has one of its values.
 
     Raises:
         UsageError: It has another.

@@ -1,4 +1,4 @@
-"""Samples to a batch, in a DataLoader that asks for many samples at once."""
+"""Collate samples in a DataLoader that asks for many at once."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from torch.utils.data import default_collate
 
 
 def whole_batch(samples: Sequence[Any]) -> Any:
-    """`collate_fn` of a DataLoader: the batch as `dataset[indices]` gives it, decoded into one buffer.
+    """Collate as `dataset[indices]` does, decoding into one buffer: the `collate_fn` of a DataLoader.
 
-    Samples that come from elsewhere are collated as torch does.
+    Other samples are collated as torch does.
     """
     return samples.batch() if isinstance(samples, Picked) else default_collate(list(samples))
 
 
 class Picked(Sequence[Any]):
-    """Some samples of a dataset, read when they are asked for: one by one, or all at once as a batch.
+    """Some samples of a dataset, read on use: one by one, or as a batch.
 
     Args:
         items: Gives them one by one.

@@ -48,7 +48,7 @@ class Multimodal3DIdent(Dataset[Any]):
     - `image`: uint8 tensor [3, height, width], sRGB; or what `transform` makes of it.
     - `text`: int64 tensor [length] of token ids; `pad_index` (0) fills the end. With `one_hot`, float32
       [length, vocabulary_size].
-    - a view of a modality of your own: a tensor of what its `decode` gives.
+    - a view of your own modality: a tensor of what its `decode` gives.
     - `caption`: the (first) text as a string; `caption_VIEW` for each, where there are several.
     - `z_image`, `z_text`: raw value of each factor that the view sees: an int for categorical factors, a float for
       continuous ones. `spec.factors[name]` tells names, units and physical values.
@@ -64,14 +64,14 @@ class Multimodal3DIdent(Dataset[Any]):
         target_transform: Applied to each dict of factors.
         views: Views to deliver, or one; all if None.
         factors: Factors (or one) to deliver in `z_VIEW`; all that a view sees (but seeds) if None.
-        tokenizer: In place of the dataset's own, for every text view.
-        one_hot: Texts as one-hot vectors.
+        tokenizer: Replaces the dataset's own, for every text view.
+        one_hot: Return texts as one-hot vectors.
         cache: Keep decoded images: `ram` in memory shared by all workers, `disk` in a file for later runs too.
         filter: Which samples: a condition on table columns (`'image.object_shape == "cow"'`, see `mask_of`; or an Arrow
             expression), or a function from the table to a mask [n].
         on_error: `raise`, or `skip`: a sample whose files cannot be read is left out of its batch (a single index gives
             the next readable sample, a batch is never empty), counted in `n_skipped` and warned about.
-        as_named_tuple: Items and batches as named tuples.
+        as_named_tuple: Return items and batches as named tuples.
 
     Raises:
         M3diError: There is no dataset, or a file is missing or damaged.
@@ -108,7 +108,7 @@ class Multimodal3DIdent(Dataset[Any]):
         check_known("view", self.views, self.spec.observed, str(root))
         check_known("factor", self._wanted or (), self.spec.factors, str(root))
         self.fingerprint = self._source.fingerprint
-        # Where a pickle of the dataset lands, they are registered.
+        # A process that unpickles the dataset registers them.
         self._kinds = {name: self.spec.observed[name].view.kind for name in self.views}
         self._told = [name for name, kind in self._kinds.items() if kind.source == "told"]
         self._tokenizers = {name: tokenizer or self._source.tokenizer(name) for name in self._told}
@@ -121,12 +121,12 @@ class Multimodal3DIdent(Dataset[Any]):
 
     @property
     def manifest(self) -> Any:
-        """The manifest of the dataset; an AttributeError for the published layout, which has none."""
+        """The manifest of the dataset. The published layout has none: AttributeError."""
         return self._source.manifest  # type: ignore[attr-defined]
 
     @property
     def thread_safe(self) -> bool:
-        """Whether several threads may take batches at once and get what one would: not where your functions run."""
+        """Whether several threads may take batches at once: not if it calls your functions."""
         return self.transform is None and self.target_transform is None
 
     @property
@@ -143,7 +143,7 @@ class Multimodal3DIdent(Dataset[Any]):
 
     @property
     def modalities(self) -> dict[str, str]:
-        """`image`, `text` or another one, of each view that is delivered."""
+        """The modality of each delivered view: `image`, `text` or another."""
         return {name: kind.name for name, kind in self._kinds.items()}
 
     @property
@@ -158,13 +158,13 @@ class Multimodal3DIdent(Dataset[Any]):
 
     @property
     def factor_values(self) -> dict[str, dict[str, NDArray[Any]]]:
-        """Of each view, the raw values [n] of each factor (but seeds), one a sample; no image is read."""
+        """Raw values [n] of each factor (except seeds) of each view; reads no image."""
         rows = slice(None) if self._rows is None else self._rows
         return {view: {name: values[rows] for name, values in each.items()} for view, each in self._factors.items()}
 
     @property
     def n_skipped(self) -> int:
-        """How many samples could not be read and were skipped so far, in all workers together."""
+        """Number of unreadable samples that all workers have skipped so far."""
         return int(self._skipped.item())
 
     def __len__(self) -> int:
@@ -178,12 +178,12 @@ class Multimodal3DIdent(Dataset[Any]):
 
     @cached_property
     def table(self) -> pa.Table:
-        """One row a sample: key, captions, every latent, annotations, and where its files lie; no image is read."""
+        """One row a sample: key, captions, latents, annotations, and the places of its files; reads no image."""
         table = self._source.table(self.split)
         return table if self._rows is None else table.take(pa.array(self._rows))
 
     def to_pandas(self) -> Any:
-        """The table as a pandas DataFrame.
+        """Return the table as a pandas DataFrame.
 
         Raises:
             M3diError: pandas is not installed.
@@ -216,7 +216,7 @@ class Multimodal3DIdent(Dataset[Any]):
         return index if self._rows is None else int(self._rows[index])
 
     def _rows_from(self, index: int) -> Iterator[int]:
-        """The row of an index, and with `on_error="skip"` those that follow it, round to the one before."""
+        """Yield the row of an index; with `on_error="skip"` also all rows after it, in a circle."""
         yield self._row(index)
         if self.on_error == "skip":
             for after in range(1, len(self)):
@@ -239,7 +239,7 @@ class Multimodal3DIdent(Dataset[Any]):
         return item
 
     def _batch(self, rows: list[int]) -> dict[str, Any]:
-        """Many rows at once, collated."""
+        """Read many rows as a batch."""
         rows, found = self._readable(rows)
         batch: dict[str, Any] = {}
         for name, arrays in found.items():
@@ -271,7 +271,7 @@ class Multimodal3DIdent(Dataset[Any]):
         return item_type(tuple(item))(*item.values()) if self.as_named_tuple else item
 
     def _readable(self, rows: list[int]) -> tuple[list[int], dict[str, NDArray[Any]]]:
-        """The rows whose files can be read, and what is in them; with `on_error="raise"` that is all of them."""
+        """Return the rows whose files can be read, with their arrays; with `on_error="raise"` these are all rows."""
         if self.on_error == "raise":
             return rows, self._arrays(rows) or {}
         each = {row: found for row in rows if (found := self._arrays([row])) is not None}
@@ -288,7 +288,7 @@ class Multimodal3DIdent(Dataset[Any]):
         raise M3diError("no image of the split can be read", where=str(self.root), next_step=self._look())
 
     def _arrays(self, rows: list[int]) -> dict[str, NDArray[Any]] | None:
-        """What is in the files of each view that has some, [n, ...]; None if one is skipped."""
+        """Decode the files of each view that has some, [n, ...]; None if one is skipped."""
         try:
             return {name: self._arrays_of.batch(rows, name) for name in self._decodings}
         except UnreadableSample as error:
@@ -304,7 +304,7 @@ class Multimodal3DIdent(Dataset[Any]):
         return "compare the file with where you got it from"
 
     def __getstate__(self) -> dict[str, Any]:
-        # The table is read again where the pickle lands: a spawned worker gets a few kB.
+        # The process that unpickles it reads the table again: a spawned worker gets a few kB.
         left = ("_files", "_arrays_of", "_decodings", "_captions", "_factors", "_rows", "spec", "table")
         state = {name: value for name, value in self.__dict__.items() if name not in left}
         if self._rows is not None:

@@ -1,4 +1,4 @@
-"""Batches read ahead by threads."""
+"""Read batches ahead by threads."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ Indices = list[int]
 
 
 class Batched(Protocol):
-    """What gives a batch for a list of indices, from several threads at once; `Multimodal3DIdent` is one."""
+    """Returns a batch for a list of indices, to several threads at once, as `Multimodal3DIdent` does."""
 
     def __getitem__(self, indices: Any, /) -> Any: ...
 
 
 class BatchLoader:
-    """The batches of one epoch after the other, whole, read ahead by threads.
+    """Batches of one epoch after the other, read ahead by threads.
 
-    Threads rather than processes: reading, decoding and copying images let go of Python's lock, and to take a batch
-    from one process to another costs about as much as to decode it. A `transform` written in Python holds the lock:
-    with one that is slow, use torch's DataLoader and its processes (`batch_sampler=batches`).
+    It uses threads, not processes: reading, decoding and copying images release Python's lock, and to move a batch
+    between processes costs about as much as to decode it. A `transform` in Python holds the lock: for a slow one, use
+    torch's DataLoader and its processes (`batch_sampler=batches`).
 
     The order is that of `batches`, for any number of threads; `batches.state_dict()` is exact at any time: batches
     that are read ahead and not given out yet do not count. The loader has the same `state_dict` for frameworks that ask
     it, as Lightning does.
 
     Args:
-        dataset: What to read.
-        batches: The order. It is moved on batch by batch.
+        dataset: The dataset.
+        batches: The order; it moves on batch by batch.
         n_threads: Threads that read; 0 reads each batch when it is asked for.
         n_ahead: Batches that each thread may be ahead; all of them are in memory.
 
@@ -50,12 +50,12 @@ class BatchLoader:
         self.n_threads, self.n_ahead = n_threads, n_ahead
 
     def __len__(self) -> int:
-        """Batches of a whole epoch."""
+        """Count the batches of a whole epoch."""
         return len(self.batches)
 
     @property
     def sampler(self) -> Batches:
-        """The order: where frameworks look for it."""
+        """The order; frameworks look for it here."""
         return self.batches
 
     batch_sampler = sampler
@@ -65,15 +65,15 @@ class BatchLoader:
         self.batches.set_epoch(epoch)
 
     def state_dict(self) -> dict[str, int]:
-        """Where the order stands, see `Batches`."""
+        """Return the position in the order, see `Batches`."""
         return self.batches.state_dict()
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Continue where a state stands, see `Batches`."""
+        """Continue from a state, see `Batches`."""
         self.batches.load_state_dict(state)
 
     def __iter__(self) -> Iterator[Any]:
-        """A whole epoch, or the rest of one, see `Batches`; a batch is what `dataset[indices]` gives."""
+        """Yield the batches of an epoch, or of the rest of one, see `Batches`."""
         epoch, first = self.batches.begin()
         with closing(self._read(self.batches.rest(epoch, first))) as batches:  # an epoch may be left in the middle
             for number, batch in enumerate(batches, first + 1):
@@ -96,11 +96,11 @@ def read_ahead(
     n_ahead: int,
     start: Callable[[], object] | None = None,
 ) -> Generator[T, None, None]:
-    """What `read` makes of each list of indices, in their order, made ahead by threads.
+    """Yield `read(indices)` for each list of indices, in order, read ahead by threads.
 
     Args:
         read: Called by several threads at once where `n_threads` is above 1.
-        order: Taken from `n_ahead` lists before they are due.
+        order: Lists of indices, taken `n_ahead` before they are due.
         n_threads: Threads that read, 1 or more.
         n_ahead: Batches that are being read or wait to be taken; all of them are in memory.
         start: Called in each thread before it reads.

@@ -1,4 +1,4 @@
-"""Items as named tuples."""
+"""Named tuples for items."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @cache
 def item_type(fields: tuple[str, ...]) -> type[Any]:
-    """The named tuple with these fields; its instances cross process boundaries."""
+    """Make the named tuple with these fields; its instances can be pickled."""
     base = namedtuple("Item", fields)  # type: ignore[misc]
 
     def reduce(item: Any) -> tuple[Any, ...]:

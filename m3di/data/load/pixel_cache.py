@@ -1,4 +1,4 @@
-"""Decoded images kept in memory that all workers share, or in a file."""
+"""Keep decoded images in memory that all workers share, or in a file."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _NO_ALLOCATION = {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.ENODEV}
 
 
 class PixelCache:
-    """Images of one shape by index, filled as they come. Forked, spawned and later processes share what is there.
+    """Images of one shape by index, filled on use. Forked, spawned and later processes share them.
 
-    Layout: a checksum uint32 for each image, 0 if it is not there, up to a full page; then the images,
-    uint8 [n, height, width, 3]. The checksum is looked at when a process takes an image for the first time: after a
-    power loss, or while another process writes it, pixels may be missing whose checksum is there already.
+    Layout: a checksum uint32 for each image (0: missing), padded to a full page; then the images, uint8
+    [n, height, width, 3]. A process compares the checksum when it takes an image for the first time: after a power
+    loss, or while another process writes, the checksum may be there before the pixels.
 
     Args:
         path: File that keeps the images for later runs; None keeps them in memory as long as this object lives.
@@ -62,11 +62,11 @@ class PixelCache:
 
     @property
     def is_filled(self) -> NDArray[np.bool_]:
-        """Which images are there, bool [n]; whether they are sound is seen when they are taken."""
+        """Which images are there, bool [n]; their checksums are compared on use."""
         return self._sums != 0
 
     def get(self, indices: Sequence[int]) -> NDArray[np.uint8] | None:
-        """Images uint8 [len(indices), height, width, 3]; None unless all of them are there and sound."""
+        """Return images uint8 [len(indices), height, width, 3]; None unless all are there and sound."""
         if self._checked[indices].all() or all(self._is_sound(index) for index in indices):
             return np.take(self.pixels, indices, axis=0)
         return None
@@ -114,9 +114,9 @@ def _in_memory(name: str, n_bytes: int) -> int:
 
 
 def _memory_of(link: str, name: str) -> int | None:
-    """The memory of another process under a name that no other has; None if the link leads elsewhere by now."""
+    """Return the memory of another process by its unique name; None if the link leads elsewhere by now."""
     try:
-        # A process may be gone and its number given to another: a stranger's file is not even opened.
+        # The process may be gone and its number reused: do not even open a stranger's file.
         if name not in str(Path(link).readlink()):
             return None
         descriptor = os.open(link, os.O_RDWR | os.O_CLOEXEC)
@@ -129,7 +129,7 @@ def _memory_of(link: str, name: str) -> int | None:
 
 
 def _file(path: Path, n_bytes: int) -> int:
-    """The file, with its size; and with its space, since a full disk would kill the process at a later write."""
+    """Make the file and reserve its space: a full disk would kill the process at a later write."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
@@ -169,7 +169,7 @@ def _allocate(descriptor: int, n_bytes: int) -> None:
 
 
 def cache_path(identity: str, split: str, view: str, n: int, shape: tuple[int, int]) -> Path:
-    """File of the cache of a split's images: below M3DI_CACHE, or the user's cache folder.
+    """Return the cache file of a split's images, below M3DI_CACHE or the user's cache folder.
 
     Args:
         identity: Equal for equal images.

@@ -1,4 +1,4 @@
-"""What a `Dataset` reads from: shards with a manifest, or the published layout in place."""
+"""Sources of a `Dataset`: shards with a manifest, or the published layout in place."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from m3di.latents import Spec, spec_from_dict
 
 
 class Files(Protocol):
-    """The image files of a split, by row of its table and view; `size_px` is their side where that is known."""
+    """Image files of a split, by row of its table and view; `size_px` is their side if known."""
 
     @property
     def size_px(self) -> int | None: ...
@@ -57,7 +57,7 @@ class Source(Protocol):
 
 
 def open_source(folder: Folder) -> Source:
-    """The dataset in a folder.
+    """Open the dataset in a folder.
 
     Raises:
         M3diError: There is none, or its manifest is damaged.
@@ -71,7 +71,7 @@ def open_source(folder: Folder) -> Source:
 
 
 def open_shards(root: str | os.PathLike[str]) -> ShardSource:
-    """The m3di dataset in a folder or at a URL.
+    """Open the m3di dataset in a folder or at a URL.
 
     Raises:
         M3diError: There is none, or its manifest is damaged.
@@ -116,10 +116,10 @@ class ShardSource:
         return {name: entry.n_samples for name, entry in self.manifest.splits.items()}
 
     def table(self, split: str) -> pa.Table:
-        """The whole table of a split, checked: its shards, ranges, keys and values are what the manifest allows.
+        """Read the table of a split, and check its shards, ranges, keys and values against the manifest.
 
         Raises:
-            M3diError: It cannot be read, or is none of this dataset.
+            M3diError: It cannot be read, or does not fit the dataset.
         """
         entry = self.manifest.splits[split].table
         try:
@@ -135,7 +135,7 @@ class ShardSource:
         return table
 
     def schema(self, split: str) -> pa.Schema:
-        """Names and types of the columns of the table of a split.
+        """Read names and types of the columns of the table of a split.
 
         Raises:
             M3diError: It cannot be read.
@@ -151,11 +151,11 @@ class ShardSource:
         return M3diError(what, where=self.folder.path(name), got=got, next_step=f"m3di verify {self.folder}")
 
     def files(self, split: str, table: pa.Table) -> ShardFiles:
-        """The image files of a split."""
+        """Return the image files of a split."""
         return ShardFiles(self.folder, self.manifest, table)
 
     def tokenizer(self, view: str) -> Tokenizer:
-        """The tokenizer of a text view."""
+        """Return the tokenizer of a text view."""
         return self.manifest.text[view].tokenizer
 
 
@@ -175,10 +175,10 @@ class ShardFiles:
         }
 
     def read(self, row: int, view: str) -> bytes:
-        """Bytes of the file of a row and view.
+        """Read the file of a row and view.
 
         Raises:
-            OSError: They are not there; a reader of samples says which sample it wanted.
+            OSError: It is not there; readers of samples add which sample they wanted.
             M3diError: The storage failed.
         """
         offset, size = self._ranges[view]
@@ -188,7 +188,7 @@ class ShardFiles:
         return found
 
     def read_whole(self, row: int, view: str) -> bytes:
-        """As `read`, for those that cannot go on without it.
+        """Read a file as `read` does, for callers that cannot go on without it.
 
         Raises:
             M3diError: The bytes are not there.
@@ -199,7 +199,7 @@ class ShardFiles:
             raise self._unreadable(row, view, error.strerror or error) from error
 
     def read_image(self, row: int, view: str, extension: str) -> bytes:
-        """The image of a row as a file of a format: the very bytes, where it has that format.
+        """Return the image of a row in a format; one that has the format keeps its bytes.
 
         Raises:
             M3diError: It cannot be read.
@@ -221,11 +221,11 @@ class ShardFiles:
         )
 
     def extension(self, view: str) -> str:
-        """Format of a view's files."""
+        """Return the format of a view's files."""
         return self._extensions[view].rpartition(".")[2]
 
     def where(self, row: int, view: str) -> str:
-        """Place of the file of a row and view, for messages."""
+        """Name the place of a file, for messages."""
         return f"{self.folder.path(self._names[self._shard[row]])}, byte {self._ranges[view][0][row]}"
 
 
@@ -249,7 +249,7 @@ class PublishedSource:
         return published.fingerprint(self.folder, self.splits)
 
     def pictures(self, split: str) -> str:
-        """Equal for equal images of a split: of each its name, and what the file system says of it."""
+        """Equal for equal images of a split: their names, and what the file system says of them."""
         stamps = sorted(self.folder.stamps(f"{self.splits[split]}images").items())
         return hashlib.sha256(f"{self.fingerprint} {stamps}".encode()).hexdigest()
 
@@ -259,16 +259,16 @@ class PublishedSource:
         return {split: len(published.read_captions(self.folder, prefix)) for split, prefix in self.splits.items()}
 
     def table(self, split: str) -> pa.Table:
-        """The table of a split, made from its CSV files."""
+        """Make the table of a split from its CSV files."""
         return published.published_table(self.folder, split, self.splits[split], self.plan)
 
     def files(self, split: str, table: pa.Table) -> Files:
-        """The image files of a split."""
+        """Return the image files of a split."""
         size_px = self.plan.render["size_px"] if self.plan is not None else None
         return PublishedFiles(self.folder, self.splits[split], table.num_rows, size_px)
 
     def tokenizer(self, view: str) -> Tokenizer:
-        """The tokenizer of our plan, else one of all captions there are."""
+        """Return the tokenizer of our plan, else one of all captions."""
         if self.plan is not None:
             return self.plan.text[view].tokenizer
         every = (text for prefix in self.splits.values() for text in published.read_captions(self.folder, prefix))
@@ -285,13 +285,13 @@ class PublishedFiles:
     size_px: int | None
 
     def read(self, row: int, view: str) -> bytes:
-        """Bytes of the image of a row."""
+        """Read the image of a row."""
         return self.folder.read(self.prefix + published.image_name(row, self.n))
 
     def extension(self, view: str) -> str:
-        """Format of the images."""
+        """Return the format of the images."""
         return "png"
 
     def where(self, row: int, view: str) -> str:
-        """Place of the image of a row, for messages."""
+        """Name the place of an image, for messages."""
         return self.folder.path(self.prefix + published.image_name(row, self.n))

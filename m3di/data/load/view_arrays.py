@@ -1,4 +1,4 @@
-"""The files of a split, decoded, through the caches that keep pixels."""
+"""Decode the files of a split, through the caches of pixels."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class ViewArrays:
     """Reads the files of a split.
 
     Args:
-        files: Of the split.
-        kinds: Of each view that has files, how they are decoded.
+        files: Files of the split.
+        kinds: Decoding of each view that has files.
         keys: Key of each sample, string [n].
         split: What messages call the split.
-        next_step: What to do where a file cannot be read.
-        caches: Of each view that has one; looked at when an image is read, so it may be filled later.
+        next_step: What to do if a file cannot be read.
+        caches: Cache of each view that has one; used when an image is read, so entries may be added later.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class ViewArrays:
         self.caches = caches
 
     def batch(self, rows: list[int], view: str) -> NDArray[Any]:
-        """What is in the files of rows of a view, [n, ...]: of images, pixels uint8 [n, height, width, 3]."""
+        """Decode the files of rows of a view, [n, ...]; images give uint8 [n, height, width, 3]."""
         store = self.caches.get(view)
         if store is not None and (kept := store.get(rows)) is not None:
             return kept
@@ -65,7 +65,7 @@ class ViewArrays:
         return f"{each.shape[:2]} pixels" if self._kinds[view].is_picture else f"{each.dtype} {list(each.shape)}"
 
     def decode(self, row: int, view: str) -> NDArray[Any]:
-        """What is in the file of a row of a view."""
+        """Decode the file of a row of a view."""
         store = self.caches.get(view)
         if store is not None and (kept := store.get([row])) is not None:
             return kept[0]
@@ -90,7 +90,7 @@ class ViewArrays:
         )
 
     def shape(self, view: str, *, passes_over: bool) -> tuple[int, int]:
-        """Height and width of a view's images: of its first, or where `passes_over`, of the first that can be read."""
+        """Return height and width of a view's first image, or with `passes_over` of the first readable one."""
         for row in range(len(self._keys)):
             try:
                 height, width, _ = self.decode(row, view).shape

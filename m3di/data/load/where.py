@@ -41,18 +41,18 @@ _ASSIGNMENT = re.compile(r"(?<![=!<>])=(?!=)")
 
 
 def mask_of(chosen: Filter, table: pa.Table, spec: Spec | None = None) -> NDArray[np.bool_]:
-    """Which rows of a table are chosen, bool [n].
+    """Return which rows of a table are chosen, bool [n].
 
     Args:
         chosen: A condition as text: comparisons (`==`, `!=`, `<`, `<=`, `>`, `>=`, `in [...]`, `not in [...]`, chained)
             of columns, numbers and strings, joined by `and`, `or`, `not` and parentheses. Numbers may be computed with
-            + - * / // % **, abs, min and max. A column is written as it is called; a categorical factor is compared
+            + - * / // % **, abs, min and max. A column is written by its name; a categorical factor is compared
             with its index or its name. Or an Arrow expression, or a function from the table to a mask.
         table: The table.
         spec: Knows the names of categories.
 
     Raises:
-        UsageError: It is no condition, names what there is not, or gave no mask.
+        UsageError: It is not a condition, names an unknown column, or gave no mask.
     """
     if isinstance(chosen, str):
         return _Condition(chosen, table, spec).mask()
@@ -92,11 +92,11 @@ def _mask_of_expression(chosen: Expression, table: pa.Table) -> NDArray[np.bool_
 
 @dataclass(frozen=True)
 class _Side:
-    """One side of a comparison: values of a column or of a calculation, or a constant."""
+    """One side of a comparison: a column, a calculation, or a constant."""
 
     text: str
     values: Any
-    names: Sequence[str] = ()  # of categories, where it is the column of a categorical factor
+    names: Sequence[str] = ()  # of the categories, for the column of a categorical factor
 
     @property
     def is_text(self) -> bool:
@@ -164,7 +164,7 @@ class _Condition:
             raise self._invalid(f"{one.text} and {other.text}", hint="there are rows without a value") from None
 
     def _category(self, column: _Side, op: ast.cmpop, name: _Side) -> _Side:
-        """The index of a category that is called by its name, or the name itself beside a column of names."""
+        """Return the index of a category by its name, or the name itself if the column has names."""
         if name.values not in column.names:
             shown = ", ".join(column.names[:_LONGEST_LIST]) + (", ..." if len(column.names) > _LONGEST_LIST else "")
             raise UsageError(
@@ -197,7 +197,7 @@ class _Condition:
         return _Side(text, self._constant(node))
 
     def _numbers(self, node: ast.expr) -> Any:
-        """What a calculation takes: float64, so that no integer is cut or overflows."""
+        """Convert to float64 for a calculation, so that no integer is cut or overflows."""
         side = self._side(node)
         if side.is_text:
             raise self._invalid(f"{side.text}: a text cannot be computed with")
@@ -219,7 +219,7 @@ class _Condition:
         return _Side(name, self.table[name].to_numpy(), tuple(known[factor].names) if is_category else ())
 
     def _meant(self, name: str, columns: Sequence[str]) -> str | None:
-        """What may have been meant by a name that is no column."""
+        """Suggest a column for a name that is none."""
         whole = [column for column in columns if column.partition(".")[2] == name]
         if whole:
             return f"write {' or '.join(whole)}"

@@ -1,1 +1,1 @@
-"""Where the files of a dataset lie: a folder of this machine, or a URL."""
+"""Storage of a dataset's files: a folder of this machine, or a URL."""

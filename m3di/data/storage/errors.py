@@ -1,4 +1,4 @@
-"""What storages raise, as one M3diError: no such bucket, no access, not reachable, package missing."""
+"""Turn errors of storages into an M3diError: no such bucket, no access, not reachable, package missing."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _EXTRAS = {"s3": "pip install 'm3di[s3]'", "s3a": "pip install 'm3di[s3]'"}
 
 @contextmanager
 def reporting(what: str, where: str) -> Iterator[None]:
-    """Turn what a storage raises inside the block into one message.
+    """Turn errors of a storage inside the block into one message.
 
     Args:
-        what: What cannot be done.
+        what: The message: what cannot be done.
         where: The file or folder.
 
     Raises:
-        M3diError: The storage failed; the message says in which way, and what to look at.
+        M3diError: The storage failed; the message says how, and what to look at.
     """
     try:
         yield
@@ -59,7 +59,7 @@ def reporting(what: str, where: str) -> Iterator[None]:
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Turn what a storage's own client library raises inside the block into an OSError."""
+    """Turn errors of a storage's client library inside the block into an OSError."""
     try:
         yield
     except FileNotFoundError as error:
@@ -71,7 +71,7 @@ def plain_errors() -> Iterator[None]:
 
 
 def no_ranges(where: str, asked: int, got: int) -> M3diError:
-    """The error if a server sends whole files only."""
+    """Make the error for a server that sends whole files only."""
     return M3diError(
         "the server sends whole files where a part was asked for: samples cannot be read from it one by one",
         where=where,
@@ -87,12 +87,12 @@ def _raised() -> tuple[type[BaseException], ...]:
 
 
 def no_fsspec(url: str) -> M3diError:
-    """The error if fsspec is missing."""
+    """Make the error for a missing fsspec."""
     return M3diError("a URL needs fsspec, which is not installed", where=url, next_step="pip install fsspec")
 
 
 def unknown_url(url: str, error: Exception) -> UsageError:
-    """The error if fsspec does not know a kind of URL, or lacks the package for it."""
+    """Make the error for a kind of URL that fsspec does not know, or lacks a package for."""
     package = "install the package that fsspec names, or use a folder of this machine"
     return UsageError(
         "fsspec cannot open this URL",

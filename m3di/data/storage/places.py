@@ -1,4 +1,4 @@
-"""Where the files of a dataset lie: a folder of this machine, or any URL that fsspec knows."""
+"""Folders of a dataset: on this machine, or at any URL that fsspec knows."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class OpenFile:
 
 
 def check_plain_file(path: Path) -> None:
-    """Raise OSError if there is no plain file: to open a pipe waits for a writer, and a device never ends."""
+    """Raise OSError unless this is a plain file: to open a pipe waits for a writer, and a device never ends."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError("this is no plain file")
 
@@ -55,7 +55,7 @@ class LocalFolder:
         return str(self.root)
 
     def path(self, name: str) -> str:
-        """Where a file lies."""
+        """Return the place of a file."""
         return str(self.root / name)
 
     def exists(self, name: str) -> bool:
@@ -63,11 +63,11 @@ class LocalFolder:
         return (self.root / name).is_file()
 
     def size(self, name: str) -> int:
-        """Number of bytes of a file."""
+        """Return the number of bytes of a file."""
         return (self.root / name).stat().st_size
 
     def sizes(self) -> dict[str, int]:
-        """Name and bytes of every file directly in the folder; empty if there is none."""
+        """Return name and bytes of every file directly in the folder; empty if there is no folder."""
         with reporting(CANNOT_READ, str(self)):
             if not self.root.is_dir():
                 return {}
@@ -80,7 +80,7 @@ class LocalFolder:
             return found
 
     def stamps(self, folder: str) -> dict[str, str]:
-        """Of every file in a folder below, what changes when it is written, moved or replaced."""
+        """Return for every file in a subfolder what changes when it is written, moved or replaced."""
         with reporting(CANNOT_READ, self.path(folder)), os.scandir(self.root / folder) as entries:
             found = {entry.name: entry.stat() for entry in entries}
         return {
@@ -88,24 +88,24 @@ class LocalFolder:
         }
 
     def read(self, name: str) -> bytes:
-        """A whole file."""
+        """Read a whole file."""
         check_plain_file(self.root / name)
         return (self.root / name).read_bytes()
 
     def read_range(self, name: str, offset: int, size: int) -> bytes:
-        """Bytes `offset` to `offset + size - 1` of a file, or fewer where it ends before."""
-        # Out and in again, so that no thread sees a file that another one closes. Each is one step of a plain dict;
+        """Read bytes `offset` to `offset + size - 1` of a file, or fewer if it ends before."""
+        # Take it out and put it back: no thread sees a file that another one closes. Each is one step of a plain dict;
         # `popitem` of an OrderedDict is not: it raised a KeyError among threads.
         file = self._open.pop(name, None) or OpenFile(self.root / name)
         self._open[name] = file
         if len(self._open) > MAX_OPEN:
             for oldest in list(self._open)[:-MAX_OPEN]:
                 self._open.pop(oldest, None)
-        # No more than there is: room for `size` bytes is made before anything is read.
+        # Ask for no more than there is: memory for `size` bytes is allocated before anything is read.
         return os.pread(file.descriptor, max(0, min(size, os.fstat(file.descriptor).st_size - offset)), offset)
 
     def create(self, name: str, content: bytes) -> None:
-        """Write a small file unless there is one of this name: of several writers the first wins."""
+        """Write a small file unless the name is taken; the first of several writers wins."""
         with reporting(CANNOT_WRITE, str(self)):
             self.root.mkdir(parents=True, exist_ok=True)
             partial = self.root / unique(name)
@@ -119,7 +119,7 @@ class LocalFolder:
                 partial.unlink(missing_ok=True)
 
     def put(self, path: Path, name: str) -> None:
-        """Copy a file of this machine to here; on the same file system it is a second name of the same bytes."""
+        """Copy a local file to here; on the same file system, as a hard link."""
         target = self.root / name
         self._forget(name)
         with reporting(CANNOT_WRITE, str(self)):
@@ -133,26 +133,26 @@ class LocalFolder:
                 sync_file(target)
 
     def rename(self, name: str, final: str) -> None:
-        """Give a file another name; a file that has it already is replaced."""
+        """Rename a file; replace a file that has the name already."""
         self._forget(name, final)
         with reporting(CANNOT_WRITE, str(self)):
             (self.root / name).replace(self.root / final)
-            (self.root / name).unlink(missing_ok=True)  # two names of the same bytes: then nothing was replaced
+            (self.root / name).unlink(missing_ok=True)  # both were links to the same bytes: nothing was replaced
 
     def remove(self, names: Iterable[str]) -> None:
-        """Remove files; those that are not there are passed over."""
+        """Remove files; ignore missing ones."""
         with reporting(CANNOT_WRITE, str(self)):
             for name in names:
                 self._forget(name)
                 (self.root / name).unlink(missing_ok=True)
 
     def _forget(self, *names: str) -> None:
-        """Close files that are about to change: what is open shows what they were."""
+        """Close files that are about to change: an open one shows the old bytes."""
         for name in names:
             self._open.pop(name, None)
 
     def close(self) -> None:
-        """Close what is open; the next read opens it again."""
+        """Close open files; the next read opens them again."""
         self._open.clear()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -163,13 +163,13 @@ Folder = LocalFolder | RemoteFolder
 
 
 def is_url(root: str | os.PathLike[str]) -> bool:
-    """Whether a place is no folder of this machine."""
+    """Whether a place is a URL, not a folder of this machine."""
     text = os.fspath(root)
     return "://" in text and not text.startswith(("file://", "local://"))
 
 
 def open_folder(root: str | os.PathLike[str]) -> Folder:
-    """The folder at a path or URL; `file:///PATH` is the folder PATH.
+    """Open the folder at a path or URL; `file:///PATH` is the folder PATH.
 
     Raises:
         M3diError: It is a URL and fsspec is not installed.
@@ -179,20 +179,20 @@ def open_folder(root: str | os.PathLike[str]) -> Folder:
 
 
 def open_to_read(root: str | os.PathLike[str]) -> Folder:
-    """The folder at a path or URL as it is now: it stays the same where the process changes its folder, or where a link
-    on the way is led to another dataset; errors as of `open_folder`.
+    """Open the folder at a path or URL, fixed: it stays the same if the process changes its folder, or if a link on
+    the way changes; raises as `open_folder` does.
     """
     folder = open_folder(root)
     return LocalFolder(folder.root.resolve()) if isinstance(folder, LocalFolder) else folder
 
 
 def home(path: str | os.PathLike[str]) -> Path:
-    """A path, with `~` at its start as the user's folder."""
+    """Expand a leading `~` of a path to the user's folder."""
     return Path(os.path.expanduser(path))  # noqa: PTH111 - that of pathlib raises where there is no such user
 
 
 def local_path(place: str | os.PathLike[str]) -> Path:
-    """A file or folder of this machine: `~` at its start is the user's folder, `file:///PATH` is PATH.
+    """Return a path of this machine: expand a leading `~`, and read `file:///PATH` as PATH.
 
     Raises:
         UsageError: It is the URL of another place.
@@ -208,12 +208,12 @@ def local_path(place: str | os.PathLike[str]) -> Path:
 
 
 def unique(name: str) -> str:
-    """A name under which an unfinished file can be written by one of several writers."""
+    """Make a unique name for an unfinished file, for one of several writers."""
     return f"{name}.{uuid.uuid4().hex[:12]}{PARTIAL}"
 
 
 def digest(folder: Folder, name: str) -> tuple[int, str]:
-    """Number of bytes and SHA-256 of a file, read piece by piece."""
+    """Return number of bytes and SHA-256 of a file, read piece by piece."""
     found, n_bytes = hashlib.sha256(), folder.size(name)
     with reporting(CANNOT_READ, folder.path(name)):
         for offset in range(0, n_bytes, BLOCK):

@@ -25,7 +25,7 @@ OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oci", "oss", 
 
 class RemoteFolder:
     """Files below a URL, through fsspec; each process opens its own. All methods but `read_range` raise an `M3diError`
-    where the storage fails.
+    if the storage fails.
     """
 
     def __init__(self, url: str) -> None:
@@ -46,7 +46,7 @@ class RemoteFolder:
         return self.url
 
     def path(self, name: str) -> str:
-        """Where a file lies."""
+        """Return the place of a file."""
         return f"{self.url}/{name}"
 
     @property
@@ -72,14 +72,14 @@ class RemoteFolder:
                 return False
 
     def size(self, name: str) -> int:
-        """Number of bytes of a file, as it is now; 0 if the server does not say."""
+        """Return the current number of bytes of a file; 0 if the server does not say."""
         with reporting(CANNOT_READ, self.path(name)):
             self._files.invalidate_cache()
             return int(self._files.info(self._at(name))["size"] or 0)
 
     def sizes(self) -> dict[str, int]:
-        """Name and bytes (0 if a listing does not say) of every file directly in the folder, as it is now; empty
-        where there is none.
+        """Return name and current bytes (0 if a listing does not say) of every file directly in the folder; empty if
+        there is no folder.
         """
         with reporting(CANNOT_READ, self.url):
             self._files.invalidate_cache()  # other machines write there
@@ -91,22 +91,22 @@ class RemoteFolder:
         return {each["name"].rpartition("/")[2]: int(each["size"] or 0) for each in files}
 
     def stamps(self, folder: str) -> dict[str, str]:
-        """Of every file in a folder below, what changes when it is written, moved or replaced."""
+        """Return for every file in a subfolder what changes when it is written, moved or replaced."""
         with reporting(CANNOT_READ, self.path(folder)):
             self._files.invalidate_cache()
             found = self._files.ls(self._at(folder), detail=True)
         return {each["name"].rpartition("/")[2]: str(sorted(map(str, each.items()))) for each in found}
 
     def read(self, name: str) -> bytes:
-        """A whole file."""
+        """Read a whole file."""
         with reporting(CANNOT_READ, self.path(name)):
             return bytes(self._files.cat_file(self._at(name)))
 
     def read_range(self, name: str, offset: int, size: int) -> bytes:
-        """Bytes `offset` to `offset + size - 1` of a file, or fewer where it ends before.
+        """Read bytes `offset` to `offset + size - 1` of a file, or fewer if it ends before.
 
         Raises:
-            OSError: The storage failed; a reader of samples says which sample it wanted.
+            OSError: The storage failed; readers of samples add which sample they wanted.
             M3diError: The server sends whole files only.
         """
         if size == 0:
@@ -118,9 +118,9 @@ class RemoteFolder:
         return found
 
     def create(self, name: str, content: bytes) -> None:
-        """Write a small file unless there is one of this name: of several writers the first wins.
+        """Write a small file unless the name is taken; the first of several writers wins.
 
-        Storages without conditional writes look before they write: there, two writers at the same moment both write.
+        Without conditional writes, it looks before it writes: two writers at the same moment both write.
         """
         with reporting(CANNOT_WRITE, self.path(name)):
             if self.exists(name):
@@ -133,17 +133,17 @@ class RemoteFolder:
                 return
 
     def put(self, path: Path, name: str) -> None:
-        """Copy a file of this machine to here."""
+        """Copy a local file to here."""
         with reporting(CANNOT_WRITE, self.path(name)):
             self._files.put_file(str(path), self._at(name))
 
     def rename(self, name: str, final: str) -> None:
-        """Give a file another name; a file that has it already is replaced."""
+        """Rename a file; replace a file that has the name already."""
         with reporting(CANNOT_WRITE, self.path(final)):
             self._files.mv(self._at(name), self._at(final))
 
     def remove(self, names: Iterable[str]) -> None:
-        """Remove files; those that are not there are passed over."""
+        """Remove files; ignore missing ones."""
         with reporting(CANNOT_WRITE, self.url):
             there = self.sizes()
             for name in names:
@@ -151,9 +151,9 @@ class RemoteFolder:
                     self._files.rm_file(self._at(name))
 
     def abort_uploads(self) -> None:
-        """Have S3 drop the pieces of uploads to this folder that were cut off: no listing shows them, and they cost.
+        """Delete the pieces of interrupted uploads to this folder from S3: no listing shows them, and they cost.
 
-        Where we may not do that, they stay: the rules of a bucket can end them, too.
+        Without permission they stay; the rules of a bucket can remove them too.
         """
         if self.url.partition("://")[0] not in ("s3", "s3a"):
             return
@@ -165,7 +165,7 @@ class RemoteFolder:
                 self._files.call_s3("abort_multipart_upload", Bucket=bucket, Key=key, UploadId=number)
 
     def close(self) -> None:
-        """Nothing stays open."""
+        """Do nothing: no file stays open."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return RemoteFolder, (self.url,)

@@ -1,4 +1,4 @@
-"""Finished files brought into the folder of a dataset: whole, compared with the original, never half there."""
+"""Upload finished files to the folder of a dataset: whole, and compared with the original."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def upload(folder: Folder, path: Path, entry: FileEntry) -> None:
     """Copy a file of this machine to a folder, read it back, and give it its name; the original stays. A file that lies
     in that folder already is left alone.
 
-    Where a growing file can be seen, it has a temporary name until it has been compared. Object stores show whole
-    objects only: there it has its name at once, and one that differs is removed again.
+    If others can see a growing file, it has a temporary name until it has been compared. Object stores show whole
+    objects only: the file has its name at once, and is removed if it differs.
 
     Args:
         folder: Where to.
         path: The finished file.
-        entry: Its name there, its size and its checksum.
+        entry: Its name in the folder, size and checksum.
 
     Raises:
         M3diError: The storage failed, or what was read back was different each time.
@@ -53,7 +53,7 @@ def upload(folder: Folder, path: Path, entry: FileEntry) -> None:
 
 @contextmanager
 def folder_to_write(folder: Folder) -> Iterator[Path]:
-    """A folder of this machine for files that are uploaded: the final one if it lies here, else a temporary one."""
+    """Yield a local folder for files to upload: the final one if it is local, else a temporary one."""
     if isinstance(folder, LocalFolder):
         yield folder.root
         return
@@ -63,7 +63,7 @@ def folder_to_write(folder: Folder) -> Iterator[Path]:
 
 @contextmanager
 def on_this_machine(folder: Folder, name: str) -> Iterator[Path]:
-    """A file of a folder as a file of this machine: itself, or a copy as long as the block lasts.
+    """Yield a file of a folder as a local file: itself, or a copy for the block.
 
     Raises:
         M3diError: The storage failed.
@@ -74,7 +74,7 @@ def on_this_machine(folder: Folder, name: str) -> Iterator[Path]:
 
 
 def fetch(folder: Folder, name: str, here: Path) -> bool:
-    """Have a file of a folder in a folder of this machine; whether it had to be copied.
+    """Copy a file into a local folder unless it is there; return whether it was copied.
 
     Raises:
         M3diError: The storage failed.

@@ -1,1 +1,1 @@
-"""What a run leaves on its way: claim, plan, journal, receipts, folders that have no name yet."""
+"""Files of unfinished datasets: claim, plan, journal, receipts, folders with a temporary name."""

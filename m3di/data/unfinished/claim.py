@@ -1,4 +1,4 @@
-"""The folder of a dataset while it is rendered: whether it is free, what it is going to be, what runs leave in it."""
+"""Claim the folder of a dataset: check that it is free, write the plan, remove what runs left in it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PART_LOCK = re.compile(r"part-[0-9]+-of-[0-9]+\.lock")
 
 
 def claim(folder: Folder, plan: Plan) -> None:
-    """Note in a folder, wherever it lies, what it is going to be; the first of several runs does, the others compare.
+    """Write the plan into a folder, local or remote, if this is the first run; else compare with the plan there.
 
     Raises:
         M3diError: It holds another dataset, or other files, or cannot be written.
@@ -42,14 +42,14 @@ def claim(folder: Folder, plan: Plan) -> None:
 
 
 def check_claim(folder: Folder, plan: Plan) -> None:
-    """Raise unless a folder, wherever it lies, is new, empty, or holds this very dataset; nothing is written.
+    """Check that a folder, local or remote, is new, empty, or holds this very dataset; write nothing.
 
     Raises:
         M3diError: It holds another dataset, or other files, or cannot be read.
     """
     if not isinstance(folder, LocalFolder):
         names = list(folder.sizes())
-    else:  # folders within it count too: they are not ours
+    else:  # subfolders count too: they are not ours
         names = [path.name for path in folder.root.iterdir()] if folder.root.is_dir() else []
     if MANIFEST in names:
         found = plan_of(manifest_in(folder))
@@ -68,10 +68,10 @@ def check_claim(folder: Folder, plan: Plan) -> None:
 
 
 def refuse_files(names: list[str], where: str) -> None:
-    """Raise if there are files that are no dataset.
+    """Refuse files that are no dataset.
 
     Raises:
-        M3diError: It names the first of them.
+        M3diError: There are some; it names the first of them.
     """
     if names:
         raise M3diError(
@@ -84,10 +84,10 @@ def refuse_files(names: list[str], where: str) -> None:
 
 
 def refuse_differences(found: Plan, plan: Plan, where: str) -> None:
-    """Raise if a folder holds another dataset.
+    """Refuse a folder with another dataset.
 
     Raises:
-        M3diError: It says where the two differ.
+        M3diError: The plans differ; it says where.
     """
     differences = found.differences(plan)
     if differences:
@@ -112,7 +112,7 @@ def make_folder(out: Path) -> None:
 
 @contextlib.contextmanager
 def made_folder(out: Path) -> Iterator[None]:
-    """A folder that is there inside the block; where it was not before, and nothing was written to it, it goes again.
+    """Make a folder for the block; remove it at the end if it is new and nothing was written to it.
 
     Raises:
         M3diError: It cannot be made.
@@ -128,7 +128,7 @@ def made_folder(out: Path) -> Iterator[None]:
 
 
 def prepare_folder(out: Path, plan: Plan) -> None:
-    """Make the folder and note in it what it is going to be.
+    """Make the folder, and write the plan into it.
 
     Raises:
         M3diError: It cannot be written.
@@ -153,10 +153,10 @@ def _write_errors(out: Path) -> Iterator[None]:
 
 
 def remove_leftovers(folder: Folder) -> None:
-    """Remove what runs left in the folder of a finished dataset: notes, receipts, journals, uploads that a killed run
-    has left half way, and locks that nobody holds.
+    """Remove what runs left in the folder of a finished dataset: notes, receipts, journals, interrupted uploads, and
+    locks that nobody holds.
 
-    Locks name a machine and a process, which nobody needs who gets the dataset.
+    Locks name a machine and a process, which readers of the dataset do not need.
 
     Raises:
         M3diError: A file cannot be removed, or the storage failed.
@@ -178,7 +178,7 @@ def remove_leftovers(folder: Folder) -> None:
 
 
 def part_lock_name(number: int, count: int) -> str:
-    """File name of the lock of a part of a dataset."""
+    """Return the file name of the lock of a part of a dataset."""
     return f"part-{number}-of-{count}.lock"
 
 
@@ -189,7 +189,7 @@ def is_lock(name: str) -> bool:
 
 @contextlib.contextmanager
 def hold_part(folder: Folder, number: int, count: int) -> Iterator[list[HeldLock]]:
-    """Have a part of a dataset for this process alone, where machines share a folder; a URL knows no locks.
+    """Hold a part of a dataset for this process, in a folder that machines share; a URL has no locks.
 
     Raises:
         M3diError: Another process renders this part; the message says which.

@@ -1,4 +1,4 @@
-"""Finished images of a shard that is not finished yet, in the order in which they came.
+"""Journal of an unfinished shard: its finished images, in the order in which they came.
 
     train-00000.tar.images.partial
     +-----------------------------------------------------------------------------+--------------------+
@@ -6,9 +6,8 @@
     +-----------------------------------------------------------------------------+--------------------+
     `files` gives the bytes of each file; the CRC-32 is that of everything behind it.
 
-Each image is appended and flushed to the disk at once. Whatever a crash or a copy in mid-run leaves of the last one
-fails its checksum and is cut off when the file is opened again; so a run continues with all images but those that
-were in flight.
+Each image is appended and flushed to the disk at once. If a crash cuts the last one off, its checksum fails, and it is
+removed when the file is opened again; so a run continues with all images but those that were in flight.
 """
 
 from __future__ import annotations
@@ -37,12 +36,12 @@ class JournalEntry:
 
 
 def journal_path(shard: Path) -> Path:
-    """Where the finished images of an unfinished shard are kept."""
+    """Return the path of the journal of an unfinished shard."""
     return shard.with_name(shard.name + IMAGES)
 
 
 class ImageJournal:
-    """The finished images of one shard; what an interrupted run left is continued.
+    """The finished images of one shard, those of an interrupted run included.
 
     Args:
         shard: Final path of the shard.
@@ -50,14 +49,14 @@ class ImageJournal:
 
     def __init__(self, shard: Path) -> None:
         self.path = journal_path(shard)
-        # A stranger's link or pipe: what is written would land elsewhere, and what is read might never come.
+        # Refuse a stranger's link or pipe: writes would land elsewhere, and reads might never end.
         if self.path.is_symlink() or self.path.is_fifo():
             self.path.unlink()
         if not self.path.exists():
             self.path.touch()
             sync_folder(self.path.parent)
         self._reader: IO[bytes] = self.path.open("rb")
-        # Not buffered: what did not fit on the disk must not be tried again when the file is closed.
+        # Not buffered: closing the file must not try again to write what did not fit on the disk.
         self._writer = self.path.open("ab", buffering=0)
         self._places: dict[tuple[str, str], int] = {}
         self._end = 0
@@ -76,7 +75,7 @@ class ImageJournal:
         """Keep an image: once this returns, neither a crash nor a power loss costs it.
 
         Raises:
-            OSError: It could not be written; the journal is to be closed then, and opened again.
+            OSError: It could not be written; close the journal then, and open it again.
         """
         content = memoryview(_to_bytes(entry))
         start, written = self._end, 0
@@ -87,7 +86,7 @@ class ImageJournal:
         self._end += written
 
     def read(self, key: str, view: str) -> JournalEntry:
-        """The image of a view of a sample."""
+        """Read the image of a view of a sample."""
         self._reader.seek(self._places[key, view])
         found = _read_entry(self._reader)
         if found is None:  # checked when it was opened: the disk itself has changed it
@@ -95,7 +94,7 @@ class ImageJournal:
         return found
 
     def close(self) -> None:
-        """Close the file; it stays, for the next run to continue."""
+        """Close the file; it stays for the next run."""
         self._reader.close()
         self._writer.close()
 
@@ -106,7 +105,7 @@ class ImageJournal:
 
 
 def finished_images(shard: Path) -> set[tuple[str, str]]:
-    """Key and view of each image that the journal of an unfinished shard holds; nothing is changed."""
+    """Return key and view of each image in the journal of an unfinished shard, without changing it."""
     path = journal_path(shard)
     if not path.is_file():
         return set()
@@ -126,7 +125,7 @@ def _to_bytes(entry: JournalEntry) -> bytes:
 
 
 def _entries(stream: IO[bytes]) -> Iterator[tuple[int, int, JournalEntry]]:
-    """First and last byte, and content, of each whole entry from the start of the file."""
+    """Yield first and last byte, and content, of each whole entry from the start of the file."""
     stream.seek(0)
     start = 0
     while (entry := _read_entry(stream)) is not None:
@@ -136,7 +135,7 @@ def _entries(stream: IO[bytes]) -> Iterator[tuple[int, int, JournalEntry]]:
 
 
 def _read_entry(stream: IO[bytes]) -> JournalEntry | None:
-    """The entry that starts here; None at the end of the file, and where it is not as it was written."""
+    """Read the entry that starts here; None at the end of the file, or if it is damaged."""
     checksum, line = stream.read(9), stream.readline()
     try:
         head: Mapping[str, Any] = json.loads(line)

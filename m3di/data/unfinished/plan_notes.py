@@ -1,10 +1,10 @@
-"""The plan of an unfinished dataset, noted twice: one damaged file does not make finished images useless.
+"""The plan of an unfinished dataset, written twice: one damaged file does not make finished images useless.
 
     plan.json.partial                      the plan
     plan-0123456789abcdef.json.partial     the same once more; its name is the start of the SHA-256 of its bytes
 
-So even where both are damaged inside, the name tells whether a command is the one that began the dataset; and so does
-the log, whose `start` lines say that fingerprint.
+Even if both are damaged inside, the name tells whether a command began the dataset; so does the log, whose `start`
+lines have that fingerprint.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _COPY = re.compile(rf"plan-[0-9a-f]{{16}}\.json{re.escape(PARTIAL)}")
 
 
 def plan_fingerprint(plan: Plan) -> str:
-    """16 hex digits: equal for equal plans."""
+    """Return 16 hex digits, equal for equal plans."""
     return _fingerprint(to_json(plan))
 
 
@@ -38,7 +38,7 @@ def _fingerprint(content: bytes) -> str:
 
 
 def copy_name(plan: Plan) -> str:
-    """File name of the second copy of a plan."""
+    """Return the file name of the second copy of a plan."""
     return _copy_name(to_json(plan))
 
 
@@ -52,7 +52,7 @@ def is_plan_note(name: str) -> bool:
 
 
 def new_log_name(part: str = "") -> str:
-    """A name for the log of a run that may have others beside it: no two write into one file.
+    """Make a unique name for the log of a run, since others may write beside it.
 
     Args:
         part: Such as `part-1-of-3`; empty if the run renders all.
@@ -66,7 +66,7 @@ def is_log(name: str) -> bool:
 
 
 def noted_plan(folder: Folder, names: Iterable[str]) -> Plan | None:
-    """The plan that is noted in a folder, from a copy that is sound; None if there is none.
+    """Read the plan in a folder, from a sound copy; None if there is none.
 
     Args:
         folder: The folder.
@@ -97,7 +97,7 @@ def _sound_plan(folder: Folder, name: str) -> Plan | None:
 
 
 def is_witnessed(folder: Folder, names: Iterable[str], plan: Plan) -> bool:
-    """Whether a folder without a sound copy was begun with this plan, by the name of a copy or by the log."""
+    """Whether a folder without a sound copy was begun with this plan, by the name of a copy or the log."""
     there = set(names)
     if copy_name(plan) in there:
         return True
@@ -107,7 +107,7 @@ def is_witnessed(folder: Folder, names: Iterable[str], plan: Plan) -> bool:
 
 
 def _logged_fingerprint(log: bytes) -> str:
-    """What the last run said in the log; empty if none did."""
+    """Return the fingerprint of the last run in the log; empty if there is none."""
     for line in reversed(log.splitlines()):
         with contextlib.suppress(ValueError):  # half a line
             said = json.loads(line)
@@ -117,7 +117,7 @@ def _logged_fingerprint(log: bytes) -> str:
 
 
 def note_plan(root: Path, plan: Plan) -> None:
-    """Note what an unfinished folder of this machine is going to be; nothing is written if it is noted already.
+    """Write the plan into an unfinished local folder, unless it is there.
 
     Raises:
         OSError: A note cannot be written.
@@ -133,7 +133,7 @@ def note_plan(root: Path, plan: Plan) -> None:
 
 
 def damaged_plan(folder: Folder) -> M3diError:
-    """The error if no copy is sound, and nothing says what the dataset was going to be."""
+    """Make the error for an unfinished dataset without a sound copy of its plan."""
     return DataError(
         "what this unfinished dataset was going to be is damaged, in each copy",
         where=folder.path(PLAN),

@@ -1,6 +1,6 @@
-"""What is kept of a shard beside it until the dataset is finished: its rows of the table, its size and its checksum.
+"""Receipts of shards, kept until the dataset is finished: rows of the table, size and checksum.
 
-Whoever finishes a dataset then reads receipts, some hundred bytes a sample, and not the shards.
+To finish a dataset, m3di reads the receipts, some hundred bytes a sample, and not the shards.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Receipt:
     Attributes:
         entry: Its name, size, checksum and number of samples.
         rows: Its rows of the table of its split.
-        part: Which part of how many it was rendered in, such as `2/8`; empty if it was no part.
+        part: The part that it was rendered in, such as `2/8`; empty for none.
         devices: GPUs that have rendered it.
     """
 
@@ -41,7 +41,7 @@ class Receipt:
     devices: tuple[str, ...] = ()
 
     def to_bytes(self) -> bytes:
-        """A Parquet file."""
+        """Write a Parquet file."""
         noted = {_ENTRY: self.entry.model_dump_json().encode(), _PART: self.part.encode()}
         if self.devices:
             noted[_DEVICES] = json.dumps(self.devices).encode()
@@ -51,12 +51,12 @@ class Receipt:
 
 
 def receipt_name(shard: str) -> str:
-    """File name of the receipt of a shard; it ends as all that is left over once a dataset is finished."""
+    """Return the file name of the receipt of a shard; its ending marks it as removable at the end."""
     return f"{shard}.rows{PARTIAL}"
 
 
 def read_receipt(folder: Folder, shard: str) -> Receipt:
-    """The receipt of a shard.
+    """Read the receipt of a shard.
 
     Raises:
         M3diError: It is damaged.

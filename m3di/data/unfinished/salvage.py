@@ -1,4 +1,4 @@
-"""What is still good in a damaged shard: the images that are as they were rendered."""
+"""Salvage the sound images of a damaged shard."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ JOURNAL_IMAGE = "png"  # the image itself among the files of a journal entry; th
 
 @dataclass(frozen=True)
 class SampleFiles:
-    """Where the files of a sample lie in its shard, and what was noted of each of its images."""
+    """Places of a sample's files in its shard, and the annotations of its images."""
 
     key: str
     members: Mapping[str, ByteRange]
@@ -36,18 +36,18 @@ class SampleFiles:
 def sound_images(
     root: Path, manifest: Manifest, shard: FileEntry, table: Path | None, annotations: Sequence[str]
 ) -> Iterator[JournalEntry]:
-    """The images of a damaged shard that are as they were rendered.
+    """Yield the images of a damaged shard that are as they were rendered.
 
-    Captions and latents follow from the spec and are not looked at. Not every change of a `normal` pass is seen, and
-    without the table none of an annotation: whoever builds the shard again compares its hash.
+    Captions and latents follow from the spec and are ignored. Some changes of a `normal` pass go unnoticed, and
+    without the table all changes of annotations: the caller compares the hash of the rebuilt shard.
 
     Args:
         root: Folder of the dataset.
         manifest: Its manifest.
         shard: The shard, as the manifest has it.
-        table: The table of its split, where that is sound: it knows where the files lie even in a shard whose headers
-            are damaged. None goes by the headers.
-        annotations: Names of what is noted of each image.
+        table: The table of its split if it is sound: it has the places of the files even if headers of the shard are
+            damaged. None uses the headers.
+        annotations: Names of the annotations.
     """
     path = root / shard.file
     if not path.is_file():
@@ -73,7 +73,7 @@ def sound_images(
 
 
 def _files_of(manifest: Manifest, view: str) -> dict[str, str]:
-    """Extension of each file of an image, by its name in the journal."""
+    """Return the extension of each file of an image, by its name in the journal."""
     passes = {name.removeprefix(f"{view}."): name for name in manifest.extensions if name.startswith(f"{view}.")}
     return {JOURNAL_IMAGE: manifest.extensions[view]} | {
         name: manifest.extensions[entry] for name, entry in passes.items()

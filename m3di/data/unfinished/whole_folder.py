@@ -1,8 +1,8 @@
-"""A folder that has its name only once everything is in it: what is killed on the way never looks like a whole one.
+"""Fill a folder under a temporary name and rename it at the end: one of a killed process never looks whole.
 
 data/mine.partial/       while it is written
-data/mine.partial.lock   who writes it; beside what a killed process left, it says that this is ours to remove
-data/mine/               once all of it is there, and on the disk
+data/mine.partial.lock   names the writer; tells that m3di may remove what a killed process left
+data/mine/               once all files are there, and on the disk
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ WRITING = "another process is writing this folder"
 
 @contextlib.contextmanager
 def whole_folder(out: Path) -> Iterator[Path]:
-    """Fill a folder under another name, beside it; it gets its own at the end of the block, in one step.
+    """Fill a folder under a temporary name; it gets its own at the end of the block, in one step.
 
-    What a killed process left is removed first. Where the block raises, nothing of it stays.
+    What a killed process left is removed first. If the block raises, nothing stays.
 
     Args:
         out: A new or empty folder.
@@ -69,7 +69,7 @@ def whole_folder(out: Path) -> Iterator[Path]:
 
 
 def check_empty(root: Path) -> None:
-    """Raise M3diError unless a folder is new or empty."""
+    """Check that a folder is new or empty; else raise M3diError."""
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise M3diError(
             "the output folder is not empty",
@@ -80,7 +80,7 @@ def check_empty(root: Path) -> None:
 
 
 def _check_replaceable(out: Path) -> None:
-    """Raise if a folder cannot make room for the whole one."""
+    """Check that a folder can be replaced by the whole one."""
     got = "the current folder" if out == Path.cwd() else "a place where a disk is mounted" if out.is_mount() else None
     if got:
         raise M3diError(

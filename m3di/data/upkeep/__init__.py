@@ -1,1 +1,1 @@
-"""Datasets that are there: checked, described, cut and joined."""
+"""Check, describe, cut and join finished datasets."""

@@ -1,4 +1,4 @@
-"""What a dataset is, in a few lines."""
+"""Describe a dataset in a few lines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from m3di.latents import Factor, told
 
 
 def info(root: str | os.PathLike[str]) -> str:
-    """Spec, origin, splits, files, views and factors of a dataset, of m3di or in the published layout.
+    """Describe spec, origin, splits, files, views and factors of a dataset, of m3di or in the published layout.
 
     Raises:
         M3diError: There is none.

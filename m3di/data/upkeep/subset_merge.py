@@ -1,4 +1,4 @@
-"""Datasets joined and cut: samples keep their bytes, and the table says which sample each row was."""
+"""Cut and join datasets: samples keep their bytes, and the table names the origin of each row."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class _Part:
 
     @property
     def rows(self) -> pa.Table:
-        """What its rows say, with their origin."""
+        """Return its rows, with their origin."""
         return described(self.table)
 
     def contents(self, extensions: dict[str, str]) -> Iterator[Contents]:
-        """The files of each row, by extension; images in another format, where the extension asks for one."""
+        """Yield the files of each row by extension; convert images if the extension asks for it."""
         files = self.source.files("", self.table)
         own = self.source.manifest.extensions
         images = self.source.spec.rendered
@@ -137,7 +137,7 @@ def merge(roots: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) 
 
 
 def _with_origin(source: ShardSource, split: str) -> pa.Table:
-    """The table of a split; rows of rendered samples say which sample they are."""
+    """Read the table of a split; add the origin to rows of rendered samples."""
     table = source.table(split)
     if source.manifest.source != "rendered":
         return table
@@ -153,7 +153,7 @@ def _with_origin(source: ShardSource, split: str) -> pa.Table:
 
 
 def _comparable(manifest: Manifest) -> Plan:
-    """The plan without what may differ between datasets that are joined."""
+    """Return the plan without what may differ between joined datasets."""
     source = "imported" if manifest.source == "imported" else "derived"
     return plan_of(manifest).model_copy(
         update={"seed": 0, "seeds": (), "n_samples": {}, "shard_size": 0, "text": {}, "source": source}
@@ -161,7 +161,7 @@ def _comparable(manifest: Manifest) -> Plan:
 
 
 def _joined_text(entries: list[TextEntry]) -> TextEntry:
-    """The tokens of all: those of one spec are the same anyway, imported ones are put together."""
+    """Join the tokens: those of one spec are equal, imported ones are merged."""
     special = entries[0].vocabulary[:2]
     words = sorted({word for entry in entries for word in entry.vocabulary} - set(special))
     length = max(entry.length for entry in entries)

@@ -1,4 +1,4 @@
-"""Is a dataset what its manifest says, and is what it says true? Every file and every sample, recomputed."""
+"""Verify a dataset against its manifest and its spec: every file and every sample is checked."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FEW = 1000
 
 @dataclass(frozen=True)
 class DataProblem:
-    """Something wrong with a file of a dataset; a note is something that its owner may have wanted."""
+    """A problem of a file of a dataset; a note is a difference that its owner may have wanted."""
 
     file: str
     what: str
@@ -51,10 +51,10 @@ def verify(
     Args:
         root: Its folder, or its URL: then every file is fetched once.
         quick: Structure only: sizes, tar members, keys, rows; no hashes, no images, no latents.
-        on_note: Called with what differs but is no damage: a card that was edited.
+        on_note: Called with differences that are no damage: an edited card.
 
     Raises:
-        M3diError: Something is missing, damaged or too much; the message names every such file.
+        M3diError: Files are missing, damaged or foreign; the message names them all.
 
     Example:
         >>> from m3di import verify
@@ -79,7 +79,7 @@ def verify(
 
 
 def _next_step(root: str, source: ShardSource, problems: list[DataProblem]) -> str:
-    """What to do about problems; never a command that renders for hours."""
+    """Say what to do about problems; never name a command that renders for hours."""
     manifest, bad = source.manifest, {problem.file for problem in problems}
     repair = f"m3di verify {root} --repair"
     if MANIFEST in bad:
@@ -99,7 +99,7 @@ def _next_step(root: str, source: ShardSource, problems: list[DataProblem]) -> s
 
 
 def find_problems(root: Path | Folder, manifest: Manifest, *, quick: bool = False) -> list[DataProblem]:
-    """Everything that is wrong with a dataset, and notes."""
+    """List all problems of a dataset, and notes."""
     return list(_problems(LocalFolder(root) if isinstance(root, Path) else root, manifest, quick))
 
 
@@ -192,7 +192,7 @@ def _shard_problems(
 def _content_problems(
     path: Path, entry: FileEntry, found: list[ShardSample], first: int, checks: SampleChecks
 ) -> list[DataProblem]:
-    """The first wrong sample of a shard: one is enough to render it again."""
+    """Return the first wrong sample of a shard: one is enough to render it again."""
     with path.open("rb") as stream:
         for number, sample in enumerate(found):
             contents = {}

@@ -1,4 +1,4 @@
-"""Is each sample true? Its images decode, its caption and latents follow from the spec, the table says the same."""
+"""Verify samples: images decode, captions and latents follow from the spec, and the table agrees."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ class SampleChecks:
         self.texts = {name: f"{name}.caption" for name in manifest.text}
         apart = {"key", "shard", *members, *self.texts.values(), *ORIGIN}
         self.columns = {name: table[name].to_pylist() for name in table.column_names}
-        self._made: dict[str, list[bytes]] = {}  # of each view, SHA-256 of the file of each row; filled by `_expected`
+        self._made: dict[str, list[bytes]] = {}  # by view, SHA-256 of the file of each row; filled by `_expected`
         self.stored = [name for name in table.column_names if name not in apart]
 
     def table_problems(self) -> Iterator[str]:
-        """What the table says that does not follow from the spec, the seed and the index."""
+        """List values of the table that do not follow from the spec, the seed and the index."""
         missing = [name for name in self._expected if name not in self.columns]
         if missing:
             yield f"column {missing[0]} is missing"
@@ -58,7 +58,7 @@ class SampleChecks:
                 yield f"row {row}: {name} is {self.columns[name][row]!r}, the spec gives {values[row]!r}"
 
     def sample_problems(self, row: int, shard: str, found: ShardSample, contents: dict[str, bytes]) -> Iterator[str]:
-        """What is wrong with the files of a sample."""
+        """List problems of the files of a sample."""
         if self.columns["shard"][row] != shard:
             yield f"the table looks for it in {self.columns['shard'][row]}"
         for extension, member in found.members.items():
@@ -101,7 +101,7 @@ class SampleChecks:
 
     @cached_property
     def _expected(self) -> dict[str, list[Any]]:
-        """Columns that follow from the spec: latents, and captions where the template is installed; and `_made`."""
+        """Compute the columns that follow from the spec: latents, captions if a template is known; fill `_made`."""
         if self.manifest.source == "imported":
             return {}
         try:
@@ -137,7 +137,7 @@ class SampleChecks:
         return expected
 
     def _drawn(self) -> Iterator[tuple[NDArray[np.int64], Samples]]:
-        """Rows of the table, and a run of samples that holds them all."""
+        """Yield rows of the table, with a run of samples that holds them all."""
         n = self.table.num_rows
         if self.manifest.source == "rendered":
             yield np.arange(n), sample(self.spec, self.split, n, seed=self.manifest.seed, partly=True)
@@ -147,7 +147,7 @@ class SampleChecks:
             rows = np.flatnonzero((seeds == seed) & (splits == split))
             rows = rows[np.argsort(self._index[rows], kind="stable")]
             index = self._index[rows]
-            # Rows far from each other are drawn apart: what is drawn is never much more than there are rows.
+            # Draw distant rows separately: never draw many more samples than there are rows.
             for part in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(index) > MAX_GAP) + 1):
                 start, stop = int(index[part[0]]), int(index[part[-1]]) + 1
                 yield rows[part], sample(self.spec, split, stop - start, seed=seed, start=start, partly=True)
@@ -163,12 +163,12 @@ class SampleChecks:
 
     @cached_property
     def _captioned(self) -> list[str]:
-        """Text views whose template is installed here, and all factors with it."""
+        """Return the text views whose template and factors are installed here."""
         return [name for name in self.texts if name not in left_out(self.manifest)]
 
 
 def left_out(manifest: Manifest) -> dict[str, str]:
-    """What cannot be derived here, with the reason: `VIEW.FACTOR`, and VIEW for the captions of a text view."""
+    """List what cannot be derived here, with the reason: `VIEW.FACTOR`, or VIEW for captions."""
     if manifest.source == "imported":
         return {}
     spec = manifest.parsed_spec

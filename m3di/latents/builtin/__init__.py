@@ -1,1 +1,1 @@
-"""m3di's own mechanisms: one a file, found by `m3di.latents.mechanisms`."""
+"""m3di's own mechanisms: grouped by the type of their values, found by `m3di.latents.mechanisms`."""

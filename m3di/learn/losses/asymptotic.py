@@ -1,4 +1,4 @@
-"""What the loss tends to as the batch grows: alignment and entropy."""
+"""The limit of the loss as the batch grows: alignment and entropy."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Asymptotic:
 def asymptotic_terms(
     z1: Tensor, z2: Tensor, *, temperature: float = 1.0, similarity: Similarity = "cosine"
 ) -> Asymptotic:
-    """Alignment and entropies of a batch: the asymptotic form of SymInfoNCE (equation 5), as a diagnostic.
+    """Compute alignment and entropies of a batch: the asymptotic form of SymInfoNCE (equation 5), as a diagnostic.
 
     Alignment is measured by the loss's own similarity over tau, where the paper writes a Euclidean norm.
 

@@ -71,7 +71,7 @@ class SymInfoNCE(Objective):
 
     @property
     def tau(self) -> float | Tensor:
-        """The temperature as it is now; a learned one as a tensor [], which no GPU is waited for to give."""
+        """The current temperature; a learned one is a tensor [], without a wait for a GPU."""
         if self.log_temperature is None:
             return self._fixed_temperature
         return tau_of(self.log_temperature)
@@ -134,7 +134,7 @@ class SymInfoNCE(Objective):
             return as_factors(wide(z1), wide(z2), self.similarity, tau)
 
     def extra_repr(self) -> str:
-        """What `print(loss)` shows."""
+        """Describe the loss for `print`."""
         text = f"temperature={self.temperature:g}, similarity={self.similarity!r}"
         text += f", negatives={self.negatives!r}" if self.negatives != "cross" else ""
         return text + (", learn_temperature=True" if self.log_temperature is not None else "")

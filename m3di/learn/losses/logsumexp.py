@@ -1,10 +1,10 @@
-"""Log-sum-exp over rows and columns of a matrix of inner products that is never held whole.
+"""Log-sum-exp over rows and columns of a matrix of inner products that is never in memory as a whole.
 
 A block of rows is computed, used and overwritten while it is in the cache; the backward pass computes it again,
 which costs less than reading it back from memory. Beside its inputs and outputs, the memory is one block.
 
-Within, logits are in units of log 2, so that exponentials are powers of two: on the CPU torch computes these faster
-than powers of e, and none is slow because it underflows (see `power_of_two_`).
+Internally, logits are in units of log 2, so that exponentials are powers of two: on the CPU torch computes these faster
+than powers of e, and underflows do not slow it down (see `power_of_two_`).
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ def logsumexp_of_products(
 
 
 def default_block_rows(device: str, n_columns: int) -> int:
-    """Rows of a block of so many columns on that type of device."""
+    """Return the rows of a block for a number of columns and a type of device."""
     return max(1, BLOCK_ENTRIES.get(device, 2**24) // max(1, n_columns))
 
 
 def power_of_two_(exponents: Tensor) -> Tensor:
-    """2 to the power of each entry, in place; what is below 2^-126, the least normal float32, becomes that.
+    """Compute 2 to the power of each entry, in place; at least 2^-126, the least normal float32.
 
     Beside the largest entry of its row or column, which is 1, it counts for nothing; and numbers that underflow, which
     are most of them once encodings are far apart, would take many times as long.

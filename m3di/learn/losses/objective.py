@@ -1,4 +1,4 @@
-"""What the trainer asks of a loss, and losses by name.
+"""Losses by name, and their base class.
 
 A loss of m3di is one file of this folder: a subclass of `Objective` under `@register_loss(NAME)`. The trainer, the
 command line and the generic tests find it there. Register your own by the same call in your own module (`m3di train
@@ -22,7 +22,7 @@ from m3di.system.registry import Registry
 
 @dataclass(frozen=True)
 class LossSettings:
-    """What several losses have in common; each heeds some of it, see `Objective.heeds`.
+    """Settings that several losses share; each uses some of them, see `Objective.heeds`.
 
     Args:
         temperature: tau, or where it starts.
@@ -48,7 +48,7 @@ class Objective(nn.Module):
 
     @property
     def tau(self) -> float | Tensor:
-        """The temperature as it is now, a number or a tensor []; 1 of a loss that has none."""
+        """The current temperature, a number or a tensor []; 1 if the loss has none."""
         return 1.0
 
     @property
@@ -86,7 +86,7 @@ class Objective(nn.Module):
 
 
 def check_views(views: tuple[Tensor, ...], where: str) -> None:
-    """Raise UsageError unless all are [K, D] with one K of 2 or more, and one D."""
+    """Check that all are [K, D] with the same K >= 2 and the same D; else raise UsageError."""
     first = views[0]
     if first.ndim != 2 or any(z.shape != first.shape for z in views):
         raise UsageError(
@@ -106,7 +106,7 @@ def check_views(views: tuple[Tensor, ...], where: str) -> None:
 
 
 def wide(z: Tensor) -> Tensor:
-    """At least float32: encodings in half precision are too coarse for distances."""
+    """Convert to float32 or wider: half precision is too coarse for distances."""
     return z.to(torch.promote_types(z.dtype, torch.float32))
 
 
@@ -121,7 +121,7 @@ register_loss = LOSSES.register
 
 
 def options_of(name: str) -> dict[str, float]:
-    """A loss's own options, with their defaults."""
+    """Return the own options of a loss, with their defaults."""
     parameters = inspect.signature(LOSSES.find(name).__init__).parameters.values()
     shared = set(LossSettings.__dataclass_fields__)
     return {
@@ -130,7 +130,7 @@ def options_of(name: str) -> dict[str, float]:
 
 
 def check_loss(name: str, settings: LossSettings, options: Mapping[str, float]) -> None:
-    """Raise UsageError unless the loss exists, heeds what was set and has these options."""
+    """Check that the loss exists, uses the settings and has these options; else raise UsageError."""
     loss, known = LOSSES.find(name), options_of(name)
     for option in options:
         if option not in known:
@@ -153,7 +153,7 @@ def check_loss(name: str, settings: LossSettings, options: Mapping[str, float]) 
 
 
 def build_loss(name: str, settings: LossSettings, options: Mapping[str, float] | None = None) -> Objective:
-    """A loss with the settings that it heeds, and options of its own.
+    """Build a loss with the settings that it uses, and its own options.
 
     Raises:
         UsageError: See `check_loss`; or a value is out of the loss's range.

@@ -16,11 +16,11 @@ from m3di.learn.losses.temperature import check_temperature, keep_at_floor, lear
 
 @register_loss("siglip")
 class SigLIP(Objective):
-    """Each pair of encodings of two modalities is told by itself: do they belong together?
+    """Classify each pair of encodings of two modalities by itself: do they belong together?
 
         -1/K sum_i sum_j log sigmoid( s_ij (sim(z1_i, z2_j) / tau + b) ),  s_ij = 1 where i = j, else -1
 
-    Symmetric in the two modalities. A K x K matrix is held.
+    Symmetric in the two modalities. It holds a K x K matrix.
 
     Args:
         temperature: tau; published training starts at 0.1.

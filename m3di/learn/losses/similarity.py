@@ -13,7 +13,7 @@ from m3di.learn.choices import SIMILARITIES
 def as_factors(
     z1: Tensor, z2: Tensor, similarity: str, temperature: float | Tensor, centre: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Vectors whose inner products are the logits: (a @ b.T)[i, j] = sim(z1_i, z2_j) / temperature.
+    """Return vectors whose inner products are the logits: (a @ b.T)[i, j] = sim(z1_i, z2_j) / temperature.
 
     Args:
         z1: [M, D] float.
@@ -55,5 +55,5 @@ def _unit(z: Tensor) -> Tensor:
 
 
 def check_similarity(similarity: str) -> None:
-    """Raise UsageError, naming the nearest known word, unless the similarity is known."""
+    """Check that the similarity is known; else raise a UsageError that names the nearest word."""
     check_word(similarity, SIMILARITIES, what="similarity")

@@ -13,9 +13,9 @@ LEAST_TEMPERATURE = 0.01  # of a learned one, as usual since CLIP: logits of 100
 
 
 def check_temperature(temperature: float, *, learned: bool = False) -> None:
-    """Raise UsageError unless the temperature is a positive, finite number, and one that can be learned if it is to be.
+    """Check that the temperature is positive and finite, and can be learned if it should be; else raise UsageError.
 
-    A learned one starts at `LEAST_TEMPERATURE` or more; below, its first steps would be made with another.
+    A learned one starts at `LEAST_TEMPERATURE` or more; below, its first steps would use another one.
     """
     if not (math.isfinite(temperature) and temperature > 0):
         raise UsageError(
@@ -32,13 +32,13 @@ def check_temperature(temperature: float, *, learned: bool = False) -> None:
 
 
 def learned_temperature(start: float) -> nn.Parameter:
-    """The logarithm of a temperature [], as a parameter; `tau_of` gives the temperature."""
+    """Make the logarithm of a temperature a parameter []; `tau_of` gives the temperature."""
     check_temperature(start, learned=True)
     return nn.Parameter(torch.tensor(math.log(start)))
 
 
 def tau_of(log_temperature: Tensor) -> Tensor:
-    """The temperature [], at least `LEAST_TEMPERATURE`; no GPU is waited for.
+    """Return the temperature [], at least `LEAST_TEMPERATURE`, without a wait for a GPU.
 
     At the floor the gradient is that of the unbounded temperature: a clamp's own would be zero below it, and a
     temperature that has come down there could never rise again.
@@ -48,6 +48,6 @@ def tau_of(log_temperature: Tensor) -> Tensor:
 
 
 def keep_at_floor(log_temperature: Tensor) -> None:
-    """Put the logarithm itself back to the floor where an update took it below, as CLIP does after each step."""
+    """Raise the logarithm to the floor if an update took it below, as CLIP does after each step."""
     with torch.no_grad():
         log_temperature.clamp_(min=math.log(LEAST_TEMPERATURE))

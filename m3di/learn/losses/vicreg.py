@@ -57,6 +57,6 @@ class VICReg(Objective):
 
 
 def check_weight(name: str, weight: float) -> None:
-    """Raise UsageError unless a weight is a finite number of 0 or more."""
+    """Check that a weight is finite and 0 or more; else raise UsageError."""
     if not (math.isfinite(weight) and weight >= 0):
         raise UsageError("a weight of the loss is out of range", where=name, got=weight, expected="0 or more")

@@ -1,4 +1,4 @@
-"""The encoders of a run, one a view, with the image normalisation that they were trained with."""
+"""The encoders of a run, one a view, with the normalisation of images from their training."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Encoders:
     """An encoder for each view.
 
     Args:
-        modules: By the name of the view; views may share one.
-        inputs: What each view is, in the same order.
-        statistics: Of each image view.
+        modules: Encoders by view; views may share one.
+        inputs: Description of each view, in the same order.
+        statistics: Statistics of each image view.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Encoders:
         return encoding
 
     def prepare(self, view: str, batch: Tensor) -> Tensor:
-        """What the encoder of a view takes: normalised images [B, 3, H, W] float32, token ids as they are, ..."""
+        """Prepare a batch for the encoder of a view: normalise images [B, 3, H, W] to float32, keep token ids, ..."""
         return self._encodings[view].prepare(batch, self.statistics.get(view))
 
     @property

@@ -1,4 +1,4 @@
-"""What training does for each modality: what it measures first, what an encoder takes, and which encoder it is."""
+"""Training by modality: what to measure first, how to prepare a batch, and which encoder to build."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from m3di.learn.training.inputs import ImageStatistics, PairedDataset, ViewInput
 
 
 class ViewEncoding:
-    """How views of one modality are trained on: as it says itself.
+    """Training on views of one modality, by its own methods.
 
     Attributes:
         is_augmented: `TrainConfig.augment` is for them.
@@ -24,16 +24,16 @@ class ViewEncoding:
         self.modality = modality
 
     def measure(self, dataset: PairedDataset, view: str) -> ImageStatistics | None:
-        """What is measured of the training samples before the first step, if anything."""
+        """Measure the training samples before the first step, if needed."""
         return None
 
     def prepare(self, batch: Tensor, statistics: ImageStatistics | None) -> Tensor:
-        """What the encoder takes of a batch on its device."""
+        """Prepare a batch for the encoder, on its device."""
         prepared: Tensor = self.modality.prepare(batch)
         return prepared
 
     def build(self, each: ViewInput, config: TrainConfig) -> nn.Module:
-        """A new encoder; its weights come from torch's process-wide random generator."""
+        """Build an encoder; its weights come from torch's process-wide random generator."""
         module: nn.Module = self.modality.build_encoder(each.shape, config.encoding_size, config.hidden_size)
         return module
 
@@ -44,17 +44,17 @@ class ImageEncoding(ViewEncoding):
     is_augmented = True
 
     def measure(self, dataset: PairedDataset, view: str) -> ImageStatistics:
-        """Mean and standard deviation of each channel."""
+        """Measure mean and standard deviation of each channel."""
         return measure_image_statistics(dataset, view)
 
     def prepare(self, batch: Tensor, statistics: ImageStatistics | None) -> Tensor:
-        """Normalised, [B, 3, H, W] float32, where there are statistics."""
+        """Normalise to [B, 3, H, W] float32, if there are statistics."""
         if statistics is None:
             return batch
         return statistics.normalise(batch).contiguous(memory_format=torch.channels_last)
 
     def build(self, each: ViewInput, config: TrainConfig) -> nn.Module:
-        """The image encoder that the configuration names."""
+        """Build the image encoder of the configuration."""
         return build_image_encoder(config.image_encoder, config.encoding_size, config.hidden_size)
 
 
@@ -62,17 +62,17 @@ class TextEncoding(ViewEncoding):
     """Token ids [B, L] int64, as they are."""
 
     def prepare(self, batch: Tensor, statistics: ImageStatistics | None) -> Tensor:
-        """Nothing is done."""
+        """Return the batch as it is."""
         return batch
 
     def build(self, each: ViewInput, config: TrainConfig) -> nn.Module:
-        """The text encoder that the configuration names."""
+        """Build the text encoder of the configuration."""
         size, pad_index = each.vocabulary_size or 0, each.pad_index or 0
         return build_text_encoder(config.text_encoder, size, config.encoding_size, pad_index)
 
 
 def encoding_of(modality: str) -> ViewEncoding:
-    """How views of a modality are trained on.
+    """Return how to train on views of a modality.
 
     Raises:
         UsageError: It is not known here.

@@ -1,4 +1,4 @@
-"""A step whose batch is encoded in parts: the loss and gradient of the whole batch, in the memory of a part.
+"""Encode a batch in parts: loss and gradient of the whole batch, in the memory of a part.
 
 A contrastive loss is no sum over samples, so gradients of the losses of parts do not add up to its own. Here all parts
 are encoded first without a graph, the loss of all encodings gives the gradient of each encoding, and each part is then
@@ -29,7 +29,7 @@ def in_parts(
 
     Args:
         step_of: The step.
-        forward: The same, or what makes it parallel.
+        forward: The same, or its parallel wrapper.
         batch: On the device; of this process.
         n_parts: Equal parts that it is cut into.
     """
@@ -64,7 +64,7 @@ def in_parts(
 
 
 def _no_sync(forward: nn.Module) -> AbstractContextManager[None]:
-    """Where gradients stay in this process."""
+    """Keep gradients in this process."""
     return forward.no_sync() if isinstance(forward, nn.parallel.DistributedDataParallel) else nullcontext()
 
 
@@ -78,7 +78,7 @@ def _grad_of(z: Tensor) -> Tensor:
 
 
 def _random_states(part: Batch) -> tuple[Tensor, Any]:
-    """Of the generators that dropout draws from: the second pass is to drop the same."""
+    """Return the states of dropout's generators: the second pass must drop the same."""
     device = next(iter(part.values())).device
     return torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == "cuda" else None
 

@@ -31,7 +31,7 @@ AUGMENTATIONS = Registry[Augmentation]("augmentation", object, group="m3di.augme
 
 
 def generator_of(device: torch.device, seed: int, step: int, rank: int = 0) -> torch.Generator:
-    """What the augmentations of a step draw from."""
+    """Return the generator for the augmentations of a step."""
     state = np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0]
     return torch.Generator(device).manual_seed(int(state) >> 1)
 

@@ -1,13 +1,13 @@
-"""Checkpoints: the weights of each encoder, and all that a run needs to go on as if it had never stopped.
+"""Checkpoints: the weights of each encoder, and all that a run needs to continue exactly.
 
 RUN/checkpoint/step-000001000/   the newest
   VIEW_encoder.safetensors     state dict of a view's encoder; metadata {"step": ...}
   training.safetensors         optimizer.PARAMETER.exp_avg (and the like), rng.cpu, rng.cuda, loss.PARAMETER;
                                metadata {"step": ..., "seconds": ...}
-RUN/kept/step-000000500/           those that are to stay: the encoders' weights only
+RUN/kept/step-000000500/           checkpoints that stay: the encoders' weights only
 
-The folder is written as `step-....partial` and renamed once its bytes are on disk; the one before goes after that. So
-there is always a whole one. Nothing is pickled: reading a checkpoint runs no code that it brings.
+The folder is written as `step-....partial` and renamed once its bytes are on disk; then the former one is removed. So
+there is always a whole one. Nothing is pickled: reading a checkpoint runs no code of it.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def keep_checkpoint(run: Path) -> None:
 
 
 def step_of(checkpoint: Path) -> int:
-    """The step that a checkpoint was saved at, by the name of its folder."""
+    """Return the step of a checkpoint, by the name of its folder."""
     return int(checkpoint.name.removeprefix("step-"))
 
 
@@ -93,12 +93,12 @@ def all_checkpoints(run: Path) -> list[Path]:
 
 
 def weights_name(view: str) -> str:
-    """File name of the weights of a view's encoder, in a checkpoint."""
+    """Return the file name of a view's weights in a checkpoint."""
     return f"{view}_encoder.safetensors"
 
 
 def latest_checkpoint(run: Path) -> Path:
-    """The folder of the newest checkpoint.
+    """Return the folder of the newest checkpoint.
 
     Raises:
         M3diError: There is none.
@@ -114,7 +114,7 @@ def latest_checkpoint(run: Path) -> Path:
 
 
 def load_weights(encoders: Encoders, checkpoint: Path) -> int:
-    """Fill the encoders from a checkpoint; the step it was saved at.
+    """Load the encoders from a checkpoint; return its step.
 
     Raises:
         M3diError: A file is missing, damaged, a pickle, or of other encoders.
@@ -139,7 +139,7 @@ def load_weights(encoders: Encoders, checkpoint: Path) -> int:
 
 
 def training_state(step: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """What the next steps depend on beside the encoders' weights: Adam's moments, random generators, the loss's own."""
+    """Return what the next steps need beside the encoders' weights: optimiser, random generators, the loss."""
     state = {f"loss.{name}": value for name, value in _loss_of(step).state_dict().items()}
     for name, parameter in step.named_parameters():
         for key, value in optimizer.state[parameter].items():
@@ -151,7 +151,7 @@ def training_state(step: nn.Module, optimizer: torch.optim.Optimizer) -> dict[st
 
 
 def restore_training(checkpoint: Path, step: nn.Module, optimizer: torch.optim.Optimizer) -> float:
-    """Undo `training_state`; the seconds that the steps before took.
+    """Restore a `training_state`; return the seconds of the former steps.
 
     Raises:
         M3diError: The file is missing, damaged, or of other encoders.

@@ -1,4 +1,4 @@
-"""How long a run has taken, and when its next checkpoint is due."""
+"""Measure the time of a run, and since its last checkpoint."""
 
 from __future__ import annotations
 

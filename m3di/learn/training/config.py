@@ -1,4 +1,4 @@
-"""What to train and for how long: every hyperparameter, checked, and named sets of them."""
+"""The hyperparameters of a training, with their checks, and presets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from m3di.system.settings import STRICT, Count, Finite, OneOf, Option, Positive,
 if TYPE_CHECKING:
     from m3di.learn.losses import LossSettings
 
-# What a run may be continued with that it was not started with: the weights do not depend on it.
+# Settings that may differ when a run continues: the weights do not depend on them.
 FREE_ON_RESUME = frozenset(
     {"n_workers", "worker_kind", "checkpoint_every", "keep_checkpoints", "cache", "tensorboard", "loggers"}
 )
@@ -66,12 +66,12 @@ class TrainConfig:
         Option(metavar="NAMES", default="all that the dataset has"),
     ] = None
     image_encoder: Annotated[
-        str, "Of images: resnet18, resnet18-small (for about 64 px), timm:NAME, or one that you registered."
+        str, "Encoder of images: resnet18, resnet18-small (for about 64 px), timm:NAME, or your own."
     ] = "resnet18"
-    text_encoder: Annotated[str, "Of captions: convnet, or one that you registered."] = "convnet"
+    text_encoder: Annotated[str, "Encoder of captions: convnet, or your own."] = "convnet"
     augment: Annotated[
         tuple[Annotated[str, OneOf(_augmentations)], ...],
-        "Of the training images, such as shift,color,noise; a wrong name lists all.",
+        "Augment the training images, such as shift,color,noise; a wrong name lists all.",
         Option(metavar="NAMES", noun="augmentation"),
     ] = ()
     share_encoders: Annotated[
@@ -80,22 +80,22 @@ class TrainConfig:
     encoding_size: Annotated[Count, "D, how many numbers a view becomes."] = 4
     hidden_size: Annotated[Count, "Width of the image encoder's last hidden layer."] = 100
     lr: Annotated[Positive, "Learning rate of Adam, at its highest."] = 1e-4
-    schedule: Annotated[Schedule, "Of the learning rate: constant, or cosine (down to 0)."] = "constant"
+    schedule: Annotated[Schedule, "Schedule of the learning rate: constant, or cosine (down to 0)."] = "constant"
     n_warmup_steps: Annotated[Whole, "Steps in which the learning rate rises linearly.", Option("--warmup")] = 0
     weight_decay: Annotated[
         float,
         Field(ge=0, lt=math.inf),
-        "Decoupled from the gradient, as in AdamW; 0 is Adam. Of matrices, convolutions and "
-        "embeddings; not of biases, norms and the temperature.",
+        "Decoupled from the gradient, as in AdamW; 0 is Adam. It decays matrices, convolutions and "
+        "embeddings, not biases, norms and the temperature.",
     ] = 0.0
     clip_norm: Annotated[
         Positive,
-        "The gradient of all weights together is scaled down to this length where it is longer.",
+        "Scale the gradient of all weights together down to this length if it is longer.",
     ] = 2.0
     loss: Annotated[str, "Objective, by name; a wrong name lists all."] = "infonce"
     loss_options: Annotated[
         Mapping[str, Finite] | None,
-        "Of the loss's own, such as bias=-5.",
+        "Own option of the loss, such as bias=-5.",
         Option("--loss-option", metavar="NAME=NUMBER", repeated=True, default="those of the loss"),
     ] = None
     temperature: Annotated[Positive, "Temperature tau of the loss."] = 1.0
@@ -104,11 +104,11 @@ class TrainConfig:
         "Train the temperature too, from where it starts; it is kept at 0.01 or more.",
         Option("--learn-temperature/--fixed-temperature"),
     ] = False
-    similarity: Annotated[Similarity, "Of two encodings, in the loss."] = "cosine"
+    similarity: Annotated[Similarity, "Similarity of two encodings in the loss."] = "cosine"
     negatives: Annotated[Negatives, "cross (equation 4), or all: within a modality too, as the published code."] = (
         "cross"
     )
-    seed: Annotated[Whole, "Of the initial weights and of the order of the samples."] = 0
+    seed: Annotated[Whole, "Seed of the initial weights and of the order of the samples."] = 0
     precision: Annotated[
         Precision,
         "fp32 is IEEE float32, in convolutions too; tf32 (NVIDIA GPUs from Ampere on) rounds the "
@@ -265,7 +265,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
 
 
 def find_preset(name: str) -> Preset:
-    """A preset by its name.
+    """Return a preset by its name.
 
     Raises:
         UsageError: There is none of that name.
@@ -275,7 +275,7 @@ def find_preset(name: str) -> Preset:
 
 
 def config_from(preset: str, overrides: Mapping[str, Any]) -> TrainConfig:
-    """The configuration of a preset, with some values replaced; an override of None replaces nothing."""
+    """Return the configuration of a preset, with some values replaced; an override of None replaces nothing."""
     given = {name: value for name, value in overrides.items() if value is not None}
     return TrainConfig(**{**find_preset(preset).values, **given})
 

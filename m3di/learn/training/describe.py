@@ -1,4 +1,4 @@
-"""What config.json says of a run: what was asked for, on which data, by which code, on which machine."""
+"""Describe a run for config.json: its settings, data, code and machine."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def describe(
     precision: str,
     world: Processes,
 ) -> dict[str, Any]:
-    """What goes into config.json."""
+    """Return the content of config.json."""
     return {
         "config": asdict(config),
         "data": {
@@ -55,7 +55,7 @@ def describe(
 
 @cache
 def code_sha256() -> str:
-    """A hash of all Python files of the package: tells two states of the code apart that have one version number."""
+    """Hash all Python files of the package: tells apart two states of the code with one version number."""
     digest = hashlib.sha256()
     for path in sorted(PACKAGE.rglob("*.py")):
         digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")

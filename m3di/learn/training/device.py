@@ -1,4 +1,4 @@
-"""Where training runs."""
+"""Choose the device of a training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from m3di.errors import UsageError
 
 
 def resolve_device(device: str) -> str:
-    """The device that "auto" stands for, "cpu" or "cuda".
+    """Return the device, "cpu" or "cuda", that "auto" stands for.
 
     Raises:
         UsageError: "cuda" was asked for where there is none.

@@ -1,4 +1,4 @@
-"""Training in several processes, one a GPU, started by torchrun: who this one is, and negatives from all of them."""
+"""Train in several processes, one a GPU, started by torchrun; negatives come from all of them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Processes:
     local_rank: int = 0
 
     def agreed(self, choose: Callable[[], T]) -> T:
-        """What process 0 chooses, in all processes."""
+        """Return the choice of process 0 in all processes."""
         if self.size == 1:
             return choose()
         choice: list[Any] = [choose() if self.rank == 0 else None]
@@ -42,7 +42,7 @@ class Processes:
         return chosen
 
     def wait(self) -> None:
-        """Return once all processes have come here."""
+        """Wait for all processes."""
         if self.size > 1:
             distributed.barrier()
 
@@ -77,7 +77,7 @@ def _device_id(device: str, world: Processes) -> dict[str, Any]:
 
 
 def check_divides(batch_size: int, world: Processes, n_parts: int = 1) -> None:
-    """Raise UsageError unless each process gets equally many of a batch, and each of its parts too."""
+    """Check that a batch divides evenly over processes and parts; else raise UsageError."""
     if batch_size % world.size:
         raise UsageError(
             "the batch cannot be shared out evenly to the processes",

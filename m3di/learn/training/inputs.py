@@ -1,4 +1,4 @@
-"""From a dataset to the batches that the trainer sees: views, their order, and image normalisation."""
+"""Inputs of the trainer: views of a dataset, the order of batches, and the normalisation of images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Batch = dict[str, Tensor]  # of each view, images [B, 3, H, W] uint8, tokens [B,
 
 
 class PairedDataset(Protocol):
-    """What the trainer needs of a dataset; `m3di.data.Multimodal3DIdent` is one.
+    """The dataset of a trainer, such as `m3di.data.Multimodal3DIdent`.
 
     `dataset[index]` is a sample: of each image view, uint8 [3, H, W]; of each text view, int64 [L], filled up to the
     same L. `dataset[[3, 1, 2]]` is those samples as a batch, uint8 [B, 3, H, W] and int64 [B, L].
@@ -51,14 +51,14 @@ class PairedDataset(Protocol):
 
 @dataclass(frozen=True)
 class ViewInput:
-    """What an encoder needs to know of the view that it reads.
+    """The view that an encoder reads.
 
     Args:
         modality: What kind of view.
         vocabulary_size: Of a text, how many token ids there are; else None.
         pad_index: Of a text, the id that fills up a short caption; else None.
         vocabulary_sha256: Of a text, a hash of all tokens in their order; else None.
-        shape: Of a modality of your own, the shape of what its `decode` gives; else empty.
+        shape: For your own modality, the shape of a decoded file; else empty.
     """
 
     modality: str
@@ -117,7 +117,7 @@ def _view_input(dataset: PairedDataset, name: str) -> ViewInput:
 
 
 def vocabulary_sha256(vocabulary: Sequence[str]) -> str:
-    """A hash of all tokens in their order."""
+    """Hash all tokens in their order."""
     return hashlib.sha256("\0".join(vocabulary).encode()).hexdigest()
 
 

@@ -43,7 +43,7 @@ OnStep = Callable[[int, float], None]
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a run came to.
+    """Result of a run.
 
     Args:
         run: The run folder.
@@ -71,7 +71,7 @@ class TrainResult:
 
 @dataclass(frozen=True)
 class Job:
-    """One run: what it trains, on what, where to."""
+    """One run: encoders, data, settings and folder."""
 
     dataset: PairedDataset
     val: PairedDataset | None
@@ -91,7 +91,7 @@ class Job:
         return self._result(summary)
 
     def fit(self, on_step: OnStep | None) -> TrainResult:
-        """Make the steps that are left."""
+        """Make the remaining steps."""
         config = self.config
         step_of = ContrastiveStep(
             self.encoders, make_loss(config), self.precision, self.world, compiled=config.compile
@@ -163,7 +163,7 @@ class Job:
 
     @property
     def tells_late(self) -> bool:
-        """Whether the loss of a step is read with the next one, as suits a GPU."""
+        """Whether the loss of a step is read with the next step, which suits a GPU."""
         return self.device.type == "cuda"
 
     @property
@@ -171,7 +171,7 @@ class Job:
         return next(self.encoders.parameters()).device
 
     def _resume(self, step_of: ContrastiveStep, optimizer: torch.optim.Optimizer) -> tuple[int, float]:
-        """Fill everything from the last checkpoint; steps made, and the seconds they took."""
+        """Restore everything from the last checkpoint; return the steps made and their seconds."""
         if not (self.run / CHECKPOINT_NAME).exists():
             return 0, 0.0
         try:

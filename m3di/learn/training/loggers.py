@@ -1,4 +1,4 @@
-"""Where the metrics of a run go beside metrics.csv: TensorBoard, Weights & Biases, MLflow.
+"""Loggers of metrics beside metrics.csv: TensorBoard, Weights & Biases, MLflow.
 
 Each is a class: made with the run's folder, its configuration and the steps made before, then told of each step, then
 closed. What a service calls the run is kept in RUN/loggers.json, so that a run that goes on
@@ -24,7 +24,7 @@ IDENTITIES = "loggers.json"
 
 @dataclass(frozen=True)
 class LoggedRun:
-    """What a logger is told of a run.
+    """A run, as loggers see it.
 
     Args:
         folder: The run folder.
@@ -72,7 +72,7 @@ class TensorBoardLogger:
             self._writer.add_scalar(name, value, step)
 
     def close(self, *, failed: bool) -> None:
-        """Write what waits."""
+        """Write the remaining values."""
         self._writer.close()
 
 
@@ -127,13 +127,13 @@ class MlflowLogger:
 
 
 def identity_of(folder: Path, logger: str) -> str | None:
-    """What a service calls a run; None if it does not know it yet."""
+    """Return the id of a run at a service; None if it has none yet."""
     path = folder / IDENTITIES
     return read_json(path).get(logger) if path.is_file() else None
 
 
 def keep_identity(folder: Path, logger: str, identity: str) -> None:
-    """Note what a service calls a run."""
+    """Save the id of a run at a service."""
     path = folder / IDENTITIES
     write_json(path, {**(read_json(path) if path.is_file() else {}), logger: identity})
 

@@ -1,4 +1,4 @@
-"""The metrics of a run as it goes: a CSV file, and the loggers that were asked for.
+"""Write the metrics of a run: a CSV file, and loggers.
 
 metrics.csv has one line a step, from step 1 on:
 
@@ -43,7 +43,7 @@ class MetricsFile:
         self._writer = csv.DictWriter(self._file, columns, lineterminator="\n")
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """One step's metrics; what is not there stays empty."""
+        """Write the metrics of a step; missing ones stay empty."""
         self._writer.writerow({"step": step, **{name: f"{value:.9g}" for name, value in values.items()}})
         self._file.flush()
 
@@ -71,7 +71,7 @@ class MetricsLog:
         self._file = MetricsFile(csv_path, COLUMNS, run.first_step)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """One step's metrics; what is not there stays empty."""
+        """Write the metrics of a step; missing ones stay empty."""
         self._file.write(step, values)
         for logger in self._loggers:
             logger.log(step, values)

@@ -1,4 +1,4 @@
-"""In what precision a run computes: what "auto" stands for, and how an NVIDIA GPU multiplies float32 numbers."""
+"""Precision of a run: what "auto" stands for, and how an NVIDIA GPU multiplies float32 numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TF32_SINCE = (8, 0)  # compute capability of the first GPUs that have it, Amper
 
 
 def resolve_precision(precision: str, device: str) -> str:
-    """The precision that "auto" stands for: bf16 where the device computes in it faster than in float32.
+    """Return the precision that "auto" stands for: bf16 if the device computes faster in it than in float32.
 
     Raises:
         UsageError: "tf32" was asked for where there is none.

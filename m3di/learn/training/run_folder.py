@@ -1,4 +1,4 @@
-"""The run folder: what a training run leaves behind, and how encoders come back from it.
+"""The run folder: the files of a training run, and how to load encoders from it.
 
 RUN/
   config.json         what was asked for and what it ran on; written first, so its presence means "taken"
@@ -45,7 +45,7 @@ __all__ = [
 
 
 def next_run(folder: Path, name: str) -> Path:
-    """The first of `FOLDER/NAME-001`, `FOLDER/NAME-002`, ... that does not exist."""
+    """Return the first of `FOLDER/NAME-001`, `FOLDER/NAME-002`, ... that does not exist."""
     return next(path for number in count(1) if not (path := folder / f"{name}-{number:03d}").exists())
 
 
@@ -85,7 +85,7 @@ def is_held(run: Path) -> bool:
 
 
 def claim(run: Path, description: Mapping[str, Any]) -> None:
-    """Make `run` the folder of the run described, or see that it is already.
+    """Make `run` the folder of the described run, or check that it is.
 
     A run that differs in having fewer steps is made longer: it goes on from its last checkpoint.
 
@@ -115,7 +115,7 @@ def claim(run: Path, description: Mapping[str, Any]) -> None:
 
 
 def _lengthen(run: Path, description: Mapping[str, Any]) -> None:
-    """Have a run go on to more steps."""
+    """Let a run continue to more steps."""
     stored, wanted = read_config(run), description["config"]
     before = stored["config"]["n_steps"]
     if wanted["schedule"] != "constant":
@@ -134,7 +134,7 @@ def _lengthen(run: Path, description: Mapping[str, Any]) -> None:
 
 
 def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """What a stored description has otherwise than a wanted one, of all that the weights depend on."""
+    """List differences of a stored description from a wanted one, of all that the weights depend on."""
     found = changed_settings(stored, wanted["config"], DEFAULTS, FREE_ON_RESUME)
     for name in ("precision", "device_type", "n_threads", "world_size"):
         if name == "n_threads" and stored.get("device_type") == wanted.get("device_type") == "cuda":
@@ -150,7 +150,7 @@ def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[st
 def changed_settings(
     stored: Mapping[str, Any], wanted: Mapping[str, Any], defaults: Mapping[str, Any], free: Collection[str]
 ) -> dict[str, tuple[Any, Any]]:
-    """The settings of a stored description that are others now: what each was, and what it is.
+    """List settings that differ from a stored description: the old and the new value of each.
 
     Args:
         stored: Of a run folder; a run of before a setting was there has what is its default now.
@@ -165,7 +165,7 @@ def changed_settings(
 
 
 def another_run(run: Path, differing: Mapping[str, tuple[Any, Any]]) -> M3diError:
-    """What to say where a run folder holds a run that differs in this."""
+    """Make the error for a run folder that holds another run."""
     return M3diError(
         "the run folder already holds a run, and it is another one",
         where=str(run),

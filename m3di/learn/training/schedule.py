@@ -1,4 +1,4 @@
-"""How the learning rate goes over the steps of a training or a simulation."""
+"""The schedule of the learning rate in a training or a simulation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from m3di.learn.choices import Schedule
 
 
 def learning_rate(step: int, *, lr: float, n_steps: int, schedule: Schedule, n_warmup_steps: int = 0) -> float:
-    """The learning rate of a step, counted from 1.
+    """Return the learning rate of a step, counted from 1.
 
     Args:
         step: 1 to `n_steps`.

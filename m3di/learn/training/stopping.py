@@ -1,4 +1,4 @@
-"""Early stop: the end of a run whose validation loss falls no more."""
+"""Early stop: end a run whose validation loss falls no more."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Patience:
             self.measured(loss)
 
     def measured(self, loss: float) -> None:
-        """One more measurement."""
+        """Add a measurement."""
         self.since = 0 if loss < self.least else self.since + 1
         self.least = min(self.least, loss)
 

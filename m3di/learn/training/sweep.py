@@ -6,7 +6,7 @@ SWEEP/
   encoding_size=1,seed=0/       a run folder, see `m3di.learn.training.run_folder`
   ...
 
-Who runs a member does not matter: it is finished when its folder says so, and goes on where it stood when it is not.
+Any process can run a member: its folder says whether it is finished, and it continues where it stood if not.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _SHORT = {"steps": "n_steps", "workers": "n_workers"}  # as the command line cal
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a sweep consists of.
+    """The members of a sweep, and their settings.
 
     Args:
         data_root: The dataset's folder.

@@ -95,15 +95,15 @@ def run_on_ray(folder: Path, names: Sequence[str], address: str) -> None:
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """What a member asks of a cluster, and how many workers load its samples there."""
+class _Resources:
+    """Resources of a member on a cluster, and the workers that load its samples."""
 
     n_gpus: int
     n_cpus: int
     n_workers: int | None
 
 
-def _asked_of_ray(config: TrainConfig, nodes: Sequence[Mapping[str, float]]) -> _Asked:
+def _asked_of_ray(config: TrainConfig, nodes: Sequence[Mapping[str, float]]) -> _Resources:
     """A GPU where there is one, and a core for the training and each worker, but no more than a node has for a GPU."""
     fit = [node for node in nodes if node.get("GPU", 0) >= 1] if config.device != "cpu" else []
     n_gpus = 1 if fit else 0
@@ -112,7 +112,7 @@ def _asked_of_ray(config: TrainConfig, nodes: Sequence[Mapping[str, float]]) -> 
     if n_workers is None and n_gpus:
         n_workers = min(MOST_WORKERS, max(1, cores - 1))
     most = max((int(node.get("CPU", 1)) for node in fit or nodes), default=1)
-    return _Asked(n_gpus, max(1, min(most, 1 + (n_workers or 0))), n_workers)
+    return _Resources(n_gpus, max(1, min(most, 1 + (n_workers or 0))), n_workers)
 
 
 def _run_and_report(

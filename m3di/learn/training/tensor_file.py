@@ -1,4 +1,4 @@
-"""Tensors in a safetensors file, written whole or not at all; never a pickle, so reading one runs no code."""
+"""Read and write tensors in a safetensors file: written whole or not at all, and never a pickle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Optimiser steps that are not taken where a loss or gradient is not finite, and that no GPU is waited for to take."""
+"""Optimiser steps without a wait for a GPU; a loss or gradient that is not finite leaves the weights alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Made:
-    """What is known of an optimiser step.
+    """A finished optimiser step.
 
     Args:
         step: Its number, from 1.
@@ -28,7 +28,7 @@ class Made:
     temperature: float
 
     def metrics(self) -> dict[str, float]:
-        """What goes into a line of metrics.csv."""
+        """Return the values of a line of metrics.csv."""
         return {"loss": self.loss, "lr": self.lr, "temperature": self.temperature}
 
 

@@ -1,4 +1,4 @@
-"""Which of all scores a figure shows: one a factor, of the view's own factors, by one named estimator a kind."""
+"""Choose the scores of a figure: one a factor of the view, by a named estimator for its kind."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ ROLE_ORDER = ("content", "style", "private", "")
 
 @dataclass(frozen=True)
 class Estimators:
-    """What predicts in a figure: numbers (R2) and labels (accuracy)."""
+    """Estimators of a figure: for numbers (R2) and for labels (accuracy)."""
 
     numbers: str = "kernel_ridge"
     labels: str = "mlp"
 
     def axis_label(self, metric: str) -> str:
-        """What an axis of scores says."""
+        """Label an axis of scores."""
         name = self.numbers if metric == "r2" else self.labels
         return f"{METRIC_NAMES[metric]} ({name.replace('_', ' ')})"
 
@@ -29,7 +29,7 @@ class Estimators:
 def chosen_scores(
     rows: Iterable[Mapping[str, Any]], estimators: Estimators, data: str = FACTUAL
 ) -> list[Mapping[str, Any]]:
-    """The rows to show, content first.
+    """Return the rows to show, content first.
 
     Args:
         rows: Of results, or of means over seeds.

@@ -28,7 +28,7 @@ CHANCE_LOOK: dict[str, Any] = {"linestyle": ":", "linewidth": 0.8}
 
 @dataclass(frozen=True)
 class Course:
-    """What the scores are drawn against.
+    """The horizontal axis of the scores.
 
     Args:
         column: Of the rows.

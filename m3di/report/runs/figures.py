@@ -22,7 +22,7 @@ METRICS = "metrics.csv"
 
 
 def save_report(path: Path, out: Path, numbers: str = "kernel_ridge", labels: str = "mlp") -> list[Path]:
-    """Draw what there is to draw: heat map, loss curves, ablation and elbow of several sizes, scores over steps.
+    """Draw all figures that the results allow: heat map, loss curves, ablation, elbow, scores over steps.
 
     Args:
         path: A run or sweep folder that `m3di evaluate` has been through, or its table.

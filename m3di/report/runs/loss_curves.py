@@ -23,7 +23,7 @@ Curve = Mapping[str, NDArray[np.float64]]
 
 
 def find_elbow(sizes: Sequence[int], losses: Sequence[float]) -> int | None:
-    """The size from which on the loss falls no more as it did, by Kneedle; None if there is no such size.
+    """Find the size at which the loss stops to fall as before, by Kneedle; None if there is none.
 
     Args:
         sizes: Encoding sizes, increasing, three or more.

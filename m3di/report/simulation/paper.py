@@ -1,4 +1,4 @@
-"""What the paper reports of its numerical simulation (Daunhawer et al., ICLR 2023): R2 of kernel ridge regression.
+"""The paper's numbers of its numerical simulation (Daunhawer et al., ICLR 2023): R2 of kernel ridge regression.
 
 Only numbers that were read off the paper's tables are here; figures 5, 6 and 7a are curves, and have none.
 """

@@ -1,4 +1,4 @@
-"""Another factor's value, changed now and then."""
+"""Mechanisms that give values of any type: one value, every value alike, and another factor's."""
 
 from __future__ import annotations
 
@@ -12,6 +12,29 @@ from m3di.latents.builtin.truncated import truncated
 from m3di.latents.builtin.weighted import Positive, Strength
 from m3di.latents.factor import Factor
 from m3di.latents.mechanisms import ALL_TYPES, Parent, register
+
+
+@register("constant", n_parents=0, types=ALL_TYPES, needs_range=False)
+def constant(u: NDArray[np.float64], parents: Sequence[Parent], factor: Factor, *, value: float) -> NDArray[Any]:
+    """Always the same raw `value`."""
+    if factor.type != "continuous" and value != int(value):
+        raise ValueError(f"`value` is a whole number for a {factor.type} factor, got {value:g}")
+    return np.full(len(u), value, dtype=factor.dtype)
+
+
+@register("uniform", n_parents=0, types=ALL_TYPES)
+def uniform(u: NDArray[np.float64], parents: Sequence[Parent], factor: Factor) -> NDArray[Any]:
+    """Every value of the support is equally likely."""
+    return factor.from_unit(u)
+
+
+@register("copy", n_parents=1, types=ALL_TYPES)
+def copy(
+    u: NDArray[np.float64], parents: Sequence[Parent], factor: Factor, *, strength: Strength = 1.0
+) -> NDArray[Any]:
+    """The parent's value (by its place in the support) with probability `strength`, else any value."""
+    fresh = np.clip((u - strength) / max(1.0 - strength, 1e-300), 0.0, 1.0 - 2.0**-53)
+    return np.where(u < strength, factor.from_unit(parents[0].unit), factor.from_unit(fresh))
 
 
 @register("perturb", n_parents=1, types=ALL_TYPES)
