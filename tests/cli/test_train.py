@@ -60,7 +60,12 @@ def test_of_a_sweep_under_torchrun_one_process_speaks(
     monkeypatch.setenv("RANK", rank)
     monkeypatch.setattr("m3di.learn.training.sweep.run_members", run_all)
     monkeypatch.setattr(cli, "_run_one", lambda *_: "a result")
-    cli._run_sweep(make_sweep(tmp_path, TrainConfig(), ("encoding_size=1:2",), 1), tmp_path / "sweep", None, None)
+    cli._run_sweep(
+        make_sweep(tmp_path, TrainConfig(n_steps=1, batch_size=4), ("encoding_size=1:2",), 1),
+        tmp_path / "sweep",
+        None,
+        None,
+    )
     told = capsys.readouterr().out
     assert (told.count("a result"), told.count("2 members finished")) == ((2, 1) if rank == "0" else (0, 0))
 
