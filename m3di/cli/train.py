@@ -142,7 +142,8 @@ def _run_sweep(sweep: Sweep, run: Path | None, share: str | None, ray_address: s
 
     def run_one(folder: Path, name: str) -> TrainResult:
         result = _run_one(sweep.data_root, folder / name, sweep.config_of(name), name)
-        click.echo(result)
+        if is_first_process():
+            click.echo(result)
         return result
 
     if ray_address is not None:
@@ -151,4 +152,5 @@ def _run_sweep(sweep: Sweep, run: Path | None, share: str | None, ray_address: s
         run_on_each_device(folder, n_devices(folder))
     else:
         run_members(folder, names, run_one)
-    click.echo(f"{folder}: {len(names)} members finished")
+    if is_first_process():
+        click.echo(f"{folder}: {len(names)} members finished")

@@ -121,6 +121,9 @@ def _factors(arrays: Arrays, views: list[str], path: Path) -> dict[str, tuple[Fa
 def _factor(view: str, name: str, fit: NDArray[Any], test: NDArray[Any], path: Path) -> FactorValues:
     if fit.ndim != 1 or test.ndim != 1:
         raise _bad(path, f"{view}.{name} of shape {list(fit.shape)}", "one value a sample")
+    if "c" in fit.dtype.kind + test.dtype.kind or (fit.dtype.kind == "f") != (test.dtype.kind == "f"):
+        got = f"{view}.{name} is {fit.dtype} in val and {test.dtype} in test"
+        raise _bad(path, got, "both floating point (a number) or neither (a label)")
     if fit.dtype.kind == "f":
         return FactorValues(view, name, "", "scalar", fit, test.astype(np.float64))
     names = np.unique(np.concatenate([fit, test]))

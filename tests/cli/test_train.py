@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from m3di.cli import train as cli
+from m3di.learn import TrainConfig
+from m3di.learn.training.sweep import make_sweep
 from tests.cli.test_main import failed, installed_m3di, m3di
 
 QUICK = ("--batch-size", 4, "--no-tensorboard", "--precision", "fp32", "--hidden-size", 8, "--threads", 1)
@@ -45,6 +49,27 @@ def test_options_that_cannot_be(fake_dataset: Path, tmp_path: Path, options: tup
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_of_a_sweep_under_torchrun_one_process_speaks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], rank: str
+) -> None:
+    def run_all(folder: Path, names: list[str], run_one: Callable[[Path, str], object]) -> None:
+        for name in names:
+            run_one(folder, name)
+
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setattr("m3di.learn.training.sweep.run_members", run_all)
+    monkeypatch.setattr(cli, "_run_one", lambda *_: "a result")
+    cli._run_sweep(
+        make_sweep(tmp_path, TrainConfig(n_steps=1, batch_size=4), ("encoding_size=1:2",), 1),
+        tmp_path / "sweep",
+        None,
+        None,
+    )
+    told = capsys.readouterr().out
+    assert (told.count("a result"), told.count("2 members finished")) == ((2, 1) if rank == "0" else (0, 0))
+
+
 def test_a_sweep_in_shares_and_again(fake_dataset: Path, tmp_path: Path) -> None:
     command = ("train", "--data", fake_dataset, "--steps", 1, *QUICK, "--run", "sweep", "--sweep", "encoding_size=1:2")
     first = m3di(*command, "--sweep-member", "0/2", cwd=tmp_path)

@@ -37,6 +37,18 @@ def test_arrays_alone_are_enough(tmp_path: Path) -> None:
     assert rows["image.hue", "r2"]["bound"] is None
 
 
+@pytest.mark.parametrize(
+    ("fit", "told"),
+    [
+        (np.arange(30), r"image.hue is int64 in val and float64 in test(?s:.)*both floating point"),
+        (np.arange(30) * 1j, r"image.hue is complex128 in val and float64 in test(?s:.)*both floating point"),
+    ],
+)
+def test_a_factor_is_of_one_kind_in_both_splits(tmp_path: Path, fit: object, told: str) -> None:
+    with pytest.raises(M3diError, match=told):
+        read_npz(write(tmp_path, **{"val_image.hue": fit}))
+
+
 def test_written_encodings_come_back(tmp_path: Path) -> None:
     encoded = read_npz(write(tmp_path))
     write_npz(tmp_path / "again" / "mine.npz", encoded, "f")

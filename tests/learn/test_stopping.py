@@ -41,10 +41,11 @@ def test_patience():
 
 def test_losses_of_a_metrics_file(tmp_path):
     path = tmp_path / "metrics.csv"
-    assert measured_losses(path, 9) == []
+    assert measured_losses(path, 9, 2) == []
     path.write_text("step,loss,val_loss,seconds\n1,3,,0.1\n2,3,2.5,0.2\n4,3,2.25,0.4\n6,3,2.2")  # being written
-    assert measured_losses(path, 6) == [2.5, 2.25]
-    assert measured_losses(path, 3) == [2.5]
+    assert measured_losses(path, 6, 2) == [2.5, 2.25]
+    assert measured_losses(path, 3, 2) == [2.5]
+    assert measured_losses(path, 6, 4) == [2.25]  # step 2 was the last of a run that was made longer
 
 
 @pytest.fixture
@@ -71,6 +72,14 @@ def test_a_run_ends_early_and_at_the_same_step_after_a_stop(make_pairs, tiny_enc
     assert again.n_steps == 14
 
 
+def test_a_run_made_longer_ends_where_the_longer_run_ends(make_pairs, tiny_encoder, tmp_path, monkeypatch):
+    monkeypatch.setattr(Job, "_val_loss", lambda _self, step, _step_of: 1.0 if step % 2 else COURSE[step // 2 - 1])
+    for n_steps in (5, 9, 40):  # the losses of steps 5 and 9 are the least, and count for nothing
+        result = train_on(make_pairs(), tmp_path, replace(CONFIG, n_steps=n_steps), val=make_pairs(5))
+    assert (result.n_steps, result.stopped_early) == (14, True)
+    assert "14 steps in" in str(result) and "(stopped early, by --patience)" in str(result)
+
+
 def test_killed_before_its_summary_it_makes_no_further_step(make_pairs, tiny_encoder, tmp_path, course):
     first = train_on(make_pairs(), tmp_path, CONFIG, val=make_pairs(5))
     (tmp_path / "summary.json").unlink()
@@ -81,7 +90,7 @@ def test_killed_before_its_summary_it_makes_no_further_step(make_pairs, tiny_enc
 def test_without_patience_it_does_not_end(make_pairs, tiny_encoder, tmp_path, monkeypatch):
     monkeypatch.setattr(Job, "_val_loss", lambda *_: 1.0)
     result = train_on(make_pairs(), tmp_path, replace(CONFIG, patience=None, n_steps=12), val=make_pairs(5))
-    assert result.n_steps == 12
+    assert result.n_steps == 12 and "early" not in str(result)
     assert json.loads((tmp_path / "summary.json").read_text())["stopped_early"] is False
 
 

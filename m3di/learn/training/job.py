@@ -53,6 +53,7 @@ class TrainResult:
         seconds: That all steps took, in this process and in those before it.
         device: Where it ran, "cpu" or "cuda".
         encoders: In evaluation mode; `load_encoders(run)` gives the same weights.
+        stopped_early: Whether fewer steps were made than asked for, because the validation loss fell no more.
     """
 
     run: Path
@@ -62,11 +63,13 @@ class TrainResult:
     seconds: float
     device: str
     encoders: Encoders
+    stopped_early: bool = False
 
     def __str__(self) -> str:
         val_loss = "" if self.val_loss is None else f", validation loss {self.val_loss:.4f}"
         steps = f"{self.n_steps} steps in {self.seconds:.0f} s"
-        return f"{self.run}: {steps}, last loss {self.final_loss:.4f}{val_loss}"
+        early = " (stopped early, by --patience)" if self.stopped_early else ""
+        return f"{self.run}: {steps}{early}, last loss {self.final_loss:.4f}{val_loss}"
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,8 @@ class Job:
         updater = Updater(optimizer, weights, config.clip_norm, lambda: step_of.loss.tau, late=self.tells_late)
         clock = Clock(seconds_before)
         numbers, last_step = dict[str, float](), first_step
-        patience = Patience(config.patience, measured_losses(self.run / run_folder.METRICS_NAME, first_step))
+        past = measured_losses(self.run / run_folder.METRICS_NAME, first_step, config.val_every)
+        patience = Patience(config.patience, past)
         if self.world.agreed(lambda: patience.is_out):  # killed between its last checkpoint and its summary
             return self._finished(self._last_numbers(), first_step)
         if first_step == 0 and self.world.rank == 0 and config.keep_checkpoints:
@@ -254,7 +258,7 @@ class Job:
 
     def _stops(self, step: int, patience: Patience, measured: dict[str, float]) -> bool:
         """Whether the run ends after this step because its validation loss falls no more; process 0 decides."""
-        if self.config.patience is None or (step % self.config.val_every and step != self.config.n_steps):
+        if self.config.patience is None or step % self.config.val_every:
             return False
         if "val_loss" in measured:
             patience.measured(measured["val_loss"])
@@ -291,6 +295,7 @@ class Job:
             summary["seconds"],
             summary["device"],
             self.encoders.eval(),
+            summary["n_steps"] < self.config.n_steps,
         )
 
     def _diverged(self, error: NotFiniteError) -> M3diError:

@@ -31,10 +31,15 @@ class Patience:
         return self.most is not None and self.since >= self.most
 
 
-def measured_losses(metrics: Path, last_step: int) -> list[float]:
-    """Validation losses in metrics.csv up to a step; a last line that was being written is left out."""
+def measured_losses(metrics: Path, last_step: int, every: int) -> list[float]:
+    """Validation losses in metrics.csv of each `every` steps up to a step.
+
+    A last line that was being written is left out, and so is a measurement between: the last one of a run that was
+    made longer since, which a run that had been longer from the start would not have made.
+    """
     if not metrics.is_file():
         return []
     with metrics.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if (row["step"] or "").isdigit() and row["seconds"]]
-    return [float(row["val_loss"]) for row in rows if int(row["step"]) <= last_step and row["val_loss"]]
+    steps = range(every, last_step + 1, every)
+    return [float(row["val_loss"]) for row in rows if int(row["step"]) in steps and row["val_loss"]]
