@@ -46,12 +46,17 @@ def test_changes_win():
     assert (member.config.n_steps, member.config.n_classes, member.config.seed) == (3, 4, 7)
 
 
-def test_the_small_scale_has_the_papers_dimensions_and_narrow_encoders():
-    cpu, smoke = (members("table1", SCALES[name])[2].config for name in ("cpu", "smoke"))
-    assert (cpu.statistical, cpu.n_content, cpu.n_style, cpu.n_modality) == (True, 5, 5, 5)
-    assert (cpu.widths, cpu.schedule) == ((10, 20, 20, 20, 10), "cosine")
-    assert (smoke.widths, smoke.schedule) == (SimulationConfig().widths, "constant")
-    assert members("table1", SCALES["cpu"], widths=(3,))[0].config.widths == (3,)
+def test_on_the_small_scale_rows_with_statistical_dependence_have_the_papers_dimensions():
+    rows = [member.config for member in members("table1", SCALES["cpu"])]
+    assert [row.n_content for row in rows] == [2, 2, 5, 2, 5] * 2
+    assert {(row.n_steps, row.widths, row.schedule) for row in rows if row.statistical} == {
+        (12_000, (10, 20, 20, 20, 10), "cosine")
+    }
+    assert {(row.n_steps, row.widths, row.schedule) for row in rows if not row.statistical} == {
+        (6000, SimulationConfig().widths, "constant")
+    }
+    assert [row.n_style for row in rows[5:]] == [2, 2, 5, 2, 5]
+    assert members("table1", SCALES["cpu"], widths=(3,), n_style=4)[2].config.widths == (3,)
 
 
 def test_fractions():
