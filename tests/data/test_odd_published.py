@@ -266,7 +266,7 @@ def test_archives_are_read_to_their_end(foreign: Path, tmp_path: Path, damage: s
     else:
         raw[{"checksum": -6, "length": -2}[damage]] ^= 1
     path.write_bytes(raw)
-    with pytest.raises(M3diError, match=r"archive cannot be read: it is damaged(?s:.)*get it once more"):
+    with pytest.raises(M3diError, match=r"archive cannot be read: it is damaged(?s:.)*download it again"):
         import_published(path, tmp_path / "back")
 
 
