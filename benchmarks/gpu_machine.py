@@ -28,7 +28,7 @@ def machine() -> dict[str, Any]:
 
 
 def ask_driver(fields: str, form: str = "csv,noheader") -> list[str]:
-    """What `nvidia-smi` tells of each card, a line a card; nothing where there is no such tool, or it fails."""
+    """Ask `nvidia-smi` for a line a card; return nothing if the tool is missing or fails."""
     command = ["nvidia-smi", f"--query-gpu={fields}", f"--format={form}"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout

@@ -229,7 +229,7 @@ def prepare(root: Path, pictures: list[np.ndarray[Any, Any]], names: list[str]) 
         if name in names:
             try:
                 write(root, files)
-            except Exception as error:  # whatever keeps a peer from running is reported, and the others go on
+            except Exception as error:  # report any error of a peer, and go on with the others
                 left_out[name] = f"{type(error).__name__}: {error}"
     return left_out
 

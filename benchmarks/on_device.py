@@ -65,7 +65,7 @@ def machine(device: str) -> dict[str, Any]:
 
 
 class Utilisation:
-    """Samples how much of the time the GPU is busy while it is entered; "not known" where nothing tells."""
+    """Samples the share of time in which the GPU is busy inside the block; "not known" if nothing tells."""
 
     def __init__(self, device: str, interval_s: float = 0.1) -> None:
         self.samples: list[float] = []
@@ -216,7 +216,7 @@ class Figures:
         return self.content["figures"]
 
     def add(self, name: str, measure: Callable[[], Any]) -> Any:
-        """Measure, print and keep a figure; None where it fails, is not asked for, or the time is up."""
+        """Measure, print and keep a figure; None if it fails, is not wanted, or the time is up."""
         if self.only and not any(name.startswith(start) for start in self.only):
             return None
         if time.perf_counter() > self.until:

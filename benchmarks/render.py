@@ -81,8 +81,8 @@ def chosen_jobs(n: int, seed: int) -> list[RenderJob]:
 def publish(size_px: int, n_threads: int, backend: str | None, values: SceneValues) -> bytes:
     """In a worker: one image by the published procedure, in our scene.
 
-    For each image the scene is opened, materials and shape are appended, things are put where they belong, and 512
-    samples of all lights at once are denoised. Nothing is kept for the next image.
+    It opens the scene for each image, appends materials and shape, places the objects, and denoises 512 samples of all
+    lights at once. It keeps nothing for the next image.
     """
     import bpy
 

@@ -57,7 +57,7 @@ class Usage:
 
 @contextmanager
 def watched(period_s: float = 0.2) -> Iterator[Usage]:
-    """Sample usage until the end of the block; nothing of the GPU where `nvidia-smi` is missing."""
+    """Sample usage until the end of the block; that of the GPU only if there is `nvidia-smi`."""
     usage, stop = Usage(), threading.Event()
     command = ["nvidia-smi", "--query-gpu=utilization.gpu,memory.used", "--format=csv,noheader,nounits"]
     try:
@@ -91,7 +91,7 @@ def watched(period_s: float = 0.2) -> Iterator[Usage]:
 
 
 def mean(values: list[float]) -> float | None:
-    """Mean, or None of nothing."""
+    """Return the mean; None for no values."""
     return round(float(np.mean(values)), 3) if values else None
 
 

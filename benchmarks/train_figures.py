@@ -116,7 +116,7 @@ def batches_of(dataset: Any, options: argparse.Namespace, n_workers: int, kind: 
 
 
 def loader_alone(dataset: Any, options: argparse.Namespace, n_workers: int, kind: str) -> dict[str, Any]:
-    """Images a second that the loader gives, when nothing else is done."""
+    """Measure the images a second of the loader alone."""
     with closing(batches_of(dataset, options, n_workers, kind)) as batches:  # type: ignore[type-var]
         for _ in range(n_workers + 2):  # what was read while nobody took it does not count
             next(batches)
