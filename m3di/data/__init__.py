@@ -30,8 +30,8 @@ from m3di.data.format.tokens import Tokenizer, build_tokenizer
 from m3di.data.layouts.export import export
 from m3di.data.layouts.import_published import import_published
 from m3di.data.layouts.layout import LAYOUTS, Layout, images_of, register_layout
-from m3di.data.load.sources import ShardSource
-from m3di.data.storage.places import Folder, LocalFolder, is_url, open_folder
+from m3di.data.load.sources import Files, ShardSource, Source, open_source
+from m3di.data.storage.places import Folder, LocalFolder, is_url, open_folder, open_to_read
 from m3di.data.storage.upload import fetch, folder_to_write, upload
 from m3di.data.unfinished.claim import (
     check_claim,
@@ -89,6 +89,7 @@ __all__ = [
     "Batches",
     "DataProblem",
     "FileEntry",
+    "Files",
     "Folder",
     "Held",
     "ImageJournal",
@@ -102,6 +103,7 @@ __all__ = [
     "Receipt",
     "ShardSource",
     "ShardWriter",
+    "Source",
     "SplitEntry",
     "TableWriter",
     "TextEntry",
@@ -139,6 +141,8 @@ __all__ = [
     "noted_devices",
     "noted_plan",
     "open_folder",
+    "open_source",
+    "open_to_read",
     "part_lock",
     "plan_fingerprint",
     "plan_of",
