@@ -54,7 +54,7 @@ def thumbnail(files: Files, row: int, view: str, size_px: int) -> tuple[str, byt
 
 
 def shown_pass(files: Files, row: int, view: str, name: str) -> bytes:
-    """A pass of an image as PNG: the mask as a veil over the object, depth from near (light) to far, normals as colours.
+    """A pass of an image as PNG: a mask as a veil over the object, depth from near (light) to far, normals as colours.
 
     Raises:
         DataError: It cannot be read, or is none that can be shown.
@@ -67,7 +67,9 @@ def shown_pass(files: Files, row: int, view: str, name: str) -> bytes:
         else:
             with Image.open(io.BytesIO(raw), formats=["PNG"]) as image:
                 if files.size_px is not None and image.size != (files.size_px, files.size_px):
-                    raise ImageError(f"{image.width} x {image.height} pixels, expected {files.size_px} x {files.size_px}")
+                    raise ImageError(
+                        f"{image.width} x {image.height} pixels, expected {files.size_px} x {files.size_px}"
+                    )
                 values = np.asarray(image)
             pixels = _veil(values) if name == "mask" else _depths(values)
     except (ImageError, OSError, ValueError, KeyError, SyntaxError, zipfile.BadZipFile) as error:

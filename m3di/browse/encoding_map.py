@@ -1,4 +1,4 @@
-"""Encodings beside the rows that they are of: a map in two dimensions, and the nearest rows in the space of each view."""
+"""Encodings beside the rows that they are of: a map in two dimensions, and the nearest rows in each view's space."""
 
 from __future__ import annotations
 

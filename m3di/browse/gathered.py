@@ -114,13 +114,12 @@ class Gathered:
         Raises:
             IndexError: There is no such row.
         """
-        return [self._row(*self.place(row)) for row in chosen]
+        return [self._row(row) for row in chosen]
 
-    def _row(self, block: Block, row: int) -> dict[str, Any]:
+    def _row(self, row: int) -> dict[str, Any]:
+        block, own = self.place(row)
         files = {name for name in block.table.column_names if name.endswith(("_offset", "_size")) or name == "shard"}
-        found = {
-            name: _exact(block.table[name][row].as_py()) for name in block.table.column_names if name not in files
-        }
+        found = {name: _exact(block.table[name][own].as_py()) for name in block.table.column_names if name not in files}
         return {"dataset": block.dataset, "split": block.split, "row": row, **found}
 
     def contains(self, text: str) -> NDArray[np.bool_]:
@@ -128,7 +127,8 @@ class Gathered:
         found = np.zeros(self.n_rows, dtype=bool)
         for view in self.spec.told:
             if f"{view}.caption" in self.column_names:
-                matches = pc.match_substring(self.column(f"{view}.caption"), text, ignore_case=True)
+                captions = self.column(f"{view}.caption")
+                matches = pc.match_substring(captions, text, ignore_case=True)  # type: ignore[attr-defined]
                 found |= pc.fill_null(matches, False).to_numpy()
         return found
 
@@ -164,7 +164,9 @@ def gather_rows(roots: Sequence[str | os.PathLike[str]]) -> Gathered:
         _check_comparable(str(roots[0]), sources[0].spec, str(root), source.spec)
     blocks = tuple(_blocks(sources))
     if not blocks:
-        raise UsageError("there are no samples to look at", where=str(roots[0]), next_step="m3di info tells what is there")
+        raise UsageError(
+            "there are no samples to look at", where=str(roots[0]), next_step="m3di info tells what is there"
+        )
     return Gathered(tuple(map(str, roots)), sources, blocks)
 
 

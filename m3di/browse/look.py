@@ -80,9 +80,7 @@ class Look:
         return next((each["passes"] for each in self.about["views"] if each["name"] == view), [])
 
 
-def open_look(
-    roots: Sequence[str | os.PathLike[str]], encodings: Path | None = None, run: Path | None = None
-) -> Look:
+def open_look(roots: Sequence[str | os.PathLike[str]], encodings: Path | None = None, run: Path | None = None) -> Look:
     """Open what is to be looked at.
 
     Args:

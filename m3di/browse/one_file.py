@@ -116,7 +116,10 @@ def _page(data: dict[str, Any]) -> bytes:
     for place, content in (
         (POLICY, f'{POLICY}\n<meta http-equiv="Content-Security-Policy" content="{policy}">'),
         (STYLE, f"<style>{(page_file('style.css') or b'').decode()}</style>"),
-        (SCRIPT, f'<script type="application/json" id="data">{embedded}</script>\n<script type="module">{script}</script>'),
+        (
+            SCRIPT,
+            f'<script type="application/json" id="data">{embedded}</script>\n<script type="module">{script}</script>',
+        ),
     ):
         before, _, after = page.partition(place)
         page = before + content + after

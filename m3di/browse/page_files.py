@@ -16,7 +16,9 @@ _IMPORT = re.compile(r'^import (?:\{[^}]*\} from )?"\./([a-z_]+\.js)";\n', re.MU
 
 def page_names() -> list[str]:
     """Names of all files of the page."""
-    return sorted(each.name for each in (files("m3di.browse") / "page").iterdir() if each.name.endswith(tuple(CONTENT_TYPES)))
+    return sorted(
+        each.name for each in (files("m3di.browse") / "page").iterdir() if each.name.endswith(tuple(CONTENT_TYPES))
+    )
 
 
 def page_file(name: str) -> bytes | None:

@@ -1,7 +1,7 @@
 """The server of the page: for this machine alone, and for nobody who lacks the token in its address.
 
 The server of Python's own library is enough: it answers one reader, with bytes that are read from files. What it has to
-be careful about is other pages in the same browser and other users of the machine, and that is asked here, first of all:
+be careful about is other pages in the same browser and other users of the machine, and that is asked first of all:
 
 - it listens on 127.0.0.1 alone;
 - a request is GET; for the host that was bound (a page elsewhere that has its name lead here says another one: DNS

@@ -74,7 +74,19 @@ def run_plugins_of(name: str) -> None:
 
 
 for each in (
-    *(browse, compare, evaluate, export_dataset, finalize, import_dataset, show_info, merge_datasets, preview, render, report),
+    *(
+        browse,
+        compare,
+        evaluate,
+        export_dataset,
+        finalize,
+        import_dataset,
+        show_info,
+        merge_datasets,
+        preview,
+        render,
+        report,
+    ),
     *(sample_latents, shapes, simulate, specs, subset_dataset, train, verify),
 ):
     cli.add_command(each)

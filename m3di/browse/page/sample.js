@@ -27,7 +27,7 @@ export class Sample {
     const close = h("button", { type: "button", onclick: () => this.dialog.close() }, "Close");
     const steps = [["Previous", -1], ["Next", 1]].map(([word, step]) => h("button", { type: "button", onclick: () => this.step(step) }, word));
     const title = `${row.split} ${row.key}${about.datasets.length > 1 ? `, ${about.datasets[row.dataset].name}` : ""}`;
-    this.dialog.replaceChildren(
+    const content = [
       h("div", { class: "heading" }, h("h2", { id: "sample-title" }, title), ...steps, close),
       ...captions.map((each) => h("blockquote", {}, each)),
       h("div", { class: "pictures" }, ...this.pictures(row, captions)),
@@ -35,7 +35,8 @@ export class Sample {
       ...this.neighbours(row),
       this.factors(row),
       h("label", { class: "citation" }, "to cite it", h("input", { readonly: true, value: citation(row, about), onfocus: (event) => event.target.select() })),
-    );
+    ];
+    this.dialog.replaceChildren(...content.filter((each) => each !== null));
     if (!this.dialog.open) this.dialog.showModal();
     this.dialog.scrollTop = 0;
   }
