@@ -10,7 +10,7 @@ export function pairFigure(table, cross, parent, child) {
   const dots = !parent.values && !child.values && cross.nPassing <= MOST_DOTS;
   const [across, up] = [table.bins(parent), table.bins(child)];
   const context = canvas.getContext("2d");
-  context.fillStyle = getComputedStyle(document.body).getPropertyValue("--ink");
+  context.fillStyle = getComputedStyle(document.body).color;
   if (dots) drawDots(context, table, cross, parent, child, across, up);
   else drawHeat(context, table, cross, parent, child, across, up);
   const what = `${child.name} over ${parent.name}, ${cross.nPassing.toLocaleString("en")} samples`;
