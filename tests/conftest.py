@@ -32,6 +32,7 @@ MAY_BE_SKIPPED = (
     "the published reference is not on this machine",
     "frames and pairs exclude each other",
     "no file system can be mounted here",
+    "no Chromium to drive here",
 )
 """Why a test may be skipped where everything is installed; all else of the platform is that of CI."""
 

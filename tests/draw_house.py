@@ -23,7 +23,8 @@ PLACES = {
     "learn": (7.0, 2.0),
     "evaluate": (6.2, 3.0),
     "simulate": (8.2, 4.0),
-    "report": (4.2, 5.0),
+    "report": (3.5, 5.0),
+    "browse": (5.4, 6.0),
 }
 WHAT = {
     "latents": "numbers and words",
@@ -34,6 +35,7 @@ WHAT = {
     "evaluate": "what was identified",
     "simulate": "numbers without images",
     "report": "pictures and tables",
+    "browse": "a page to look at data",
 }
 BOWS = {("learn", "latents"): -0.35}  # around `data`
 HALF_WIDTH, HALF_HEIGHT = 0.85, 0.25
@@ -52,11 +54,11 @@ def _box(x: float, y: float, half_width: float, name: str, what: str, color: str
 
 def draw(out: Path) -> None:
     """Write the picture, with the table in the metadata `may_import`."""
-    figure = plt.figure(figsize=(9, 6.6))
+    figure = plt.figure(figsize=(9, 7.5))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
     axes.set_xlim(-0.9, 9.4)
-    axes.set_ylim(-1.4, 6.4)
+    axes.set_ylim(-1.4, 7.4)
     for room, (x, y) in PLACES.items():
         _box(x, y, HALF_WIDTH, room, WHAT[room], GREEN)
         for below in MAY_IMPORT[room]:
@@ -75,7 +77,7 @@ def draw(out: Path) -> None:
                 },
                 zorder=1,
             )
-    _box(4.25, 6.0, 5.0, "cli", "one module a command: parse, call, print; imports every room", GREEN)
+    _box(4.25, 7.0, 5.0, "cli", "one module a command: parse, call, print; imports every room", GREEN)
     _box(4.25, -1.0, 5.0, "system, errors", "files, lock, signals, allocator: every room may import them", GREY)
     table = {room: sorted(below) for room, below in MAY_IMPORT.items() if room != "system"}
     figure.savefig(out, dpi=130, metadata={"may_import": json.dumps({"system": [], **table})})

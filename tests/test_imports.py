@@ -27,7 +27,8 @@ MAY_IMPORT = {
     "evaluate": {"learn", "data", "latents"},
     "simulate": {"learn", "evaluate"},
     "report": {"evaluate", "simulate", "data", "latents"},
-    "cli": {"generate", "report", "simulate", "evaluate", "learn", "render", "data", "latents"},
+    "browse": {"report", "evaluate", "data", "latents"},
+    "cli": {"browse", "generate", "report", "simulate", "evaluate", "learn", "render", "data", "latents"},
 }
 # Anybody may import these; they import no room.
 BESIDE = {"errors", "system", "_version", "__version__"}
@@ -45,6 +46,7 @@ THIRD_PARTY = {
     "evaluate": {"numpy", "pyarrow", "scipy", "sklearn", "torch"},
     "simulate": {"numpy", "pydantic", "torch", "safetensors"},
     "report": {"numpy", "PIL", "kneed", "matplotlib", "pyarrow"},
+    "browse": {"numpy", "PIL", "pyarrow"},
 }
 
 
@@ -167,6 +169,7 @@ def test_blender_is_imported_where_its_worker_processes_are_only() -> None:
         ("m3di.render", ["bpy", "torch"]),
         ("m3di.generate", ["bpy", "torch"]),
         ("m3di.report", ["bpy", "torch"]),
+        ("m3di.browse", ["bpy", "torch"]),
         ("m3di.cli.main", ["bpy", "torch", "pydantic"]),
         ("m3di.learn.training.config", ["bpy", "torch"]),
         ("m3di.simulate.config", ["bpy", "torch"]),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from m3di.browse.page_files import page_names
 from m3di.latents import load_spec, spec_names, template_names
 
 ROOT = Path(__file__).parents[1]
@@ -34,6 +35,7 @@ def test_the_wheel_holds_scenes_templates_and_specs(tmp_path: Path) -> None:
     assert {f"m3di/templates/{name}.yaml" for name in template_names()} <= held
     assert {f"m3di/latents/specs/{name}.yaml" for name in spec_names()} <= held
     assert "m3di/py.typed" in held
+    assert {f"m3di/browse/page/{name}" for name in page_names()} <= held
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "m3di").rglob("*.py")}
     assert modules <= held
 

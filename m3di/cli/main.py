@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from m3di._version import __version__
+from m3di.cli.browse import browse
 from m3di.cli.command import SEVERAL, group, read_config
 from m3di.cli.datasets import export_dataset, import_dataset, merge_datasets, show_info, subset_dataset
 from m3di.cli.evaluate import compare, evaluate, report
@@ -73,7 +74,19 @@ def run_plugins_of(name: str) -> None:
 
 
 for each in (
-    *(compare, evaluate, export_dataset, finalize, import_dataset, show_info, merge_datasets, preview, render, report),
+    *(
+        browse,
+        compare,
+        evaluate,
+        export_dataset,
+        finalize,
+        import_dataset,
+        show_info,
+        merge_datasets,
+        preview,
+        render,
+        report,
+    ),
     *(sample_latents, shapes, simulate, specs, subset_dataset, train, verify),
 ):
     cli.add_command(each)

@@ -29,8 +29,8 @@ from m3di.data.format.tokens import Tokenizer, build_tokenizer
 from m3di.data.layouts.export import export
 from m3di.data.layouts.import_published import import_published
 from m3di.data.layouts.layout import LAYOUTS, Layout, images_of, register_layout
-from m3di.data.load.sources import ShardSource
-from m3di.data.storage.places import Folder, LocalFolder, open_folder
+from m3di.data.load.sources import Files, ShardSource, Source, open_source
+from m3di.data.storage.places import Folder, LocalFolder, open_folder, open_to_read
 from m3di.data.storage.upload import fetch, folder_to_write, upload
 from m3di.data.unfinished.claim import (
     check_claim,
@@ -87,6 +87,7 @@ __all__ = [
     "Batches",
     "DataProblem",
     "FileEntry",
+    "Files",
     "Folder",
     "HeldLock",
     "ImageJournal",
@@ -100,6 +101,7 @@ __all__ = [
     "Receipt",
     "ShardSource",
     "ShardWriter",
+    "Source",
     "SplitEntry",
     "TableWriter",
     "TextEntry",
@@ -137,6 +139,8 @@ __all__ = [
     "noted_devices",
     "noted_plan",
     "open_folder",
+    "open_source",
+    "open_to_read",
     "part_lock_name",
     "plan_fingerprint",
     "plan_of",

@@ -25,7 +25,7 @@ FORMATS = (".png", ".svg", ".pdf")
 
 def causal_graph(spec: Spec) -> Figure:
     """Draw the graph of every declared view: the arrows that its data obey. Parents stand left of their children."""
-    place = _places(spec)
+    place = factor_places(spec)
     n_columns, n_rows = (max(each[axis] for each in place.values()) + 1 for axis in (0, 1))
     width = max(5.0, COLUMN_WIDTH_IN * n_columns * len(spec.views))
     figure = Figure(figsize=(width, ROW_HEIGHT_IN * (n_rows + 3)), layout="constrained")
@@ -81,7 +81,7 @@ def save_causal_graph(path: Path, spec: Spec) -> None:
         causal_graph(spec).savefig(path, dpi=150)
 
 
-def _places(spec: Spec) -> dict[str, tuple[int, int]]:
+def factor_places(spec: Spec) -> dict[str, tuple[int, int]]:
     """Column and row of each factor: by the longest path that leads to it; what has no arrows fills rows below."""
     depth: dict[str, int] = {}
     for name in spec.order:

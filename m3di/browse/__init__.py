@@ -1,0 +1,8 @@
+"""A page to look at datasets: served on this machine, or written as one file."""
+
+from m3di.browse.gathered import Gathered, gather_rows
+from m3di.browse.look import Look, open_look
+from m3di.browse.one_file import write_page
+from m3di.browse.server import PageServer
+
+__all__ = ["Gathered", "Look", "PageServer", "gather_rows", "open_look", "write_page"]

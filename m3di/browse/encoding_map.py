@@ -1,0 +1,81 @@
+"""Encodings beside the rows that they are of: a map in two dimensions, and the nearest rows in each view's space."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from m3di.browse.gathered import Gathered
+from m3di.errors import UsageError
+
+N_NEAREST = 12
+SPLITS = ("val", "test")  # in the order of `EncodedView`: what probes are fitted on, and what is scored
+
+
+@dataclass(frozen=True)
+class EncodingMap:
+    """Encodings of some rows.
+
+    Attributes:
+        views: Encodings of each view, float32 [n, D].
+        rows: Number of the row that each is of, int64 [n].
+    """
+
+    views: Mapping[str, NDArray[np.float32]]
+    rows: NDArray[np.int64]
+    _unit: dict[str, NDArray[np.float32]] = field(default_factory=dict, repr=False)
+
+    def places(self, view: str) -> NDArray[np.float32]:
+        """The two directions in which the encodings of a view differ most (PCA), each scaled by the wider one to -1 to
+        1, float32 [n, 2].
+        """
+        centred = self.views[view] - self.views[view].mean(axis=0)
+        _, _, axes = np.linalg.svd(centred.T @ centred)
+        places = centred @ axes[:2].T
+        if places.shape[1] < 2:
+            places = np.column_stack([places, np.zeros(len(places))])
+        return (places / max(float(np.abs(places).max()), 1e-12)).astype(np.float32)
+
+    def nearest(self, view: str, row: int, n: int = N_NEAREST) -> list[dict[str, Any]]:
+        """The rows whose encodings point most nearly the same way, the nearest first, with the cosine.
+
+        Raises:
+            LookupError: The row has no encoding.
+        """
+        own = np.flatnonzero(self.rows == row)
+        if not len(own):
+            raise LookupError(f"row {row} has no encoding")
+        if view not in self._unit:
+            lengths = np.linalg.norm(self.views[view], axis=1, keepdims=True)
+            self._unit[view] = self.views[view] / np.maximum(lengths, 1e-12)
+        cosine = self._unit[view] @ self._unit[view][own[0]]
+        order = [each for each in np.argsort(-cosine, kind="stable")[: n + 1] if each != own[0]][:n]
+        return [{"row": int(self.rows[each]), "cosine": round(float(cosine[each]), 6)} for each in order]
+
+
+def read_encodings(path: Path, gathered: Gathered) -> EncodingMap:
+    """The encodings of the first dataset in an .npz, see docs/evaluation.md.
+
+    Raises:
+        M3diError: The file is damaged, or does not fit the dataset.
+        UsageError: The dataset lacks one of the splits.
+    """
+    from m3di.evaluate import ProbeData, read_npz
+
+    blocks = {each.split: each for each in gathered.blocks if each.dataset == 0}
+    missing = [split for split in SPLITS if split not in blocks]
+    if missing:
+        raise UsageError(
+            f"the dataset has no split {missing[0]!r}", where=gathered.roots[0], got=", ".join(blocks),
+            expected="val and test, which encodings are of", next_step="leave --encodings out",
+        )  # fmt: skip
+    encoded = read_npz(path, ProbeData(gathered.roots[0]))
+    encoded.check()
+    views = {view: np.concatenate(both).astype(np.float32) for view, both in encoded.encodings.items()}
+    rows = [np.arange(blocks[split].table.num_rows) + blocks[split].first for split in SPLITS]
+    return EncodingMap(views, np.concatenate(rows).astype(np.int64))

@@ -1,0 +1,130 @@
+"""The page as one file: it asks nobody for anything, so that it can be sent, and opened from a disk."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from m3di.browse.displayed import thumbnail
+from m3di.browse.look import Look, curves_of
+from m3di.browse.page_files import INDEX, one_module, page_file
+from m3di.errors import UsageError
+from m3di.system.disk import disk_errors
+from m3di.system.files import write_atomically
+
+SCRIPT = '<script type="module" src="main.js"></script>'
+STYLE = '<link rel="stylesheet" href="style.css">'
+POLICY = '<meta name="referrer" content="no-referrer">'
+Count = Callable[[int, int], None]
+
+
+def write_page(look: Look, out: Path, n: int = 500, size_px: int = 128, count: Count | None = None) -> int:
+    """Write the page with some samples as one file.
+
+    Args:
+        look: What is looked at.
+        out: The .html to write.
+        n: Samples to show, evenly spaced over all rows; all where there are no more.
+        size_px: Widest picture; wider ones are made smaller.
+        count: Told how many samples are done, of how many.
+
+    Returns:
+        Samples in the file.
+
+    Raises:
+        UsageError: `n` or `size_px` is too small, or the file has another ending.
+        M3diError: An image cannot be read, or the file cannot be written.
+    """
+    for name, value, least in (("--n", n, 1), ("--thumbnail", size_px, 8)):
+        if value < least:
+            raise UsageError(f"{name} is too small", where=name, got=value, expected=f"{least} or more")
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise UsageError("the page needs another name", where=f"--out {out}", expected="a name that ends in .html")
+    total = look.gathered.n_rows
+    chosen = np.unique(np.linspace(0, total - 1, min(n, total)).round().astype(np.int64))
+    content = _page(_data(look, chosen, size_px, count or (lambda done, total: None)))
+    with disk_errors(out, "the page cannot be written", kept=False):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(out, content)
+    return len(chosen)
+
+
+def _data(look: Look, chosen: Any, size_px: int, count: Count) -> dict[str, Any]:
+    """What the page would ask a server for."""
+    gathered = look.gathered
+    about = json.loads(json.dumps(look.about)) | {"n_rows": len(chosen), "of": gathered.n_rows, "encodings": []}
+    for view in about["views"]:
+        view["passes"] = []  # thumbnails alone
+    about["blocks"] = _blocks(about["blocks"], chosen)
+    columns = {}
+    for each in about["columns"]:
+        values = gathered.numbers(each["name"])[chosen]
+        columns[each["name"]] = _base64(values.astype(values.dtype.newbyteorder("<")).tobytes())
+    pictures = {view: _Pictures() for view in gathered.spec.rendered}
+    for done, row in enumerate(map(int, chosen), 1):
+        block, own = gathered.place(row)
+        for view, kept in pictures.items():
+            kept.add(*thumbnail(block.files, own, view, size_px))
+        count(done, len(chosen))
+    return {
+        "about": about,
+        "columns": columns,
+        "rows": [row | {"row": number} for number, row in enumerate(gathered.rows(list(map(int, chosen))))],
+        "pictures": {view: kept.urls for view, kept in pictures.items()},
+        "curves": curves_of(look.run) if look.run else None,
+    }
+
+
+class _Pictures:
+    """Pictures of a view as URLs that hold them."""
+
+    def __init__(self) -> None:
+        self.urls: list[str] = []
+
+    def add(self, mime: str, raw: bytes) -> None:
+        self.urls.append(f"data:{mime};base64,{_base64(raw)}")
+
+
+def _blocks(blocks: list[dict[str, Any]], chosen: Any) -> list[dict[str, Any]]:
+    """The splits, as the chosen rows are numbered."""
+    found, first = [], 0
+    for block in blocks:
+        n = int(((chosen >= block["first"]) & (chosen < block["first"] + block["n"])).sum())
+        if n:
+            found.append(block | {"first": first, "n": n})
+        first += n
+    return found
+
+
+def _page(data: dict[str, Any]) -> bytes:
+    """The page: its script is the only one that its policy lets run, by its hash."""
+    script = one_module()
+    hashed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = (
+        f"default-src 'none'; script-src 'sha256-{hashed}'; style-src 'unsafe-inline'; img-src data:; "
+        "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+    )
+    # A `<` in a text of the data could end the element that holds it.
+    embedded = json.dumps(data, allow_nan=False, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
+    page = (page_file(INDEX) or b"").decode()
+    for place, content in (
+        (POLICY, f'{POLICY}\n<meta http-equiv="Content-Security-Policy" content="{policy}">'),
+        (STYLE, f"<style>{(page_file('style.css') or b'').decode()}</style>"),
+        (
+            SCRIPT,
+            f'<script type="application/json" id="data">{embedded}</script>\n<script type="module">{script}</script>',
+        ),
+    ):
+        before, _, after = page.partition(place)
+        page = before + content + after
+    return page.encode()
+
+
+def _base64(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()

@@ -1,0 +1,57 @@
+"""`m3di browse`: a page to look at a dataset."""
+
+from __future__ import annotations
+
+import webbrowser
+from contextlib import suppress
+from pathlib import Path
+
+import click
+
+from m3di.cli.command import SEVERAL, command
+from m3di.cli.options import FOLDER, PLACE
+from m3di.errors import UsageError, without_credentials
+
+
+@command()
+@PLACE
+@click.option(
+    "--with", "others", multiple=True, type=SEVERAL, metavar="FOLDER|URL",
+    help="Another dataset of the same factors beside it, such as one with --do. Repeatable.",
+)  # fmt: skip
+@click.option("--encodings", type=FOLDER, metavar="NPZ", help="Encodings that `m3di evaluate --save-encodings` wrote.")
+@click.option("--run", type=FOLDER, metavar="RUN", help="Folder of a training run: its losses as they come.")
+@click.option("--out", type=FOLDER, metavar="HTML", help="Write one file to send, and serve nothing.")
+@click.option("--n", default=500, show_default=True, help="Samples in the file of --out.")
+@click.option("--thumbnail", default=128, show_default=True, help="Widest picture in the file of --out, in pixels.")
+@click.option("--port", default=0, show_default=True, help="Where to listen on this machine; 0 takes a free port.")
+@click.option("--open/--no-open", "opens", default=True, show_default=True, help="Open the page in a browser.")
+def browse(
+    root: str,
+    others: tuple[str, ...],
+    encodings: Path | None,
+    run: Path | None,
+    out: Path | None,
+    n: int,
+    thumbnail: int,
+    port: int,
+    opens: bool,
+) -> None:
+    """Look at a dataset in a browser: pictures, captions, factors; filter, sort, compare."""
+    from m3di.browse import PageServer, open_look, write_page
+    from m3di.cli.progress import progress_bar
+
+    if not 0 <= port < 1 << 16:
+        raise UsageError("there is no such port", where="--port", got=port, expected="0 to 65535")
+    look = open_look((root, *others), encodings, run)
+    if out is not None:
+        with progress_bar("page") as count:
+            shown = write_page(look, out, n, thumbnail, count)
+        click.echo(f"look at  {out}: {shown:,} of {look.gathered.n_rows:,} samples")
+        return
+    with PageServer(look, port) as server:
+        click.echo(f"{without_credentials(root)}: {look.gathered.n_rows:,} samples; Ctrl-C ends\nlook at  {server.url}")
+        if opens:
+            webbrowser.open(server.url)
+        with suppress(KeyboardInterrupt):  # the way to end it
+            server.serve_forever()

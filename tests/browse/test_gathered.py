@@ -1,0 +1,123 @@
+"""Rows of all splits and datasets, numbered through."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pandas as pd
+import pytest
+
+from m3di import data
+from m3di.browse import gather_rows
+from m3di.browse.gathered import MAX_EXACT, _exact, _narrow
+from m3di.errors import DataError, UsageError
+from tests.conftest import write_fake_dataset
+
+
+def tables(root: Path) -> pd.DataFrame:
+    """What pandas reads of all splits, in the order of the rows."""
+    return pd.concat(
+        [pd.read_parquet(root / f"{each}.parquet") for each in ("train", "val", "test")], ignore_index=True
+    )
+
+
+def test_rows_are_those_of_all_splits_in_their_order(fake_dataset: Path) -> None:
+    gathered = gather_rows([fake_dataset])
+    expected = tables(fake_dataset)
+    assert gathered.n_rows == 28
+    for name in ("image.object_shape", "image.object_color", "image.object_visible_px", "text.text_color"):
+        np.testing.assert_array_equal(gathered.numbers(name), expected[name].to_numpy())
+    found = gathered.rows([0, 19, 20, 27, 3])
+    assert [each["row"] for each in found] == [0, 19, 20, 27, 3]
+    assert [each["split"] for each in found] == ["train", "train", "val", "test", "train"]
+    for each in found:
+        own = expected.iloc[each["row"]]
+        assert each["key"] == own["key"]
+        assert each["text.caption"] == own["text.caption"]
+        assert each["image.object_color"] == own["image.object_color"]
+        assert not [name for name in each if name.endswith(("_offset", "_size")) or name == "shard"]
+
+
+def test_files_of_a_row_are_its_own(fake_dataset: Path) -> None:
+    gathered = gather_rows([fake_dataset])
+    expected = tables(fake_dataset)
+    for row in (0, 19, 20, 25, 27):
+        block, own = gathered.place(row)
+        here = expected.iloc[row]
+        with (fake_dataset / here["shard"]).open("rb") as shard:
+            shard.seek(here["png_offset"])
+            assert block.files.read(own, "image") == shard.read(here["png_size"])
+
+
+@pytest.mark.parametrize("row", [-1, 28])
+def test_a_row_that_is_not_there(fake_dataset: Path, row: int) -> None:
+    with pytest.raises(IndexError, match=f"row {row} of 28"):
+        gather_rows([fake_dataset]).place(row)
+
+
+def test_captions_are_searched_without_regard_to_case(fake_dataset: Path) -> None:
+    captions = tables(fake_dataset)["text.caption"]
+    word = captions[0].split()[-1].strip(".")
+    expected = captions.str.contains(word, case=False, regex=False).to_numpy()
+    assert 0 < expected.sum() < 28
+    np.testing.assert_array_equal(gather_rows([fake_dataset]).contains(word.upper()), expected)
+    assert not gather_rows([fake_dataset]).contains(".*").any()  # no pattern
+
+
+def test_datasets_beside_each_other(fake_dataset: Path, tmp_path: Path) -> None:
+    other = write_fake_dataset(tmp_path / "m3di", interventions=["object_color=uniform"])
+    gathered = gather_rows([fake_dataset, other])
+    assert gathered.n_rows == 56
+    assert gathered.names == ("m3di (1)", "m3di (2)")
+    np.testing.assert_array_equal(gathered.numbers("dataset"), np.repeat([0, 1], 28))
+    np.testing.assert_array_equal(gathered.numbers("split"), np.tile(np.repeat([0, 1, 2], [20, 4, 4]), 2))
+    assert gathered.rows([28])[0]["key"] == gathered.rows([0])[0]["key"]
+
+
+def test_datasets_of_other_factors_are_refused(fake_dataset: Path, tmp_path: Path) -> None:
+    pairs = write_fake_dataset(tmp_path / "pairs", spec="image-pairs")
+    with pytest.raises(UsageError, match="other views, so that they cannot be shown beside each other"):
+        gather_rows([fake_dataset, pairs])
+    spec = tmp_path / "shapes.yaml"
+    spec.write_text("extends: m3di\nname: fewer\nfactors: {object_shape: {values: [hare, teapot]}}\n")
+    with pytest.raises(UsageError, match="the values of object_shape mean other things"):
+        gather_rows([fake_dataset, write_fake_dataset(tmp_path / "fewer", spec=str(spec))])
+    with pytest.raises(DataError, match="there is no m3di dataset here"):
+        gather_rows([tmp_path])
+
+
+def test_the_published_layout_and_urls(fake_dataset: Path, tmp_path: Path) -> None:
+    published = tmp_path / "published"
+    data.export(fake_dataset, "upstream", published)
+    gathered = gather_rows([published])
+    assert gathered.n_rows == 28
+    block, own = gathered.place(21)
+    ours, row = gather_rows([fake_dataset]).place(21)
+    assert block.files.read(own, "image") == ours.files.read(row, "image")
+    assert gathered.rows([21])[0]["text.caption"] == tables(fake_dataset)["text.caption"][21]
+
+    fsspec.filesystem("memory").put(str(fake_dataset), "/browse", recursive=True)
+    remote = gather_rows(["memory://browse"])
+    block, own = remote.place(21)
+    assert block.files.read(own, "image") == ours.files.read(row, "image")
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype"),
+    [
+        ([0, 255], "uint8"), ([-1, 5], "int16"), ([0, 256], "int16"), ([0, 40_000], "uint16"), ([-40_000, 5], "int32"),
+        ([0, 3_000_000_000], "uint32"), ([0, 1 << 40], "float64"), ([], "uint8"),
+    ],
+)  # fmt: skip
+def test_integers_take_the_bytes_that_they_need(values: list[int], dtype: str) -> None:
+    found = _narrow(np.array(values, np.int64))
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, values)
+
+
+def test_numbers_that_javascript_would_round_are_texts() -> None:
+    assert [_exact(each) for each in (MAX_EXACT + 1, MAX_EXACT, float("nan"), 0.5, None)] == [
+        str(MAX_EXACT + 1), MAX_EXACT, "nan", 0.5, None,
+    ]  # fmt: skip

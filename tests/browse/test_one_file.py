@@ -1,0 +1,118 @@
+"""The page as one file."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from m3di.browse import Look, open_look, write_page
+from m3di.browse.page_files import one_module, page_file, page_names
+from m3di.errors import DiskError, UsageError
+from tests.browse.conftest import Shown, until
+
+
+def data_of(page: Path) -> Any:
+    """What the page holds."""
+    (found,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page.read_text(encoding="utf-8"))
+    return json.loads(found)
+
+
+def test_it_holds_samples_of_all_splits_evenly(look: Look, many: Path, tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    out = tmp_path / "new" / "page.html"
+    assert write_page(look, out, 32, count=lambda done, total: seen.append((done, total))) == 32
+    assert seen[-1] == (32, 32)
+    data = data_of(out)
+    assert {each["split"]: each["n"] for each in data["about"]["blocks"]} == {"train": 24, "val": 4, "test": 4}
+    assert [each["first"] for each in data["about"]["blocks"]] == [0, 24, 28]
+    assert (data["about"]["n_rows"], data["about"]["of"]) == (32, 320)
+    table = pd.concat(
+        [pd.read_parquet(many / f"{each}.parquet") for each in ("train", "val", "test")], ignore_index=True
+    )
+    chosen = np.linspace(0, 319, 32).round().astype(int)
+    assert [each["text.caption"] for each in data["rows"]] == table["text.caption"][chosen].tolist()
+    assert [each["row"] for each in data["rows"]] == list(range(32))
+
+
+def test_all_there_are_where_more_are_asked_for(look: Look, tmp_path: Path) -> None:
+    assert write_page(look, tmp_path / "page.html", 10_000) == 320
+
+
+def test_it_asks_nobody(look: Look, tmp_path: Path) -> None:
+    out = tmp_path / "page.html"
+    write_page(look, out, 3)
+    text = out.read_text(encoding="utf-8")
+    assert not re.findall(r"(?:src|href)=\"(?!data:)", text)
+    assert "default-src 'none'" in text and "connect-src" not in text
+    assert str(tmp_path.parent) not in re.sub(r'"root":"[^"]*"', "", text)
+
+
+def test_its_one_script_has_every_module_once_after_those_it_imports() -> None:
+    script = one_module()
+    assert "import " not in re.sub(r"import pyarrow|from m3di import \w+", "", script).replace("important", "")
+    assert not re.findall(r"^export ", script, re.MULTILINE)
+    modules = [name for name in page_names() if name.endswith(".js")]
+    for name in modules:
+        text = (page_file(name) or b"").decode()
+        last = [line for line in text.splitlines() if line][-1]
+        assert script.count(last) >= 1, name
+    assert script.index("class Crossfilter") < script.index("class Page ")
+
+
+@pytest.mark.parametrize(
+    ("out", "options", "match"),
+    [
+        ("page.html", {"n": 0}, "--n is too small"),
+        ("page.html", {"size_px": 4}, "--thumbnail is too small"),
+        ("page.txt", {}, "the page needs another name"),
+    ],
+)
+def test_what_cannot_be_written(look: Look, tmp_path: Path, out: str, options: dict[str, int], match: str) -> None:
+    with pytest.raises(UsageError, match=match):
+        write_page(look, tmp_path / out, **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_place_that_cannot_be_written_to(look: Look, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DiskError, match="the page cannot be written"):
+        write_page(look, tmp_path / "file" / "page.html", 3)
+
+
+@pytest.mark.slow
+def test_it_works_from_a_disk_without_a_network(look: Look, many: Path, tmp_path: Path, shown: Shown) -> None:
+    out = tmp_path / "page.html"
+    write_page(look, out, 100)
+    asked: list[str] = []
+    shown.page.on("request", lambda request: asked.append(request.url))
+    page = shown.goto(out.as_uri())
+    assert shown.count() == 100
+    assert "out of 320" in page.inner_text("#count")
+    rows = data_of(out)["rows"]
+    page.fill("#search", "hare")
+    expected = [each["row"] for each in rows if "hare" in each["text.caption"].lower()]
+    until(page, f"document.querySelector('#count').textContent.startsWith('{len(expected)} of')")
+    page.wait_for_timeout(300)
+    first = page.locator("#grid button").first
+    assert int(first.get_attribute("data-row")) == expected[0]
+    assert first.locator(".caption").inner_text() == rows[expected[0]]["text.caption"]
+    first.click()
+    page.wait_for_selector("#sample[open]")
+    until(page, "document.querySelector('#sample img').naturalWidth === 16")
+    assert asked == [out.as_uri()]
+
+
+@pytest.mark.slow
+def test_two_thousand_thumbnails_stay_small(tmp_path: Path, rendered_dataset: Path) -> None:
+    look, out = open_look([rendered_dataset]), tmp_path / "page.html"
+    sizes = []
+    for n in (1, 11):
+        assert write_page(look, out, n, 64) == n
+        sizes.append(out.stat().st_size)
+    assert sizes[0] + (sizes[1] - sizes[0]) / 10 * 1999 < 15e6
