@@ -14,7 +14,7 @@ from m3di.data.format.images import ImageError, decode, encode
 from m3di.errors import DataError
 
 MIME = {"png": "image/png", "webp": "image/webp", "jpg": "image/jpeg", "jpeg": "image/jpeg"}
-MASK_RGB, MASK_ALPHA = (213, 94, 0), 150  # vermilion of Okabe and Ito's palette
+MASK_RGB, MASK_ALPHA = (213, 94, 0), 255  # vermilion of Okabe and Ito's palette
 NOTHING_MM = 65535  # depth where nothing is
 
 

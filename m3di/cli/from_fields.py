@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from m3di.errors import UsageError
+
 if TYPE_CHECKING:
     from m3di.system.settings import Setting
 
@@ -148,5 +150,14 @@ class FieldType(click.ParamType):  # type: ignore[type-arg]  # generic in recent
             self.fail(f"{value!r} {error}", param, ctx)
 
 
-def _merged(_context: click.Context, _option: click.Parameter, pairs: Any) -> dict[str, float] | None:
+def _merged(_context: click.Context, option: click.Parameter, pairs: Any) -> dict[str, float] | None:
+    names = [name for name, _ in pairs or ()]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UsageError(
+            "a name is given twice",
+            where=option.opts[0],
+            got=", ".join(f"{name}={number:g}" for name, number in pairs if name == twice),
+            expected="one value of each",
+        )
     return dict(pairs) if pairs else None

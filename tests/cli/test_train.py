@@ -34,6 +34,7 @@ def test_presets_are_listed(tmp_path: Path) -> None:
         (("--sweep", "encoding-sizes=1:3"), "did you mean 'encoding_size'"),
         (("--loss", "siglib"), "did you mean 'siglip'"),
         (("--loss-option", "bias"), "this option takes a name and a number"),
+        (("--loss-option", "bias=-5", "--loss-option", "bias=-3"), "bias=-5, bias=-3"),
         (("--loss", "siglip", "--loss-option", "bais=1"), "did you mean 'bias'"),
         (("--import", "nowhere_at_all"), "no module 'nowhere_at_all'"),
         (("--keep-checkpoints", 0), "keep_checkpoints is too small"),

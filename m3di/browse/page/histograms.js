@@ -72,13 +72,15 @@ export class Histograms {
       });
     const list = h("div", { class: "categories", role: "group", "aria-label": column.name }, ...buttons.map((each) => each.button));
     const element = h("section", { class: "histogram", "data-column": column.name }, this.heading(column), list);
-    const greatest = buttons.map((each) => times(each.code)).reduce((one, other) => Math.max(one, other), 1);
+    const greatest = Array.from({ length: this.nDatasets }, (_, dataset) =>
+      codes.reduce((most, code) => Math.max(most, all[code * this.nDatasets + dataset]), 1),
+    ); // each dataset by its own measure: a small one is seen beside a large one
     const draw = (counts, filter) => {
       for (const { code, button, bars, number } of buttons) {
         number.textContent = this.summed(counts, code).toLocaleString("en");
         button.setAttribute("aria-pressed", String(filter?.chosen.includes(code) ?? false));
         bars.forEach((bar, dataset) => {
-          bar.style.width = `${(100 * counts[code * this.nDatasets + dataset]) / greatest}%`;
+          bar.style.width = `${(100 * counts[code * this.nDatasets + dataset]) / greatest[dataset]}%`;
         });
       }
     };

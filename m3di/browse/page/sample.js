@@ -27,13 +27,14 @@ export class Sample {
     const close = h("button", { type: "button", onclick: () => this.dialog.close() }, "Close");
     const steps = [["Previous", -1], ["Next", 1]].map(([word, step]) => h("button", { type: "button", onclick: () => this.step(step) }, word));
     const title = `${row.split} ${row.key}${about.datasets.length > 1 ? `, ${about.datasets[row.dataset].name}` : ""}`;
+    const twins = await this.twins(row, captions); // of these there is much to see: factors come below
     const content = [
       h("div", { class: "heading" }, h("h2", { id: "sample-title" }, title), ...steps, close),
       ...captions.map((each) => h("blockquote", {}, each)),
-      h("div", { class: "pictures" }, ...this.pictures(row, captions)),
-      await this.twins(row, captions),
+      h("div", { class: "both" }, h("div", { class: "pictures" }, ...this.pictures(row, captions)), twins ? null : this.factors(row)),
+      twins,
       ...this.neighbours(row),
-      this.factors(row),
+      twins ? this.factors(row) : null,
       h("label", { class: "citation" }, "to cite it", h("input", { readonly: true, value: citation(row, about), onfocus: (event) => event.target.select() })),
     ];
     this.dialog.replaceChildren(...content.filter((each) => each !== null));
