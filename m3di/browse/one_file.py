@@ -61,6 +61,8 @@ def _data(look: Look, chosen: Any, size_px: int, count: Count) -> dict[str, Any]
     about = json.loads(json.dumps(look.about)) | {"n_rows": len(chosen), "of": gathered.n_rows, "encodings": []}
     for view in about["views"]:
         view["passes"] = []  # thumbnails alone
+    for dataset in about["datasets"]:
+        dataset["root"] = dataset["name"]  # where it lies here is none of the readers' business
     about["blocks"] = _blocks(about["blocks"], chosen)
     columns = {}
     for each in about["columns"]:

@@ -56,7 +56,8 @@ def numbers_of(page: Any, column: str) -> dict[str, int]:
 
 def rows_shown(page: Any) -> list[int]:
     """Numbers of the rows in sight, in their order."""
-    page.wait_for_timeout(250)  # the grid follows the histograms
+    page.evaluate("new Promise(requestAnimationFrame)")  # in which a scroll is noticed
+    until(page, "document.querySelector('#grid').getAttribute('aria-busy') === 'false'")
     return page.eval_on_selector_all("#grid button", "all => all.map(each => Number(each.dataset.row))")
 
 
@@ -187,7 +188,7 @@ def test_a_link_restores_the_page(look: Look, serve: Serve, shown: Shown, browse
     category(page, "image.object_shape", "cow")
     bound(page, "image.object_color", "low", 0.1)
     page.fill("#search", "cow")
-    page.wait_for_timeout(400)
+    until(page, "location.hash.includes('q=cow')")
     page.select_option("#sort", "image.object_contrast")
     page.check("#boxes")
     page.click('[data-edge="object_xpos object_color"] >> nth=0', force=True)
@@ -404,6 +405,7 @@ def test_an_image_that_cannot_be_read_is_told_in_its_place(
 def test_it_is_readable_in_the_dark_and_on_a_phone(look: Look, serve: Serve, shown: Shown, scheme: str) -> None:
     shown.page.emulate_media(color_scheme=scheme)
     page = shown.goto(serve(look).url)
+    assert rows_shown(page)
     for selector in ("body", ".caption", ".bounds span", "#grid button", ".category .n", ".role-content", "figcaption"):
         assert contrast(page, selector) >= 4.5, selector
     page.set_viewport_size({"width": 360, "height": 700})

@@ -32,6 +32,7 @@ export class Grid {
   later() {
     if (this.waiting) return;
     this.waiting = true;
+    this.busy(true);
     requestAnimationFrame(() => {
       this.waiting = false;
       this.draw();
@@ -51,7 +52,13 @@ export class Grid {
     return { nColumns, width, height, shown, inSight, scale, top: box.scrollTop * scale };
   }
 
+  /** Whether what is in sight is about to change. */
+  busy(is) {
+    this.list.setAttribute("aria-busy", String(is));
+  }
+
   async draw() {
+    this.busy(true);
     const { nColumns, width, height, shown, inSight, top } = this.measure();
     this.room.style.height = `${shown}px`;
     const first = Math.max(0, Math.floor(top / height) - 1) * nColumns;
@@ -65,6 +72,7 @@ export class Grid {
       found = await this.rows.get(wanted);
     } catch (error) {
       tell(error.message);
+      this.busy(false);
       return;
     }
     if (drawing !== this.drawing) return; // something else is in sight by now
@@ -86,6 +94,7 @@ export class Grid {
       button.tabIndex = place === this.current ? 0 : -1;
       if (this.list.children[number] !== cell) this.list.insertBefore(cell, this.list.children[number] ?? null);
     });
+    this.busy(Boolean(this.waiting));
     if (this.focusing) {
       this.focusing = false;
       this.list.querySelector(`[data-place="${this.current}"]`)?.focus({ preventScroll: true });

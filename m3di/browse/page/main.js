@@ -135,6 +135,7 @@ class Page {
   filtered() {
     this.histograms.draw(this.state.filters);
     byId("count").textContent = `${this.cross.nPassing.toLocaleString("en")} of ${this.table.n.toLocaleString("en")} samples${this.table.about.of > this.table.n ? ` (out of ${this.table.about.of.toLocaleString("en")})` : ""}`;
+    this.grid.busy(true);
     clearTimeout(this.soon);
     this.soon = setTimeout(() => { this.ordered(); this.aside(); }, 60);
     this.write();

@@ -46,7 +46,8 @@ function drawHeat(context, table, cross, parent, child, across, up) {
       const count = counts[x * up.n + y];
       if (!count) continue;
       context.globalAlpha = 0.12 + 0.88 * (count / greatest);
-      context.fillRect(x * width, SIDE - (y + 1) * height, Math.max(1, width - 0.5), Math.max(1, height - 0.5));
+      const [left, top] = [Math.round(x * width), Math.round(SIDE - (y + 1) * height)];
+      context.fillRect(left, top, Math.max(1, Math.round((x + 1) * width) - left), Math.max(1, Math.round(SIDE - y * height) - top));
     }
   }
 }

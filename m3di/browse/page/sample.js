@@ -53,6 +53,7 @@ export class Sample {
       const picture = h("img", { src: this.source.image(row.row, view.name), alt: captions.join(" / ") || row.key, "data-view": view.name });
       const own = box(this.table.about, row, view.name);
       const frame = h("div", { class: "frame large" }, picture, veil, own);
+      frame.style.setProperty("--side", `${Math.max(320, size ?? 0)}px`); // no smaller than it is
       const choose = () => {
         veil.hidden = !this.pass;
         if (this.pass) veil.src = this.source.pass(row.row, view.name, this.pass);
