@@ -205,7 +205,7 @@ def use(root: Path, out: Path, other: Path) -> dict[str, Callable[[], object]]:
         "export imagefolder": lambda: data.export(root, "imagefolder", out / "imagefolder"),
         "export croissant": lambda: data.export(root, "croissant", out / "croissant.json"),
         "merge": lambda: data.merge([root, other], out / "merged"),
-        "repair": lambda: repair(root, 1),
+        "repair": lambda: repair(root, n_workers=1),
     }
 
 

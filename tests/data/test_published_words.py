@@ -44,7 +44,7 @@ def test_a_small_export(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_an_export_that_is_large_enough_says_nothing(tmp_path: Path) -> None:
-    root = write_fake_dataset(tmp_path / "it", n_train=400, n_val=1, n_test=1, shard_size=400, size_px=4)
+    root = write_fake_dataset(tmp_path / "it", n_train=400, n_val=1, n_test=1, shard_size=400, size_px=8)
     known = {word for item in Multimodal3DIdent(root) for word in published_words([item["caption"]])}
     for split in ("val", "test"):
         assert published_words([Multimodal3DIdent(root, split)[0]["caption"]]) <= known
