@@ -405,6 +405,7 @@ def test_an_image_that_cannot_be_read_is_told_in_its_place(
 def test_it_is_readable_in_the_dark_and_on_a_phone(look: Look, serve: Serve, shown: Shown, scheme: str) -> None:
     shown.page.emulate_media(color_scheme=scheme)
     page = shown.goto(serve(look).url)
+    page.wait_for_selector("#grid button")
     assert rows_shown(page)
     for selector in ("body", ".caption", ".bounds span", "#grid button", ".category .n", ".role-content", "figcaption"):
         assert contrast(page, selector) >= 4.5, selector
