@@ -233,6 +233,34 @@ def registries(monkeypatch: pytest.MonkeyPatch) -> None:
             keep(getattr(sys.modules[room], name), monkeypatch)
 
 
+def write_package(site: Path, name: str, text: str, entry_points: str) -> None:
+    """An installed package of one module, as pip leaves it.
+
+    Args:
+        site: The folder of packages.
+        name: Of the package and its module.
+        text: Of the module.
+        entry_points: Text of `entry_points.txt`.
+    """
+    site.mkdir(exist_ok=True)
+    (site / f"{name}.py").write_text(text)
+    info = site / f"{name}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(entry_points)
+
+
+@pytest.fixture
+def extension_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registries: None) -> Iterator[Path]:
+    """The current folder, for modules that register something; what is imported from it is forgotten after the test."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield tmp_path
+    for name, module in list(sys.modules.items()):
+        if Path(getattr(module, "__file__", None) or "/").is_relative_to(tmp_path):
+            del sys.modules[name]
+
+
 @pytest.fixture(scope="session")
 def spec() -> Spec:
     return load_spec("m3di")

@@ -38,7 +38,7 @@ from m3di.learn.training.sweep import make_sweep, write_sweep
 from m3di.learn.training.sweep_share import command_of, write_plugins
 from tests.cli.test_main import failed
 from tests.cli.test_main import m3di as command
-from tests.conftest import FakePool, fake_options
+from tests.conftest import FakePool, fake_options, write_package
 
 PLUGIN = '''
 import numpy as np
@@ -233,7 +233,7 @@ def test_the_same_spec_gives_the_same_bytes(tones: Path, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("resealed", [False, True])
 def test_verify_finds_a_flipped_byte(tones: Path, tmp_path: Path, resealed: bool) -> None:
-    """Also where every checksum was made anew: the file does not follow from the spec."""
+    """Also where every checksum was computed again: the file does not follow from the spec."""
     root = shutil.copytree(tones, tmp_path / "data")
     manifest = data.read_manifest(root)
     shard = manifest.splits["val"].shards[0]
@@ -402,11 +402,8 @@ def test_opening_a_dataset_runs_no_code_of_it(made: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("named", "said"), [("SOUND", "f32"), ("Sound", "this is no modality that can be registered")])
 def test_a_package_names_it_in_an_entry_point(made: Path, tmp_path: Path, named: str, said: str) -> None:
-    (tmp_path / "our_sound.py").write_text(PLUGIN.replace("m3di.register_modality(Sound())", "SOUND = Sound()"))
-    (tmp_path / "our_sound-1.dist-info").mkdir()
-    (tmp_path / "our_sound-1.dist-info" / "METADATA").write_text("Name: our_sound\nVersion: 1\n")
-    entry = f"[m3di.modalities]\nsound = our_sound:{named}\n"
-    (tmp_path / "our_sound-1.dist-info" / "entry_points.txt").write_text(entry)
+    text = PLUGIN.replace("m3di.register_modality(Sound())", "SOUND = Sound()")
+    write_package(tmp_path, "our_sound", text, f"[m3di.modalities]\nsound = our_sound:{named}\n")
     code = f"import m3di; print(m3di.verify({str(made)!r}).extensions['ear'])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert said in (done.stdout or done.stderr)

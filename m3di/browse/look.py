@@ -85,7 +85,7 @@ def open_look(roots: Sequence[str | os.PathLike[str]], encodings: Path | None = 
 
     Args:
         roots: Folders or URLs of datasets; the first one is that of the encodings.
-        encodings: The .npz that `m3di evaluate --save-encodings` wrote, or one of yours.
+        encodings: The .npz that `m3di evaluate --save-encodings` wrote, or an .npz of your own encodings.
         run: Folder of a training run or of a sweep.
 
     Raises:

@@ -77,8 +77,16 @@ class Mechanism:
     temporal: bool
 
 
+class Plugin(NamedTuple):
+    """A plugin that was run in this process: its text, its name, and whether all specs may use its mechanisms."""
+
+    text: str
+    where: str
+    for_all: bool
+
+
 MECHANISMS = Registry[Mechanism]("mechanism", Mechanism, group="m3di.mechanisms", package="m3di.latents.builtin")
-_PLUGINS: dict[str, dict[str, Mechanism]] = {}  # by the text of a plugin that was run in this process
+_PLUGINS: dict[str, tuple[Plugin, dict[str, Mechanism]]] = {}  # by text: what was run here, and what it registered
 _registering: ContextVar[dict[str, Mechanism] | None] = ContextVar("registering", default=None)
 
 
@@ -114,20 +122,9 @@ def register(
     return decorate
 
 
-class Plugin(NamedTuple):
-    """A plugin that was run in this process: its text, its name, and whether all specs may use its mechanisms."""
-
-    text: str
-    where: str
-    for_all: bool
-
-
-_run: dict[str, Plugin] = {}  # by text
-
-
 def plugins_run() -> tuple[Plugin, ...]:
     """The plugins that were run in this process, for the processes that it starts: see `run_again`."""
-    return tuple(_run.values())
+    return tuple(plugin for plugin, _ in _PLUGINS.values())
 
 
 def run_again(plugins: Iterable[Plugin]) -> None:
@@ -149,14 +146,19 @@ def find_mechanism(name: str, plugins: Mapping[str, str] | None = None) -> Mecha
         plugins: Texts of the plugins of a spec. Those that were run in this process are looked at first; none is run.
     """
     for text in (plugins or {}).values():
-        if name in _PLUGINS.get(text, {}):
-            return _PLUGINS[text][name]
+        if name in (found := _mechanisms_of(text)):
+            return found[name]
     return MECHANISMS.get(name)
 
 
 def mechanism_names(plugins: Mapping[str, str] | None = None) -> list[str]:
     """Names of all mechanisms that a spec can use here."""
-    return [*MECHANISMS, *(name for text in (plugins or {}).values() for name in _PLUGINS.get(text, {}))]
+    return [*MECHANISMS, *(name for text in (plugins or {}).values() for name in _mechanisms_of(text))]
+
+
+def _mechanisms_of(text: str) -> dict[str, Mechanism]:
+    """Those that a plugin has registered, if it was run here."""
+    return _PLUGINS[text][1] if text in _PLUGINS else {}
 
 
 def run_plugin(text: str, where: str) -> tuple[str, ...]:
@@ -194,8 +196,8 @@ def run_plugin(text: str, where: str) -> tuple[str, ...]:
             expected="functions decorated with @register under names of their own",
             next_step=f"rename it, for example my_{taken[0]}" if taken else "see docs/causal-graph.md",
         )
-    _PLUGINS[text] = found
-    _run.setdefault(text, Plugin(text, where, for_all=False))
+    plugin = _PLUGINS[text][0] if text in _PLUGINS else Plugin(text, where, for_all=False)
+    _PLUGINS[text] = (plugin, found)
     return tuple(found)
 
 
@@ -210,8 +212,9 @@ def read_plugin(path: Path) -> None:
 
 def _run_for_all(text: str, where: str) -> None:
     run_plugin(text, where)
-    _run[text] = Plugin(text, where, for_all=True)
-    for name, mechanism in _PLUGINS[text].items():
+    mechanisms = _mechanisms_of(text)
+    _PLUGINS[text] = (Plugin(text, where, for_all=True), mechanisms)
+    for name, mechanism in mechanisms.items():
         MECHANISMS.add(name, mechanism, origin=mechanism.function)
 
 

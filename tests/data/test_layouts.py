@@ -7,7 +7,7 @@ import hashlib
 import inspect
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,6 +18,7 @@ from PIL import Image
 from m3di.cli.main import cli
 from m3di.data import LAYOUTS, Layout, export, import_published, read_manifest
 from m3di.errors import M3diError, UsageError
+from tests.conftest import write_package
 
 SPLITS = {"train": 20, "val": 4, "test": 4}
 
@@ -131,27 +132,16 @@ class Captions(Layout):
 """
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registries: None) -> Iterator[Path]:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    before = set(sys.modules)
-    yield tmp_path
-    for name in set(sys.modules) - before:
-        sys.modules.pop(name)
-
-
 @pytest.mark.parametrize("how", ["--import", "entry point"])
-def test_a_layout_of_yours_is_one_file(how: str, folder: Path, fake_dataset: Path) -> None:
-    (folder / "captions_only.py").write_text(CAPTIONS_ONLY)
+def test_a_layout_of_a_users_own_is_one_file(how: str, extension_folder: Path, fake_dataset: Path) -> None:
+    folder = extension_folder
     options = ["--import", "captions_only"]
     if how == "entry point":
-        info = folder / "captions_only-1.0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: captions_only\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text("[m3di.layouts]\ncaptions = captions_only\n")
+        write_package(folder, "captions_only", CAPTIONS_ONLY, "[m3di.layouts]\ncaptions = captions_only\n")
         sys.path.append(str(folder))
         options = []
+    else:
+        (folder / "captions_only.py").write_text(CAPTIONS_ONLY)
     arguments = ["export", str(fake_dataset), "--to", "captions", "--out", "out", *options]
     result = CliRunner().invoke(cli, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output

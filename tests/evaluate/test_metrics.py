@@ -16,6 +16,7 @@ from m3di.cli.main import cli
 from m3di.errors import UsageError
 from m3di.evaluate import METRICS, Encoded, FactorValues, Metric, Protocol, Score, register_metric, score, write_npz
 from m3di.evaluate.metric import SCOPES, cut_to_range
+from tests.conftest import write_package
 
 N, M = 60, 40
 RNG = np.random.default_rng(0)
@@ -125,28 +126,17 @@ class Norm(Metric):
 """
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registries: None) -> Iterator[Path]:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    before = set(sys.modules)
-    yield tmp_path
-    for name in set(sys.modules) - before:
-        sys.modules.pop(name)
-
-
 @pytest.mark.parametrize("how", ["--import", "entry point"])
-def test_a_metric_of_yours_is_one_file(how: str, folder: Path) -> None:
-    (folder / "norms.py").write_text(NORM)
+def test_a_metric_of_a_users_own_is_one_file(how: str, extension_folder: Path) -> None:
+    folder = extension_folder
     write_npz(folder / "mine.npz", encoded(PERFECT), "")
     options = ["--import", "norms"]
     if how == "entry point":
-        info = folder / "norms-1.0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: norms\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text("[m3di.metrics]\nnorm = norms:Norm\n")
+        write_package(folder, "norms", NORM, "[m3di.metrics]\nnorm = norms:Norm\n")
         sys.path.append(str(folder))
         options = []
+    else:
+        (folder / "norms.py").write_text(NORM)
     # Named, and among all others that are asked for by naming none.
     arguments = ["evaluate", "mine.npz", *options, "--probes", "norm,linear", "--n-bootstrap", "20", "--out"]
     result = CliRunner().invoke(cli, [*arguments, "mine.csv"], catch_exceptions=False)

@@ -11,6 +11,7 @@ from scipy import stats
 from m3di.cli.main import cli
 from m3di.errors import UsageError
 from m3di.latents import MECHANISMS, Factor, Parent, parse_spec, register, sample
+from tests.conftest import write_package
 
 N = 100_000
 U = (np.arange(N) + 0.5) / N  # quantiles: exact distributions, no sampling noise
@@ -216,15 +217,14 @@ def test_a_mechanism_of_a_users_own(triangular: None) -> None:
 
 
 def test_a_mechanism_from_an_entry_point(tmp_path: Any, monkeypatch: pytest.MonkeyPatch, registries: None) -> None:
-    (tmp_path / "their_package.py").write_text(
+    write_package(
+        tmp_path,
+        "their_package",
         "from m3di.latents import register\n"
         "@register('from_their_package', n_parents=0, types=('continuous',))\n"
-        "def half(u, parents, factor):\n    return factor.from_unit(u / 2)\n"
+        "def half(u, parents, factor):\n    return factor.from_unit(u / 2)\n",
+        "[m3di.mechanisms]\nfrom_their_package = their_package\n",
     )
-    info = tmp_path / "their_package-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-package\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[m3di.mechanisms]\nfrom_their_package = their_package\n")
     monkeypatch.syspath_prepend(tmp_path)
     spec = parse_spec(
         "{extends: m3di, name: t, factors: {object_color: {mechanism: {name: from_their_package}}}}", where="test"

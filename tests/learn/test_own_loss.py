@@ -1,10 +1,9 @@
-"""A loss of yours, from one file to a trained run, through the command line."""
+"""A loss of a user, from one file to a trained run, through the command line."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from click.testing import CliRunner
 
 from m3di.cli.main import cli
 from m3di.errors import UsageError
+from tests.conftest import write_package
 
 DISTANCE = """
 from m3di.learn import Objective, register_loss
@@ -36,29 +36,19 @@ register_image_encoder("flat-image", flat)
 """
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registries: None, tiny_encoder: None) -> Iterator[Path]:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    before = set(sys.modules)
-    yield tmp_path
-    for name in set(sys.modules) - before:
-        if name in ("distances", "flat_images"):
-            del sys.modules[name]
-
-
 @pytest.mark.parametrize("how", ["--import", "entry point"])
-def test_a_loss_of_yours_is_one_file(how: str, folder: Path, fake_dataset: Path) -> None:
-    (folder / "distances.py").write_text(DISTANCE)
+def test_a_loss_of_a_users_own_is_one_file(
+    how: str, extension_folder: Path, tiny_encoder: None, fake_dataset: Path
+) -> None:
+    folder = extension_folder
     (folder / "flat_images.py").write_text(ENCODER)
     options = ["--import", "distances"]
     if how == "entry point":
-        info = folder / "distances-1.0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: distances\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text("[m3di.losses]\ndistance = distances:Distance\n")
+        write_package(folder, "distances", DISTANCE, "[m3di.losses]\ndistance = distances:Distance\n")
         sys.path.append(str(folder))
         options = []
+    else:
+        (folder / "distances.py").write_text(DISTANCE)
     arguments = ["train", "--data", str(fake_dataset), "--run", "run", *options, "--import", "flat_images"]
     arguments += ["--image-encoder", "flat-image", "--loss", "distance", "--loss-option", "weight=0.5", "--steps", "2"]
     arguments += ["--batch-size", "4", "--no-tensorboard", "--precision", "fp32", "--hidden-size", "8"]

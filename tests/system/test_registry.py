@@ -11,6 +11,7 @@ import pytest
 
 from m3di.errors import M3diError, UsageError
 from m3di.system.registry import Registry
+from tests.conftest import write_package
 
 
 class Shade:
@@ -24,13 +25,8 @@ class Pale(Shade): ...
 
 
 def add_package(site: Path, text: str, points: str, name: str = "their_shades") -> None:
-    """An installed package of one module, as pip leaves it: with entry points of the group `test.shades`."""
-    site.mkdir(exist_ok=True)
-    (site / f"{name}.py").write_text(text)
-    info = site / f"{name}-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[test.shades]\n{points}\n")
+    """An installed package with entry points of the group `test.shades`."""
+    write_package(site, name, text, f"[test.shades]\n{points}\n")
 
 
 @pytest.fixture
