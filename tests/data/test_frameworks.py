@@ -305,7 +305,8 @@ from torch.utils.data import DataLoader
 from m3di import Multimodal3DIdent
 from m3di.data import Batches, whole_batch
 
-dataset = Multimodal3DIdent(sys.argv[1])
+folder, n_devices, options, out = sys.argv[1:]
+dataset = Multimodal3DIdent(folder)
 
 class Net(LightningModule):
     def __init__(self):
@@ -322,30 +323,49 @@ class Net(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 net = Net()
-options = dict(accelerator="cpu", devices=2, strategy="ddp", logger=False, enable_checkpointing=False,
-               enable_progress_bar=False, enable_model_summary=False)
-try:
-    Trainer(max_epochs=1, **options).fit(net)
-except TypeError as error:
-    assert "use_distributed_sampler=False" in str(error), error
-    Trainer(max_epochs=3, use_distributed_sampler=False, **options).fit(net)
-    with open(sys.argv[2] + os.environ["RANK"], "w") as stream:
-        json.dump(net.seen, stream)
+Trainer(accelerator="cpu", devices=int(n_devices), strategy="ddp", logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, max_epochs=3, **json.loads(options)).fit(net)
+with open(out + os.environ["RANK"], "w") as stream:
+    json.dump(net.seen, stream)
 """
 
 
-@pytest.mark.slow
-def test_two_ranks_of_lightning(fake_dataset: Path, tmp_path: Path) -> None:
-    """Every sample once in each epoch; without `use_distributed_sampler=False` Lightning says that it is needed."""
-    pytest.importorskip("pytorch_lightning")
-    script = tmp_path / "rank.py"
+def run_lightning(n_ranks: int, folder: Path, scratch: Path, **options: bool) -> subprocess.CompletedProcess[str]:
+    script = scratch / "rank.py"
     script.write_text(LIGHTNING_RANK)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
-    subprocess.run([*command, str(fake_dataset), str(tmp_path / "seen-")], check=True, timeout=200, capture_output=True)
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        str(n_ranks),
+        str(script),
+    ]
+    command += [str(folder), str(n_ranks), json.dumps(options), str(scratch / "seen-")]
+    return subprocess.run(command, timeout=250, capture_output=True, text=True)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_two_ranks_of_lightning(fake_dataset: Path, tmp_path: Path) -> None:
+    """Every sample once in each epoch."""
+    pytest.importorskip("pytorch_lightning")
+    done = run_lightning(2, fake_dataset, tmp_path, use_distributed_sampler=False)
+    assert done.returncode == 0, done.stdout + done.stderr
     ranks = [json.loads((tmp_path / f"seen-{rank}").read_text()) for rank in range(2)]
     every = sorted(Multimodal3DIdent(fake_dataset)[:]["caption"])
     assert [sorted(mine + theirs) for mine, theirs in zip(*ranks, strict=True)] == [every] * 3
     assert [len(each) for rank in ranks for each in rank] == [10] * 6
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_lightning_says_which_option_it_needs(fake_dataset: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pytorch_lightning")
+    done = run_lightning(1, fake_dataset, tmp_path)
+    assert done.returncode != 0
+    assert "use_distributed_sampler=False" in done.stderr, done.stdout + done.stderr
 
 
 @pytest.mark.slow
