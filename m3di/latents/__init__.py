@@ -10,7 +10,6 @@ from m3di.latents.interventions import counterfactual, do, intervene, parse_do, 
 from m3di.latents.load import load_spec, parse_spec, spec_names
 from m3di.latents.mechanisms import (
     MECHANISMS,
-    Parent,
     Plugin,
     plugins_run,
     read_plugin,
@@ -30,6 +29,7 @@ from m3di.latents.scene_factors import ANNOTATIONS, LATER_ANNOTATIONS, SCENE_FAC
 from m3di.latents.shapes import DATA_HOME, builtin_shapes, shape_folder, shape_names, user_shape_names
 from m3di.latents.spec import SPLITS, FactorUse, Observed, Spec, View
 from m3di.latents.templates import load_template, parse_template, template_names
+from m3di.latents.varying import Parent, Varies, Varying
 
 __all__ = [
     "ANNOTATIONS",
@@ -52,6 +52,8 @@ __all__ = [
     "Samples",
     "SceneFactor",
     "Spec",
+    "Varies",
+    "Varying",
     "View",
     "arrows",
     "bounds",

@@ -73,9 +73,7 @@ class _Checks:
         known = set(self.spec.factors)
         free = MechanismUse(name="uniform")
         factors = {
-            name: factor
-            if known.issuperset(factor.mechanism.parents)
-            else factor.model_copy(update={"mechanism": free})
+            name: factor if known.issuperset(factor.mechanism.causes) else factor.model_copy(update={"mechanism": free})
             for name, factor in self.spec.factors.items()
         }
         views = {}
@@ -85,7 +83,7 @@ class _Checks:
                 for name, use in declared.factors.items()
                 if name in known
                 and not self.is_unsound(("views", view, "factors", name))
-                and (use.mechanism is None or known.issuperset(use.mechanism.parents))
+                and (use.mechanism is None or known.issuperset(use.mechanism.causes))
             }
             views[view] = declared.model_copy(update={"factors": uses})
         return Spec.model_construct(**{**dict(self.spec), "factors": factors, "views": views})

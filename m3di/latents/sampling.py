@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from m3di.errors import M3diError, UsageError
+from m3di.latents.expressions import UndefinedError
 from m3di.latents.factor import Factor, MechanismUse
 from m3di.latents.graph import apart, takes_own_value
-from m3di.latents.mechanisms import Parent
 from m3di.latents.noise import uniforms
 from m3di.latents.spec import SPLITS, Observed, Spec
+from m3di.latents.varying import Parent
 
 SHARED = ""  # the view name of what all views have in common
 
@@ -74,6 +75,10 @@ class CausalWorld:
 
 
 FACTUAL = CausalWorld()
+
+
+class NoValueError(M3diError):
+    """A mechanism gives a sample no value of its factor."""
 
 
 class _Evaluation:
@@ -145,7 +150,7 @@ class _Evaluation:
             return value
         u = self._noise(name, f"{view} change")
         mechanism = self.spec.mechanism(use.change.name)
-        own = [Parent(factor, value)] if mechanism is None or takes_own_value(mechanism) else []
+        own = [Parent(factor, value, name)] if mechanism is None or takes_own_value(mechanism) else []
         return self._apply(use.change, name, u, own)
 
     def _draw(self, world: CausalWorld, noise: str, view: str, name: str, use: MechanismUse) -> NDArray[Any]:
@@ -159,11 +164,11 @@ class _Evaluation:
                 where=f"spec {self.spec.name!r}",
                 expected=", ".join(self.spec.factors),
             )
-        parents = [Parent(self.spec.factors[parent], self.value(world, view, parent)) for parent in use.parents]
+        parents = [Parent(self.spec.factors[parent], self.value(world, view, parent), parent) for parent in use.parents]
         if world.frame and self.spec.is_temporal(use):
             before = self.value(CausalWorld(world.do, world.frame - 1), view, name)
             u = self._noise(name, f"{noise} frame {world.frame}")
-            return self._apply(use, name, u, [Parent(self.spec.factors[name], before), *parents])
+            return self._apply(use, name, u, [Parent(self.spec.factors[name], before, name), *parents])
         return self._apply(use, name, self._noise(name, noise), parents)
 
     def _noise(self, name: str, view: str) -> NDArray[np.float64]:
@@ -182,9 +187,17 @@ class _Evaluation:
                 else "install the package that registers it, or import the module that does",
             )
         try:
-            values = mechanism.function(u, parents, factor, **use.parameters)
+            values = mechanism.values(u, parents, factor, use.parameters)
         except M3diError:
             raise
+        except UndefinedError as error:
+            raise NoValueError(
+                f"the mechanism {use.name!r} has a parameter without a value",
+                where=f"{where}, sample {self.start + (error.row or 0)} of {self.split}",
+                got=error.part,
+                expected=error.expected,
+                next_step="keep it within its limits: clip(x, low, high), max(x, least), or a table by label",
+            ) from None
         except Exception as error:
             raise M3diError(
                 f"the mechanism {use.name!r} failed",
@@ -194,9 +207,10 @@ class _Evaluation:
             ) from error
         problem = value_problem(factor, values, len(u))
         if problem:
-            raise M3diError(
+            row = first_outside(factor, values)
+            raise NoValueError(
                 f"the mechanism {use.name!r} gave what is no value of the factor",
-                where=where,
+                where=where if row is None else f"{where}, sample {self.start + row} of {self.split}",
                 got=problem,
                 expected=support(factor),
                 next_step="correct the mechanism, its parameters or the factor's range",
@@ -218,6 +232,17 @@ def value_problem(factor: Factor, values: Any, n: int) -> str | None:
     if n and not (array.min() >= low - slack and array.max() <= high + slack):
         return f"{array.min():g} to {array.max():g}"
     return None
+
+
+def first_outside(factor: Factor, values: Any) -> int | None:
+    """The first of the values of a mechanism that is none of the factor's, if it is a matter of single ones."""
+    array = np.asarray(values)
+    if array.ndim != 1 or array.dtype.kind not in "iuf":
+        return None
+    low, high = factor.bounds
+    slack = 1e-9 * (high - low) if np.isfinite(high - low) else 0.0
+    outside = np.flatnonzero(~(np.isfinite(array) & (array >= low - slack) & (array <= high + slack)))
+    return int(outside[0]) if len(outside) else None
 
 
 def support(factor: Factor) -> str:

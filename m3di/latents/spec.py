@@ -244,8 +244,8 @@ class Spec(Strict):
     def parents(self, name: str) -> tuple[str, ...]:
         """Parents of a factor, in any view."""
         uses = [view.factors[name] for view in self.views.values() if name in view.factors]
-        found = [*self.factors[name].mechanism.parents]
-        found += [parent for use in uses if use.mechanism is not None for parent in use.mechanism.parents]
+        found = [*self.factors[name].mechanism.causes]
+        found += [parent for use in uses if use.mechanism is not None for parent in use.mechanism.causes]
         return tuple(dict.fromkeys(found))
 
     def ancestors(self, names: Iterable[str]) -> frozenset[str]:
