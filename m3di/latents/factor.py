@@ -68,6 +68,11 @@ class MechanismUse(BaseModel):
         return tuple(dict.fromkeys(earlier(parent)[0] for parent in self.parents))
 
     @property
+    def present(self) -> tuple[str, ...]:
+        """The parents of the same frame."""
+        return tuple(parent for parent in self.parents if not earlier(parent)[1])
+
+    @property
     def lag(self) -> int:
         """How many frames earlier the earliest parent lies."""
         return max((earlier(parent)[1] for parent in self.parents), default=0)
@@ -87,6 +92,8 @@ class Factor(Strict):
         saturation: HSV saturation of a hue.
         wheel: How a hue outside [0, 1) becomes a colour, see `hsv_to_rgb`.
         mechanism: Where the value comes from.
+        first: Where it comes from in the first frames of a sequence, before which there is none that `mechanism` asks
+            for.
     """
 
     type: Literal["categorical", "continuous", "integer"]
@@ -99,6 +106,7 @@ class Factor(Strict):
     saturation: float = Field(default=1.0, ge=0.0, le=1.0)
     wheel: Literal["hsv", "published"] = "hsv"
     mechanism: MechanismUse = MechanismUse(name="uniform")
+    first: MechanismUse = MechanismUse(name="uniform")
 
     @model_validator(mode="after")
     def _consistent(self, info: ValidationInfo) -> Factor:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from m3di.latents.factor import Factor, MechanismUse
+from m3di.latents.factor import Factor, MechanismUse, earlier
 from m3di.latents.mechanisms import Mechanism
 from m3di.latents.spec import APART, Spec
 from m3di.latents.varying import Parent
@@ -28,7 +28,8 @@ def apart(spec: Spec, view: str) -> frozenset[str]:
     """Factors whose value in a view may be another than the shared one."""
     found: set[str] = set()
     uses = spec.views[view].factors
-    for name in spec.order:
+    earlier_ones = any(use.lag for name in spec.factors for use in spec.mechanisms_of(name))
+    for name in spec.order * (len(spec.order) if earlier_ones else 1):  # what they cause may come before them
         use = uses.get(name)
         if use is not None and use.role == "content":
             continue
@@ -121,7 +122,8 @@ def arrows(spec: Spec, view: str) -> frozenset[tuple[str, str]]:
     """Arrows (parent, child) of a view: those whose parent, all noise kept, makes a difference to the child.
 
     A mechanism of `strength` 0, a weight 0 or equal rows of a table give no arrow, nor does a value that is constant
-    in the view or drawn again by its `change`. Mechanisms that are not installed here are taken at their word.
+    in the view or drawn again by its `change`. A parent of an earlier frame is `NAME@-K`.
+    Mechanisms that are not installed here are taken at their word.
     """
     found = set()
     for child, factor in spec.factors.items():
@@ -144,11 +146,12 @@ def _matters(spec: Spec, factor: Factor, use: MechanismUse, name: str) -> bool:
         return True
     generator = np.random.default_rng(0)
     noise = probe_noise(N_PROBES)
-    drawn = {parent: some_values(spec.factors[parent], N_PROBES, generator) for parent in use.parents}
+    factors = {parent: spec.factors[earlier(parent)[0]] for parent in use.parents}
+    drawn = {parent: some_values(each, N_PROBES, generator) for parent, each in factors.items()}
     first: NDArray[np.generic] | None = None
-    for value in _distinct(spec.factors[name]):
-        drawn[name] = np.full(N_PROBES, value, dtype=spec.factors[name].dtype)
-        parents = [Parent(spec.factors[parent], drawn[parent], parent) for parent in use.parents]
+    for value in _distinct(factors[name]):
+        drawn[name] = np.full(N_PROBES, value, dtype=factors[name].dtype)
+        parents = [Parent(factors[parent], drawn[parent], parent) for parent in use.parents]
         with np.errstate(all="ignore"):  # the values of the parents may be such as never meet
             result = mechanism.values(noise, parents, factor, use.parameters, strict=False)
         if first is None:

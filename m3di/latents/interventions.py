@@ -36,7 +36,8 @@ def do(spec: Spec, interventions: Mapping[str, Intervention] | None = None, **by
 
     Returns:
         The spec with those mechanisms replaced, and `interventions` that say which. Factors keep their noise: sampled
-        with the same seed, all that does not descend from the factors stays the same, bit for bit. In one view only,
+        with the same seed, all that does not descend from the factors stays the same, bit for bit. Where the spec has
+        a condition (`given`), the noise that fulfils it is kept, and nothing is rejected again. In one view only,
         content that descends from the factor is style there: it follows what the view has, and is not shared.
 
     Raises:
@@ -50,6 +51,9 @@ def do(spec: Spec, interventions: Mapping[str, Intervention] | None = None, **by
     """
     plain = plain_spec(spec)
     wanted = {**(interventions or {}), **by_name}
+    if spec.given is not None and spec.given.factual is None:
+        before = plain_spec(spec)
+        plain["given"]["factual"] = {key: before[key] for key in ("factors", "views")}
     # Of a factor, then of one view of it: what is asked of one view holds there, in any order.
     for target in sorted(wanted, key=lambda each: "." in each):
         intervention = wanted[target]

@@ -14,8 +14,8 @@ from m3di.latents.factor import Factor, MechanismUse, earlier
 from m3di.latents.graph import probe_noise, some_values
 from m3di.latents.mechanisms import MECHANISMS, Mechanism, mechanism_names
 from m3di.latents.problems import Origin, Problem, hint, listed, problems_of
-from m3di.latents.sampling import first_outside, support, value_problem
 from m3di.latents.spec import Spec
+from m3di.latents.supports import first_outside, support, value_problem
 from m3di.latents.varying import Parent
 from m3di.latents.varying_checks import misfits
 from m3di.latents.yaml_text import Path

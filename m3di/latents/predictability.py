@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from m3di.latents.conditions import given_factors
 from m3di.latents.factor import Factor, MechanismUse
 from m3di.latents.graph import apart
 from m3di.latents.sampling import Samples, sample
@@ -99,9 +100,9 @@ def _bound(spec: Spec, content: frozenset[str], predictor: _Predictor, drawn: Sa
         return bound(chance, chance, "exact")  # another sample's: the sample's own content tells nothing of it
     if use.role == "constant" or (use.role == "content" and factual):
         return bound(1.0, 1.0 if use.role == "constant" else chance, "exact")
-    if not spec.ancestors([name]) & spec.ancestors(content):
+    if not spec.ancestors([name]) & (spec.ancestors(content) | given_factors(spec)):
         return bound(chance, chance, "exact")
-    if factual and use.change is None and use.mechanism is None:
+    if factual and use.change is None and use.mechanism is None and spec.given is None:
         exact = _exact(spec, content, view, name)
         if exact is not None:
             return bound(exact[0], exact[1], "exact")

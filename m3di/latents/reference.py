@@ -18,6 +18,10 @@ from m3di.latents.templates import Phrasing, Template, load_template, template_n
 
 SCHEMA = "https://json-schema.org/draft/2020-12/schema"
 EXTENDS = "Name of a built-in spec, or path of a spec file beside this one: what is given here is laid over it."
+GIVEN = (
+    "The condition that every sample fulfils, such as `abs(object_xpos - spotlight_pos) < 0.5`; what does not is drawn "
+    "again, before anything is rendered."
+)
 PLUGINS = "Python files beside the spec that register mechanisms (a resolved spec holds their texts, by name)."
 BUILTIN = tuple(MECHANISMS[name] for name in MECHANISMS.own())
 BUILTIN_MODALITIES = tuple(each for each in modalities() if each.keys)  # others have no keys in a view
@@ -58,6 +62,8 @@ def spec_schema() -> dict[str, Any]:
         "description": PLUGINS,
         "anyOf": [paths, {"type": "object", "additionalProperties": {"type": "string"}}, {"type": "null"}],
     }
+    given = [{"type": "string"}, {"$ref": "#/$defs/Given"}, {"type": "null"}]
+    root["properties"]["given"] = {"description": GIVEN, "anyOf": given}
     root["required"] = ["name"]
     root["if"] = {"not": {"required": ["extends"]}}
     root["then"] = {"required": [name for name, field in Spec.model_fields.items() if field.is_required()]}
@@ -136,7 +142,11 @@ def _page() -> Iterator[str]:
         "## The spec",
         "",
     )
-    yield from _table(Spec, {"extends": ("text", "none", EXTENDS)}, {"plugins": ("list of paths", "none", PLUGINS)})
+    yield from _table(
+        Spec,
+        {"extends": ("text", "none", EXTENDS)},
+        {"plugins": ("list of paths", "none", PLUGINS), "given": ("text", "none", GIVEN)},
+    )
     yield from ("", "## A factor: `factors: {NAME: {...}}`", "")
     yield from _table(Factor)
     yield from ("", "## A view: `views: {NAME: {...}}`", "")
