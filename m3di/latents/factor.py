@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -38,6 +38,7 @@ def _as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+@lru_cache(maxsize=4096)
 def earlier(parent: str) -> tuple[str, int]:
     """A parent `NAME@-K` as its name and how many frames earlier it lies; 0 for the same frame."""
     found = _EARLIER.fullmatch(parent)

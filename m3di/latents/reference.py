@@ -13,8 +13,9 @@ from m3di.latents.factor import Factor, MechanismUse
 from m3di.latents.mechanisms import MECHANISMS, Mechanism
 from m3di.latents.modality import modalities
 from m3di.latents.scene_factors import SCENE_FACTORS
-from m3di.latents.spec import FactorUse, Pairs, Sequence, Spec, View
+from m3di.latents.spec import FactorUse, Spec, View
 from m3di.latents.templates import Phrasing, Template, load_template, template_names
+from m3di.latents.variants import Pairs, Sequence
 
 SCHEMA = "https://json-schema.org/draft/2020-12/schema"
 EXTENDS = "Name of a built-in spec, or path of a spec file beside this one: what is given here is laid over it."

@@ -16,6 +16,7 @@ from m3di.latents.mechanisms import Mechanism, find_mechanism
 from m3di.latents.modality import Modality, find_modality, modalities
 from m3di.latents.problems import custom_error
 from m3di.latents.templates import Template
+from m3di.latents.variants import Pairs, Sequence
 
 SPLITS = ("train", "val", "test")
 
@@ -147,19 +148,6 @@ class View(Strict):
         return self
 
 
-class Pairs(Strict):
-    """Every view once more, in another world.
-
-    Attributes:
-        counterfactual: Once for each factor named, with that factor drawn again.
-        permuted_content: Once with the content of the sample's neighbour (0 and 1, 2 and 3, ... change places), and
-            all else as it is.
-    """
-
-    counterfactual: tuple[str, ...] = ()
-    permuted_content: bool = False
-
-
 class Factual(Strict):
     """Factors and views as they were before any intervention: in them, `given` is looked at.
 
@@ -182,23 +170,6 @@ class Given(Strict):
 
     condition: str
     factual: Factual | None = None
-
-
-class Sequence(Strict):
-    """Frames, in which factors move whose mechanism has an earlier parent (`NAME@-1`) or is `ar1`, and what they cause.
-
-    Attributes:
-        length: Number of frames.
-        frames: `views`: every image view `length` times in a sample. `samples`: a frame is a sample, `length` in a row
-            are one sequence.
-        burn_in: Frames that pass before the first one that is shown.
-        redrawn: Factors whose noise is another one in every frame; that of others stays, unless they move.
-    """
-
-    length: Annotated[int, Field(ge=2, le=10_000)]
-    frames: Literal["views", "samples"] = "views"
-    burn_in: Annotated[int, Field(ge=0, le=10_000)] = 0
-    redrawn: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from matplotlib.patches import FancyArrowPatch
 from PIL import Image
 
 from m3di.errors import M3diError, UsageError
-from m3di.latents import Spec, load_spec, spec_names
+from m3di.latents import Spec, load_spec, parse_spec, spec_names
 from m3di.report import causal_graph, save_causal_graph
 from m3di.report.pictures.graph import ROLE_COLORS
 from tests.conftest import slow
@@ -34,11 +34,29 @@ def test_a_panel_a_view_with_every_factor_and_arrow(spec: Spec) -> None:
 @pytest.mark.parametrize("name", spec_names())
 def test_names_do_not_overlap_and_parents_stand_left(name: str) -> None:
     spec = load_spec(name)
-    places = {each.get_text(): each.get_position() for each in causal_graph(spec).axes[0].texts}
+    places = {each.get_text().removesuffix(" ↻"): each.get_position() for each in causal_graph(spec).axes[0].texts}
     assert len(set(places.values())) == len(spec.factors)
     for child in spec.factors:
-        for parent in spec.parents(child):
+        for parent in (each for each in spec.parents(child) if each != child):
             assert places[parent][0] < places[child][0]
+
+
+def test_what_an_earlier_frame_causes_is_dashed_and_its_own_past_a_round_arrow() -> None:
+    spec = parse_spec(
+        """
+extends: 3dident
+name: own
+factors:
+  object_xpos: {mechanism: {name: normal, mean: object_xpos@-1 + object_ypos@-1, std: 0.1}}
+  object_zpos: {mechanism: {name: normal, mean: object_xpos, std: 0.1}}
+sequence: {length: 2}
+""",
+        where="own",
+    )
+    axes = causal_graph(spec).axes[0]
+    arrows = [each for each in axes.patches if isinstance(each, FancyArrowPatch)]
+    assert sorted(each.get_linestyle() for each in arrows) == ["-", "--"]
+    assert {each.get_text() for each in axes.texts if "↻" in each.get_text()} == {"object_xpos ↻"}
 
 
 @pytest.mark.parametrize("suffix", [".png", *slow(".svg", ".pdf")])
