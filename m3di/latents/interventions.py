@@ -51,9 +51,7 @@ def do(spec: Spec, interventions: Mapping[str, Intervention] | None = None, **by
     """
     plain = plain_spec(spec)
     wanted = {**(interventions or {}), **by_name}
-    if spec.given is not None and spec.given.factual is None:
-        before = plain_spec(spec)
-        plain["given"]["factual"] = {key: before[key] for key in ("factors", "views")}
+    _note_factual(spec, plain)
     # Of a factor, then of one view of it: what is asked of one view holds there, in any order.
     for target in sorted(wanted, key=lambda each: "." in each):
         intervention = wanted[target]
@@ -82,6 +80,13 @@ def do(spec: Spec, interventions: Mapping[str, Intervention] | None = None, **by
     where = f"do({', '.join(wanted)})"
     _drop_idle_marks(plain, where)
     return spec_from_dict(plain, where=where)
+
+
+def _note_factual(spec: Spec, plain: dict[str, Any]) -> None:
+    """Keep what the first intervention replaces: the condition of the spec is looked at in it."""
+    if spec.given is not None and spec.given.factual is None:
+        before = plain_spec(spec)
+        plain["given"]["factual"] = {key: before[key] for key in ("factors", "views")}
 
 
 def _drop_idle_marks(plain: dict[str, Any], where: str) -> None:

@@ -172,6 +172,8 @@ class _Evaluation:
         """A factor's value by its mechanism, with the noise of one view and the parents of one view."""
         if name == world.do:
             return self._apply(MechanismUse(name="uniform"), name, self._noise(name, f"{noise} do"), [])
+        sequence = self.spec.sequence
+        is_fresh = use.lag > 0 or (sequence is not None and name in sequence.redrawn)
         if use.lag > world.frame:
             use = self.spec.factors[name].first
         missing = [parent for parent in use.causes if parent not in self.spec.factors]
@@ -186,7 +188,7 @@ class _Evaluation:
             before = self.value(CausalWorld(world.do, world.frame - 1), view, name)
             u = self._noise(name, f"{noise} frame {world.frame}")
             return self._apply(use, name, u, [Parent(self.spec.factors[name], before, name), *parents])
-        own = f"{noise} frame {world.frame}" if world.frame and self.spec.moves(name) else noise
+        own = f"{noise} frame {world.frame}" if world.frame and is_fresh else noise
         return self._apply(use, name, self._noise(name, own), parents)
 
     def _parent(self, world: CausalWorld, view: str, parent: str) -> Parent:
