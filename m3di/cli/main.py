@@ -13,6 +13,7 @@ from m3di.cli.browse import browse
 from m3di.cli.command import SEVERAL, group, read_config
 from m3di.cli.datasets import export_dataset, import_dataset, merge_datasets, show_info, subset_dataset
 from m3di.cli.evaluate import compare, evaluate, report
+from m3di.cli.example import copy_the_example
 from m3di.cli.options import FOLDER
 from m3di.cli.parts import finalize
 from m3di.cli.preview import preview
@@ -77,6 +78,7 @@ for each in (
     *(
         browse,
         compare,
+        copy_the_example,
         evaluate,
         export_dataset,
         finalize,
