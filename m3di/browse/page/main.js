@@ -45,7 +45,7 @@ class Page {
     const sortable = about.columns.filter((each) => !each.same_as && each.greatest > each.least);
     byId("sort").append(h("option", { value: "" }, "as they are"), ...sortable.map((each) => h("option", { value: each.name }, each.name)));
     const views = about.views.filter((each) => each.kind === "rendered").map((each) => each.name);
-    byId("view").append(...views.map((each) => h("option", {}, each)));
+    byId("view").append(h("option", { value: "" }, "all"), ...views.map((each) => h("option", {}, each)));
     byId("view-choice").hidden = views.length < 2;
     byId("boxes").parentElement.hidden = !about.views.some((each) => each.box);
     byId("search").parentElement.hidden = !about.views.some((each) => each.kind === "told");
@@ -55,7 +55,7 @@ class Page {
     if (about.encodings.length) {
       this.map = new EncodingMap(this.table, this.cross, this.source, (row) => this.look(row));
       byId("graph").append(this.map.element);
-    }
+    } else if (about.encoded) byId("graph").append(h("p", {}, `No map: ${about.encoded}.`));
     if (about.run) byId("graph").append(curvesFigure(this.source, about.run));
   }
 
@@ -120,7 +120,7 @@ class Page {
     byId("sort").value = state.sort;
     byId("descending").checked = state.descending;
     byId("boxes").checked = state.boxes;
-    if (state.view) byId("view").value = state.view;
+    byId("view").value = state.view;
     const bits = state.search ? await this.source.search(state.search) : null;
     this.cross.setFilters([
       ...[...names].map((name) => [name, this.passes(name, state.filters[name])]),
