@@ -13,6 +13,9 @@ import pytest
 
 from m3di.browse import Look, PageServer, open_look
 from tests.conftest import write_fake_dataset
+from tests.learn.conftest import tiny_encoder
+
+__all__ = ["tiny_encoder"]
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
