@@ -53,8 +53,8 @@ def test_a_scatter_has_a_dot_for_each_sample(tmp_path: Path, serve: Serve, shown
     page.locator('[data-edge="background_color object_color"]').first.dispatch_event("click")
     assert page.get_attribute("#pair figure", "data-kind") == "dots"
     found = re.findall(r"M([\d.]+) ([\d.]+)h0", page.get_attribute("#pair .dots", "d"))
-    x, y = (280 * (table[f"image.{each}_color"] + 1) / 2 for each in ("background", "object"))
-    np.testing.assert_allclose(np.array(found, float), np.column_stack([x, 280 - y]), atol=0.051)
+    x, y = ((table[f"image.{each}_color"] + 1) / 2 for each in ("background", "object"))
+    np.testing.assert_allclose(np.array(found, float), np.column_stack([280 * x, 210 * (1 - y)]), atol=0.051)
 
 
 def test_encodings_are_a_map_with_neighbours(many: Path, tmp_path: Path, serve: Serve, shown: Shown) -> None:

@@ -51,7 +51,7 @@ class Page {
     byId("search").parentElement.hidden = !about.views.some((each) => each.kind === "told");
     this.pair = h("div", { id: "pair", "aria-live": "polite" });
     const datasets = about.datasets.map((each, number) => h("li", {}, h("b", { class: `own-${number}` }, each.name), ` ${each.do.join("; ") || "as observed"}; ${each.made}; `, h("code", {}, each.fingerprint.slice(0, 12))));
-    byId("graph").append(h("ul", { class: "datasets" }, ...datasets), h("p", {}, about.about), legend(about), ...graphs(about, (...pair) => this.changed({ pair })), this.pair);
+    byId("graph").append(h("ul", { class: "datasets" }, ...datasets), h("p", { class: "about" }, about.about), legend(about), ...graphs(about, (...pair) => this.changed({ pair })), this.pair);
     if (about.encodings.length) {
       this.map = new EncodingMap(this.table, this.cross, this.source, (row) => this.look(row));
       byId("graph").append(this.map.element);
