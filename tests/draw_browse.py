@@ -68,7 +68,7 @@ def main(data: Path | None, run: Path | None, passes: Path | None, twins: Path |
                 page.eval_on_selector("#graph", "each => each.scrollTo(0, each.scrollHeight)")
                 page.screenshot(path=out / "browse-encodings.png")
         if passes is not None:
-            with opened(browser, open_look([passes]), "open=5", (1280, 700)) as page:
+            with opened(browser, open_look([passes]), "open=1", (1280, 700)) as page:
                 page.get_by_label("pass over image").select_option("mask")
                 page.get_by_label("box", exact=True).check()
                 until(page, STILL)
