@@ -69,6 +69,14 @@ def test_its_one_script_has_every_module_once_after_those_it_imports() -> None:
     assert script.index("class Crossfilter") < script.index("class Page ")
 
 
+def test_no_two_modules_declare_one_name() -> None:
+    """Their texts become one script, which a browser refuses where a name is declared twice."""
+    declared = re.findall(r"^(?:async )?(?:const|let|class|function) (\[.*?\]|\w+)", one_module(), re.MULTILINE)
+    names = [name for each in declared for name in re.findall(r"\w+", each)]
+    assert {"Crossfilter", "short", "PAIR_WIDTH"} < set(names)
+    assert sorted(names) == sorted(set(names))
+
+
 @pytest.mark.parametrize(
     ("out", "options", "match"),
     [

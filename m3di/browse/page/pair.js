@@ -1,7 +1,7 @@
 // Two columns against each other: dots where both are numbers and few, else a heat map of their bins.
 import { h, s, short } from "./dom.js";
 
-const [ACROSS, TALL] = [280, 210];
+const [PAIR_WIDTH, PAIR_HEIGHT] = [280, 210];
 const LEFT = 66; // px for what is written along the axes
 const BELOW = 20;
 const MOST_DOTS = 3000;
@@ -14,10 +14,10 @@ export function pairFigure(table, cross, parent, child) {
   const drawn = dots ? drawDots(table, cross, parent, child, across, up) : drawHeat(table, cross, parent, child, across, up);
   const what = `${child.name} over ${parent.name}, ${cross.nPassing.toLocaleString("en")} samples`;
   const picture = s(
-    "svg", { viewBox: `${-LEFT} -8 ${ACROSS + LEFT + 14} ${TALL + BELOW + 8}`, role: "img", "aria-label": `${dots ? "scatter" : "heat map"} of ${what}` },
-    ...drawn, s("path", { class: "axis", d: `M0 0V${TALL}H${ACROSS}` }),
-    ...marks(parent, across).map(([share, word, end]) => s("text", { x: ACROSS * share, y: TALL + 15, class: end }, word)),
-    ...marks(child, up).map(([share, word]) => s("text", { x: -5, y: TALL * (1 - share) + 3, class: "end" }, word)),
+    "svg", { viewBox: `${-LEFT} -8 ${PAIR_WIDTH + LEFT + 14} ${PAIR_HEIGHT + BELOW + 8}`, role: "img", "aria-label": `${dots ? "scatter" : "heat map"} of ${what}` },
+    ...drawn, s("path", { class: "axis", d: `M0 0V${PAIR_HEIGHT}H${PAIR_WIDTH}` }),
+    ...marks(parent, across).map(([share, word, end]) => s("text", { x: PAIR_WIDTH * share, y: PAIR_HEIGHT + 15, class: end }, word)),
+    ...marks(child, up).map(([share, word]) => s("text", { x: -5, y: PAIR_HEIGHT * (1 - share) + 3, class: "end" }, word)),
   );
   return h("figure", { class: "pair", "data-kind": dots ? "dots" : "heat" }, h("figcaption", {}, what), picture, h("p", {}, `→ ${parent.label}   ↑ ${child.label}`));
 }
@@ -38,7 +38,7 @@ function drawDots(table, cross, parent, child, across, up) {
   let path = "";
   for (let each = 0; each < cross.nPassing; each++) {
     const [x, y] = [share(xs[cross.passing[each]], across), share(ys[cross.passing[each]], up)];
-    if (x === x && y === y) path += `M${(ACROSS * x).toFixed(1)} ${(TALL * (1 - y)).toFixed(1)}h0`;
+    if (x === x && y === y) path += `M${(PAIR_WIDTH * x).toFixed(1)} ${(PAIR_HEIGHT * (1 - y)).toFixed(1)}h0`;
   }
   return [s("path", { class: "dots", d: path })];
 }
@@ -47,13 +47,13 @@ function drawDots(table, cross, parent, child, across, up) {
 function drawHeat(table, cross, parent, child, across, up) {
   const counts = pairCounts(table, cross, parent, child);
   const greatest = counts.reduce((one, other) => Math.max(one, other), 1);
-  const [width, height] = [ACROSS / across.n, TALL / up.n];
+  const [width, height] = [PAIR_WIDTH / across.n, PAIR_HEIGHT / up.n];
   const cells = [];
   counts.forEach((count, each) => {
     if (!count) return;
     const [x, y] = [Math.floor(each / up.n), each % up.n];
     const words = `${worded(parent, across, x)}, ${worded(child, up, y)}: ${count.toLocaleString("en")}`;
-    const place = { x: x * width, y: TALL - (y + 1) * height, width: width + 0.3, height: height + 0.3 };
+    const place = { x: x * width, y: PAIR_HEIGHT - (y + 1) * height, width: width + 0.3, height: height + 0.3 };
     cells.push(s("rect", { ...place, "fill-opacity": (0.12 + 0.88 * (count / greatest)).toFixed(3), "data-cell": `${x} ${y} ${count}` }, s("title", {}, words)));
   });
   return cells;
