@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-
-from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch
+from typing import TYPE_CHECKING
 
 from m3di.errors import UsageError
 from m3di.latents import Spec, arrows
 from m3di.system.disk import disk_errors
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Okabe and Ito's palette: told apart by colour-blind readers as well.
 ROLE_COLORS = {
@@ -25,6 +26,9 @@ FORMATS = (".png", ".svg", ".pdf")
 
 def causal_graph(spec: Spec) -> Figure:
     """Draw the graph of every declared view: the arrows that its data obey. Parents stand left of their children."""
+    from matplotlib.figure import Figure  # half a second, which the page of `m3di browse` need not wait for
+    from matplotlib.patches import FancyArrowPatch
+
     place = factor_places(spec)
     n_columns, n_rows = (max(each[axis] for each in place.values()) + 1 for axis in (0, 1))
     width = max(5.0, COLUMN_WIDTH_IN * n_columns * len(spec.views))
