@@ -5,7 +5,8 @@ BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 DEMO := data/demo
 
-.PHONY: demo test test-light test-lowest lint check mutants lock release bench bench-loader bench-gpu example scenes clean
+.PHONY: demo test test-light test-lowest lint check mutants lock docs release
+.PHONY: bench bench-loader bench-gpu example scenes clean
 
 # Renders a little, and measures what encoders learn from the pairs that come with m3di; two or three minutes on two cores.
 demo: .venv/installed
@@ -33,8 +34,8 @@ test-lowest: .venv-lowest/installed
 	.venv-lowest/bin/python -m pytest -q -n 2 -m "not slow" -o filterwarnings=default $(PYTEST)
 
 lint: .venv/installed
-	$(BIN)/ruff check m3di tests benchmarks
-	$(BIN)/ruff format --check m3di tests benchmarks
+	$(BIN)/ruff check m3di tests benchmarks docs
+	$(BIN)/ruff format --check m3di tests benchmarks docs
 	$(BIN)/mypy
 
 # The quick inner loop: lint, types, and the tests without real renders or training.
@@ -53,7 +54,7 @@ mutants: .venv/installed
 # and for CUDA are other files with other needs, and come from other places.
 lock: .venv/installed
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 \
-		--constraints constraints.txt --extra render --extra train --extra dev --extra mutants \
+		--constraints constraints.txt --extra render --extra train --extra dev --extra docs --extra mutants \
 		--no-emit-package torch --output-file requirements.lock setup.cfg
 
 # Builds what would be uploaded, and tries it as a user has it: installed from the wheel, in a new environment, where the
@@ -85,6 +86,10 @@ bench-loader: .venv-bench/installed
 bench-gpu: .venv/installed
 	$(BIN)/python benchmarks/gpu.py
 
+# The site, in site/; a warning is an error. Its packages are pinned, and what they say of a next major version is no news.
+docs: .venv/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
 # Renders the dataset that comes with m3di again.
 example: .venv/installed
 	rm -rf data/example-rendered data/example-small
@@ -99,14 +104,14 @@ scenes: .venv/installed
 	$(BIN)/python -m m3di.render.modelling.build blender_scenes
 
 clean:
-	rm -rf .venv .venv-bench .venv-light .venv-lowest .venv-release mutants build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-bench .venv-light .venv-lowest .venv-release mutants build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/installed: setup.cfg pyproject.toml constraints.txt requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "m3di needs Python 3.11 here: make PYTHON=/path/of/python3.11")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[render,train,dev,mutants]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[render,train,dev,docs,mutants]'
 	touch $@
 
 .venv-light/installed: setup.cfg
