@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,7 +13,7 @@ from m3di.cli.command import SEVERAL, command
 from m3di.cli.options import FOLDER
 from m3di.cli.progress import duration
 from m3di.cli.reproduce_display import members_display
-from m3di.errors import UsageError
+from m3di.errors import M3diError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,34 +44,44 @@ def reproduce(scale: str, out: Path, only: tuple[str, ...], **options: Any) -> N
     from m3di.reproduce.ledger import Reproduction, begin, write_sweeps
     from m3di.reproduce.paper_results import choose_results
     from m3di.reproduce.planning import check_room, make_reproduction_plan
-    from m3di.reproduce.report_page import write_report
     from m3di.reproduce.scales import find_scale
     from m3di.reproduce.side_by_side import default_jobs
     from m3di.system.lock import locked
 
-    n_jobs, share = _jobs(options), options["share"]
+    share = options["share"]
+    n_jobs = _jobs(options) or default_jobs()
     reproduction = Reproduction(out, find_scale(scale), options["gpu"])
     results = choose_results([name.strip() for each in only for name in each.split(",") if name.strip()])
-    n_jobs = n_jobs or default_jobs()
     if not options["is_dry"]:
         begin(reproduction)
     plan = make_reproduction_plan(reproduction, results, n_jobs)
-    if plan.missing and reproduction.scale.is_measured:
+    if plan.missing and reproduction.scale.is_measured and share is None:
         plan = make_reproduction_plan(reproduction, results, n_jobs, _costs(reproduction, plan))
-    _show(plan, reproduction)
+    _show(plan)
     check_room(out, plan.n_bytes)
     if options["is_dry"]:
         click.echo("nothing was written")
         return
     if plan.seconds > ASKS_ABOVE_S and not options["yes"]:
         _ask(plan)
-    with nullcontext() if share else locked(out, ".lock", "another process is reproducing in this folder"):
+    if share is not None:
+        _run(reproduction, plan, share, options["address"])
+        click.echo("this share is done; when all are, the same command without --member writes the report")
+        return
+    with locked(out, ".lock", "another process is reproducing in this folder"):
         write_sweeps(reproduction)
         try:
-            _run(reproduction, plan, n_jobs, share, options["address"])
-        finally:
-            report = write_report(reproduction)
-    for path in report:
+            _run(reproduction, plan, share, options["address"])
+        except M3diError:
+            _report(reproduction)
+            raise
+        _report(reproduction)
+
+
+def _report(reproduction: Reproduction) -> None:
+    from m3di.reproduce.report_page import write_report
+
+    for path in write_report(reproduction):
         click.echo(f"look at  {path}")
 
 
@@ -99,7 +108,7 @@ def _costs(reproduction: Reproduction, plan: ReproductionPlan) -> dict[str, Any]
     return measure(reproduction, members, resources, lambda kind: click.echo(f"measuring  {kind}", err=True))
 
 
-def _show(plan: ReproductionPlan, reproduction: Reproduction) -> None:
+def _show(plan: ReproductionPlan) -> None:
     """Print the plan: what costs the same in one line."""
     table = Table("members", "finished", "for", "one takes", "all take", "disk", box=None)
     for kind, tasks in plan.kinds().items():
@@ -118,7 +127,7 @@ def _show(plan: ReproductionPlan, reproduction: Reproduction) -> None:
             "and probes, each measured by itself on this machine; probes of trained encoders are not in it"
         )
     elif n_left:
-        click.echo("how long it takes was not measured: it is made for minutes")
+        click.echo("how long it takes was not measured")
 
 
 def _range(tasks: list[Task]) -> str:
@@ -138,9 +147,7 @@ def _ask(plan: ReproductionPlan) -> None:
     click.confirm(f"Begin? It takes about {duration(plan.seconds)}, and goes on after any stop", abort=True)
 
 
-def _run(
-    reproduction: Reproduction, plan: ReproductionPlan, n_jobs: int, share: str | None, address: str | None
-) -> None:
+def _run(reproduction: Reproduction, plan: ReproductionPlan, share: str | None, address: str | None) -> None:
     from m3di.reproduce.on_ray import run_on_ray
     from m3di.reproduce.planning import own_share
     from m3di.reproduce.side_by_side import run_side_by_side
@@ -151,6 +158,6 @@ def _run(
         if address is not None:
             run_on_ray(reproduction, members, address, on_event)
         else:
-            run_side_by_side(reproduction, members, n_jobs, on_event)
+            run_side_by_side(reproduction, members, plan.n_jobs, on_event)
     if left_out:
         raise left_out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -13,19 +14,22 @@ import numpy as np
 import torch
 
 from m3di.data import build_tokenizer
+from m3di.evaluate.probes import search_kernel_ridge
 from m3di.generate import dry_run
 from m3di.latents import load_spec
 from m3di.learn.training.precision import float32_products
 from m3di.learn.training.train import train_on
 from m3di.reproduce.ledger import MEASURED, Reproduction, machine
 from m3di.reproduce.members import Member, Rendering, Resources, Simulating, Training
-from m3di.simulate import Simulation, SimulationConfig, evaluate
+from m3di.simulate import Simulation, SimulationConfig
+from m3di.simulate.config import WIDTHS
 from m3di.system.allocator import keep_freed_memory
 from m3di.system.files import read_json, write_json
 
 LEAST_S = 1.0  # of the steps that are timed
 MOST_STEPS = 20
-PROBED = 500  # samples that probes are timed with; their time grows at most with the cube of the number
+PROBED = 2000  # at most as many samples are probes timed with; beyond, time grows with the cube of the number
+N_MODALITIES = 2
 N_TRAIN_STEPS = 6  # of which the first two are not counted
 BYTES_A_WEIGHT = 12  # the weight and Adam's two moments
 
@@ -63,14 +67,11 @@ def kind_of(member: Member) -> str:
     if isinstance(member, Training):
         config, spec = member.config, load_spec(member.data.spec)
         views = " and ".join(each.view.modality for each in spec.observed.values())
-        return f"train: {views}, {member.data.size_px} px, batch {config.batch_size}, {config.image_encoder}"
+        return f"train: {views}, {member.data.size_px} px, batch {config.batch_size}"
     assert isinstance(member, Simulating)  # noqa: S101 - there is no other kind
     simulated = member.config
-    widths = "-".join(map(str, simulated.widths))
-    return (
-        f"simulate: {simulated.size} dimensions, batch {simulated.batch_size}, widths {widths}, "
-        f"{simulated.n_eval} samples for probes"
-    )
+    looks = "wide" if simulated.widths == WIDTHS else "narrow"
+    return f"simulate: {simulated.size} dims, {looks}, batch {simulated.batch_size}, probes {simulated.n_eval}"
 
 
 def measure(
@@ -118,9 +119,8 @@ def _measured(member: Member, resources: Resources) -> Cost:
 
 
 def _of_simulation(config: SimulationConfig) -> Cost:
-    """Time steps; time probes of fewer samples, and take their cube for an upper limit."""
-    probed = min(config.n_eval, PROBED)
-    simulation = Simulation(replace(config, n_eval=probed))
+    """Time steps, and one of the searches that probes are made of."""
+    simulation = Simulation(config)
     with float32_products(config.precision, simulation.device):
         for _ in range(3):  # a graph is made of the third on a GPU
             simulation.step().item()
@@ -129,11 +129,21 @@ def _of_simulation(config: SimulationConfig) -> Cost:
             simulation.step().item()
             n_steps += 1
         unit_s = (time.perf_counter() - began) / n_steps
-        began = time.perf_counter()
-        evaluate(simulation)
-        fixed_s = (time.perf_counter() - began) * (config.n_eval / probed) ** 3
     n_weights = sum(weight.numel() for weight in simulation.weights)
-    return Cost(unit_s, fixed_s, fixed_bytes=BYTES_A_WEIGHT * n_weights)
+    n_blocks = sum(n > 0 for n in (config.n_content, config.n_style, config.n_modality))
+    n_searches = N_MODALITIES * (2 * n_blocks + 1)  # as observed; under permuted content, which is a block more
+    return Cost(unit_s, n_searches * _seconds_of_search(config.n_eval), fixed_bytes=BYTES_A_WEIGHT * n_weights)
+
+
+@functools.cache
+def _seconds_of_search(n: int) -> float:
+    """Of kernel ridge regression with its grid, on as many samples."""
+    probed = min(n, PROBED)
+    rng = np.random.default_rng(0)
+    z, y = rng.normal(size=(probed, 5)), rng.normal(size=(probed, 5))
+    began = time.perf_counter()
+    search_kernel_ridge(z, y).predict(z)
+    return (time.perf_counter() - began) * (n / probed) ** 3
 
 
 def _of_training(member: Training) -> Cost:

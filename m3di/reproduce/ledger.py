@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from m3di._version import __version__
-from m3di.errors import M3diError
+from m3di.errors import DiskError, M3diError
 from m3di.reproduce.members import RUNS, Member, Training
 from m3di.reproduce.paper_results import RESULTS
 from m3di.reproduce.scales import ReproductionScale, find_scale
@@ -78,8 +78,13 @@ def begin(reproduction: Reproduction) -> None:
             got=f"something without {SETTINGS}",
             next_step="choose another --out; nothing was changed",
         )
-    with disk_errors(out, "the folder cannot be made", kept=False):
-        write_json(path, wanted)
+    try:
+        with disk_errors(out, "the folder cannot be made", kept=False):
+            write_json(path, wanted)
+    except DiskError:
+        if not path.is_file():
+            raise
+        _check_same(path, read_json(path), wanted)  # another job of the array was quicker
 
 
 def _check_same(path: Path, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

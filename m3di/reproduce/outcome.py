@@ -91,7 +91,7 @@ class Pattern(Generic[Found]):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ResultOutcome:
     """A result that was made.
 
     Args:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from m3di.reproduce.ledger import REPORT, Reproduction, machine, read_record
-from m3di.reproduce.outcome import Line, Outcome
+from m3di.reproduce.outcome import Line, ResultOutcome
 from m3di.reproduce.paper_results import RESULTS, Result
 from m3di.system.disk import disk_errors
 from m3di.system.files import write_atomically
@@ -25,10 +25,13 @@ table { border-collapse: collapse; margin: 1rem 0; font-size: 0.85rem; font-vari
 th, td { border-bottom: 1px solid #ddd; padding: 0.25rem 0.6rem; text-align: left; vertical-align: top; }
 th { border-bottom: 2px solid #888; }
 img { max-width: 100%; height: auto; display: block; margin: 1rem 0; }
+figure { margin: 1.5rem 0; }
+figcaption { color: #666; font-size: 0.8rem; }
 section { margin-top: 3rem; border-top: 1px solid #ccc; }
 details > summary { cursor: pointer; }
 .holds { color: #00694e; font-weight: 600; }
 .does-not-hold { color: #a33b00; font-weight: 600; }
+td > span { white-space: nowrap; }
 .not-judged, .not-run { color: #666; font-weight: 600; }
 """
 
@@ -45,7 +48,7 @@ class Section:
     """
 
     result: Result
-    outcome: Outcome | None
+    outcome: ResultOutcome | None
     missing: Sequence[str]
     seconds: float
 
@@ -145,7 +148,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
 
 
-def _shown(outcome: Outcome) -> tuple[list[str], list[list[str]]]:
+def _shown(outcome: ResultOutcome) -> tuple[list[str], list[list[str]]]:
     """Header and rows of a table, without columns that are empty."""
     rows = [_cells(line) for line in outcome.lines]
     used = [at for at in range(len(COLUMNS)) if any(row[at] for row in rows)]
@@ -165,7 +168,7 @@ def _markdown(sections: Sequence[Section], about: Mapping[str, str]) -> str:
         parts.append(f". Its members took {duration_of(each.seconds)}, each by itself.\n\n")
         verdicts = [[verdict.rule, verdict.word, verdict.why] for verdict in each.outcome.verdicts]
         parts.append(_table(("rule, stated beforehand", "verdict", "why"), verdicts))
-        parts += [f"\n![{each.result.title}]({path.name})\n" for path in each.outcome.pictures]
+        parts += [f"\n![{path.stem}]({path.name})\n" for path in each.outcome.pictures]
         parts.append("\n" + _table(*_shown(each.outcome)))
     return "".join(parts)
 
@@ -217,7 +220,8 @@ def _html_outcome(section: Section) -> str:
 
 def _picture(path: Path, title: str) -> str:
     content = base64.b64encode(path.read_bytes()).decode()
-    return f"<img alt='{html.escape(title, quote=True)}' src='data:image/png;base64,{content}'>"
+    image = f"<img alt='{html.escape(title, quote=True)}' src='data:image/png;base64,{content}'>"
+    return f"<figure>{image}<figcaption>{html.escape(path.stem)}</figcaption></figure>"
 
 
 def _word(word: str) -> str:

@@ -74,9 +74,10 @@ def _experiments(m3di: Part, independent: Part, pairs: Part) -> dict[str, ImageE
     return {name: ImageExperiment(name, *part) for name, part in parts.items()}
 
 
-_SMOKE = {"n_steps": 6, "batch_size": 8, "image_encoder": "resnet18-small", "device": "cpu", "n_threads": 1}
+_SMOKE = {"n_steps": 6, "batch_size": 8, "image_encoder": "resnet18-small", "device": "auto", "n_threads": 1}
 _CPU = {
     **find_preset("cpu-demo").values,
+    "device": "auto",
     "n_threads": 1,  # so that a report does not depend on how many members run side by side
     "val_every": 200,
 }

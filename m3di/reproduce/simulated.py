@@ -11,7 +11,7 @@ from m3di.report.runs.loss_curves import find_elbow
 from m3di.report.simulation.curves import save_figure
 from m3di.report.simulation.tables import Cell, Finished, Row, save_table, summarise
 from m3di.reproduce.members import Member, Simulating
-from m3di.reproduce.outcome import ABSENT, FOUND, PREDICTED, Line, Outcome, Pattern, above_chance, judge
+from m3di.reproduce.outcome import ABSENT, FOUND, PREDICTED, Line, ResultOutcome, Pattern, above_chance, judge
 from m3di.reproduce.scales import ReproductionScale
 from m3di.simulate import RecipeRun, members, parse_scale
 from m3di.simulate.checkpoint import RESULTS_NAME
@@ -56,7 +56,7 @@ class SimulatedResult:
         runs = runs_of(self.recipe, scale)
         return [run for run in runs if not self.setting or run.label["setting"] == self.setting]
 
-    def outcome(self, scale: ReproductionScale, out: Path, pictures: Path) -> Outcome:
+    def outcome(self, scale: ReproductionScale, out: Path, pictures: Path) -> ResultOutcome:
         """Make it of finished members; write its table and figure into `pictures`."""
         finished = [
             Finished(run.label, read_json(out / Simulating(run.config).key / RESULTS_NAME)) for run in self._runs(scale)
@@ -69,7 +69,7 @@ class SimulatedResult:
         shown = [replace(row, cells={name: c for name, c in row.cells.items() if name != OBSERVED}) for row in rows]
         save_figure(self.recipe, shown, path)
         lines = [line for row in rows for line in _lines(row)]
-        return Outcome(lines, judge(self.patterns, rows, lines, scale.judged), (path.with_suffix(".png"),))
+        return ResultOutcome(lines, judge(self.patterns, rows, lines, scale.judged), (path.with_suffix(".png"),))
 
 
 OBSERVED = "style, as observed"

@@ -19,7 +19,7 @@ from m3di.report.runs.heat_map import heat_map
 from m3di.report.runs.loss_curves import MIN_SIZES, elbow_figure, find_elbow
 from m3di.report.style import save_figure
 from m3di.reproduce.members import Member, Rendering, Training
-from m3di.reproduce.outcome import ABSENT, FOUND, Line, Outcome, Pattern, above_chance, judge
+from m3di.reproduce.outcome import ABSENT, FOUND, Line, ResultOutcome, Pattern, above_chance, judge
 from m3di.reproduce.scales import ReproductionScale
 
 Scores = Sequence[Mapping[str, Any]]  # means over seeds, see `over_seeds`
@@ -75,7 +75,7 @@ class TrainedResult:
             found += [rendering_of(name, scale), *trainings_of(name, scale)]
         return found
 
-    def outcome(self, scale: ReproductionScale, out: Path, pictures: Path) -> Outcome:
+    def outcome(self, scale: ReproductionScale, out: Path, pictures: Path) -> ResultOutcome:
         """Make it of finished members; write its figures into `pictures`."""
         lines: list[Line] = []
         verdicts, files = [], []
@@ -91,7 +91,7 @@ class TrainedResult:
             for kind, figure in self._figures(scores).items():
                 paths = save_figure(figure, pictures, "-".join([self.name, *_distinct(name, self.experiments), kind]))
                 files += [path for path in paths if path.suffix == ".png"]
-        return Outcome(lines, verdicts, tuple(files))
+        return ResultOutcome(lines, verdicts, tuple(files))
 
     def _figures(self, scores: Scores) -> dict[str, Figure]:
         if self.shows == "loss":
