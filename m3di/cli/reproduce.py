@@ -57,7 +57,7 @@ def reproduce(scale: str, out: Path, only: tuple[str, ...], **options: Any) -> N
     plan = make_reproduction_plan(reproduction, results, n_jobs)
     if plan.missing and reproduction.scale.is_measured and share is None:
         plan = make_reproduction_plan(reproduction, results, n_jobs, _costs(reproduction, plan))
-    _show(plan)
+    _show(plan, err=not options["is_dry"])
     check_room(out, plan.n_bytes)
     if options["is_dry"]:
         click.echo("nothing was written")
@@ -108,8 +108,8 @@ def _costs(reproduction: Reproduction, plan: ReproductionPlan) -> dict[str, Any]
     return measure(reproduction, members, resources, lambda kind: click.echo(f"measuring  {kind}", err=True))
 
 
-def _show(plan: ReproductionPlan) -> None:
-    """Print the plan: what costs the same in one line."""
+def _show(plan: ReproductionPlan, *, err: bool) -> None:
+    """Print the plan, what costs the same in one line: the output of a dry run, and else beside the output."""
     table = Table("members", "finished", "for", "one takes", "all take", "disk", box=None)
     for kind, tasks in plan.kinds().items():
         left = [task for task in tasks if not task.is_finished]
@@ -118,16 +118,17 @@ def _show(plan: ReproductionPlan) -> None:
         times = [_range(left), duration(sum(task.seconds for task in left))] if known else ["", ""]
         disk = f"{sum(task.n_bytes for task in left) / 1e9:.2f} GB" if known else ""
         table.add_row(f"{len(tasks)} x {kind}", f"{len(tasks) - len(left)}", serves, *times, disk)
-    Console(width=170).print(table)
+    Console(width=170, stderr=err).print(table)
     n_left = len(plan.missing)
-    click.echo(f"{len(plan.tasks)} members, {len(plan.tasks) - n_left} finished, {plan.n_jobs} at a time")
+    click.echo(f"{len(plan.tasks)} members, {len(plan.tasks) - n_left} finished, {plan.n_jobs} at a time", err=err)
     if n_left and plan.is_measured:
         click.echo(
             f"about {duration(plan.seconds)} and {plan.n_bytes / 1e9:.2f} GB: extrapolated from a few steps, images "
-            "and probes, each measured by itself on this machine; probes of trained encoders are not in it"
+            "and probes, each measured by itself on this machine; probes of trained encoders are not in it",
+            err=err,
         )
     elif n_left:
-        click.echo("how long it takes was not measured")
+        click.echo("how long it takes was not measured", err=err)
 
 
 def _range(tasks: list[Task]) -> str:

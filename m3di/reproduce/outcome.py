@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
 from m3di.reproduce.scales import Judged
@@ -97,12 +96,10 @@ class ResultOutcome:
     Args:
         lines: Its numbers.
         verdicts: One a rule.
-        pictures: PNG files.
     """
 
     lines: Sequence[Line]
     verdicts: Sequence[Verdict]
-    pictures: Sequence[Path] = field(default_factory=tuple)
 
     @property
     def word(self) -> Word:

@@ -45,12 +45,14 @@ class Section:
         outcome: What it came to; None if members of it are missing.
         missing: Keys of those.
         seconds: That its members took, each by itself.
+        pictures: PNG files.
     """
 
     result: Result
     outcome: ResultOutcome | None
     missing: Sequence[str]
     seconds: float
+    pictures: Sequence[Path] = ()
 
     @property
     def word(self) -> str:
@@ -83,8 +85,10 @@ def _section(result: Result, reproduction: Reproduction, folder: Path) -> Sectio
     members = result.members(reproduction.scale)
     missing = [member.key for member in members if not member.is_finished(out)]
     seconds = sum(float(read_record(out, member.key).get("seconds", 0.0)) for member in members)
-    outcome = None if missing else result.outcome(reproduction.scale, out, folder)
-    return Section(result, outcome, missing, seconds)
+    if missing:
+        return Section(result, None, missing, seconds)
+    pictures = result.draw(reproduction.scale, out, folder)
+    return Section(result, result.outcome(reproduction.scale, out), missing, seconds, pictures)
 
 
 def _about(reproduction: Reproduction) -> dict[str, str]:
@@ -168,7 +172,7 @@ def _markdown(sections: Sequence[Section], about: Mapping[str, str]) -> str:
         parts.append(f". Its members took {duration_of(each.seconds)}, each by itself.\n\n")
         verdicts = [[verdict.rule, verdict.word, verdict.why] for verdict in each.outcome.verdicts]
         parts.append(_table(("rule, stated beforehand", "verdict", "why"), verdicts))
-        parts += [f"\n![{path.stem}]({path.name})\n" for path in each.outcome.pictures]
+        parts += [f"\n![{path.stem}]({path.name})\n" for path in each.pictures]
         parts.append("\n" + _table(*_shown(each.outcome)))
     return "".join(parts)
 
@@ -212,7 +216,7 @@ def _html_outcome(section: Section) -> str:
         [
             f"<p>{_word(section.word)}. Its members took {duration_of(section.seconds)}, each by itself.</p>",
             _html_table(("rule, stated beforehand", "verdict", "why"), rules, as_it_is=True),
-            *(_picture(path, section.result.title) for path in outcome.pictures),
+            *(_picture(path, section.result.title) for path in section.pictures),
             f"<details><summary>{len(outcome.lines)} numbers</summary>{_html_table(*_shown(outcome))}</details>",
         ]
     )

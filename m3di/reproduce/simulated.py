@@ -11,7 +11,7 @@ from m3di.report.runs.loss_curves import find_elbow
 from m3di.report.simulation.curves import save_figure
 from m3di.report.simulation.tables import Cell, Finished, Row, save_table, summarise
 from m3di.reproduce.members import Member, Simulating
-from m3di.reproduce.outcome import ABSENT, FOUND, PREDICTED, Line, ResultOutcome, Pattern, above_chance, judge
+from m3di.reproduce.outcome import ABSENT, FOUND, PREDICTED, Line, Pattern, ResultOutcome, above_chance, judge
 from m3di.reproduce.scales import ReproductionScale
 from m3di.simulate import RecipeRun, members, parse_scale
 from m3di.simulate.checkpoint import RESULTS_NAME
@@ -56,20 +56,29 @@ class SimulatedResult:
         runs = runs_of(self.recipe, scale)
         return [run for run in runs if not self.setting or run.label["setting"] == self.setting]
 
-    def outcome(self, scale: ReproductionScale, out: Path, pictures: Path) -> ResultOutcome:
-        """Make it of finished members; write its table and figure into `pictures`."""
+    def _rows(self, scale: ReproductionScale, out: Path) -> list[Row]:
         finished = [
             Finished(run.label, read_json(out / Simulating(run.config).key / RESULTS_NAME)) for run in self._runs(scale)
         ]
         rows = summarise(self.recipe, finished)
-        if self.recipe == "figure8":  # what style was before the intervention
-            rows = [_with_observed(row, seen) for row, seen in zip(rows, summarise("", finished), strict=True)]
-        path = pictures / self.name
+        if self.recipe != "figure8":
+            return rows
+        # What style was before the intervention is judged too, and not drawn.
+        return [_with_observed(row, seen) for row, seen in zip(rows, summarise("", finished), strict=True)]
+
+    def outcome(self, scale: ReproductionScale, out: Path) -> ResultOutcome:
+        """Make it of finished members."""
+        rows = self._rows(scale, out)
+        lines = [line for row in rows for line in _lines(row)]
+        return ResultOutcome(lines, judge(self.patterns, rows, lines, scale.judged))
+
+    def draw(self, scale: ReproductionScale, out: Path, folder: Path) -> list[Path]:
+        """Write its table and its figure into a folder; the pictures of a page."""
+        rows, path = self._rows(scale, out), folder / self.name
         save_table(rows, path, title=self.title)
         shown = [replace(row, cells={name: c for name, c in row.cells.items() if name != OBSERVED}) for row in rows]
         save_figure(self.recipe, shown, path)
-        lines = [line for row in rows for line in _lines(row)]
-        return ResultOutcome(lines, judge(self.patterns, rows, lines, scale.judged), (path.with_suffix(".png"),))
+        return [path.with_suffix(".png")]
 
 
 OBSERVED = "style, as observed"

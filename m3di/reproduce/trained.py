@@ -19,7 +19,7 @@ from m3di.report.runs.heat_map import heat_map
 from m3di.report.runs.loss_curves import MIN_SIZES, elbow_figure, find_elbow
 from m3di.report.style import save_figure
 from m3di.reproduce.members import Member, Rendering, Training
-from m3di.reproduce.outcome import ABSENT, FOUND, Line, ResultOutcome, Pattern, above_chance, judge
+from m3di.reproduce.outcome import ABSENT, FOUND, Line, Pattern, ResultOutcome, Verdict, above_chance, judge
 from m3di.reproduce.scales import ReproductionScale
 
 Scores = Sequence[Mapping[str, Any]]  # means over seeds, see `over_seeds`
@@ -75,23 +75,27 @@ class TrainedResult:
             found += [rendering_of(name, scale), *trainings_of(name, scale)]
         return found
 
-    def outcome(self, scale: ReproductionScale, out: Path, pictures: Path) -> ResultOutcome:
-        """Make it of finished members; write its figures into `pictures`."""
+    def outcome(self, scale: ReproductionScale, out: Path) -> ResultOutcome:
+        """Make it of finished members."""
         lines: list[Line] = []
-        verdicts, files = [], []
+        verdicts: list[Verdict] = []
         for name in self.experiments:
-            trainings = trainings_of(name, scale)
-            table = gather(with_columns(read_results(out / each.key / RESULTS), each.values) for each in trainings)
-            scores = over_seeds(table).to_pylist()
-            own = self._lines(name, table.to_pylist(), scores)
+            rows, scores = _scores(name, scale, out)
+            own = self._lines(name, rows, scores)
             lines += own
             for verdict in judge(self.patterns, scores, own, scale.judged):
                 rule = ": ".join([*_distinct(name, self.experiments), verdict.rule])
                 verdicts.append(replace(verdict, rule=rule))
-            for kind, figure in self._figures(scores).items():
-                paths = save_figure(figure, pictures, "-".join([self.name, *_distinct(name, self.experiments), kind]))
+        return ResultOutcome(lines, verdicts)
+
+    def draw(self, scale: ReproductionScale, out: Path, folder: Path) -> list[Path]:
+        """Write its figures into a folder; the pictures of a page."""
+        files: list[Path] = []
+        for name in self.experiments:
+            for kind, figure in self._figures(_scores(name, scale, out)[1]).items():
+                paths = save_figure(figure, folder, "-".join([self.name, *_distinct(name, self.experiments), kind]))
                 files += [path for path in paths if path.suffix == ".png"]
-        return ResultOutcome(lines, verdicts, tuple(files))
+        return files
 
     def _figures(self, scores: Scores) -> dict[str, Figure]:
         if self.shows == "loss":
@@ -118,6 +122,13 @@ class TrainedResult:
             for row in largest
             if row["mean"] is not None
         ]
+
+
+def _scores(name: str, scale: ReproductionScale, out: Path) -> tuple[Scores, Scores]:
+    """Scores of all trainings of an experiment, and their means over seeds."""
+    trainings = trainings_of(name, scale)
+    table = gather(with_columns(read_results(out / each.key / RESULTS), each.values) for each in trainings)
+    return table.to_pylist(), over_seeds(table).to_pylist()
 
 
 def _distinct(name: str, names: Sequence[str]) -> list[str]:
