@@ -62,16 +62,21 @@ class Cost:
 def kind_of(member: Member) -> str:
     """Name what a member costs by; members of one name cost the same."""
     if isinstance(member, Rendering):
-        n_images = len(load_spec(member.spec).rendered)
+        n_images = _modalities(member.spec).count("image")
         return f"render: {n_images} image{'s' * (n_images > 1)} of {member.size_px} px, {member.quality}"
     if isinstance(member, Training):
-        config, spec = member.config, load_spec(member.data.spec)
-        views = " and ".join(each.view.modality for each in spec.observed.values())
-        return f"train: {views}, {member.data.size_px} px, batch {config.batch_size}"
+        views = " and ".join(_modalities(member.data.spec))
+        return f"train: {views}, {member.data.size_px} px, batch {member.config.batch_size}"
     assert isinstance(member, Simulating)  # noqa: S101 - there is no other kind
     simulated = member.config
     looks = "wide" if simulated.widths == WIDTHS else "narrow"
     return f"simulate: {simulated.size} dims, {looks}, batch {simulated.batch_size}, probes {simulated.n_eval}"
+
+
+@functools.cache
+def _modalities(spec: str) -> tuple[str, ...]:
+    """Of the views of a built-in spec."""
+    return tuple(each.view.modality for each in load_spec(spec).observed.values())
 
 
 def measure(

@@ -143,12 +143,14 @@ class _Worker:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=environment
             )
-        threading.Thread(target=self._listen, args=(self._process,), daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, args=(self._process,), daemon=True)
+        self._listener.start()
 
     def _listen(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None  # noqa: S101 - a pipe, see above
-        for event in _events(process.stdout):
-            self.events.put(event)
+        with process.stdout:
+            for event in _events(process.stdout):
+                self.events.put(event)
         code = process.wait()
         if self.key:  # it ended in the middle of a member
             why = f"its process ended with code {code}: see {self.log}"
@@ -168,19 +170,25 @@ class _Worker:
     def restart_if_ended(self) -> None:
         """Start a new process where the old one is dead."""
         if self._process.poll() is not None:
+            self._close()
             self._start()
 
     def end(self) -> None:
         """End it, now."""
         self.key = ""
-        if self._process.stdin is not None:
-            with suppress(BrokenPipeError):
-                self._process.stdin.close()
+        self._close()
         try:
             self._process.wait(GRACE_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._listener.join()
+
+    def _close(self) -> None:
+        """End its input, which tells it to end."""
+        if self._process.stdin is not None:
+            with suppress(BrokenPipeError):
+                self._process.stdin.close()
 
 
 def _events(stream: IO[bytes]) -> Iterator[Event]:
