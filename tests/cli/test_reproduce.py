@@ -164,24 +164,14 @@ def test_progress_counts_the_work_and_not_the_members() -> None:
 def test_two_results_for_real_go_on_after_a_kill(tmp_path: Path) -> None:
     """Simulations, Blender, training and probes; the first process is killed in the middle."""
     out = tmp_path / "out"
-    options = [
-        sys.executable,
-        "-m",
-        "m3di",
-        "reproduce",
-        "--only",
-        "table1b,figure11",
-        "--out",
-        str(out),
-        "--jobs",
-        "2",
-    ]
+    base = [sys.executable, "-m", "m3di", "reproduce", "--out", str(out)]
+    options = [*base, "--only", "table1b,figure11", "--jobs", "2"]
     with subprocess.Popen(options, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as first:
         assert first.stderr is not None
         for line in first.stderr:
             if b"finished; " in line:
                 break
-        workers = _children(first.pid)
+        workers = _workers_of(first.pid)
         first.kill()
     assert len(workers) == 2
     _wait_until_gone(workers)
@@ -198,15 +188,16 @@ def test_two_results_for_real_go_on_after_a_kill(tmp_path: Path) -> None:
     assert all(read_record(out, key)["finished"] for key in keys)
 
 
-def _children(pid: int) -> list[int]:
-    """Processes that a process has started."""
+def _workers_of(pid: int) -> list[int]:
+    """Worker processes that a process has started."""
     found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
+    for path in Path("/proc").glob("[0-9]*"):
         try:
-            parent = int(path.read_text().rpartition(")")[2].split()[1])
+            parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+            is_worker = b"m3di.reproduce.member_worker" in (path / "cmdline").read_bytes()
         except OSError:
             continue
-        found += [int(path.parent.name)] * (parent == pid)
+        found += [int(path.name)] * (parent == pid and is_worker)
     return found
 
 
