@@ -86,6 +86,8 @@ def _report(reproduction: Reproduction) -> None:
 
 
 def _jobs(options: dict[str, Any]) -> int | None:
+    from m3di.learn.training.sweep import shared_out
+
     n_jobs: int | None = options["jobs"]
     if n_jobs is not None and n_jobs < 1:
         raise UsageError("at least one member runs at a time", where="--jobs", got=n_jobs, expected="1 or more")
@@ -95,6 +97,8 @@ def _jobs(options: dict[str, Any]) -> int | None:
             where="--ray and --member",
             next_step="leave one out",
         )
+    if options["share"] is not None:
+        shared_out([], options["share"], of="the members", where="--member")  # raises if it cannot be read
     return n_jobs
 
 

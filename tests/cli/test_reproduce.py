@@ -47,8 +47,8 @@ def half_an_hour_each(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_options_that_cannot_be(tmp_path: Path, options: tuple[object, ...], message: str) -> None:
     done = m3di("reproduce", "--out", tmp_path / "out", *options)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "Error: " in done.stderr and message in done.stderr and "Traceback" not in done.stderr
+    failed(done, 2, message)
+    assert not list(tmp_path.iterdir())
 
 
 def test_hours_are_not_begun_without_a_word(tmp_path: Path, half_an_hour_each: None) -> None:
@@ -161,6 +161,7 @@ def test_progress_counts_the_work_and_not_the_members() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_two_results_for_real_go_on_after_a_kill(tmp_path: Path) -> None:
     """Simulations, Blender, training and probes; the first process is killed in the middle."""
     out = tmp_path / "out"
@@ -177,7 +178,7 @@ def test_two_results_for_real_go_on_after_a_kill(tmp_path: Path) -> None:
     _wait_until_gone(workers)
     before = {path: path.stat().st_mtime_ns for path in out.glob("simulations/*/results.json")}
     assert before and not (out / "report").exists()
-    second = subprocess.run(options, capture_output=True, text=True, check=False, timeout=280)
+    second = subprocess.run(options, capture_output=True, text=True, check=False, timeout=600)
     assert second.returncode == 0, second.stderr
     assert {path: path.stat().st_mtime_ns for path in before} == before
     report = (out / "report" / "report.md").read_text()
