@@ -18,6 +18,7 @@ from m3di.cli.options import FOLDER
 from m3di.cli.parts import finalize
 from m3di.cli.preview import preview
 from m3di.cli.render import render
+from m3di.cli.reproduce import reproduce
 from m3di.cli.sample import sample_latents
 from m3di.cli.shapes import shapes
 from m3di.cli.simulate import simulate
@@ -88,6 +89,7 @@ for each in (
         preview,
         render,
         report,
+        reproduce,
     ),
     *(sample_latents, shapes, simulate, specs, subset_dataset, train, verify),
 ):
