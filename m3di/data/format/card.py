@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from m3di.data.format.manifest import MANIFEST, Manifest
-from m3di.latents import Factor, FactorUse, Spec, to_yaml, told
+from m3di.latents import Factor, FactorUse, Spec, to_yaml, told, told_given
 
 PICTURE = "samples.png"
 _SIZES = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")]
@@ -25,7 +25,7 @@ def dataset_card(manifest: Manifest) -> str:
 
 # {spec.name}
 
-{spec.description}{_interventions(spec)}
+{spec.description}{_given(spec)}{_interventions(spec)}
 {picture}
 {counts} samples{_sizes(manifest)}. {_seeds(manifest)} Every generative factor of
 every sample is known.
@@ -123,6 +123,13 @@ none): coloured light and shading move it away from the hue of the object itself
 def _seeds(manifest: Manifest) -> str:
     seeds = ", ".join(map(str, manifest.all_seeds))
     return f"Seeds {seeds}." if len(manifest.all_seeds) > 1 else f"Seed {seeds}."
+
+
+def _given(spec: Spec) -> str:
+    if spec.given is None:
+        return ""
+    when = ", before the interventions below" if spec.interventions else ""
+    return f"\n\n**Every sample fulfils** (`given`{when}): {told_given(spec)}. All others were drawn again."
 
 
 def _interventions(spec: Spec) -> str:

@@ -83,7 +83,8 @@ def croissant(manifest: Manifest, schemas: Mapping[str, pa.Schema]) -> bytes:
 
 def _description(spec: Spec) -> str:
     under = f" Under interventions: {'; '.join(told(spec.interventions))}." if spec.interventions else ""
-    return (spec.description or spec.name) + under
+    given = f" Given: {spec.given.condition}." if spec.given is not None else ""
+    return (spec.description or spec.name) + given + under
 
 
 def _file(entry: FileEntry, encoding: str) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from m3di.errors import UsageError
 from m3di.latents import Spec, arrows
@@ -25,7 +26,10 @@ FORMATS = (".png", ".svg", ".pdf")
 
 
 def causal_graph(spec: Spec) -> Figure:
-    """Draw the graph of every declared view: the arrows that its data obey. Parents stand left of their children."""
+    """Draw the graph of every declared view: the arrows that its data obey. Parents stand left of their children.
+
+    An arrow from an earlier frame is dashed; a factor that its own past causes has a round arrow behind its name.
+    """
     from matplotlib.figure import Figure  # half a second, which the page of `m3di browse` need not wait for
     from matplotlib.patches import FancyArrowPatch
 
@@ -39,36 +43,47 @@ def causal_graph(spec: Spec) -> Figure:
         axis.set_xlim(-0.5, n_columns - 0.5)
         axis.set_ylim(n_rows - 0.4, -0.6)
         axis.axis("off")
+        drawn = arrows(spec, view_name)
         boxes = {}
         for name in spec.factors:
             role = view.factors[name].role if name in view.factors else "not seen"
             ink = "black" if name in view.factors else "#888888"
             frame = {"boxstyle": "round,pad=0.3", "facecolor": ROLE_COLORS[role], "edgecolor": "#555555", "lw": 0.6}
-            text = axis.text(*place[name], name, ha="center", va="center", fontsize=8, color=ink, bbox=frame)
+            own_past = any(parent.partition("@")[0] == name for parent, child in drawn if child == name)
+            shown = f"{name} \N{CLOCKWISE OPEN CIRCLE ARROW}" if own_past else name
+            text = axis.text(*place[name], shown, ha="center", va="center", fontsize=8, color=ink, bbox=frame)
             boxes[name] = text.get_bbox_patch()
-        drawn = arrows(spec, view_name)
-        for name in spec.factors:
-            for parent in (each for each in spec.parents(name) if (each, name) in drawn):
-                # Arrows over several columns bend around the names between.
-                span = place[name][0] - place[parent][0]
-                arrow = FancyArrowPatch(
-                    place[parent],
-                    place[name],
-                    patchA=boxes[parent],
-                    patchB=boxes[name],
-                    connectionstyle=f"arc3,rad={0.12 * (span - 1)}",
-                    arrowstyle="-|>",
-                    mutation_scale=11,
-                    color="#555555",
-                    zorder=4,  # after the names, whose frames it ends at
-                )
-                axis.add_patch(arrow)
+        for parent, name in sorted(drawn):
+            origin, _, is_earlier = parent.partition("@")
+            if origin != name:  # the factor's own past is told by its name
+                axis.add_patch(_arrow(place, boxes, origin, name, is_earlier=bool(is_earlier)))
     handles = [
         axes[0].scatter([], [], marker="s", s=60, color=color, edgecolor="#555555", label=role)
         for role, color in ROLE_COLORS.items()
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8, frameon=False)
     return figure
+
+
+def _arrow(
+    place: dict[str, tuple[int, int]], boxes: dict[str, Any], parent: str, name: str, *, is_earlier: bool
+) -> FancyArrowPatch:
+    """From a parent to its child: dashed where the parent lies in an earlier frame."""
+    # Arrows over several columns bend around the names between.
+    span = place[name][0] - place[parent][0]
+    bend = -0.2 if is_earlier and span <= 0 else 0.12 * (span - 1)
+    return FancyArrowPatch(
+        place[parent],
+        place[name],
+        patchA=boxes[parent],
+        patchB=boxes[name],
+        connectionstyle=f"arc3,rad={bend}",
+        arrowstyle="-|>",
+        linestyle="--" if is_earlier else "-",
+        mutation_scale=11,
+        color="#555555",
+        zorder=4,  # after the names, whose frames it ends at
+    )
 
 
 def save_causal_graph(path: Path, spec: Spec) -> None:
@@ -87,10 +102,17 @@ def save_causal_graph(path: Path, spec: Spec) -> None:
 
 def factor_places(spec: Spec) -> dict[str, tuple[int, int]]:
     """Column and row of each factor: by the longest path that leads to it; what has no arrows fills rows below."""
+    parents = {name: [each for each in spec.parents(name) if each != name] for name in spec.factors}
+    try:
+        order = list(TopologicalSorter(parents).static_order())
+    except CycleError:  # over several frames; those of one frame have none
+        parents = {name: list(spec.present_parents(name)) for name in spec.factors}
+        order = list(spec.order)
     depth: dict[str, int] = {}
-    for name in spec.order:
-        depth[name] = 1 + max((depth[parent] for parent in spec.parents(name)), default=-1)
-    linked = {each for name in spec.factors for parent in spec.parents(name) for each in (name, parent)}
+    for name in order:
+        depth[name] = 1 + max((depth[parent] for parent in parents[name]), default=-1)
+    arrows_of = {name: [each for each in spec.parents(name) if each != name] for name in spec.factors}
+    linked = {each for name, causes in arrows_of.items() for each in (name, *causes) if causes}
     place: dict[str, tuple[int, int]] = {}
     filled = [0] * (max(depth.values()) + 1)
     for name in (name for name in spec.factors if name in linked):
