@@ -12,6 +12,7 @@ from m3di.system.disk import disk_errors
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from matplotlib.patches import FancyArrowPatch
 
 # Okabe and Ito's palette: told apart by colour-blind readers as well.
 ROLE_COLORS = {
@@ -31,7 +32,6 @@ def causal_graph(spec: Spec) -> Figure:
     An arrow from an earlier frame is dashed; a factor that its own past causes has a round arrow behind its name.
     """
     from matplotlib.figure import Figure  # half a second, which the page of `m3di browse` need not wait for
-    from matplotlib.patches import FancyArrowPatch
 
     place = factor_places(spec)
     n_columns, n_rows = (max(each[axis] for each in place.values()) + 1 for axis in (0, 1))
@@ -69,6 +69,8 @@ def _arrow(
     place: dict[str, tuple[int, int]], boxes: dict[str, Any], parent: str, name: str, *, is_earlier: bool
 ) -> FancyArrowPatch:
     """From a parent to its child: dashed where the parent lies in an earlier frame."""
+    from matplotlib.patches import FancyArrowPatch
+
     # Arrows over several columns bend around the names between.
     span = place[name][0] - place[parent][0]
     bend = -0.2 if is_earlier and span <= 0 else 0.12 * (span - 1)
