@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from m3di.latents.changing import change_problems
 from m3di.latents.factor import Factor, MechanismUse
 from m3di.latents.graph import is_shared_elsewhere, severed, takes_own_value, unlike
 from m3di.latents.mechanism_checks import Used, mechanism_problems, unknown_factor
@@ -100,6 +101,7 @@ class _Checks:
 
     def _view(self, view: str) -> Iterator[Problem]:
         spec = self.spec
+        yield from change_problems(spec, view)
         for name, use in spec.views[view].factors.items():
             path: Path = ("views", view, "factors", name)
             if name not in self.declared:

@@ -15,6 +15,7 @@ from m3di.latents.mechanisms import MECHANISMS, Mechanism
 from m3di.latents.modality import modalities
 from m3di.latents.scene_factors import SCENE_FACTORS
 from m3di.latents.spec import FactorUse, Pairs, Sequence, Spec, View
+from m3di.latents.subsets import Subset
 from m3di.latents.templates import Phrasing, Template, load_template, template_names
 
 SCHEMA = "https://json-schema.org/draft/2020-12/schema"
@@ -23,7 +24,7 @@ PLUGINS = "Python files beside the spec that register mechanisms (a resolved spe
 BUILTIN = tuple(MECHANISMS[name] for name in MECHANISMS.own())
 BUILTIN_MODALITIES = tuple(each for each in modalities() if each.keys)  # others have no keys in a view
 _LAID_OVER = (Spec, Factor, View, Pairs, Sequence)  # models whose keys a spec that extends another may leave out
-_MODELS: tuple[type[BaseModel], ...] = (*_LAID_OVER, FactorUse, MechanismUse, Template, Phrasing, Mean)
+_MODELS: tuple[type[BaseModel], ...] = (*_LAID_OVER, FactorUse, MechanismUse, Subset, Template, Phrasing, Mean)
 
 
 def attribute_texts(model: type[BaseModel]) -> dict[str, str]:

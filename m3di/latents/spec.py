@@ -15,12 +15,12 @@ from m3di.latents.factor import Factor, MechanismUse, Strict, is_stored
 from m3di.latents.mechanisms import Mechanism, find_mechanism
 from m3di.latents.modality import Modality, find_modality, modalities
 from m3di.latents.problems import custom_error
+from m3di.latents.subsets import Probability, Subset
 from m3di.latents.templates import Template
 
 SPLITS = ("train", "val", "test")
 
 SPEC_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
-Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 def _as_use(value: Any) -> Any:
@@ -36,6 +36,8 @@ class FactorUse(Strict):
         value: Raw value of a constant.
         change: Mechanism that changes a style factor; its parent is the factor's own value. One that takes no parent
             (`uniform`) draws a new value.
+        when: The change happens where this factor of the view, which has two values, has the second one; `changes` of
+            the view says so for its factors.
         mechanism: Mechanism of a private or style factor in this view, in place of the factor's own.
         recorded: The view draws nothing of this factor, and has it in the table on purpose: the target of an
             intervention, a hidden cause.
@@ -45,6 +47,7 @@ class FactorUse(Strict):
     role: Literal["content", "style", "private", "constant"]
     value: float | None = None
     change: MechanismUse | None = None
+    when: str | None = None
     mechanism: MechanismUse | None = None
     recorded: bool = False
     unshared: bool = False
@@ -53,7 +56,7 @@ class FactorUse(Strict):
     def _consistent(self, info: ValidationInfo) -> FactorUse:
         if is_stored(info):
             return self
-        for key, roles in (("value", ("constant",)), ("change", ("style",)), ("mechanism", ("private", "style"))):
+        for key, roles in _ONLY_WITH.items():
             if getattr(self, key) is not None and self.role not in roles:
                 named = " or ".join(f"`{role}`" for role in roles)
                 raise custom_error(
@@ -85,6 +88,7 @@ class FactorUse(Strict):
 
 
 APART = ("private", "constant")
+_ONLY_WITH = {"value": ("constant",), "change": ("style",), "when": ("style",), "mechanism": ("private", "style")}
 
 
 class View(Strict):
@@ -93,6 +97,10 @@ class View(Strict):
     Attributes:
         modality: `image`, `text`, or the name of one that is registered, see `m3di.Modality`.
         factors: The factors it sees, and how.
+        changes: Which factors with `change` do change, drawn for each sample; the others keep their value. What changes
+            is recorded in the factors `VIEW_changed_FACTOR`.
+        mixes: Two other views: a style factor has its value in the second one where `changes` has chosen it, and that
+            in the first one elsewhere. Of which view it is, is recorded in the factors `VIEW_from_FACTOR`.
         shape: Shape of the object in an image, for specs without the factor `object_shape`.
         material: Material of the object in an image.
         ground: Pattern of the ground in an image: one colour, or squares of it and of a darker shade.
@@ -106,6 +114,8 @@ class View(Strict):
 
     modality: str
     factors: dict[str, Annotated[FactorUse, BeforeValidator(_as_use)]]
+    changes: Subset | None = None
+    mixes: tuple[str, str] | None = None
     shape: str | None = None
     material: Literal["rubber", "metal", "crystal"] = "rubber"
     ground: Literal["plain", "checker"] = "plain"
@@ -235,6 +245,13 @@ class Spec(Strict):
             return None
         return (use.mechanism if use is not None else None) or self.factors[name].mechanism
 
+    def mixed(self, view: str, name: str) -> tuple[str, str] | None:
+        """The two views of which a factor has its value in a view that mixes them; None where it does not mix it."""
+        declared = self.views[view]
+        use = declared.factors.get(name)
+        own = use is None or use.role != "style" or use.change is not None or use.mechanism is not None
+        return None if own else declared.mixes
+
     @cached_property
     def order(self) -> tuple[str, ...]:
         """Names of all factors, parents first."""
@@ -246,6 +263,7 @@ class Spec(Strict):
         uses = [view.factors[name] for view in self.views.values() if name in view.factors]
         found = [*self.factors[name].mechanism.parents]
         found += [parent for use in uses if use.mechanism is not None for parent in use.mechanism.parents]
+        found += [use.when for use in uses if use.when is not None]
         return tuple(dict.fromkeys(found))
 
     def ancestors(self, names: Iterable[str]) -> frozenset[str]:

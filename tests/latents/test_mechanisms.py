@@ -121,7 +121,7 @@ def test_ar1_stays_uniform_and_is_correlated() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", sorted(set(MECHANISMS) - {"nearest_color", "table", "linear_gaussian", "normal_by_label"})
+    "name", sorted(set(MECHANISMS) - {"nearest_color", "table", "linear_gaussian", "normal_by_label", "member"})
 )
 def test_every_mechanism_stays_in_range_at_the_ends_of_the_unit_interval(name: str) -> None:
     parameters: dict[str, Any] = {

@@ -36,6 +36,7 @@ def test_all_presets_are_there() -> None:
     assert set(spec_names()) == {
         *("m3di", "m3di-independent", "m3di-counterfactual", "m3di-sequence", "m3di-three-views"),
         *("image-pairs", "image-pairs-causal", "3dident", "3dident-periodic", "causal3dident"),
+        *("ar1-pairs", "multiview-crl"),
         *BOXES,
     }
 
@@ -111,3 +112,52 @@ def test_3dident() -> None:
     assert all(is_uniform(image[name], -1, 1) for name in names)
     correlations = np.corrcoef([image[name] for name in names])
     assert np.abs(correlations - np.eye(10)).max() < Z
+
+
+def scores(values: np.ndarray) -> np.ndarray:
+    """Normal scores of a factor that is uniform on [-1, 1]."""
+    return stats.norm.ppf((values + 1) / 2)
+
+
+def test_ar1_pairs() -> None:
+    views = draw("ar1-pairs").views
+    for name in ("spotlight_pos", "spotlight_color", "background_color"):
+        assert is_uniform(views["now"][name], -1, 1) and is_uniform(views["next"][name], -1, 1)
+        assert correlation(scores(views["now"][name]), scores(views["next"][name])) == pytest.approx(0.9, abs=0.003)
+    table = np.histogram2d(views["now"]["object_shape"], views["next"]["object_shape"], bins=(7, 7))[0]
+    assert stats.chi2_contingency(table).pvalue > 1e-4  # drawn again, independently
+    for name in ("object_zpos", "object_alpharot"):
+        assert abs(correlation(views["now"][name], views["next"][name])) < Z
+    # Each image alone is one of Causal3DIdent.
+    one = draw("causal3dident").views["image"]
+    for view in views.values():
+        for name in ("object_xpos", "object_color", "object_betarot"):
+            for shape in range(7):
+                known, found = one[name][one["object_shape"] == shape], view[name][view["object_shape"] == shape]
+                assert stats.ks_2samp(known, found).pvalue > 1e-5
+
+
+def test_multiview_crl() -> None:
+    views = draw("multiview-crl").views
+    image, changed, text = (views[name] for name in ("image", "image_changed", "text"))
+    assert (image["object_shape"] == changed["object_shape"]).all() and (
+        image["object_shape"] == text["object_shape"]
+    ).all()
+    assert (image["background_color"] == changed["background_color"]).all()
+    for name in ("object_xpos", "object_ypos"):
+        assert (image[name] == text[name]).all()
+        assert (image[name] != changed[name]).mean() == pytest.approx(2 / 3 * 128 / 255, abs=0.01)
+    masks = {name.removeprefix("image_changed_changed_"): each for name, each in changed.items() if "_changed_" in name}
+    assert len(masks) == 8  # positions 2 (the third is constant), rotations 3, lights 2, hue 1
+    subsets = sum(each.astype(np.int64) << k for k, each in enumerate(masks.values()))
+    counts = np.bincount(subsets, minlength=256)
+    assert counts[0] == 0
+    assert stats.chisquare(counts[1:]).pvalue > 1e-4  # each of the 255 others is as likely
+    same = (masks["object_color"] == 0) & (image["object_xpos"] == changed["object_xpos"])
+    assert (image["object_color"][same] == changed["object_color"][same]).all()
+    follows = masks["object_color"] == 0  # it follows the position that its own image shows
+    assert (np.floor(3 * changed["object_color"][follows]) == changed["object_xpos"][follows]).all()
+    for name in ("object_alpharot", "spotlight_pos", "spotlight_color"):
+        assert ((image[name] != changed[name]) == (masks[name] == 1)).all()
+        again = masks[name] == 1
+        assert abs(correlation(image[name][again], changed[name][again])) < 2 * Z

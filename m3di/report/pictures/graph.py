@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 
 from m3di.errors import UsageError
 from m3di.latents import Spec, arrows
+from m3di.latents.changing import choosing_factors
 from m3di.system.disk import disk_errors
 
 # Okabe and Ito's palette: told apart by colour-blind readers as well.
@@ -20,51 +22,70 @@ ROLE_COLORS = {
     "not seen": "#FFFFFF",
 }
 COLUMN_WIDTH_IN, ROW_HEIGHT_IN = 2.3, 0.42
+COLUMN_FROM = 3
+"""So many views stand below each other."""
+SOMETIMES = (0, (3, 1.5))
+"""Line of the frame of a factor that changes in some samples."""
 FORMATS = (".png", ".svg", ".pdf")
 
 
 def causal_graph(spec: Spec) -> Figure:
-    """Draw the graph of every declared view: the arrows that its data obey. Parents stand left of their children."""
+    """Draw the graph of every declared view: the arrows that its data obey. Parents stand left of their children.
+
+    Three views and more stand below each other. A dashed frame is that of a factor which changes, or is mixed, in some
+    of the samples; the factors that say in which (`VIEW_changes`, `VIEW_changed_FACTOR`) are not drawn.
+    """
     place = factor_places(spec)
     n_columns, n_rows = (max(each[axis] for each in place.values()) + 1 for axis in (0, 1))
-    width = max(5.0, COLUMN_WIDTH_IN * n_columns * len(spec.views))
-    figure = Figure(figsize=(width, ROW_HEIGHT_IN * (n_rows + 3)), layout="constrained")
-    axes = figure.subplots(1, len(spec.views), squeeze=False)[0]
-    for axis, (view_name, view) in zip(axes, spec.views.items(), strict=True):
-        axis.set_title(f"{view_name} ({view.modality})", fontsize=11)
+    shape = (1, len(spec.views)) if len(spec.views) < COLUMN_FROM else (len(spec.views), 1)
+    width = max(5.0, COLUMN_WIDTH_IN * n_columns * shape[1])
+    figure = Figure(figsize=(width, (ROW_HEIGHT_IN * (n_rows + 2)) * shape[0] + ROW_HEIGHT_IN), layout="constrained")
+    axes = figure.subplots(*shape, squeeze=False).ravel()
+    for axis, view in zip(axes, spec.views, strict=True):
         axis.set_xlim(-0.5, n_columns - 0.5)
         axis.set_ylim(n_rows - 0.4, -0.6)
-        axis.axis("off")
-        boxes = {}
-        for name in spec.factors:
-            role = view.factors[name].role if name in view.factors else "not seen"
-            ink = "black" if name in view.factors else "#888888"
-            frame = {"boxstyle": "round,pad=0.3", "facecolor": ROLE_COLORS[role], "edgecolor": "#555555", "lw": 0.6}
-            text = axis.text(*place[name], name, ha="center", va="center", fontsize=8, color=ink, bbox=frame)
-            boxes[name] = text.get_bbox_patch()
-        drawn = arrows(spec, view_name)
-        for name in spec.factors:
-            for parent in (each for each in spec.parents(name) if (each, name) in drawn):
-                # Arrows over several columns bend around the names between.
-                span = place[name][0] - place[parent][0]
-                arrow = FancyArrowPatch(
-                    place[parent],
-                    place[name],
-                    patchA=boxes[parent],
-                    patchB=boxes[name],
-                    connectionstyle=f"arc3,rad={0.12 * (span - 1)}",
-                    arrowstyle="-|>",
-                    mutation_scale=11,
-                    color="#555555",
-                    zorder=4,  # after the names, whose frames it ends at
-                )
-                axis.add_patch(arrow)
+        _draw_panel(axis, spec, view, place)
     handles = [
         axes[0].scatter([], [], marker="s", s=60, color=color, edgecolor="#555555", label=role)
         for role, color in ROLE_COLORS.items()
     ]
+    if any(use.when is not None for view in spec.views.values() for use in view.factors.values()):
+        (line,) = axes[0].plot([], [], color="#555555", linestyle=SOMETIMES, lw=1.2, label="changes in some samples")
+        handles.append(line)
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8, frameon=False)
     return figure
+
+
+def _draw_panel(axis: Axes, spec: Spec, view_name: str, place: dict[str, tuple[int, int]]) -> None:
+    view, drawn = spec.views[view_name], arrows(spec, view_name)
+    axis.set_title(f"{view_name} ({view.modality})", fontsize=11)
+    axis.axis("off")
+    names = [name for name in spec.factors if name in place]
+    boxes = {}
+    for name in names:
+        role = view.factors[name].role if name in view.factors else "not seen"
+        ink = "black" if name in view.factors else "#888888"
+        frame = {"boxstyle": "round,pad=0.3", "facecolor": ROLE_COLORS[role], "edgecolor": "#555555", "lw": 0.6}
+        if name in view.factors and view.factors[name].when is not None:
+            frame |= {"linestyle": SOMETIMES, "lw": 1.2}
+        text = axis.text(*place[name], name, ha="center", va="center", fontsize=8, color=ink, bbox=frame)
+        boxes[name] = text.get_bbox_patch()
+    for name in names:
+        for parent in (each for each in spec.parents(name) if (each, name) in drawn and each in place):
+            # Arrows over several columns bend around the names between.
+            span = place[name][0] - place[parent][0]
+            arrow = FancyArrowPatch(
+                place[parent],
+                place[name],
+                patchA=boxes[parent],
+                patchB=boxes[name],
+                connectionstyle=f"arc3,rad={0.12 * (span - 1)}",
+                arrowstyle="-|>",
+                mutation_scale=11,
+                color="#555555",
+                zorder=4,  # after the names, whose frames it ends at
+            )
+            axis.add_patch(arrow)
 
 
 def save_causal_graph(path: Path, spec: Spec) -> None:
@@ -82,17 +103,23 @@ def save_causal_graph(path: Path, spec: Spec) -> None:
 
 
 def factor_places(spec: Spec) -> dict[str, tuple[int, int]]:
-    """Column and row of each factor: by the longest path that leads to it; what has no arrows fills rows below."""
+    """Column and row of each factor: by the longest path that leads to it; what has no arrows fills rows below.
+
+    Those that choose what changes have none.
+    """
+    hidden = choosing_factors(spec)
+    drawn = [name for name in spec.factors if name not in hidden]
+    parents = {name: [each for each in spec.parents(name) if each not in hidden] for name in drawn}
     depth: dict[str, int] = {}
-    for name in spec.order:
-        depth[name] = 1 + max((depth[parent] for parent in spec.parents(name)), default=-1)
-    linked = {each for name in spec.factors for parent in spec.parents(name) for each in (name, parent)}
+    for name in (each for each in spec.order if each not in hidden):
+        depth[name] = 1 + max((depth[parent] for parent in parents[name]), default=-1)
+    linked = {each for name in drawn for parent in parents[name] for each in (name, parent)}
     place: dict[str, tuple[int, int]] = {}
     filled = [0] * (max(depth.values()) + 1)
-    for name in (name for name in spec.factors if name in linked):
+    for name in (name for name in drawn if name in linked):
         place[name] = (depth[name], filled[depth[name]])
         filled[depth[name]] += 1
     n_columns, first = max(len(filled), 3), max(filled)
-    for number, name in enumerate(name for name in spec.factors if name not in linked):
+    for number, name in enumerate(name for name in drawn if name not in linked):
         place[name] = (number % n_columns, first + number // n_columns)
     return place
