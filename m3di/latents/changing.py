@@ -74,10 +74,10 @@ _WANTED = {
 
 
 def choosing_factors(spec: Spec) -> frozenset[str]:
-    """The factors that draw a subset, and those that say whether a name is in it."""
-    mechanisms = {name: factor.mechanism.name for name, factor in spec.factors.items()}
+    """The factors that draw a subset, and those that record it: whether a name is in it, whether a caption is wrong."""
+    kinds = ("subset", "member", "unequal")
     masks = {use.when for view in spec.views.values() for use in view.factors.values() if use.when is not None}
-    return frozenset(name for name, each in mechanisms.items() if each in ("subset", "member") or name in masks)
+    return frozenset(name for name, each in spec.factors.items() if each.mechanism.name in kinds or name in masks)
 
 
 def _use(use: Any) -> FactorUse:

@@ -26,7 +26,7 @@ from m3di.latents.spec import SPEC_NAME, Spec
 from m3di.latents.subsets import is_subset
 from m3di.latents.yaml_text import Document, Location, Marks, Path, is_yaml_name, read_text, read_yaml
 
-BESIDE = ("plugins", "templates")  # files as text, by name: replaced whole, never laid over
+BESIDE = ("plugins", "templates", "texts")  # files as text, by name: replaced whole, never laid over
 
 
 def spec_names() -> list[str]:

@@ -194,8 +194,9 @@ def _kind(model: type[BaseModel], key: str) -> str:
 def _words(schema: dict[str, Any]) -> str:
     if "enum" in schema or "const" in schema:
         return " or ".join(f"`{each}`" for each in schema.get("enum", [schema.get("const")]))
-    if "anyOf" in schema:
-        return " or ".join(_words(each) for each in schema["anyOf"] if each.get("type") != "null")
+    several = schema.get("anyOf") or schema.get("oneOf")
+    if several:
+        return " or ".join(_words(each) for each in several if each.get("type") != "null")
     if "$ref" in schema:
         return {"MechanismUse": "a mechanism"}.get(schema["$ref"].split("/")[-1], "a mapping")
     if schema.get("type") == "array":

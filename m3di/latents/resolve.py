@@ -127,7 +127,7 @@ def _parsed(data: dict[str, Any], origin: Origin) -> tuple[Spec | None, list[Pro
     return None, problems, frozenset(unsound)
 
 
-_APART = ("material", "ground", "lights", "raised", "axes", "mentions", "changes", "mixes")
+_APART = ("material", "ground", "lights", "raised", "axes", "mentions", "misstates", "texts", "changes", "mixes")
 
 
 def _part(problem: Problem) -> Path:
@@ -139,7 +139,7 @@ def _part(problem: Problem) -> Path:
         return path[:3]
     if path[:1] == ("views",):
         return path[:4] if len(path) > 3 and path[2] == "factors" else path[:2]
-    return path[:2] if path[:1] in (("factors",), ("templates",), ("plugins",)) else path[:1]
+    return path[:2] if path[:1] in (("factors",), ("templates",), ("plugins",), ("texts",)) else path[:1]
 
 
 def _cut(data: dict[str, Any], path: Path) -> bool:

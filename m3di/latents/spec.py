@@ -8,14 +8,14 @@ from functools import cached_property
 from graphlib import TopologicalSorter
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
 
 from m3di.errors import UsageError
 from m3di.latents.factor import Factor, MechanismUse, Strict, is_stored
 from m3di.latents.mechanisms import Mechanism, find_mechanism
 from m3di.latents.modality import Modality, find_modality, modalities
 from m3di.latents.problems import custom_error
-from m3di.latents.subsets import Probability, Subset
+from m3di.latents.subsets import Probability, Subset, is_subset
 from m3di.latents.templates import Template
 
 SPLITS = ("train", "val", "test")
@@ -91,6 +91,15 @@ APART = ("private", "constant")
 _ONLY_WITH = {"value": ("constant",), "change": ("style",), "when": ("style",), "mechanism": ("private", "style")}
 
 
+def _says_subset(value: Any) -> str:
+    return "subset" if isinstance(value, Subset) or is_subset("mentions", value) else "clauses"
+
+
+Mentions = Annotated[
+    Annotated[Subset, Tag("subset")] | Annotated[dict[str, Probability], Tag("clauses")], Discriminator(_says_subset)
+]
+
+
 class View(Strict):
     """What one modality sees.
 
@@ -110,6 +119,11 @@ class View(Strict):
             (down in the image), as in Multimodal3DIdent. `world`: x towards the camera, y to the right, as in 3DIdent.
         template: Name of the caption template of a text, or the path of one, relative to the spec.
         mentions: Probability that an optional clause of the template is part of a caption, by clause; 0.5 if not given.
+            Or a random subset of the clauses. Which are there is recorded in the factors `VIEW_clause_CLAUSE`.
+        misstates: Of the factors that the template reads, those of which a caption states a wrong value, drawn for each
+            sample. What it states is the factor `VIEW_said_FACTOR`; `VIEW_misstated_FACTOR` says whether that is wrong.
+        texts: A CSV file beside the spec with texts in place of captions: columns `caption,text` (paraphrases of what
+            the template says) or `seed,split,index,text` (a text for each sample).
     """
 
     modality: str
@@ -123,7 +137,9 @@ class View(Strict):
     raised: float = 0.0
     axes: Literal["image", "world"] = "image"
     template: str | None = None
-    mentions: dict[str, Probability] = Field(default_factory=dict)
+    mentions: Mentions = Field(default_factory=dict)
+    misstates: Subset | None = None
+    texts: str | None = None
 
     @field_validator("modality")
     @classmethod
@@ -213,6 +229,7 @@ class Spec(Strict):
         interventions: Mechanisms that are replaced, as `do` has them, by FACTOR or VIEW.FACTOR.
         plugins: Python files that register mechanisms; in a resolved spec their text, by file name.
         templates: Caption templates of its own, by the name that a view gives.
+        texts: Texts in place of captions; in a resolved spec the content of each CSV file, by file name.
     """
 
     name: str = Field(pattern=SPEC_NAME, max_length=100)
@@ -225,6 +242,7 @@ class Spec(Strict):
     interventions: dict[str, float | str | dict[str, Any]] = Field(default_factory=dict)
     plugins: dict[str, str] = Field(default_factory=dict)
     templates: dict[str, Template] = Field(default_factory=dict)
+    texts: dict[str, str] = Field(default_factory=dict)
 
     def mechanism(self, name: str) -> Mechanism | None:
         """The mechanism that this spec calls `name`, of its plugins (if they were run here) or registered; or None."""

@@ -31,7 +31,7 @@ class Subset(Strict):
             neither this nor `sets` is given.
         at_least: Least number of names chosen. Other subsets are left out, the rest keep their ratios.
         at_most: Greatest number of names chosen.
-        sets: Instead of these: the subsets that there are, each a list of names.
+        sets: Instead of these: the subsets that there are, each a list of names. A name in no set is never chosen.
         weights: Probabilities of `sets` (their sum is 1), or ratios in whole numbers; equal if not given.
     """
 
@@ -91,14 +91,23 @@ class Subset(Strict):
                 next_step="give each set its weight",
             )
 
-    def members(self, eligible: Sequence[str]) -> tuple[str, ...]:
-        """The names that it chooses from, in the order of those that there are."""
+    def named(self) -> list[str] | None:
+        """The names that it names; None where it has one probability for all."""
         if self.sets is not None:
-            named = [name for each in self.sets for name in each]
-        else:
-            named = list(self.probability if isinstance(self.probability, dict) else eligible)
+            return [name for each in self.sets for name in each]
+        return list(self.probability) if isinstance(self.probability, dict) else None
+
+    def members(self, eligible: Sequence[str], *, only_named: bool = False) -> tuple[str, ...]:
+        """The names that it decides on, in the order of those that there are.
+
+        Those of `probability`; with `sets`, all: one that is in no set is never chosen, or left out by `only_named`.
+        """
+        named = self.named()
+        if named is None:
+            return tuple(eligible)
+        every = self.sets is not None and not only_named
         unknown = [name for name in named if name not in eligible]
-        return tuple(dict.fromkeys([*(name for name in eligible if name in named), *unknown]))
+        return tuple(dict.fromkeys([*(name for name in eligible if every or name in named), *unknown]))
 
     def mechanism(self, members: Sequence[str]) -> dict[str, Any]:
         """The mechanism `subset` of some members, as a spec file would declare it."""

@@ -1,9 +1,9 @@
-"""Mechanisms that choose some of several names at once, and what is told of such a choice."""
+"""Mechanisms that choose some of several names at once; wrong values for those that are chosen."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from pydantic import Field
 
 from m3di.latents.builtin.weighted import Shares, Strength
 from m3di.latents.factor import Factor
-from m3di.latents.mechanisms import Parent, register
+from m3di.latents.mechanisms import ALL_TYPES, Parent, register
 
 MAX_MEMBERS = 24
 """Names that one uniform number chooses from: each takes some of its 52 bits."""
@@ -78,3 +78,62 @@ def member(u: NDArray[np.float64], parents: Sequence[Parent], factor: Factor, *,
     if factor.n != 2:
         raise ValueError(f"a factor with two values is needed, for no and yes, got {factor.n}")
     return (np.asarray(parents[0].values, dtype=np.int64) >> number) & 1
+
+
+Bins = Annotated[int, Field(ge=2)]
+
+
+@register("misstated", n_parents=2, types=("categorical", "continuous"))
+def misstated(
+    u: NDArray[np.float64], parents: Sequence[Parent], factor: Factor, *, number: Count, bins: Bins | None = None
+) -> NDArray[Any]:
+    """The first parent's value, or a wrong one where name `number` is in the subset that the second parent is.
+
+    A wrong value is any other one, each as likely; of a colour name, any other of its palette. A wrong number lies in
+    another one of the `bins` that divide the range evenly.
+    """
+    true, chosen = parents
+    wrong = (np.asarray(chosen.values, dtype=np.int64) >> number) & 1
+    if factor.type != "categorical":
+        if bins is None:
+            raise ValueError("a wrong number needs `bins`: numbers in one bin are told alike")
+        other = (_bin_of(true, bins) + 1 + (bins - 1) * u) / bins
+        return np.where(wrong == 1, factor.from_unit(np.clip(other % 1.0, 2.0**-53, 1.0 - 2.0**-53)), true.values)
+    sizes = np.asarray(factor.group_sizes)
+    if sizes.min() < 2:
+        raise ValueError("a wrong value needs another one: there is only one value, or one name in a palette")
+    group = np.searchsorted(np.cumsum(sizes), true.values, side="right")
+    first, size = (np.cumsum(sizes) - sizes)[group], sizes[group]
+    other = first + (true.values - first + 1 + np.floor(u * (size - 1)).astype(np.int64)) % size
+    for value, unlike in _unlike(factor).items():  # two names of one colour are both true
+        rows = true.values == value
+        other[rows] = unlike[np.floor(u[rows] * len(unlike)).astype(np.int64)]
+    return np.where(wrong == 1, other, true.values)
+
+
+def _unlike(factor: Factor) -> dict[int, NDArray[np.int64]]:
+    """For each colour name whose colour has another name in its palette, the names of its palette that are wrong."""
+    found: dict[int, NDArray[np.int64]] = {}
+    first = 0
+    for size in factor.group_sizes if factor.palettes else ():
+        codes = np.asarray(factor.hex[first : first + size])
+        _, which, counts = np.unique(codes, return_inverse=True, return_counts=True)
+        for place in np.flatnonzero(counts[which.ravel()] > 1):
+            found[first + int(place)] = first + np.flatnonzero(codes != codes[place])
+        first += size
+    return found
+
+
+@register("unequal", n_parents=2, types=("categorical",), parent_types=ALL_TYPES)
+def unequal(
+    u: NDArray[np.float64], parents: Sequence[Parent], factor: Factor, *, bins: Bins | None = None
+) -> NDArray[np.int64]:
+    """Whether the parents differ: 0 or 1. Numbers differ if they lie in different `bins`. Uses no noise."""
+    if factor.n != 2:
+        raise ValueError(f"a factor with two values is needed, for no and yes, got {factor.n}")
+    one, other = (each.values if bins is None else _bin_of(each, bins) for each in parents)
+    return (one != other).astype(np.int64)
+
+
+def _bin_of(parent: Parent, bins: int) -> NDArray[np.int64]:
+    return np.clip(np.floor(parent.unit * bins), 0, bins - 1).astype(np.int64)
