@@ -16,6 +16,9 @@ from m3di.latents.mechanisms import ALL_TYPES, Parent, register
 MAX_MEMBERS = 24
 """Names that one uniform number chooses from: each takes some of its 52 bits."""
 
+ROUNDING = 1e-9
+"""Share of a bin that is left free at its edges."""
+
 Count = Annotated[int, Field(ge=0, le=MAX_MEMBERS)]
 Chances = Annotated[list[Strength], Field(min_length=1, max_length=MAX_MEMBERS)]
 Sets = Annotated[list[Annotated[int, Field(ge=0, lt=2**MAX_MEMBERS)]], Field(min_length=1)]
@@ -97,8 +100,10 @@ def misstated(
     if factor.type != "categorical":
         if bins is None:
             raise ValueError("a wrong number needs `bins`: numbers in one bin are told alike")
-        other = (_bin_of(true, bins) + 1 + (bins - 1) * u) / bins
-        return np.where(wrong == 1, factor.from_unit(np.clip(other % 1.0, 2.0**-53, 1.0 - 2.0**-53)), true.values)
+        step = np.minimum(np.floor((bins - 1) * u), bins - 2)
+        within = np.clip((bins - 1) * u - step, ROUNDING, 1.0 - ROUNDING)  # at an edge it might round into the true bin
+        other = ((_bin_of(true, bins) + 1 + step) % bins + within) / bins
+        return np.where(wrong == 1, factor.from_unit(other), true.values)
     sizes = np.asarray(factor.group_sizes)
     if sizes.min() < 2:
         raise ValueError("a wrong value needs another one: there is only one value, or one name in a palette")
