@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+import m3di
 from m3di.cli.main import cli
 from tests.extension_tables import PAGE, TABLES, with_tables
 
@@ -79,10 +80,41 @@ def test_links_lead_somewhere() -> None:
     pages = [
         ROOT / "README.md",
         ROOT / "CONTRIBUTING.md",
-        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
         ROOT / "blender_scenes" / "README.md",
     ]
     for page in pages:
         for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
             if not target.startswith("http"):
                 assert (page.parent / target).exists(), f"{page}: {target}"
+
+
+TUTORIALS = sorted(path.name for path in (ROOT / "docs" / "tutorials").glob("*.md"))
+
+
+@pytest.mark.parametrize("name", TUTORIALS)
+def test_every_block_of_a_tutorial_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_blocks(f"tutorials/{name}") >= 2
+
+
+def test_the_start_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_blocks("index.md") == 1
+
+
+def test_the_reference_of_python_has_every_name_of_the_face() -> None:
+    named = re.findall(r"^::: (\S+)$", (ROOT / "docs" / "python.md").read_text(encoding="utf-8"), re.MULTILINE)
+    face = [getattr(m3di, name) for name in m3di.__all__ if name != "__version__"]
+    assert named == [f"{each.__module__}.{each.__qualname__}" for each in face]
+
+
+def test_messages_that_the_page_on_errors_explains_are_raised() -> None:
+    page = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    raised = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "m3di").rglob("*.py"))
+    headings = "\n".join(re.findall(r"^\*\*.*\*\*$", page, re.MULTILINE))
+    explained = re.findall(r"\*\*(.+?)\*\*", headings)
+    assert len(explained) > 8
+    for text in explained:
+        for part in text.replace(", and bpy is not installed", "").split("..."):
+            assert part.strip().removeprefix("1 ") in raised, text

@@ -28,7 +28,8 @@ MAY_IMPORT = {
     "simulate": {"learn", "evaluate"},
     "report": {"evaluate", "simulate", "data", "latents"},
     "browse": {"report", "evaluate", "data", "latents"},
-    "cli": {"browse", "generate", "report", "simulate", "evaluate", "learn", "render", "data", "latents"},
+    "reproduce": {"report", "simulate", "evaluate", "learn", "generate", "data", "latents"},
+    "cli": {"reproduce", "browse", "generate", "report", "simulate", "evaluate", "learn", "render", "data", "latents"},
 }
 # Anybody may import these; they import no room.
 BESIDE = {"errors", "system", "_version", "__version__"}
@@ -47,6 +48,7 @@ THIRD_PARTY = {
     "simulate": {"numpy", "pydantic", "torch", "safetensors"},
     "report": {"numpy", "PIL", "kneed", "matplotlib", "pyarrow"},
     "browse": {"numpy", "PIL", "pyarrow"},
+    "reproduce": {"numpy", "matplotlib", "torch", "ray"},
 }
 
 

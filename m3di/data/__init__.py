@@ -57,6 +57,7 @@ from m3di.data.unfinished.receipts import Receipt, read_receipt, receipt_name
 from m3di.data.unfinished.salvage import JOURNAL_IMAGE, sound_images
 from m3di.data.unfinished.whole_folder import whole_folder
 from m3di.data.upkeep.info import info
+from m3di.data.upkeep.shipped_example import EXAMPLE, copy_example
 from m3di.data.upkeep.subset_merge import merge, subset
 from m3di.data.upkeep.verify import DataProblem, find_problems, verify
 from m3di.data.upkeep.verify_samples import left_out
@@ -68,10 +69,12 @@ if TYPE_CHECKING:
     from m3di.data.load.batches import Batches, Normaliser
     from m3di.data.load.collation import whole_batch
     from m3di.data.load.dataset import Multimodal3DIdent
+    from m3di.data.load.example import load_example
     from m3di.data.load.loader import BatchLoader, read_ahead
 
 __all__ = [
     "CARD",
+    "EXAMPLE",
     "JOURNAL_IMAGE",
     "LAYOUTS",
     "LOCK",
@@ -109,6 +112,7 @@ __all__ = [
     "build_tokenizer",
     "check_claim",
     "claim",
+    "copy_example",
     "copy_name",
     "damaged_plan",
     "disk_errors",
@@ -128,6 +132,7 @@ __all__ = [
     "is_log",
     "is_plan_note",
     "left_out",
+    "load_example",
     "locked",
     "made_folder",
     "manifest_in",
@@ -180,6 +185,10 @@ def __getattr__(name: str) -> Any:
         from m3di.data.load.dataset import Multimodal3DIdent
 
         return Multimodal3DIdent
+    if name == "load_example":
+        from m3di.data.load.example import load_example
+
+        return load_example
     if name in ("BatchLoader", "read_ahead"):
         from m3di.data.load import loader
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from m3di.evaluate.comparison import COMPARISON, compare
-from m3di.evaluate.encode import encode_run
+from m3di.evaluate.encode import encode_run, encode_samples, newest_checkpoint
 from m3di.evaluate.encoded import Encoded, FactorValues
 from m3di.evaluate.encoded_view import EncodedView
 from m3di.evaluate.metric import METRICS, Metric, Range, Score, register_metric
@@ -30,10 +30,12 @@ __all__ = [
     "Score",
     "compare",
     "encode_run",
+    "encode_samples",
     "evaluate",
     "evaluate_all",
     "gather",
     "members_of",
+    "newest_checkpoint",
     "over_seeds",
     "read_npz",
     "read_results",

@@ -10,8 +10,11 @@ from typing import Any, NamedTuple
 from m3di import __version__, data
 from m3di.errors import UsageError
 from m3di.generate.options import RenderOptions
-from m3di.latents import ANNOTATIONS, LATENTS, SPLITS, Spec, plain_spec, shapes_shown
+from m3di.latents import ANNOTATIONS, LATENTS, SPLITS, Spec, captions, plain_spec, sample, shapes_shown
 from m3di.render import PASSES, UserShape, check_blender, find_shapes
+
+N_CHECKED = 10_000
+"""Samples whose texts are looked for at once."""
 
 
 class Prepared(NamedTuple):
@@ -31,7 +34,19 @@ def prepare(options: RenderOptions) -> Prepared:
         M3diError: Blender is not installed.
     """
     spec, options, user_shapes = resolve(options)
-    return Prepared(spec, options, user_shapes, make_plan(spec, options, user_shapes))
+    plan = make_plan(spec, options, user_shapes)
+    _check_texts(spec, plan)
+    return Prepared(spec, options, user_shapes, plan)
+
+
+def _check_texts(spec: Spec, plan: data.Plan) -> None:
+    """Look for the text of every sample before the first one is rendered."""
+    views = [name for name, view in spec.told.items() if view.texts is not None]
+    for split, n in plan.n_samples.items() if views else ():
+        for start in range(0, n, N_CHECKED):
+            drawn = sample(spec, split, min(N_CHECKED, n - start), seed=plan.seed, start=start)
+            for view in views:
+                captions(drawn, view)
 
 
 def resolve(options: RenderOptions) -> tuple[Spec, RenderOptions, tuple[UserShape, ...]]:

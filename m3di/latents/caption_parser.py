@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from m3di.errors import M3diError
 from m3di.latents.captioning import Sentence, sentences
 from m3di.latents.spec import Spec
+from m3di.latents.texts import texts_of
 
 
 class CaptionParser:
@@ -21,6 +22,17 @@ class CaptionParser:
     def __init__(self, spec: Spec, view_name: str) -> None:
         self.where = f"view {view_name!r} of spec {spec.name!r}"
         self.template = str(spec.observed[view_name].view.template)
+        texts = texts_of(spec, view_name)
+        self._captions: dict[str, set[str]] = {}  # by text in place of it
+        if texts is not None and texts.by == "sample":
+            raise M3diError(
+                "texts of samples cannot be read back: only their writer knows what they state",
+                where=self.where,
+                expected="captions of a template, or paraphrases of them",
+            )
+        for caption, each in texts.found.items() if texts is not None else ():
+            for text in each:
+                self._captions.setdefault(text, set()).add(caption)
         self._patterns = [_pattern(sentence) for sentence in sentences(spec, view_name)]
 
     def parse(self, caption: str) -> dict[str, int]:
@@ -33,7 +45,10 @@ class CaptionParser:
         Raises:
             M3diError: It is no caption of this view, or can be read in two ways.
         """
-        readings = [values for pattern in self._patterns if (values := pattern.match(caption)) is not None]
+        meant = self._captions.get(caption, set()) if self._captions else {caption}
+        readings = [
+            values for each in meant for pattern in self._patterns if (values := pattern.match(each)) is not None
+        ]
         if len(readings) != 1:
             raise M3diError(
                 "the caption can be read in two ways" if readings else "this is no caption of the view",

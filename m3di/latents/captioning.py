@@ -18,29 +18,16 @@ import numpy as np
 from m3di.errors import UsageError
 from m3di.latents.phrasings import CLOSE, OPEN
 from m3di.latents.problems import Problem, hint, listed
+from m3di.latents.said import OUT_IN, clause_factor, phrasing_factor, said_factor, word_factor
 from m3di.latents.sampling import Samples
 from m3di.latents.spec import Spec
+from m3di.latents.subsets import Subset
 from m3di.latents.templates import Template, Word, builtin_template, word_index
+from m3di.latents.texts import texts_of, told_by_texts
 
-YES_NO = ("out", "in")
 MISSPELT = 0.85  # similarity of two names of which one is a slip; of object_xpos and object_alpharot it is 0.69
 MAX_SENTENCES = 4096
 """Sentences of a view: each phrasing with every combination of its clauses."""
-
-
-def phrasing_factor(view: str) -> str:
-    """Name of the factor that draws a text view's phrasing."""
-    return f"{view}_phrasing"
-
-
-def word_factor(view: str, word: str) -> str:
-    """Name of the factor that draws a synonym."""
-    return f"{view}_word_{word}"
-
-
-def clause_factor(view: str, clause: str) -> str:
-    """Name of the factor that draws whether an optional clause is there."""
-    return f"{view}_clause_{clause}"
 
 
 def template_of(spec: Spec, view: str) -> Template:
@@ -53,29 +40,6 @@ def template_of(spec: Spec, view: str) -> Template:
     return spec.templates.get(name) or builtin_template(name)
 
 
-def choice_factors(name: str, view: dict[str, Any], template: Template) -> dict[str, dict[str, Any]]:
-    """The factors that a text view's template draws, as a spec file would declare them.
-
-    Args:
-        name: Name of the view.
-        view: Its declaration, not validated yet.
-        template: Its template.
-    """
-    seen = frozenset(view.get("factors") or {})
-    factors: dict[str, dict[str, Any]] = {
-        phrasing_factor(name): {"values": list(template.usable(seen)) or list(template.phrasings)},
-        **{word_factor(name, word): {"values": list(each)} for word, each in template.words.items()},
-    }
-    mentions = view.get("mentions") or {}
-    for clause in template.clauses:
-        given = mentions.get(clause, 0.5) if isinstance(mentions, dict) else 0.5
-        # What is no probability is reported where the view is checked.
-        probability = float(given) if isinstance(given, (int, float)) and 0.0 <= given <= 1.0 else 0.5
-        weights = {"name": "categorical", "weights": [1.0 - probability, probability]}
-        factors[clause_factor(name, clause)] = {"values": list(YES_NO), "mechanism": weights}
-    return {factor: {"type": "categorical", "kind": "label", **each} for factor, each in factors.items()}
-
-
 def caption_problems(spec: Spec, name: str) -> Iterator[Problem]:
     """What is wrong with a text view and its template: unseen factors that it reads, choices that it does not have."""
     view, template = spec.views[name], template_of(spec, name)
@@ -86,11 +50,11 @@ def caption_problems(spec: Spec, name: str) -> Iterator[Problem]:
             expected=", ".join(template.clauses) or f"no clause: template {template.name!r} has none",
             next_step="correct the name, or take it away",
         )
-        for each in sorted(set(view.mentions) - set(template.clauses))
+        for each in sorted(set() if isinstance(view.mentions, Subset) else set(view.mentions) - set(template.clauses))
     ]
     choices = {phrasing_factor(name): tuple(template.phrasings)}
     choices |= {word_factor(name, word): each for word, each in template.words.items()}
-    choices |= {clause_factor(name, clause): YES_NO for clause in template.clauses}
+    choices |= {clause_factor(name, clause): OUT_IN for clause in template.clauses}
     for factor, expected in choices.items():
         if factor not in spec.factors:
             continue  # a problem of its own
@@ -121,7 +85,8 @@ def _reading_problems(spec: Spec, name: str, template: Template) -> Iterator[Pro
     seen = spec.views[name].factors
     phrasings = spec.factors[phrasing_factor(name)].names
     every = {read for phrasing in template.phrasings for read in template.reads_of(phrasing)}
-    for read in sorted({read for phrasing in phrasings for read in template.reads_of(phrasing)}):
+    absent = absent_clauses(spec, name, template)
+    for read in sorted({read for phrasing in phrasings for read in template.reads_of(phrasing, absent)}):
         reads = f"template {template.name!r} reads {read!r}"
         if read not in seen:
             near = hint(read, set(seen) - every)
@@ -142,7 +107,15 @@ def _reading_problems(spec: Spec, name: str, template: Template) -> Iterator[Pro
             )
         else:
             try:
-                template.vocabulary(read, spec.factors[read])
+                found = template.vocabulary(read, spec.factors[read])
+                if said_factor(name, read) in seen and len({word.text for word in found}) < len(found):
+                    yield Problem(
+                        ("views", name, "misstates"),
+                        f"two values of {read} are told by one word: a wrong value might be told by the true word",
+                        listed(word.text for word in found),
+                        "a word for each value",
+                        "change the `lexicon` of the template, or leave the factor out of `misstates`",
+                    )
             except UsageError as error:
                 yield Problem(
                     ("views", name, "template"),
@@ -160,6 +133,23 @@ def _reading_problems(spec: Spec, name: str, template: Template) -> Iterator[Pro
                 expected=", ".join(sorted(every)),
                 next_step="correct the name, or say `recorded: true` if no caption is to tell it",
             )
+
+
+def absent_clauses(spec: Spec, view: str, template: Template) -> frozenset[str]:
+    """The clauses of a template that no caption of a view has, by the mechanisms of their factors."""
+    found = set()
+    for clause in template.clauses:
+        factor = spec.factors[clause_factor(view, clause)]
+        use, parameters = factor.mechanism, factor.mechanism.parameters
+        if use.name == "categorical" and factor.names == OUT_IN and parameters["weights"][1] == 0:
+            found.add(clause)
+        if use.name == "member" and use.parents[0] in spec.factors:
+            whole = spec.factors[use.parents[0]].mechanism.parameters
+            chances, sets = whole.get("probabilities"), whole.get("sets") or ()
+            bit = parameters["number"]
+            if chances[bit] == 0 if chances else not any(each >> bit & 1 for each in sets):
+                found.add(clause)
+    return frozenset(found)
 
 
 @dataclass(frozen=True)
@@ -193,24 +183,28 @@ def sentences(spec: Spec, view_name: str) -> list[Sentence]:
     observed = spec.observed[view_name]
     view, declared = observed.view, observed.declared
     template = template_of(spec, view_name)
-    words = {read: template.vocabulary(read, spec.factors[read]) for read in template.reads if read in view.factors}
+    said = {read: said_factor(declared, read) for read in template.reads if read in view.factors}
+    said = {read: each if each in view.factors else read for read, each in said.items()}
+    words = {each: template.vocabulary(read, spec.factors[read]) for read, each in said.items()}
     for word in template.words:
         factor = word_factor(declared, word)
         words[factor] = tuple(Word(name, {}) for name in spec.factors[factor].names)
     slots = {name: _Slot(name, each) for name, each in words.items()}
-    context: dict[str, Any] = {name: slots[name] for name in template.reads if name in slots}
+    context: dict[str, Any] = {read: slots[each] for read, each in said.items()}
     context["words"] = {word: slots[word_factor(declared, word)] for word in template.words}
     found: list[Sentence] = []
     for index, phrasing in enumerate(spec.factors[phrasing_factor(declared)].names):
         text = template.phrasings[phrasing].text if phrasing in template.phrasings else ""
         clauses = [clause for clause in template.clauses if f"clauses.{clause}" in text]
+        # A clause that is never there has no sentence where it would read what the view does not see.
+        idle = absent_clauses(spec, declared, template) if not template.reads_of(phrasing) <= said.keys() else ()
         if len(found) + 2 ** len(clauses) > MAX_SENTENCES:
             raise UsageError(
                 f"template {template.name!r} has too many sentences: phrasing {phrasing!r} has {len(clauses)} clauses",
                 expected=f"at most {MAX_SENTENCES} of all phrasings with every combination of their clauses",
                 next_step="take clauses away",
             )
-        for present in itertools.product(range(2), repeat=len(clauses)):
+        for present in itertools.product(*(range(1 if clause in idle else 2) for clause in clauses)):
             context["clauses"] = dict(zip(clauses, map(bool, present), strict=True))
             rendered = template.render(phrasing, context)
             choices = {clause_factor(declared, clause): each for clause, each in zip(clauses, present, strict=True)}
@@ -220,13 +214,19 @@ def sentences(spec: Spec, view_name: str) -> list[Sentence]:
 
 
 def captions(samples: Samples, view_name: str) -> list[str]:
-    """The caption of every sample in a text view.
+    """The caption of every sample in a text view; with `texts`, the text in place of it.
 
     Example:
         >>> from m3di import captions, load_spec, sample
         >>> print(captions(sample(load_spec("m3di"), "train", 1), "text")[0])
         Look to the mid-center of this picture: there you see something "dodgerblue" in the form of a head.
     """
+    told, texts = captions_of_template(samples, view_name), texts_of(samples.spec, view_name)
+    return told if texts is None else told_by_texts(samples, view_name, texts, told)
+
+
+def captions_of_template(samples: Samples, view_name: str) -> list[str]:
+    """The caption of every sample in a text view as its template gives it."""
     spec, columns = samples.spec, samples.views[view_name]
     result = np.full(samples.n, "", dtype=object)
     for sentence in sentences(spec, view_name):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from m3di.latents.changing import change_problems
 from m3di.latents.conditions import condition_problems
 from m3di.latents.factor import Factor, MechanismUse
 from m3di.latents.graph import is_shared_elsewhere, severed, takes_own_value, unlike
@@ -104,6 +105,7 @@ class _Checks:
 
     def _view(self, view: str) -> Iterator[Problem]:
         spec = self.spec
+        yield from change_problems(spec, view)
         for name, use in spec.views[view].factors.items():
             path: Path = ("views", view, "factors", name)
             if name not in self.declared:

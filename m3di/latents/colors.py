@@ -96,3 +96,11 @@ def palette(name: str) -> Palette:
         rgb=np.array([colors.to_rgb(value) for value in entries.values()]),
         hex=tuple(colors.to_hex(value) for value in entries.values()),
     )
+
+
+@cache
+def own_palette(colors: tuple[tuple[str, str], ...]) -> Palette:
+    """A palette of names of colours, each with its hexadecimal notation `#rrggbb`."""
+    codes = [code for _, code in colors]
+    rgb = [[int(code[place : place + 2], 16) / 255 for place in (1, 3, 5)] for code in codes]
+    return Palette(tuple(name for name, _ in colors), np.array(rgb), tuple(code.lower() for code in codes))

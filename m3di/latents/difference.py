@@ -16,7 +16,7 @@ def described_change(base_name: str, base: dict[str, Any], data: dict[str, Any])
         base: The data of that spec.
         data: Those of the spec.
     """
-    ignored = ("name", "description", "plugins", "templates")
+    ignored = ("name", "description", "plugins", "templates", "texts")
     one, other = ({key: each for key, each in whole.items() if key not in ignored} for whole in (base, data))
     places = list(_places(one, other, ()))
     of_base = str(base.get("description", ""))

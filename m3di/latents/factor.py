@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 
-from m3di.latents.colors import palette
+from m3di.errors import near_match
+from m3di.latents.colors import PALETTES, Palette, own_palette, palette
 from m3di.latents.problems import custom_error
 
+HEX = r"^#[0-9a-fA-F]{6}$"
 MAX_WHOLE = 2**53  # whole numbers up to here are exact in float64, by which ranges are computed
 
 
@@ -85,7 +87,9 @@ class Factor(Strict):
     Attributes:
         type: `categorical` (raw value = index), `continuous` or `integer` (raw value within `range`).
         values: Names of the values of a categorical factor.
-        palettes: Instead of `values`: the values are all colour names of these palettes.
+        palettes: Instead of `values`: the values are all colour names of these palettes, `tableau`, `css4`, `xkcd` or
+            some of `colors`.
+        colors: Palettes of its own by name, each a mapping from names of colours to hexadecimal ones, '#rrggbb'.
         range: Least and greatest raw value; without it a continuous factor is any real number.
         kind: What the number is; hue and angle are circular.
         unit: Unit of the physical values.
@@ -99,7 +103,8 @@ class Factor(Strict):
 
     type: Literal["categorical", "continuous", "integer"]
     values: tuple[str, ...] | None = None
-    palettes: tuple[Literal["tableau", "css4", "xkcd"], ...] = ()
+    palettes: tuple[str, ...] = ()
+    colors: dict[str, dict[str, Annotated[str, Field(pattern=HEX)]]] = Field(default_factory=dict)
     range: tuple[float, float] | None = None
     kind: Literal["label", "position", "angle", "hue", "seed", "scalar"]
     unit: str | None = None
@@ -126,10 +131,38 @@ class Factor(Strict):
         return self
 
     def _check_support(self) -> None:
+        self._check_palettes()
         if self.type == "categorical":
             self._check_names()
         else:
             self._check_range()
+
+    def _check_palettes(self) -> None:
+        known = (*PALETTES, *self.colors)
+        for name in self.palettes:
+            if name not in known:
+                near = near_match(name, known)
+                raise custom_error(
+                    f"no palette is called {name!r}" + (f"; did you mean {near!r}?" if near else ""),
+                    key="palettes",
+                    expected=f"some of {', '.join(known)}",
+                    next_step="correct the name, or give its colours: colors: {NAME: {red: '#ff0000', ...}}",
+                )
+        for name, each in self.colors.items():
+            what = None
+            if name in PALETTES:
+                what = f"{name!r} is a palette of m3di"
+            elif name not in self.palettes:
+                what = f"`palettes` does not name {name!r}"
+            elif len({code.lower() for code in each.values()}) < 2:
+                what = f"{name!r} has less than two colours"
+            if what is not None:
+                raise custom_error(
+                    what,
+                    key="colors",
+                    expected="palettes of two colours and more, under names of their own that `palettes` has",
+                    next_step="change it, or leave it out",
+                )
 
     def _check_names(self) -> None:
         if bool(self.values) == bool(self.palettes):
@@ -146,6 +179,7 @@ class Factor(Strict):
                     expected="every name once",
                     next_step="take one of them away",
                 )
+        self._check_colors()
         unfit = [each for each in self.values or () if not each.isprintable() or each != " ".join(each.split())]
         if unfit or "" in (self.values or ()):
             raise custom_error(
@@ -163,6 +197,26 @@ class Factor(Strict):
                 expected="`values`",
                 next_step="leave `range` out",
             )
+
+    def _check_colors(self) -> None:
+        """Names of colours are values, each once: captions are read back by them."""
+        if len(set(self.names)) < len(self.names):
+            twice = next(name for name in self.names if self.names.count(name) > 1)
+            raise custom_error(
+                f"two palettes have a colour called {twice!r}",
+                key="palettes",
+                expected="every name once",
+                next_step="rename the colour of your own",
+            )
+        for each in (name for own in self.colors.values() for name in own):
+            if not each.isprintable() or not each or each != " ".join(each.split()) or '"' in each:
+                raise custom_error(
+                    "a colour has a name that a caption cannot show as it is",
+                    key="colors",
+                    got=repr(each),
+                    expected="words, with single spaces between them and no double quotes",
+                    next_step="change the name",
+                )
 
     def _check_range(self) -> None:
         for key in ("values", "palettes"):
@@ -229,20 +283,29 @@ class Factor(Strict):
                 next_step="change one of them",
             )
 
+    def palette(self, name: str) -> Palette:
+        """One of its palettes."""
+        return own_palette(tuple(self.colors[name].items())) if name in self.colors else palette(name)
+
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Names of the values of a categorical factor."""
-        return self.values or tuple(name for each in self.palettes for name in palette(each).names)
+        return self.values or tuple(name for each in self.palettes for name in self.palette(each).names)
 
     @cached_property
     def hex(self) -> tuple[str, ...]:
         """Hexadecimal colour of each value of a factor made of palettes."""
-        return tuple(code for each in self.palettes for code in palette(each).hex)
+        return tuple(code for each in self.palettes for code in self.palette(each).hex)
 
     @property
     def n(self) -> int:
         """Number of values of a categorical factor."""
         return len(self.names)
+
+    @property
+    def group_sizes(self) -> tuple[int, ...]:
+        """Numbers of values that stand for each other: those of each palette; without palettes, of all."""
+        return tuple(len(self.palette(each).names) for each in self.palettes) or (self.n,)
 
     @property
     def bounds(self) -> tuple[float, float]:

@@ -35,7 +35,7 @@ def apart(spec: Spec, view: str) -> frozenset[str]:
             continue
         mechanism = spec.used_mechanism(view, name)
         inherits = mechanism is not None and not found.isdisjoint(mechanism.causes)
-        if inherits or (use is not None and use.is_apart):
+        if inherits or (use is not None and use.is_apart) or spec.mixed(view, name):
             found.add(name)
     return frozenset(found)
 
@@ -122,16 +122,20 @@ def arrows(spec: Spec, view: str) -> frozenset[tuple[str, str]]:
     """Arrows (parent, child) of a view: those whose parent, all noise kept, makes a difference to the child.
 
     A mechanism of `strength` 0, a weight 0 or equal rows of a table give no arrow, nor does a value that is constant
-    in the view or drawn again by its `change`. A parent of an earlier frame is `NAME@-K`.
-    Mechanisms that are not installed here are taken at their word.
+    in the view or drawn again by its `change`, nor one that is mixed of two other views. What says `when` a factor
+    changes gives one. A parent of an earlier frame is `NAME@-K`. Mechanisms that are not installed here are taken at
+    their word.
     """
     found = set()
     for child, factor in spec.factors.items():
         use = spec.views[view].factors.get(child)
+        if use is not None and use.when is not None:
+            found.add((use.when, child))
         mechanism = spec.used_mechanism(view, child)
-        if mechanism is None or not mechanism.parents:
+        if mechanism is None or not mechanism.parents or spec.mixed(view, child):
             continue
-        if use is not None and use.change is not None and not _change_keeps(spec, child, factor, use.change):
+        change = use.change if use is not None and use.when is None else None
+        if change is not None and not _change_keeps(spec, child, factor, change):
             continue
         for parent in dict.fromkeys(mechanism.parents):
             if _matters(spec, factor, mechanism, parent):

@@ -67,6 +67,7 @@ def do(spec: Spec, interventions: Mapping[str, Intervention] | None = None, **by
                     done.pop(f"{each}.{name}", None)  # what was done in that view alone no longer holds
                 shared = bool(view) and bool(unlike(spec, view, name))
                 _intervene(uses, name, own, replacement, only_here=bool(view), shared=shared)
+                _settle(uses, name, mixes="mixes" in plain["views"][each])
         if view:
             _release_content(spec, plain["views"][view]["factors"], name)
         else:
@@ -120,6 +121,20 @@ def _check_target(spec: Spec, target: str, view: str, name: str) -> None:
 
 def _role(use: Any) -> str:
     return str(use.get("role")) if isinstance(use, dict) else str(use)
+
+
+def _settle(uses: dict[str, Any], name: str, *, mixes: bool) -> None:
+    """What says `when` a factor changes, where an intervention has taken its change away: it says that nothing does."""
+    use = uses[name]
+    if not isinstance(use, dict) or "when" not in use:
+        return
+    if "change" in use or (mixes and use["role"] == "style" and "mechanism" not in use):
+        return
+    when = use.pop("when")
+    others = any(isinstance(each, dict) and each.get("when") == when for each in uses.values())
+    if not others and not mixes and _role(uses[when]) == "private":
+        kept = uses[when] if isinstance(uses[when], dict) else {}
+        uses[when] = {**kept, "role": "constant", "value": 0.0}
 
 
 def _release_content(spec: Spec, uses: dict[str, Any], name: str) -> None:
@@ -322,7 +337,7 @@ def _intervene(
 ) -> None:
     """Change how a view uses a factor, where the factor's own mechanism does not decide."""
     use = uses[name] if isinstance(uses[name], dict) else {"role": uses[name]}
-    kept = {key: use[key] for key in ("recorded", "unshared") if key in use}
+    kept = {key: use[key] for key in ("recorded", "unshared", "when") if key in use}
     constant = {"role": "constant", "value": replacement.data.get("value")}
     is_constant = replacement.data.get("name") == "constant"
     if only_here:

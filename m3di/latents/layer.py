@@ -33,6 +33,9 @@ def take_in_files(layer: Layer, folder: FilePath) -> None:
         template = view.get("template") if isinstance(view, dict) else None
         if isinstance(template, str) and is_yaml_name(template) and template not in data.get("templates", {}):
             _take_in_template(layer, folder, ("views", view_name, "template"), template)
+        texts = view.get("texts") if isinstance(view, dict) else None
+        if isinstance(texts, str) and texts not in (data.get("texts") or {}):
+            _take_in_texts(layer, folder, ("views", view_name, "texts"), texts)
 
 
 def _take_in_plugin(layer: Layer, folder: FilePath, name: Any, place: Location) -> None:
@@ -83,6 +86,21 @@ def _take_in_template(layer: Layer, folder: FilePath, where: Path, name: str) ->
     layer.data["views"][str(where[1])]["template"] = path.name
     layer.marks.update({(*key, *each): mark for each, mark in document.marks.items()})
     layer.problems += fault_problems(document, key)
+
+
+def _take_in_texts(layer: Layer, folder: FilePath, where: Path, name: str) -> None:
+    place, path = layer.marks[where], folder / name
+    by = f"named in {place.file}, line {place.line}"
+    try:
+        text = read_text(path, "file of texts", asked_by=by, next_step="check the path: it is relative to the spec")
+    except UsageError as error:
+        layer.problems.append(_as_problem(where, error, place))
+        return
+    texts = layer.data.setdefault("texts", {})
+    if texts.get(path.name, text) != text:
+        layer.problems.append(_two_of_one_name(where, "files of texts", name, place))
+    texts[path.name] = text
+    layer.data["views"][str(where[1])]["texts"] = path.name
 
 
 def _two_of_one_name(where: Path, what: str, name: str, place: Location) -> Problem:

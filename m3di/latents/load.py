@@ -23,9 +23,10 @@ from m3di.latents.mechanisms import run_plugin
 from m3di.latents.problems import UNSET, Origin, Problem, fault_problems, hint, listed, report
 from m3di.latents.resolve import TITLE, validated
 from m3di.latents.spec import SPEC_NAME, Spec
+from m3di.latents.subsets import is_subset
 from m3di.latents.yaml_text import Document, Location, Marks, Path, is_yaml_name, read_text, read_yaml
 
-BESIDE = ("plugins", "templates")  # files as text, by name: replaced whole, never laid over
+BESIDE = ("plugins", "templates", "texts")  # files as text, by name: replaced whole, never laid over
 
 
 def spec_names() -> list[str]:
@@ -230,6 +231,7 @@ def _laid_over(below: Any, above: Any, path: Path, own: Layer, marks: Marks, pro
         ("role" in above and len(path) == 4 and path[0] == "views")
         or ("name" in above and path[-1:] in (("mechanism",), ("change",)))
         or (len(path) == 2 and path[0] in (*BESIDE, "interventions"))
+        or (len(path) == 3 and path[0] == "views" and is_subset(path[2], above))
     )
     if is_whole or not (isinstance(below, dict) and isinstance(above, dict)):
         if len(path) == 2 and path[0] in BESIDE and below is not None and below != above:

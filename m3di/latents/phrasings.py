@@ -33,13 +33,27 @@ class PhrasingError(Exception):
 
 
 @cache
-def names_read(source: str) -> frozenset[str]:
+def names_read(source: str, absent: frozenset[str] = frozenset()) -> frozenset[str]:
     """The names that a phrasing reads.
+
+    Args:
+        source: The phrasing.
+        absent: Clauses that are never there: what stands in their `{% if clauses.NAME %}` is not read.
 
     Raises:
         PhrasingError: It is no phrasing.
     """
-    return frozenset(jinja2.meta.find_undeclared_variables(_parsed(source)))
+    tree = _parsed(source)
+    for node in tree.find_all(jinja2.nodes.If) if absent else ():
+        test = node.test
+        if (
+            isinstance(test, jinja2.nodes.Getattr)
+            and isinstance(test.node, jinja2.nodes.Name)
+            and test.node.name == "clauses"
+            and test.attr in absent
+        ):
+            node.body = []
+    return frozenset(jinja2.meta.find_undeclared_variables(tree))
 
 
 def rendered(source: str, context: dict[str, Any]) -> str:

@@ -106,7 +106,8 @@ def _bound(spec: Spec, content: frozenset[str], predictor: _Predictor, drawn: Sa
     timed = spec.is_chain and any(spec.moves(each) for each in spec.ancestors([name]))  # the number of the frame tells
     if not timed and not spec.ancestors([name]) & (spec.ancestors(content) | given_factors(spec)):
         return bound(chance, chance, "exact")
-    if factual and use.change is None and use.mechanism is None and spec.given is None:
+    is_mixed = spec.mixed(observed.declared, name) is not None
+    if factual and use.change is None and use.mechanism is None and spec.given is None and not is_mixed:
         exact = _exact(spec, content, view, name)
         if exact is not None:
             return bound(exact[0], exact[1], "exact")

@@ -184,6 +184,8 @@ def problems_of(error: ValidationError, data: Any, origin: Origin, below: Path =
         path = _in_data((*below, *each["loc"]), data, each["type"])
         if each["type"] == "float_type" and isinstance(value_at(path, data), dict):
             continue  # one of several types that it may have; the mapping is told of
+        if each["type"] == "dict_type" and str(each["loc"][-1]).startswith("dict[") and _is_number(path, data):
+            continue  # the other way round: a number or a mapping of numbers
         if path[:1] == ("interventions",) and len(path) == 2:
             if each["type"] in ("float_type", "finite_number"):
                 yield Problem(
@@ -210,6 +212,10 @@ def problems_of(error: ValidationError, data: Any, origin: Origin, below: Path =
             yield _typed(each["type"], each["msg"], path, context, value_at(path, data), origin)
 
 
+def _is_number(path: Path, data: Any) -> bool:
+    return isinstance(value_at(path, data), (int, float))
+
+
 def _in_data(path: Path, data: Any, kind: str) -> Path:
     """The path of an error without what pydantic adds to it: names of functions, of types, of a role's own key."""
     found: Path = ()
@@ -233,6 +239,8 @@ def _typed(kind: str, message: str, path: Path, context: Mapping[str, Any], valu
     """A problem of pydantic's own kinds: a type, a choice, a bound, an unknown or a missing key."""
     place = origin.marks.get(path)
     text = place.text if place is not None and place.text is not None else str(value)
+    if kind == "missing" and isinstance(path[-1], int):
+        return Problem(path[:-1], "an entry is missing", expected=f"{path[-1] + 1} entries", next_step="add it")
     if kind == "missing":
         return Problem(path, "Field required", "nothing", f"the key `{path[-1]}`", f"add `{path[-1]}: ...`")
     if kind == "literal_error":

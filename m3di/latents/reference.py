@@ -14,6 +14,7 @@ from m3di.latents.mechanisms import MECHANISMS, Mechanism
 from m3di.latents.modality import modalities
 from m3di.latents.scene_factors import SCENE_FACTORS
 from m3di.latents.spec import FactorUse, Spec, View
+from m3di.latents.subsets import Subset
 from m3di.latents.templates import Phrasing, Template, load_template, template_names
 from m3di.latents.variants import Pairs, Sequence
 
@@ -27,7 +28,7 @@ PLUGINS = "Python files beside the spec that register mechanisms (a resolved spe
 BUILTIN = tuple(MECHANISMS[name] for name in MECHANISMS.own())
 BUILTIN_MODALITIES = tuple(each for each in modalities() if each.keys)  # others have no keys in a view
 _LAID_OVER = (Spec, Factor, View, Pairs, Sequence)  # models whose keys a spec that extends another may leave out
-_MODELS: tuple[type[BaseModel], ...] = (*_LAID_OVER, FactorUse, MechanismUse, Template, Phrasing)
+_MODELS: tuple[type[BaseModel], ...] = (*_LAID_OVER, FactorUse, MechanismUse, Subset, Template, Phrasing)
 
 
 def attribute_texts(model: type[BaseModel]) -> dict[str, str]:
@@ -205,8 +206,9 @@ def _words(schema: dict[str, Any]) -> str:
         return " or ".join(f"`{each}`" for each in schema.get("enum", [schema.get("const")]))
     if isinstance(schema.get("description"), str) and schema.get("x-varying"):
         return str(schema["description"])
-    if "anyOf" in schema:
-        return " or ".join(_words(each) for each in schema["anyOf"] if each.get("type") != "null")
+    several = schema.get("anyOf") or schema.get("oneOf")
+    if several:
+        return " or ".join(_words(each) for each in several if each.get("type") != "null")
     if "$ref" in schema:
         return {"MechanismUse": "a mechanism"}.get(schema["$ref"].split("/")[-1], "a mapping")
     if schema.get("type") == "array":

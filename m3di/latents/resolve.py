@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from m3di.latents.changing import add_changes
 from m3di.latents.checks import spec_problems
 from m3di.latents.factor import STORED, Factor
 from m3di.latents.filled_in import add_parents, spread_given
@@ -21,6 +22,7 @@ from m3di.latents.name_checks import MAX_NAME, NAME
 from m3di.latents.problems import Origin, Problem, hint, listed, problems_of, report, value_at
 from m3di.latents.spec import FactorUse, Given, Spec, View
 from m3di.latents.stored import stored_problems
+from m3di.latents.subsets import SUBSETS, Subset
 from m3di.latents.templates import Template
 from m3di.latents.trial import trial_problems
 from m3di.latents.variants import Pairs, Sequence
@@ -138,7 +140,7 @@ def _parsed(data: dict[str, Any], origin: Origin) -> tuple[Spec | None, list[Pro
     return None, problems, frozenset(unsound)
 
 
-_APART = ("material", "ground", "lights", "raised", "axes", "mentions")
+_APART = ("material", "ground", "lights", "raised", "axes", "mentions", "misstates", "texts", "changes", "mixes")
 
 
 def _part(problem: Problem) -> Path:
@@ -150,7 +152,7 @@ def _part(problem: Problem) -> Path:
         return path[:3]
     if path[:1] == ("views",):
         return path[:4] if len(path) > 3 and path[2] == "factors" else path[:2]
-    return path[:2] if path[:1] in (("factors",), ("templates",), ("plugins",)) else path[:1]
+    return path[:2] if path[:1] in (("factors",), ("templates",), ("plugins",), ("texts",)) else path[:1]
 
 
 def _cut(data: dict[str, Any], path: Path) -> bool:
@@ -249,6 +251,8 @@ def _keys_at(place: Path) -> list[str]:
         return list(_MODELS[str(place[0])].model_fields)
     if place[0] == "templates":
         return list(Template.model_fields)
+    if len(place) == 3 and place[2] in SUBSETS:
+        return list(Subset.model_fields)
     model = FactorUse if len(place) == 4 else _MODELS.get(str(place[0]), Spec)
     return [field.alias or name for name, field in model.model_fields.items()]
 
@@ -273,6 +277,8 @@ def _add_choices(data: dict[str, Any], reported: set[Path]) -> list[Problem]:
     problems: list[Problem] = []
     kinds = {each.name: each for each in modalities()}
     for name, view in views.items():
+        if isinstance(view, dict):
+            problems += [each for each in add_changes(str(name), view, factors) if each.path not in reported]
         kind = kinds.get(str(view.get("modality"))) if isinstance(view, dict) else None
         if kind is None or not isinstance(view.get("factors"), dict):
             continue

@@ -160,13 +160,24 @@ class _Evaluation:
             return np.full(self.n, use.value, dtype=factor.dtype)
         if use.role == "private":
             return self._draw(world, view, view, name, use.mechanism or factor.mechanism)
+        mixed = self.spec.mixed(view, name)
+        if mixed is not None:
+            value = self.value(world, mixed[0], name)
+            return self._where(world, view, use.when, self.value(world, mixed[1], name), value) if use.when else value
         value = self._draw(world, SHARED, view, name, use.mechanism or factor.mechanism)
         if use.change is None:
             return value
         u = self._noise(name, f"{view} change")
         mechanism = self.spec.mechanism(use.change.name)
         own = [Parent(factor, value, name)] if mechanism is None or takes_own_value(mechanism) else []
-        return self._apply(use.change, name, u, own)
+        changed = self._apply(use.change, name, u, own)
+        return self._where(world, view, use.when, changed, value) if use.when else changed
+
+    def _where(
+        self, world: CausalWorld, view: str, when: str, changed: NDArray[Any], kept: NDArray[Any]
+    ) -> NDArray[Any]:
+        """Values as they are changed where a factor of the view has its second value, and as they were elsewhere."""
+        return np.where(self.value(world, view, when) == 1, changed, kept)
 
     def _draw(self, world: CausalWorld, noise: str, view: str, name: str, use: MechanismUse) -> NDArray[Any]:
         """A factor's value by its mechanism, with the noise of one view and the parents of one view."""

@@ -8,20 +8,20 @@ from functools import cached_property
 from graphlib import TopologicalSorter
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
 
 from m3di.errors import UsageError
 from m3di.latents.factor import Factor, MechanismUse, Strict, is_stored
 from m3di.latents.mechanisms import Mechanism, find_mechanism
 from m3di.latents.modality import Modality, find_modality, modalities
 from m3di.latents.problems import custom_error
+from m3di.latents.subsets import Probability, Subset, is_subset
 from m3di.latents.templates import Template
 from m3di.latents.variants import Pairs, Sequence
 
 SPLITS = ("train", "val", "test")
 
 SPEC_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
-Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 def _as_use(value: Any) -> Any:
@@ -37,6 +37,8 @@ class FactorUse(Strict):
         value: Raw value of a constant.
         change: Mechanism that changes a style factor; its parent is the factor's own value. One that takes no parent
             (`uniform`) draws a new value.
+        when: The change happens where this factor of the view, which has two values, has the second one; `changes` of
+            the view says so for its factors.
         mechanism: Mechanism of a private or style factor in this view, in place of the factor's own.
         recorded: The view draws nothing of this factor, and has it in the table on purpose: the target of an
             intervention, a hidden cause.
@@ -46,6 +48,7 @@ class FactorUse(Strict):
     role: Literal["content", "style", "private", "constant"]
     value: float | None = None
     change: MechanismUse | None = None
+    when: str | None = None
     mechanism: MechanismUse | None = None
     recorded: bool = False
     unshared: bool = False
@@ -54,7 +57,7 @@ class FactorUse(Strict):
     def _consistent(self, info: ValidationInfo) -> FactorUse:
         if is_stored(info):
             return self
-        for key, roles in (("value", ("constant",)), ("change", ("style",)), ("mechanism", ("private", "style"))):
+        for key, roles in _ONLY_WITH.items():
             if getattr(self, key) is not None and self.role not in roles:
                 named = " or ".join(f"`{role}`" for role in roles)
                 raise custom_error(
@@ -86,6 +89,16 @@ class FactorUse(Strict):
 
 
 APART = ("private", "constant")
+_ONLY_WITH = {"value": ("constant",), "change": ("style",), "when": ("style",), "mechanism": ("private", "style")}
+
+
+def _says_subset(value: Any) -> str:
+    return "subset" if isinstance(value, Subset) or is_subset("mentions", value) else "clauses"
+
+
+Mentions = Annotated[
+    Annotated[Subset, Tag("subset")] | Annotated[dict[str, Probability], Tag("clauses")], Discriminator(_says_subset)
+]
 
 
 class View(Strict):
@@ -94,6 +107,10 @@ class View(Strict):
     Attributes:
         modality: `image`, `text`, or the name of one that is registered, see `m3di.Modality`.
         factors: The factors it sees, and how.
+        changes: Which factors with `change` do change, drawn for each sample; the others keep their value. What changes
+            is recorded in the factors `VIEW_changed_FACTOR`.
+        mixes: Two other views: a style factor has its value in the second one where `changes` has chosen it, and that
+            in the first one elsewhere. Of which view it is, is recorded in the factors `VIEW_from_FACTOR`.
         shape: Shape of the object in an image, for specs without the factor `object_shape`.
         material: Material of the object in an image.
         ground: Pattern of the ground in an image: one colour, or squares of it and of a darker shade.
@@ -103,10 +120,17 @@ class View(Strict):
             (down in the image), as in Multimodal3DIdent. `world`: x towards the camera, y to the right, as in 3DIdent.
         template: Name of the caption template of a text, or the path of one, relative to the spec.
         mentions: Probability that an optional clause of the template is part of a caption, by clause; 0.5 if not given.
+            Or a random subset of the clauses. Which are there is recorded in the factors `VIEW_clause_CLAUSE`.
+        misstates: Of the factors that the template reads, those of which a caption states a wrong value, drawn for each
+            sample. What it states is the factor `VIEW_said_FACTOR`; `VIEW_misstated_FACTOR` says whether that is wrong.
+        texts: A CSV file beside the spec with texts in place of captions: columns `caption,text` (paraphrases of what
+            the template says) or `seed,split,index,text` (a text for each sample).
     """
 
     modality: str
     factors: dict[str, Annotated[FactorUse, BeforeValidator(_as_use)]]
+    changes: Subset | None = None
+    mixes: tuple[str, str] | None = None
     shape: str | None = None
     material: Literal["rubber", "metal", "crystal"] = "rubber"
     ground: Literal["plain", "checker"] = "plain"
@@ -114,7 +138,9 @@ class View(Strict):
     raised: float = 0.0
     axes: Literal["image", "world"] = "image"
     template: str | None = None
-    mentions: dict[str, Probability] = Field(default_factory=dict)
+    mentions: Mentions = Field(default_factory=dict)
+    misstates: Subset | None = None
+    texts: str | None = None
 
     @field_validator("modality")
     @classmethod
@@ -206,6 +232,7 @@ class Spec(Strict):
         interventions: Mechanisms that are replaced, as `do` has them, by FACTOR or VIEW.FACTOR.
         plugins: Python files that register mechanisms; in a resolved spec their text, by file name.
         templates: Caption templates of its own, by the name that a view gives.
+        texts: Texts in place of captions; in a resolved spec the content of each CSV file, by file name.
     """
 
     name: str = Field(pattern=SPEC_NAME, max_length=100)
@@ -219,6 +246,7 @@ class Spec(Strict):
     interventions: dict[str, float | str | dict[str, Any]] = Field(default_factory=dict)
     plugins: dict[str, str] = Field(default_factory=dict)
     templates: dict[str, Template] = Field(default_factory=dict)
+    texts: dict[str, str] = Field(default_factory=dict)
 
     def mechanism(self, name: str) -> Mechanism | None:
         """The mechanism that this spec calls `name`, of its plugins (if they were run here) or registered; or None."""
@@ -248,6 +276,13 @@ class Spec(Strict):
         changed: dict[str, Any] = {**before, "given": Given(condition=self.given.condition), "interventions": {}}
         return Spec.model_construct(**{**dict(self), **changed})
 
+    def mixed(self, view: str, name: str) -> tuple[str, str] | None:
+        """The two views of which a factor has its value in a view that mixes them; None where it does not mix it."""
+        declared = self.views[view]
+        use = declared.factors.get(name)
+        own = use is None or use.role != "style" or use.change is not None or use.mechanism is not None
+        return None if own else declared.mixes
+
     @cached_property
     def order(self) -> tuple[str, ...]:
         """Names of all factors, parents first."""
@@ -263,11 +298,18 @@ class Spec(Strict):
 
     def parents(self, name: str) -> tuple[str, ...]:
         """Parents of a factor, in any view and frame."""
-        return tuple(dict.fromkeys(cause for use in self.mechanisms_of(name) for cause in use.causes))
+        causes = [cause for use in self.mechanisms_of(name) for cause in use.causes]
+        return tuple(dict.fromkeys([*causes, *self._choosing(name)]))
 
     def present_parents(self, name: str) -> tuple[str, ...]:
         """Its parents of the same frame, in any view."""
-        return tuple(dict.fromkeys(parent for use in self.mechanisms_of(name) for parent in use.present))
+        present = [parent for use in self.mechanisms_of(name) for parent in use.present]
+        return tuple(dict.fromkeys([*present, *self._choosing(name)]))
+
+    def _choosing(self, name: str) -> list[str]:
+        """The factors that say when it changes, in any view."""
+        uses = [view.factors[name] for view in self.views.values() if name in view.factors]
+        return [use.when for use in uses if use.when is not None]
 
     def moves(self, name: str) -> bool:
         """Whether a factor has noise of its own in every frame, in any view."""

@@ -51,7 +51,8 @@ class Template(BaseModel):
 
     Attributes:
         name: Its name.
-        language: Language of the captions; `en` knows the form `a` (noun with its article) of any word.
+        language: Language of the captions. `en` knows the forms `a`, `the` (noun with its article) and `it` of any
+            word; another language has the words of `templates/lexicons/LANGUAGE.yaml`.
         reads: Kind of each factor that some phrasing reads.
         words: Synonyms by name.
         clauses: Names of the optional clauses.
@@ -90,9 +91,9 @@ class Template(BaseModel):
         """Names of the phrasings whose required factors are all seen."""
         return tuple(name for name, each in self.phrasings.items() if seen.issuperset(each.requires))
 
-    def reads_of(self, phrasing: str) -> frozenset[str]:
-        """The factors that a phrasing reads."""
-        return names_read(self.phrasings[phrasing].text) - set(NAMESPACES)
+    def reads_of(self, phrasing: str, absent: frozenset[str] = frozenset()) -> frozenset[str]:
+        """The factors that a phrasing reads, where some clauses are never there."""
+        return names_read(self.phrasings[phrasing].text, absent) - set(NAMESPACES)
 
     def vocabulary(self, name: str, factor: Factor) -> tuple[Word, ...]:
         """The word of each value of a factor, or of each bin of a number.
@@ -102,6 +103,9 @@ class Template(BaseModel):
         """
         entry = dict(self.lexicon.get(name, {}))
         bins = entry.pop("bins", None)
+        if bins is None and factor.type == "categorical":
+            shared = language_lexicon(self.language).get(name, {})
+            entry = {form: each for form, each in shared.items() if each.keys() >= set(factor.names)} | entry
         if bins is None and factor.type != "categorical":
             raise UsageError(f"template {self.name!r} has no `bins` to put the number {name!r} into words")
         if bins is not None and not np.isfinite(factor.bounds).all():
@@ -118,6 +122,8 @@ class Template(BaseModel):
             text = forms.get(BARE, value)
             if self.language == "en":
                 forms.setdefault("a", f"{'an' if text.startswith(tuple('aeiou')) else 'a'} {text}")
+                forms.setdefault("the", f"the {text}")
+                forms.setdefault("it", "it")
             found.append(Word(text, forms))
         return tuple(found)
 
@@ -138,6 +144,20 @@ def word_index(factor: Factor, raw: NDArray[Any], n_words: int) -> NDArray[np.in
     if factor.type == "categorical":
         return np.asarray(raw, dtype=np.int64)
     return np.clip((factor.to_unit(raw) * n_words).astype(np.int64), 0, n_words - 1)
+
+
+@cache
+def language_lexicon(language: str) -> dict[str, dict[str, dict[str, str]]]:
+    """The words of a language that m3di has, as `lexicon` of a template; empty where there is none."""
+    if language not in language_names():
+        return {}
+    path = shipped("templates") / "lexicons" / f"{language}.yaml"
+    return dict(read_yaml(path.read_text(encoding="utf-8"), str(path), "lexicon").data)
+
+
+def language_names() -> list[str]:
+    """Names of the languages whose words m3di has, beside `en`."""
+    return sorted(path.stem for path in (shipped("templates") / "lexicons").glob("*.yaml"))
 
 
 def template_names() -> list[str]:

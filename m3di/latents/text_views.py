@@ -9,13 +9,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from m3di.errors import UsageError
-from m3di.latents.captioning import caption_problems, choice_factors
+from m3di.latents.captioning import caption_problems
 from m3di.latents.graph import unlike
 from m3di.latents.modality import Modality, register_modality
 from m3di.latents.problems import UNSET, Problem, custom_error
+from m3di.latents.said import choice_factors, mention_problems, mentions_factor, misstated_factors
 from m3di.latents.scene_factors import SCENE_FACTORS
 from m3di.latents.spec import APART, Spec, View
 from m3di.latents.templates import Template, builtin_template, template_names, template_problems
+from m3di.latents.texts import text_factors, text_problems
 from m3di.latents.yaml_text import Path
 
 
@@ -23,7 +25,7 @@ class TextViews(Modality):
     """Captions, by a template."""
 
     name, extension, source = "text", "txt", "told"
-    keys = ("template", "mentions")
+    keys = ("template", "mentions", "misstates", "texts")
     columns = {"caption": "the caption"}  # noqa: RUF012
     reserved = dict.fromkeys(("words", "clauses"), "templates have that name")
 
@@ -41,6 +43,7 @@ class TextViews(Modality):
         is_here = own is not None or template in template_names() or FilePath(template).is_file()
         if sound and is_here and not (own is not None and any(template_problems(own))):
             yield from caption_problems(spec, view)
+            yield from text_problems(spec, view)
 
     def notes(self, spec: Spec, view: str, factor: str) -> Iterator[str]:
         """Factors that a caption tells otherwise than an image shows them."""
@@ -74,7 +77,10 @@ class TextViews(Modality):
             return {}, [_template_problem(("views", name, "template"), error)]
         except ValidationError:
             return {}, []  # reported with the template
-        return choice_factors(name, view, template), []
+        problems = [] if mentions_factor(name) in data["factors"] else list(mention_problems(name, view, template))
+        wrong, more = misstated_factors(name, view, template, data["factors"])
+        drawn = text_factors(name) if view.get("texts") is not None else {}
+        return choice_factors(name, view, template, data["factors"]) | wrong | drawn, problems + more
 
 
 def _template_problem(path: Path, error: UsageError) -> Problem:

@@ -10,6 +10,7 @@ from m3di.latents import (
     CaptionParser,
     Spec,
     captions,
+    load_spec,
     load_template,
     parse_spec,
     parse_template,
@@ -45,6 +46,8 @@ views:
 
 
 def spec_of(template: str) -> Spec:
+    if template == "factwise":
+        return load_spec("misaligned-captions")
     if template == "detailed":
         return parse_spec(DETAILED, where="test")
     return parse_spec(f"{{extends: m3di, name: {template}, views: {{text: {{template: {template}}}}}}}", where="test")
@@ -82,7 +85,7 @@ def test_known_captions(spec: Spec) -> None:
 
 
 def test_templates_shipped() -> None:
-    assert template_names() == ["detailed", "german", "m3di", "minimal"]
+    assert template_names() == ["detailed", "factwise", "german", "m3di", "minimal"]
 
 
 @pytest.mark.parametrize(
@@ -94,7 +97,8 @@ def test_every_caption_is_read_back(template: str) -> None:
     spec = spec_of(template)
     drawn = sample(spec, "train", 20_000)
     text, parser = drawn.views["text"], CaptionParser(spec, "text")
-    must = {"object_shape", "object_xpos", "object_ypos", "text_color", "text_phrasing"}
+    hue = "object_hue_name" if template == "factwise" else "text_color"
+    must = {"object_shape", "object_xpos", "object_ypos", hue, "text_phrasing"}
     for row, caption in enumerate(captions(drawn, "text")):
         said = parser.parse(caption)
         assert must <= set(said), caption

@@ -120,7 +120,10 @@ def test_ar1_stays_uniform_and_is_correlated() -> None:
     np.testing.assert_array_equal(value("ar1", [], NUMBER), NUMBER.from_unit(U))
 
 
-@pytest.mark.parametrize("name", sorted(set(MECHANISMS) - {"nearest_color", "table", "linear_gaussian"}))
+@pytest.mark.parametrize(
+    "name",
+    sorted(set(MECHANISMS) - {"nearest_color", "table", "linear_gaussian", "member", "misstated", "unequal"}),
+)
 def test_every_mechanism_stays_in_range_at_the_ends_of_the_unit_interval(name: str) -> None:
     parameters: dict[str, Any] = {
         "affine": {"weights": [0.5]},
@@ -236,3 +239,22 @@ def test_the_unit_of_a_value_is_the_middle_of_its_share() -> None:
     np.testing.assert_allclose(NUMBER.to_unit(np.array([-1.0, 0.0, 1.0])), [0.0, 0.5, 1.0])
     for factor, raw in ((dice, np.arange(1, 7)), (LABEL, np.arange(3))):
         np.testing.assert_array_equal(factor.from_unit(factor.to_unit(raw)), raw)
+
+
+def test_what_is_misstated_at_the_ends_of_the_unit_interval_is_another_value() -> None:
+    ends = np.array([2.0**-53, 1.0 - 2.0**-53])
+    chosen = Parent(Factor(type="integer", kind="label", range=(0, 3)), np.array([2, 2]))
+    for raw in range(3):
+        true = Parent(LABEL, np.full(2, raw))
+        drawn = MECHANISMS["misstated"].function(ends, [true, chosen], LABEL, number=1)
+        assert drawn.tolist() == [(raw + 1) % 3, (raw + 2) % 3]
+        assert MECHANISMS["misstated"].function(ends, [true, chosen], LABEL, number=0).tolist() == [raw, raw]
+    for raw in (-1.0, -0.5, 0.999, 1.0):
+        true = Parent(NUMBER, np.full(2, raw))
+        drawn = MECHANISMS["misstated"].function(ends, [true, chosen], NUMBER, number=1, bins=4)
+        assert np.abs(drawn).max() <= 1
+        two = Factor(type="categorical", kind="label", values=("no", "yes"))
+        for bins, expected in ((4, [1, 1]), (None, [1, 1])):
+            found = MECHANISMS["unequal"].function(ends, [true, Parent(NUMBER, drawn)], two, bins=bins)
+            assert found.tolist() == expected
+        assert MECHANISMS["unequal"].function(ends, [true, true], two).tolist() == [0, 0]

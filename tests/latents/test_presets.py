@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from m3di.latents import Samples, load_spec, sample, spec_names
+from m3di.latents import Samples, Spec, captions, load_spec, parse_spec, sample, spec_names
 
 N = 100_000
 BLOCKS = {
@@ -37,6 +37,7 @@ def test_all_presets_are_there() -> None:
         *("m3di", "m3di-independent", "m3di-counterfactual", "m3di-sequence", "m3di-three-views"),
         *("image-pairs", "image-pairs-causal", "3dident", "3dident-periodic", "causal3dident"),
         "temporal-causal3dident",
+        *("ar1-pairs", "multiview-crl", "misaligned-captions"),
         *BOXES,
     }
 
@@ -112,3 +113,119 @@ def test_3dident() -> None:
     assert all(is_uniform(image[name], -1, 1) for name in names)
     correlations = np.corrcoef([image[name] for name in names])
     assert np.abs(correlations - np.eye(10)).max() < Z
+
+
+def scores(values: np.ndarray) -> np.ndarray:
+    """Normal scores of a factor that is uniform on [-1, 1]."""
+    return stats.norm.ppf((values + 1) / 2)
+
+
+def test_ar1_pairs() -> None:
+    views = draw("ar1-pairs").views
+    for name in ("spotlight_pos", "spotlight_color", "background_color"):
+        assert is_uniform(views["now"][name], -1, 1) and is_uniform(views["next"][name], -1, 1)
+        assert correlation(scores(views["now"][name]), scores(views["next"][name])) == pytest.approx(0.9, abs=0.003)
+    table = np.histogram2d(views["now"]["object_shape"], views["next"]["object_shape"], bins=(7, 7))[0]
+    assert stats.chi2_contingency(table).pvalue > 1e-4  # drawn again, independently
+    for name in ("object_zpos", "object_alpharot"):
+        assert abs(correlation(views["now"][name], views["next"][name])) < Z
+    # Each image alone is one of Causal3DIdent.
+    one = draw("causal3dident").views["image"]
+    for view in views.values():
+        for name in ("object_xpos", "object_color", "object_betarot"):
+            for shape in range(7):
+                known, found = one[name][one["object_shape"] == shape], view[name][view["object_shape"] == shape]
+                assert stats.ks_2samp(known, found).pvalue > 1e-5
+
+
+def test_multiview_crl() -> None:
+    views = draw("multiview-crl").views
+    image, changed, text = (views[name] for name in ("image", "image_changed", "text"))
+    assert (image["object_shape"] == changed["object_shape"]).all() and (
+        image["object_shape"] == text["object_shape"]
+    ).all()
+    assert (image["background_color"] == changed["background_color"]).all()
+    for name in ("object_xpos", "object_ypos"):
+        assert (image[name] == text[name]).all()
+        assert (image[name] != changed[name]).mean() == pytest.approx(2 / 3 * 128 / 255, abs=0.01)
+    masks = {name.removeprefix("image_changed_changed_"): each for name, each in changed.items() if "_changed_" in name}
+    assert len(masks) == 8  # positions 2 (the third is constant), rotations 3, lights 2, hue 1
+    subsets = sum(each.astype(np.int64) << k for k, each in enumerate(masks.values()))
+    counts = np.bincount(subsets, minlength=256)
+    assert counts[0] == 0
+    assert stats.chisquare(counts[1:]).pvalue > 1e-4  # each of the 255 others is as likely
+    same = (masks["object_color"] == 0) & (image["object_xpos"] == changed["object_xpos"])
+    assert (image["object_color"][same] == changed["object_color"][same]).all()
+    follows = masks["object_color"] == 0  # it follows the position that its own image shows
+    assert (np.floor(3 * changed["object_color"][follows]) == changed["object_xpos"][follows]).all()
+    for name in ("object_alpharot", "spotlight_pos", "spotlight_color"):
+        assert ((image[name] != changed[name]) == (masks[name] == 1)).all()
+        again = masks[name] == 1
+        assert abs(correlation(image[name][again], changed[name][again])) < 2 * Z
+
+
+CLAUSES = ("xpos", "ypos", "spotlight", "object_hue", "spotlight_hue", "background_hue")
+WORDS = (
+    *("of color", ("on the left", "in the center", "on the right"), ("at the back", "halfway", "at the front")),
+    *("a spotlight from", "under light", "on ground"),
+)
+
+
+def misaligned(text: str) -> Spec:
+    return parse_spec(f"extends: misaligned-captions\nname: t\nviews: {{text: {text}}}\n", where="t")
+
+
+def test_misaligned_captions() -> None:
+    drawn = sample(load_spec("misaligned-captions"), "train", N)
+    image, text = drawn.views["image"], drawn.views["text"]
+    x, y, p = image["object_xpos"], image["object_ypos"], image["spotlight_pos"]
+    assert is_uniform(3 * image["object_color"] - (x + y) / 2, 0, 1)
+    assert is_uniform(2 * image["spotlight_color"] - p, 0, 1)
+    assert is_uniform(3 * image["background_color"] - p - image["spotlight_color"], 0, 1)
+    for noise in (3 * image["object_color"] - (x + y) / 2, 2 * image["spotlight_color"] - p):
+        assert max(abs(correlation(noise, each)) for each in (x, y, p)) < Z
+    for hue, prefix, n in (("object", "tab:", 10), ("spotlight", "", 148), ("background", "xkcd:", 949)):
+        names = drawn.columns()["text"][f"{hue}_hue_name_name"]
+        assert drawn.spec.factors[f"{hue}_hue_name"].n == n
+        assert all(name.startswith(prefix) for name in names[:100])
+    assert (text["object_shape"] == image["object_shape"]).all()
+
+
+@pytest.mark.parametrize("k", range(1, 8))
+def test_selections_of_misaligned_captions(k: int) -> None:
+    """The first k of seven factors are named; one that no caption names need not be seen by the text."""
+    order = ("xpos", "ypos", "spotlight", "object_hue", "spotlight_hue", "background_hue")
+    mentions = {clause: int(number < k - 1) for number, clause in enumerate(order)}
+    dropped = "{background_hue_name: null}" if k < 7 else "{}"
+    spec = misaligned(f"{{mentions: {str(mentions).replace(chr(39), '')}, factors: {dropped}}}")
+    drawn = sample(spec, "val", 300)
+    told = dict(zip(order, ((WORDS[1]), WORDS[2], "a spotlight from", '" of', "under light", "on ground"), strict=True))
+    told["object_hue"] = ('of color "tab:',)  # type: ignore[assignment]
+    for caption in captions(drawn, "text"):
+        for number, clause in enumerate(order):
+            words = told[clause] if isinstance(told[clause], tuple) else (told[clause],)
+            start = caption.split(", with a spotlight")[0] if clause in ("xpos", "ypos") else caption
+            assert any(word in start for word in words) == (number < k - 1), (clause, caption)
+    assert all((drawn.views["text"][f"text_clause_{clause}"] == value).all() for clause, value in mentions.items())
+
+
+@pytest.mark.parametrize("k", range(7))
+def test_perturbations_of_misaligned_captions(k: int) -> None:
+    """The last k of six factors are drawn again for the text; all are named."""
+    own = {
+        **dict.fromkeys(("background_color", "spotlight_color", "object_color"), "mechanism: {name: uniform}, "),
+        **dict.fromkeys(("spotlight_pos", "object_ypos", "object_xpos"), ""),
+    }
+    again = list(own)[:k]
+    uses = ", ".join(f"{name}: {{role: private, {own[name]}unshared: true}}" for name in again)
+    views = sample(misaligned(f"{{factors: {{{uses}}}}}"), "train", 20_000).views
+    for name in ("object_shape", "object_xpos", "object_ypos", "spotlight_pos"):
+        if name in again:
+            table = np.histogram2d(views["image"][name], views["text"][name], bins=3)[0]
+            assert stats.chi2_contingency(table).pvalue > 1e-4
+        else:
+            assert (views["image"][name] == views["text"][name]).all()
+    truth = sample(load_spec("misaligned-captions"), "train", 20_000).views["text"]
+    for hue in ("object", "spotlight", "background"):
+        same = (truth[f"{hue}_hue_name"] == views["text"][f"{hue}_hue_name"]).mean()
+        assert same < 0.2 if f"{hue}_color" in again else same == 1.0

@@ -10,6 +10,7 @@ from PIL import Image
 
 from m3di.errors import M3diError, UsageError
 from m3di.latents import Spec, load_spec, parse_spec, spec_names
+from m3di.latents.changing import choosing_factors
 from m3di.report import causal_graph, save_causal_graph
 from m3di.report.pictures.graph import ROLE_COLORS
 from tests.conftest import slow
@@ -35,9 +36,10 @@ def test_a_panel_a_view_with_every_factor_and_arrow(spec: Spec) -> None:
 def test_names_do_not_overlap_and_parents_stand_left(name: str) -> None:
     spec = load_spec(name)
     places = {each.get_text().removesuffix(" ↻"): each.get_position() for each in causal_graph(spec).axes[0].texts}
-    assert len(set(places.values())) == len(spec.factors)
-    for child in spec.factors:
-        for parent in (each for each in spec.parents(child) if each != child):
+    hidden = choosing_factors(spec)  # what says which factors change is a dashed frame
+    assert len(set(places.values())) == len(spec.factors) - len(hidden)
+    for child in places:
+        for parent in set(spec.parents(child)) - hidden - {child}:
             assert places[parent][0] < places[child][0]
 
 
@@ -57,6 +59,28 @@ sequence: {length: 2}
     arrows = [each for each in axes.patches if isinstance(each, FancyArrowPatch)]
     assert sorted(each.get_linestyle() for each in arrows) == ["-", "--"]
     assert {each.get_text() for each in axes.texts if "↻" in each.get_text()} == {"object_xpos ↻"}
+
+
+def test_three_views_stand_below_each_other_and_what_changes_has_a_dashed_frame() -> None:
+    text = (
+        "{extends: m3di, name: t, views: {after: {modality: image, shape: cow, changes: {probability: 0.5}, factors: "
+        "{object_color: {role: style, change: {name: uniform}}, spotlight_pos: {role: style, change: {name: uniform}}, "
+        "object_xpos: content}}}}"
+    )
+    figure = causal_graph(parse_spec(text, where="t"))
+    places = [axis.get_subplotspec() for axis in figure.axes]
+    assert [(each.rowspan.start, each.colspan.start) for each in places if each] == [(0, 0), (1, 0), (2, 0)]
+    dashed = [
+        {
+            each.get_text()
+            for each in axis.texts
+            if (box := each.get_bbox_patch()) and box.get_linestyle() not in ("-", "solid")
+        }
+        for axis in figure.axes
+    ]
+    assert [len(each) for each in dashed] == [0, 0, 2]
+    assert dashed[2] == {"object_color", "spotlight_pos"}
+    assert "after_changes" not in {each.get_text() for each in figure.axes[2].texts}
 
 
 @pytest.mark.parametrize("suffix", [".png", *slow(".svg", ".pdf")])

@@ -89,7 +89,7 @@ def test_a_run_from_before_an_option_existed_goes_on(tmp_path):
     config = SimulationConfig(**TINY)
     train(Simulation(config), tmp_path)
     content = json.loads((tmp_path / "config.json").read_text())
-    for name in ("covariances", "widths", "schedule"):
+    for name in ("covariances", "widths", "schedule", "whiten"):
         del content["config"][name]
     (tmp_path / "config.json").write_text(json.dumps(content))
     train(Simulation(config), tmp_path)

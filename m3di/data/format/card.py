@@ -59,7 +59,7 @@ The resolved spec, the seed, all settings and the SHA-256 of every file are in `
 <details><summary>The spec</summary>
 
 ```yaml
-{to_yaml(spec).strip()}
+{_spec(spec)}
 ```
 
 </details>
@@ -68,6 +68,12 @@ The resolved spec, the seed, all settings and the SHA-256 of every file are in `
 
 {_LICENCES["imported" if manifest.source == "imported" else "own"]}
 {_foreign_meshes(manifest)}"""
+
+
+def _spec(spec: Spec) -> str:
+    """Write the spec; of files of texts, which may be long, the size only."""
+    sizes = {name: f"{len(content):,} characters, in {MANIFEST}" for name, content in spec.texts.items()}
+    return to_yaml(spec.model_copy(update={"texts": sizes}) if sizes else spec).strip()
 
 
 def _header(manifest: Manifest, splits: dict[str, int]) -> dict[str, Any]:
@@ -207,4 +213,5 @@ def _mechanism(factor: Factor, use: FactorUse) -> str:
     mechanism = use.mechanism or factor.mechanism
     called = f"{mechanism.name}({', '.join(mechanism.parents)})" if mechanism.parents else mechanism.name
     called = f"{called}, then {use.change.name}" if use.change else called
+    called = f"{called} where {use.when}" if use.when else called
     return f"{called}; recorded only, not drawn" if use.recorded else called

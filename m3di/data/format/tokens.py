@@ -10,6 +10,7 @@ from typing import Literal
 
 from m3di.latents import Spec, sentences
 from m3di.latents.captioning import Slot
+from m3di.latents.texts import texts_of
 
 PAD, UNKNOWN = "<pad>", "<unk>"
 Quoted = Literal["words", "unit"]
@@ -65,6 +66,9 @@ def build_tokenizer(spec: Spec, view_name: str, quoted: Quoted = "words") -> Tok
         view_name: Its text view.
         quoted: Whether a quoted name is one token, see `words`.
     """
+    texts = texts_of(spec, view_name)
+    if texts is not None:
+        return tokenizer_of(texts.every, quoted)
     vocabulary: set[str] = set()
     longest = 0
     for sentence in sentences(spec, view_name):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from m3di.latents.builtin.weighted import Rows, Shares, Strength, from_weights
-from m3di.latents.colors import PALETTES, hsv_to_rgb, palette
+from m3di.latents.colors import PALETTES, hsv_to_rgb
 from m3di.latents.factor import Factor
 from m3di.latents.mechanisms import register
 from m3di.latents.varying import Parent
@@ -57,7 +57,7 @@ def nearest_color(u: NDArray[np.float64], parents: Sequence[Parent], factor: Fac
             "the parents are a hue, and a categorical factor with one value for each of `palettes`: "
             f"they are of kind {hue.factor.kind}, and with {drawn.factor.n} values for {len(factor.palettes)} palettes"
         )
-    if set(drawn.factor.names) & set(PALETTES) and drawn.factor.names != factor.palettes:
+    if set(drawn.factor.names) & {*PALETTES, *factor.palettes} and drawn.factor.names != factor.palettes:
         raise ValueError(
             f"the values of the second parent name the palettes, in their order: they are "
             f"{', '.join(drawn.factor.names)}, and `palettes` {', '.join(factor.palettes)}"
@@ -68,6 +68,6 @@ def nearest_color(u: NDArray[np.float64], parents: Sequence[Parent], factor: Fac
     for number, name in enumerate(factor.palettes):
         rows = drawn.values == number
         if rows.any():
-            index[rows] = offset + palette(name).nearest(rgb[rows])
-        offset += len(palette(name).names)
+            index[rows] = offset + factor.palette(name).nearest(rgb[rows])
+        offset += len(factor.palette(name).names)
     return index

@@ -1,0 +1,154 @@
+"""What a text view draws beside its factors: phrasing, synonyms, clauses, and what it states wrongly.
+
+Each is a factor of its own, which a spec may declare itself; those that are not are declared here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from m3di.latents.factor import Factor
+from m3di.latents.problems import Problem
+from m3di.latents.subsets import Subset, is_subset, member_factor, subset_factor, subset_problems
+from m3di.latents.templates import Template
+
+OUT_IN = ("out", "in")
+NO_YES = ("no", "yes")
+
+
+def phrasing_factor(view: str) -> str:
+    """Name of the factor that draws a text view's phrasing."""
+    return f"{view}_phrasing"
+
+
+def word_factor(view: str, word: str) -> str:
+    """Name of the factor that draws a synonym."""
+    return f"{view}_word_{word}"
+
+
+def clause_factor(view: str, clause: str) -> str:
+    """Name of the factor that draws whether an optional clause is there."""
+    return f"{view}_clause_{clause}"
+
+
+def mentions_factor(view: str) -> str:
+    """Name of the factor that draws a subset of the clauses."""
+    return f"{view}_mentions"
+
+
+def misstates_factor(view: str) -> str:
+    """Name of the factor that draws which factors a caption states wrongly."""
+    return f"{view}_misstates"
+
+
+def said_factor(view: str, name: str) -> str:
+    """Name of the factor that a caption states in place of one that it may misstate."""
+    return f"{view}_said_{name}"
+
+
+def misstated_factor(view: str, name: str) -> str:
+    """Name of the factor that says whether what a caption states of a factor is wrong."""
+    return f"{view}_misstated_{name}"
+
+
+def choice_factors(
+    name: str, view: dict[str, Any], template: Template, declared: dict[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """The factors that a text view's template draws, as a spec file would declare them.
+
+    Args:
+        name: Name of the view.
+        view: Its declaration, not validated yet.
+        template: Its template.
+        declared: The plain data of the factors of the spec; one that the view does not see is added here.
+    """
+    seen = frozenset(view.get("factors") or {})
+    factors: dict[str, dict[str, Any]] = {
+        phrasing_factor(name): {"values": list(template.usable(seen)) or list(template.phrasings)},
+        **{word_factor(name, word): {"values": list(each)} for word, each in template.words.items()},
+    }
+    mentions = view.get("mentions") or {}
+    subset = _subset(view, "mentions")
+    members = subset.members(template.clauses) if subset is not None else ()
+    if subset is not None:
+        declared.setdefault(mentions_factor(name), subset_factor(subset, members))
+    for clause in template.clauses:
+        if clause in members:
+            factors[clause_factor(name, clause)] = member_factor(mentions_factor(name), members.index(clause), OUT_IN)
+            continue
+        given = mentions.get(clause, 0.5) if isinstance(mentions, dict) and subset is None else 0.5
+        # What is no probability is reported where the view is checked.
+        probability = float(given) if isinstance(given, (int, float)) and 0.0 <= given <= 1.0 else 0.5
+        weights = {"name": "categorical", "weights": [1.0 - probability, probability]}
+        factors[clause_factor(name, clause)] = {"values": list(OUT_IN), "mechanism": weights}
+    return {factor: {"type": "categorical", "kind": "label", **each} for factor, each in factors.items()}
+
+
+def _subset(view: Mapping[str, Any], key: str) -> Subset | None:
+    """The subset under a key of a view; None where there is none, or one that is reported with the view."""
+    given = view.get(key)
+    if not is_subset(key, given) and not (given == {} and key == "misstates"):
+        return None
+    try:
+        return Subset.model_validate(given)
+    except ValidationError:
+        return None
+
+
+def mention_problems(name: str, view: Mapping[str, Any], template: Template) -> Iterator[Problem]:
+    """What is wrong with a subset of clauses."""
+    subset = _subset(view, "mentions")
+    if subset is not None:
+        step = "take a template with `clauses`"
+        yield from subset_problems(
+            subset, ("views", name, "mentions"), template.clauses, f"a clause of template {template.name!r}", step
+        )
+
+
+def misstated_factors(
+    name: str, view: dict[str, Any], template: Template, declared: dict[str, Any]
+) -> tuple[dict[str, Any], list[Problem]]:
+    """The factors of what captions state wrongly, as a spec file would declare them, and what is wrong with the subset.
+
+    Args:
+        name: Name of the view.
+        view: Its declaration, not validated yet.
+        template: Its template.
+        declared: The plain data of the factors of the spec; the subset, which the view does not see, is added here.
+    """
+    subset = _subset(view, "misstates")
+    if subset is None:
+        return {}, []
+    own: dict[str, Factor] = {}
+    for read in template.reads:
+        try:
+            if read in view["factors"] and read in declared:
+                own[read] = Factor.model_validate(declared[read])
+        except ValidationError:
+            continue  # reported with the factor
+    told = [read for read, factor in own.items() if factor.type != "integer"]
+    whole = misstates_factor(name)
+    if whole not in declared:
+        what, step = "a factor that the template reads", "let the view see a factor that its template reads"
+        problems = list(subset_problems(subset, ("views", name, "misstates"), told, what, step))
+        if problems:
+            return {}, problems
+    members = subset.members(told, only_named=True)
+    declared.setdefault(whole, subset_factor(subset, members))
+    factors: dict[str, Any] = {}
+    for number, each in enumerate(members):
+        bins = template.lexicon.get(each, {}).get("bins")
+        binned = {"bins": len(bins)} if bins and own[each].type != "categorical" else {}
+        said = {"name": "misstated", "parents": [each, whole], "number": number, **binned}
+        differs = {"name": "unequal", "parents": [each, said_factor(name, each)], **binned}
+        factors[said_factor(name, each)] = {**declared[each], "mechanism": said}
+        factors[misstated_factor(name, each)] = {
+            "type": "categorical",
+            "kind": "label",
+            "values": list(NO_YES),
+            "mechanism": differs,
+        }
+    return factors, []
