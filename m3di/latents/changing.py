@@ -8,8 +8,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from m3di.latents.problems import Problem, hint, listed
-from m3di.latents.spec import FactorUse, Spec
+from m3di.latents.spec import Spec
 from m3di.latents.subsets import Subset, member_factor, subset_factor, subset_problems
+from m3di.latents.view import FactorUse
 
 KEPT_CHANGED = ("kept", "changed")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,8 +14,8 @@ from m3di.latents.mechanisms import find_mechanism, mechanism_names
 from m3di.latents.problems import hint, listed
 from m3di.latents.resolve import plain_spec, spec_from_dict
 from m3di.latents.sampling import Samples, sample
-from m3di.latents.spec import APART, Spec
-from m3di.latents.yaml_text import read_yaml
+from m3di.latents.spec import Spec
+from m3di.latents.view import APART
 
 Intervention = float | str | Mapping[str, Any]
 
@@ -30,14 +30,13 @@ def do(spec: Spec, interventions: Mapping[str, Intervention] | None = None, **by
             - a raw value or the name of a value: a hard intervention, `do(spec, object_xpos="right")`; the factor has
               that value in every view, also in one that changes it (`change`);
             - the name of a mechanism, or a mapping with `name`: a soft one, `do(spec, object_color="uniform")`;
-            - a mapping without `name`: a shift of the factor's own mechanism,
-              `do(spec, object_color={"strength": 0.5})`.
+            - a mapping without `name`: a shift of the own mechanism, `do(spec, object_color={"strength": 0.5})`.
         **by_name: More of them, as keywords.
 
     Returns:
         The spec with those mechanisms replaced, and `interventions` that say which. Factors keep their noise: sampled
         with the same seed, all that does not descend from the factors stays the same, bit for bit. Where the spec has
-        a condition (`given`), the noise that fulfils it is kept, and nothing is rejected again. In one view only,
+        a condition (`given`), what was accepted is not rejected again. In one view only,
         content that descends from the factor is style there: it follows what the view has, and is not shared.
 
     Raises:
@@ -173,72 +172,6 @@ def permute_content(spec: Spec) -> Spec:
     plain = plain_spec(spec)
     plain["pairs"] = {**plain.get("pairs", {}), "permuted_content": True}
     return spec_from_dict(plain, where="permuted content")
-
-
-def parse_do(text: str) -> tuple[str, Intervention]:
-    """An intervention as written on the command line.
-
-    `object_xpos=right`, `object_color=0.2`, `hue=uniform`, and as a YAML mapping `object_color={strength: 0.5}`.
-
-    Raises:
-        UsageError: It has no `=`, or the mapping is none.
-    """
-    target, equals, value = text.partition("=")
-    target, value = target.strip(), value.strip()
-    if not (equals and target and value):
-        raise UsageError(
-            "an intervention is written FACTOR=VALUE",
-            where="--do",
-            got=repr(text),
-            expected="for example object_xpos=right, object_color=0.2, object_color=uniform or "
-            "'object_color={strength: 0.5}'",
-            next_step="quote it for the shell if it has spaces or brackets",
-        )
-    if value.startswith("{"):
-        document = read_yaml(value, f"--do {target}", "intervention")
-        for fault in document.faults:
-            raise UsageError(
-                fault.what, where=f"--do {target}", got=value, expected=fault.expected, next_step=fault.next_step
-            )
-        return target, dict(document.data)
-    try:
-        return target, float(value)
-    except ValueError:
-        return target, value
-
-
-def intervene(spec: Spec, interventions: Iterable[str]) -> Spec:
-    """A spec under interventions written as on the command line, see `parse_do`.
-
-    Raises:
-        UsageError: One cannot be read, does not fit the spec, or is given twice.
-    """
-    parsed: dict[str, Intervention] = {}
-    for text in interventions:
-        target, intervention = parse_do(text)
-        if target in parsed:
-            raise UsageError(
-                f"two interventions on {target!r}",
-                where="--do",
-                got=f"{target}={parsed[target]} and {text}",
-                expected="one for each factor",
-                next_step="leave one of them out",
-            )
-        parsed[target] = intervention
-    return do(spec, parsed) if parsed else spec
-
-
-def told(interventions: Mapping[str, Any]) -> list[str]:
-    """Interventions in words: `object_xpos = right`, `object_color = uniform`, `object_color: strength 0.5`."""
-    lines = []
-    for target, record in interventions.items():
-        if isinstance(record, Mapping):
-            given = [f"{key} {value}" for key, value in record.items() if key != "name"]
-            name = [str(record["name"])] if "name" in record else []
-            lines.append(f"{target}: {', '.join([*name, *given])}")
-        else:
-            lines.append(f"{target} = {f'{record:g}' if isinstance(record, float) else record}")
-    return lines
 
 
 @dataclass(frozen=True)

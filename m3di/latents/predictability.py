@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from m3di.latents.conditions import given_factors
-from m3di.latents.factor import Factor, MechanismUse
+from m3di.latents.factor import Factor
 from m3di.latents.graph import apart
+from m3di.latents.mechanism_use import MechanismUse
 from m3di.latents.sampling import Samples, sample
 from m3di.latents.spec import Spec
 from m3di.latents.varying import Parent

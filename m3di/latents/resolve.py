@@ -20,12 +20,13 @@ from m3di.latents.filled_in import add_parents, spread_given
 from m3di.latents.modality import modalities
 from m3di.latents.name_checks import MAX_NAME, NAME
 from m3di.latents.problems import Origin, Problem, hint, listed, problems_of, report, value_at
-from m3di.latents.spec import FactorUse, Given, Spec, View
+from m3di.latents.spec import Given, Spec
 from m3di.latents.stored import stored_problems
 from m3di.latents.subsets import SUBSETS, Subset
 from m3di.latents.templates import Template
 from m3di.latents.trial import trial_problems
 from m3di.latents.variants import Pairs, Sequence
+from m3di.latents.view import FactorUse, View
 from m3di.latents.yaml_text import Path
 
 STAND_IN = "private"

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from m3di.errors import M3diError, UsageError
 from m3di.latents.conditions import SHARED
 from m3di.latents.expressions import UndefinedError
-from m3di.latents.factor import MechanismUse, earlier
 from m3di.latents.graph import apart, takes_own_value
+from m3di.latents.mechanism_use import MechanismUse, earlier
 from m3di.latents.missing import missing_mechanisms
 from m3di.latents.noise import uniforms_at
 from m3di.latents.rejection import N_MEASURED, accepted_attempts, holds
