@@ -160,9 +160,15 @@ def _of_training(member: Training) -> Cost:
     n_steps, measured = N_TRAIN_STEPS[device], min(batch_size, MOST_IN_BATCH[device])
     data = RandomViews(member, measured)
     config = replace(
-        member.config, n_steps=n_steps, batch_size=measured, schedule="constant", n_warmup_steps=0, cache="none", tensorboard=False,
+        member.config,
+        n_steps=n_steps,
+        batch_size=measured,
+        schedule="constant",
+        n_warmup_steps=0,
+        cache="none",
+        tensorboard=False,
         n_workers=0,
-    )  # fmt: skip
+    )
     ends: list[float] = []
     with TemporaryDirectory(prefix="m3di-") as folder:
         result = train_on(data, Path(folder) / "run", config, lambda step, loss: ends.append(time.perf_counter()))
