@@ -57,6 +57,7 @@ from m3di.data.unfinished.receipts import Receipt, read_receipt, receipt_name
 from m3di.data.unfinished.salvage import JOURNAL_IMAGE, sound_images
 from m3di.data.unfinished.whole_folder import whole_folder
 from m3di.data.upkeep.info import info
+from m3di.data.upkeep.push import push
 from m3di.data.upkeep.shipped_example import EXAMPLE, copy_example
 from m3di.data.upkeep.subset_merge import merge, subset
 from m3di.data.upkeep.verify import DataProblem, find_problems, verify
@@ -151,6 +152,7 @@ __all__ = [
     "plan_of",
     "plugins_in",
     "prepare_folder",
+    "push",
     "read_ahead",
     "read_annotations",
     "read_manifest",
