@@ -19,7 +19,7 @@ from m3di.latents.templates import Phrasing, Template, load_template, template_n
 
 SCHEMA = "https://json-schema.org/draft/2020-12/schema"
 EXTENDS = "Name of a built-in spec, or path of a spec file beside this one: what is given here is laid over it."
-PLUGINS = "Python files beside the spec that register mechanisms (a resolved spec holds their texts, by name)."
+PLUGINS = "Python files beside it that register mechanisms or modalities (a resolved spec holds their texts, by name)."
 BUILTIN = tuple(MECHANISMS[name] for name in MECHANISMS.own())
 BUILTIN_MODALITIES = tuple(each for each in modalities() if each.keys)  # others have no keys in a view
 _LAID_OVER = (Spec, Factor, View, Pairs, Sequence)  # models whose keys a spec that extends another may leave out
