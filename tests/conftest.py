@@ -224,6 +224,14 @@ def no_waiting_for_the_disk() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
+def one_day() -> Iterator[None]:
+    """Documents have a date: two that are compared have the same, at midnight too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOURCE_DATE_EPOCH", "1767225600")
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
 def data_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Tests see no meshes of whoever runs them."""
     with pytest.MonkeyPatch.context() as patch:

@@ -6,6 +6,7 @@ import gc
 import re
 import shlex
 import shutil
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from click.testing import CliRunner
 
 import m3di
 from m3di.cli.main import cli
-from tests.extension_tables import PAGE, TABLES, with_tables
+from tests.conftest import REGISTRIES
+from tests.extension_tables import KINDS, PAGE, TABLES, with_tables
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```(yaml|python|sh)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -39,7 +41,9 @@ def test_the_page_on_extending_runs_and_its_tables_are_those_of_the_registries(
 ) -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert with_tables(page) == page, "python -m tests.extension_tables"
-    assert set(re.findall(r"<!-- (\w+) -->", page)) == {*TABLES, "end"}
+    assert set(re.findall(r"<!-- (\w+) -->", page)) == {*TABLES, "kinds", "end"}
+    of_rooms = {id(getattr(sys.modules[room], name)) for room, name in REGISTRIES}
+    assert {id(each) for each, _, _ in KINDS.values()} == of_rooms
     monkeypatch.chdir(tmp_path)
     assert run_blocks("extending.md") == 1
 

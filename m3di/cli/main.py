@@ -11,7 +11,7 @@ import click
 from m3di._version import __version__
 from m3di.cli.browse import browse
 from m3di.cli.command import SEVERAL, group, read_config
-from m3di.cli.datasets import export_dataset, import_dataset, merge_datasets, show_info, subset_dataset
+from m3di.cli.datasets import export_dataset, import_dataset, merge_datasets, push_dataset, show_info, subset_dataset
 from m3di.cli.evaluate import compare, evaluate, report
 from m3di.cli.example import copy_the_example
 from m3di.cli.options import FOLDER
@@ -87,6 +87,7 @@ for each in (
         show_info,
         merge_datasets,
         preview,
+        push_dataset,
         render,
         report,
         reproduce,

@@ -26,7 +26,7 @@ GIVEN = (
     "The condition that every sample fulfils, such as `abs(object_xpos - spotlight_pos) < 0.5`; what does not is drawn "
     "again, before anything is rendered."
 )
-PLUGINS = "Python files beside the spec that register mechanisms (a resolved spec holds their texts, by name)."
+PLUGINS = "Python files beside it that register mechanisms or modalities (a resolved spec holds their texts, by name)."
 BUILTIN = tuple(MECHANISMS[name] for name in MECHANISMS.own())
 BUILTIN_MODALITIES = tuple(each for each in modalities() if each.keys)  # others have no keys in a view
 _LAID_OVER = (Spec, Factor, View, Pairs, Sequence)  # models whose keys a spec that extends another may leave out

@@ -33,6 +33,7 @@ PROBED = 2000  # at most as many samples are probes timed with; beyond, time gro
 N_MODALITIES = 2
 N_TRAIN_STEPS = {"cpu": 5, "cuda": 40}  # the first is not counted, for it sets things up; nor the last, which saves
 N_WARM_UP = {"cpu": 1, "cuda": 3}  # a graph is made of the third on a GPU
+MOST_IN_BATCH = {"cpu": 64, "cuda": 1_000_000}  # on the CPU, a larger batch takes as much longer as it is larger
 BYTES_A_WEIGHT = 12  # the weight and Adam's two moments
 
 
@@ -155,28 +156,37 @@ def _seconds_of_search(n: int) -> float:
 
 def _of_training(member: Training) -> Cost:
     """Time steps on random images and captions of the right size; what probes take is not in it."""
-    data, n_steps = RandomViews(member), N_TRAIN_STEPS[resolve_device(member.config.device)]
+    device, batch_size = resolve_device(member.config.device), member.config.batch_size
+    n_steps, measured = N_TRAIN_STEPS[device], min(batch_size, MOST_IN_BATCH[device])
+    data = RandomViews(member, measured)
     config = replace(
-        member.config, n_steps=n_steps, schedule="constant", n_warmup_steps=0, cache="none", tensorboard=False,
+        member.config,
+        n_steps=n_steps,
+        batch_size=measured,
+        schedule="constant",
+        n_warmup_steps=0,
+        cache="none",
+        tensorboard=False,
         n_workers=0,
-    )  # fmt: skip
+    )
     ends: list[float] = []
     with TemporaryDirectory(prefix="m3di-") as folder:
         result = train_on(data, Path(folder) / "run", config, lambda step, loss: ends.append(time.perf_counter()))
     n_weights = sum(weight.numel() for weight in result.encoders.parameters())
-    return Cost((ends[-2] - ends[0]) / (n_steps - 2), fixed_bytes=BYTES_A_WEIGHT * n_weights)
+    unit_s = (ends[-2] - ends[0]) / (n_steps - 2) * batch_size / measured
+    return Cost(unit_s, fixed_bytes=BYTES_A_WEIGHT * n_weights)
 
 
 class RandomViews:
-    """As many random views as a batch has, of a spec; see `PairedDataset`."""
+    """`n` random views of a spec; see `PairedDataset`."""
 
     root = "random views"
     fingerprint = "random views"
     pad_index = 0
 
-    def __init__(self, member: Training) -> None:
+    def __init__(self, member: Training, n: int) -> None:
         spec = load_spec(member.data.spec)
-        self._n, self._size_px = member.config.batch_size, member.data.size_px
+        self._n, self._size_px = n, member.data.size_px
         self._lengths = {name: build_tokenizer(spec, name).length for name in spec.told}
         self.modalities: Mapping[str, str] = {name: each.view.modality for name, each in spec.observed.items()}
         self.vocabularies = {name: build_tokenizer(spec, name).vocabulary for name in spec.told}

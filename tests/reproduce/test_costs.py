@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -62,10 +64,31 @@ def test_probes_of_more_samples_than_are_timed_grow_with_the_cube(monkeypatch: p
 @pytest.mark.parametrize("data", ["m3di", "image-pairs"])
 def test_costs_of_a_training(data: str, members: list[Member]) -> None:
     member = next(each for each in members if isinstance(each, Training) and each.data.name == data)
-    views = RandomViews(member)
+    views = RandomViews(member, 8)
     assert len(views) == 8
     shapes = {name: tuple(view.shape) for name, view in views[[0, 1, 2]].items()}
     assert all(shape[0] == 3 for shape in shapes.values())
     assert (3, 3, 32, 32) in shapes.values()
     found = costs._of_training(member)
     assert found.unit_s > 0 and found.fixed_bytes > 1e6
+
+
+def test_on_the_cpu_a_large_batch_is_measured_in_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, members: list[Member]
+) -> None:
+    def train_on(data: RandomViews, run: Path, config: Any, on_step: Any) -> Any:
+        batches.append((len(data), config.batch_size))
+        for step in range(1, config.n_steps + 1):
+            now[0] += 10.0 if step in (1, config.n_steps) else 2.0
+            on_step(step, 1.0)
+        return SimpleNamespace(encoders=torch.nn.Linear(2, 3))
+
+    now, batches = [0.0], list[tuple[int, int]]()
+    monkeypatch.setattr(costs, "train_on", train_on)
+    monkeypatch.setattr(costs, "resolve_device", lambda device: "cpu")
+    monkeypatch.setattr("m3di.reproduce.costs.time.perf_counter", lambda: now[0])
+    member = next(each for each in members if isinstance(each, Training))
+    found = costs._of_training(replace(member, config=replace(member.config, batch_size=256)))
+    assert batches == [(64, 64)]
+    assert found.unit_s == 2.0 * 4  # the first and the last step do not count
+    assert found.fixed_bytes == 12 * 9
