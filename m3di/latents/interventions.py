@@ -36,7 +36,8 @@ def do(spec: Spec, interventions: Mapping[str, Intervention] | None = None, **by
 
     Returns:
         The spec with those mechanisms replaced, and `interventions` that say which. Factors keep their noise: sampled
-        with the same seed, all that does not descend from the factors stays the same, bit for bit. In one view only,
+        with the same seed, all that does not descend from the factors stays the same, bit for bit, but for the record
+        of what changes: of a factor that is set, `VIEW_changed_FACTOR` says `kept`. In one view only,
         content that descends from the factor is style there: it follows what the view has, and is not shared.
 
     Raises:
