@@ -3,7 +3,7 @@
 What a program wants of it, by steps:
 
 - a spec: `load_spec`, `do`, `bounds`; what it draws: `sample`, `captions`, `counterfactual`
-- a dataset on disk: `verify`, and `Multimodal3DIdent` to load it
+- a dataset on disk: `verify`, and `Multimodal3DIdent` to load it; `load_example` loads one that comes with m3di
 - encoders: `TrainConfig`, `train`, `load_encoders`; what they have identified: `score`
 - views of a kind of your own: `Modality`, `register_modality`
 - `M3diError`: the root of all errors, see `m3di.errors`
@@ -29,6 +29,7 @@ from m3di.errors import M3diError as M3diError
 
 if TYPE_CHECKING:
     from m3di.data import Multimodal3DIdent as Multimodal3DIdent
+    from m3di.data import load_example as load_example
     from m3di.data import verify as verify
     from m3di.evaluate import score as score
     from m3di.latents import Modality as Modality
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from m3di.learn import train as train
 
 _ROOMS = {
-    "m3di.data": ("Multimodal3DIdent", "verify"),
+    "m3di.data": ("Multimodal3DIdent", "load_example", "verify"),
     "m3di.evaluate": ("score",),
     "m3di.latents": (
         *("Modality", "bounds", "captions", "counterfactual", "do", "load_spec", "register_modality", "sample"),
@@ -64,6 +65,7 @@ __all__ = [
     "counterfactual",
     "do",
     "load_encoders",
+    "load_example",
     "load_spec",
     "register_modality",
     "sample",

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
+import m3di
 from m3di import data, generate
 from m3di.latents import Spec, load_spec
 from m3di.render import Gpu, Outcome, PoolEvent, RenderedImage, RenderJob, RenderSettings
@@ -37,8 +38,35 @@ MAY_BE_SKIPPED = (
 """Why a test may be skipped where everything is installed; all else of the platform is that of CI."""
 
 
+NEED_RENDER = ("render", "cli/test_shapes.py", "report/test_lettering.py", "test_faults.py")
+"""What `--without-blender` leaves out: it renders, imports meshes, or looks for Blender's fonts."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--no-hidden-skips", action="store_true", help="a skip that MAY_BE_SKIPPED does not name fails")
+    parser.addoption("--without-blender", action="store_true", help="leave out the tests that need the extra `render`")
+    parser.addoption("--installed", action="store_true", help="refuse to test the clone instead of an installed m3di")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    place = Path(m3di.__file__).parent
+    if config.getoption("installed") and place == Path(__file__).parents[1] / "m3di":
+        raise pytest.UsageError(f"--installed: these tests would try {place}, not an installed m3di")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    left_out = [Path(__file__).parent / each for each in NEED_RENDER]
+    return True if config.getoption("without_blender") and collection_path in left_out else None
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_blender(request: pytest.FixtureRequest) -> Iterator[None]:
+    """With `--without-blender`, fake renders are planned as if it were installed."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.config.getoption("without_blender"):
+            patch.setattr("m3di.generate.plan.version", lambda name: "5.0.1")
+            patch.setattr("m3di.generate.plan.check_blender", lambda: None)
+        yield
 
 
 def hidden_skips(reports: Iterable[Any]) -> list[str]:
@@ -192,6 +220,14 @@ def no_waiting_for_the_disk() -> Iterator[None]:
     """No test pulls the plug: those about the order of syncs watch `os.fsync` themselves."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("os.fsync", lambda descriptor: None)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_day() -> Iterator[None]:
+    """Documents have a date: two that are compared have the same, at midnight too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOURCE_DATE_EPOCH", "1767225600")
         yield
 
 

@@ -22,9 +22,10 @@ PLACES = {
     "generate": (1.2, 2.0),
     "learn": (7.0, 2.0),
     "evaluate": (6.2, 3.0),
-    "simulate": (8.2, 4.0),
+    "simulate": (8.5, 4.0),
     "report": (3.5, 5.0),
     "browse": (5.4, 6.0),
+    "reproduce": (7.6, 6.0),
 }
 WHAT = {
     "latents": "numbers and words",
@@ -36,6 +37,7 @@ WHAT = {
     "simulate": "numbers without images",
     "report": "pictures and tables",
     "browse": "a page to look at data",
+    "reproduce": "the paper, all of it",
 }
 BOWS = {("learn", "latents"): -0.35}  # around `data`
 HALF_WIDTH, HALF_HEIGHT = 0.85, 0.25

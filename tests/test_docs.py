@@ -6,6 +6,7 @@ import gc
 import re
 import shlex
 import shutil
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,19 +14,21 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+import m3di
 from m3di.cli.main import cli
-from tests.extension_tables import PAGE, TABLES, with_tables
+from tests.conftest import REGISTRIES
+from tests.extension_tables import KINDS, PAGE, TABLES, with_tables
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```(yaml|python|sh)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("name", ["causal-graph.md"])
+@pytest.mark.parametrize("name", ["causal-graph.md", "processes.md"])
 def test_every_block_of_the_page_runs(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registries: None
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert run_blocks(name) > 5
+    assert run_blocks(name) > 1
 
 
 def test_every_block_about_evaluation_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,7 +41,9 @@ def test_the_page_on_extending_runs_and_its_tables_are_those_of_the_registries(
 ) -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert with_tables(page) == page, "python -m tests.extension_tables"
-    assert set(re.findall(r"<!-- (\w+) -->", page)) == {*TABLES, "end"}
+    assert set(re.findall(r"<!-- (\w+) -->", page)) == {*TABLES, "kinds", "end"}
+    of_rooms = {id(getattr(sys.modules[room], name)) for room, name in REGISTRIES}
+    assert {id(each) for each, _, _ in KINDS.values()} == of_rooms
     monkeypatch.chdir(tmp_path)
     assert run_blocks("extending.md") == 1
 
@@ -79,10 +84,41 @@ def test_links_lead_somewhere() -> None:
     pages = [
         ROOT / "README.md",
         ROOT / "CONTRIBUTING.md",
-        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
         ROOT / "blender_scenes" / "README.md",
     ]
     for page in pages:
         for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
             if not target.startswith("http"):
                 assert (page.parent / target).exists(), f"{page}: {target}"
+
+
+TUTORIALS = sorted(path.name for path in (ROOT / "docs" / "tutorials").glob("*.md"))
+
+
+@pytest.mark.parametrize("name", TUTORIALS)
+def test_every_block_of_a_tutorial_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_blocks(f"tutorials/{name}") >= 2
+
+
+def test_the_start_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_blocks("index.md") == 1
+
+
+def test_the_reference_of_python_has_every_name_of_the_face() -> None:
+    named = re.findall(r"^::: (\S+)$", (ROOT / "docs" / "python.md").read_text(encoding="utf-8"), re.MULTILINE)
+    face = [getattr(m3di, name) for name in m3di.__all__ if name != "__version__"]
+    assert named == [f"{each.__module__}.{each.__qualname__}" for each in face]
+
+
+def test_messages_that_the_page_on_errors_explains_are_raised() -> None:
+    page = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    raised = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "m3di").rglob("*.py"))
+    headings = "\n".join(re.findall(r"^\*\*.*\*\*$", page, re.MULTILINE))
+    explained = re.findall(r"\*\*(.+?)\*\*", headings)
+    assert len(explained) > 8
+    for text in explained:
+        for part in text.replace(", and bpy is not installed", "").split("..."):
+            assert part.strip().removeprefix("1 ") in raised, text

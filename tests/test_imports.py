@@ -28,7 +28,8 @@ MAY_IMPORT = {
     "simulate": {"learn", "evaluate"},
     "report": {"evaluate", "simulate", "data", "latents"},
     "browse": {"report", "evaluate", "data", "latents"},
-    "cli": {"browse", "generate", "report", "simulate", "evaluate", "learn", "render", "data", "latents"},
+    "reproduce": {"report", "simulate", "evaluate", "learn", "generate", "data", "latents"},
+    "cli": {"reproduce", "browse", "generate", "report", "simulate", "evaluate", "learn", "render", "data", "latents"},
 }
 # Anybody may import these; they import no room.
 BESIDE = {"errors", "system", "_version", "__version__"}
@@ -47,6 +48,7 @@ THIRD_PARTY = {
     "simulate": {"numpy", "pydantic", "torch", "safetensors"},
     "report": {"numpy", "PIL", "kneed", "matplotlib", "pyarrow"},
     "browse": {"numpy", "PIL", "pyarrow"},
+    "reproduce": {"numpy", "matplotlib", "torch", "ray"},
 }
 
 
@@ -120,6 +122,7 @@ def test_modules_import_each_other_in_no_circle() -> None:
 # Modules of one name in two rooms do the same job there. Those of `cli` are the command of that name.
 SAME_JOB = {
     "checkpoint": "what a training is continued from, of encoders of images and of the numerical simulation",
+    "choices": "words and numbers that options can have, light to import",
     "config": "every setting of a training, of the same two",
     "errors": "the errors themselves, and what file systems behind URLs raise instead of them",
     "graph": "the causal graph of a spec, and its picture",
@@ -179,6 +182,30 @@ def test_importing_stays_light(module: str, forbidden: list[str]) -> None:
     code = f"import sys, {module}; print([name for name in {forbidden} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+HEAVY = ("numpy", "scipy", "pandas", "pyarrow", "PIL", "matplotlib", "sklearn", "jinja2", "torch", "bpy", "ray")
+ALL_HELP = """
+import sys, click
+from click.testing import CliRunner
+from m3di.cli.main import cli
+
+def show(command, *path):
+    done = CliRunner().invoke(cli, [*path, "--help"])
+    assert done.exit_code == 0 and done.output.startswith("Usage:"), (path, done.output)
+    print(" ".join(path), *[name for name in sys.argv[1:] if name in sys.modules], sep=",")
+    for name, below in getattr(command, "commands", {}).items():
+        show(below, *path, name)
+
+show(cli)
+"""
+
+
+def test_help_waits_for_nothing_heavy() -> None:
+    done = subprocess.run([sys.executable, "-c", ALL_HELP, *HEAVY], capture_output=True, text=True, check=True)
+    found = dict(line.split(",", 1) if "," in line else (line, "") for line in done.stdout.splitlines())
+    assert {"", "render", "train", "simulate", "evaluate", "verify", "specs reference"} <= found.keys()
+    assert not {command: heavy for command, heavy in found.items() if heavy}
 
 
 def test_no_module_starts_the_command_line_by_a_string() -> None:

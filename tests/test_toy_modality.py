@@ -285,7 +285,7 @@ def test_subset_and_merge(tones: Path, tmp_path: Path) -> None:
     m3di.verify(tmp_path / "both")
     assert min(m3di.Multimodal3DIdent(tmp_path / "both").factor_values["ear"]["pitch"]) >= 2
     data.export(tones, "croissant", tmp_path / "croissant.json")
-    with pytest.raises(M3diError, match="published layout has no place"):
+    with pytest.raises(M3diError, match=r"published layout has no place(?s:.)*read the shards as they are"):
         data.export(tones, "upstream", tmp_path / "upstream")
 
 

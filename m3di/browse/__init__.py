@@ -1,8 +1,12 @@
 """A page to look at datasets: served on this machine, or written as one file."""
 
-from m3di.browse.gathered import Gathered, gather_rows
-from m3di.browse.look import Look, open_look
-from m3di.browse.one_file import write_page
-from m3di.browse.server import PageServer
+from __future__ import annotations
 
-__all__ = ["Gathered", "Look", "PageServer", "gather_rows", "open_look", "write_page"]
+from typing import TYPE_CHECKING
+
+from m3di.system.lazy_names import lazy_names
+
+if TYPE_CHECKING:
+    from m3di.browse.names import *  # noqa: F403
+
+__getattr__, __dir__ = lazy_names(__name__)

@@ -141,5 +141,8 @@ def graph_of(spec: Spec) -> list[Json]:
             }
             for factor in spec.factors
         ]
-        found.append({"view": name, "modality": view.modality, "nodes": nodes, "edges": sorted(arrows(spec, name))})
+        # A parent of an earlier frame is drawn as one of the same; one that is the factor itself is not drawn.
+        parents = {(parent.partition("@")[0], child) for parent, child in arrows(spec, name)}
+        edges = sorted(each for each in parents if each[0] != each[1])
+        found.append({"view": name, "modality": view.modality, "nodes": nodes, "edges": edges})
     return found

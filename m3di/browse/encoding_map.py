@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from m3di.browse.gathered import Gathered
 from m3di.errors import UsageError
 
+Count = Callable[[int, int], None]
 N_NEAREST = 12
 SPLITS = ("val", "test")  # in the order of `EncodedView`: what probes are fitted on, and what is scored
 
@@ -24,10 +25,12 @@ class EncodingMap:
     Attributes:
         views: Encodings of each view, float32 [n, D].
         rows: Number of the row that each is of, int64 [n].
+        note: Of which samples they are, and by what they were made.
     """
 
     views: Mapping[str, NDArray[np.float32]]
     rows: NDArray[np.int64]
+    note: str = ""
     _unit: dict[str, NDArray[np.float32]] = field(default_factory=dict, repr=False)
 
     def places(self, view: str) -> NDArray[np.float32]:
@@ -55,7 +58,13 @@ class EncodingMap:
             self._unit[view] = self.views[view] / np.maximum(lengths, 1e-12)
         cosine = self._unit[view] @ self._unit[view][own[0]]
         order = [each for each in np.argsort(-cosine, kind="stable")[: n + 1] if each != own[0]][:n]
-        return [{"row": int(self.rows[each]), "cosine": round(float(cosine[each]), 6)} for each in order]
+        return [{"row": int(self.rows[each]), "cosine": round(float(cosine[each]), 4)} for each in order]
+
+    def only(self, chosen: NDArray[np.int64]) -> EncodingMap:
+        """The encodings of some rows, which are numbered by their places among them."""
+        kept = np.isin(self.rows, chosen)
+        views = {view: each[kept] for view, each in self.views.items()}
+        return EncodingMap(views, np.searchsorted(chosen, self.rows[kept]), self.note)
 
 
 def read_encodings(path: Path, gathered: Gathered) -> EncodingMap:
@@ -72,10 +81,59 @@ def read_encodings(path: Path, gathered: Gathered) -> EncodingMap:
     if missing:
         raise UsageError(
             f"the dataset has no split {missing[0]!r}", where=gathered.roots[0], got=", ".join(blocks),
-            expected="val and test, which encodings are of", next_step="leave --encodings out",
+            expected="val and test, which encodings are of", next_step="leave --encodings out; or say --run RUN",
         )  # fmt: skip
     encoded = read_npz(path, ProbeData(gathered.roots[0]))
     encoded.check()
     views = {view: np.concatenate(both).astype(np.float32) for view, both in encoded.encodings.items()}
     rows = [np.arange(blocks[split].table.num_rows) + blocks[split].first for split in SPLITS]
-    return EncodingMap(views, np.concatenate(rows).astype(np.int64))
+    return EncodingMap(views, np.concatenate(rows).astype(np.int64), f"val and test, from {path.name}")
+
+
+def held_out_rows(gathered: Gathered) -> NDArray[np.int64]:
+    """Rows of the first dataset that no run was trained on; all of its rows where there are none."""
+    own = [each for each in gathered.blocks if each.dataset == 0]
+    chosen = [each for each in own if each.split != "train"] or own
+    return np.concatenate([np.arange(each.table.num_rows) + each.first for each in chosen])
+
+
+def evenly(rows: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """At most `n` of some rows, evenly spaced."""
+    return rows[np.unique(np.linspace(0, len(rows) - 1, min(n, len(rows))).round().astype(np.int64))]
+
+
+def encode_rows(
+    checkpoint: Path, gathered: Gathered, rows: NDArray[np.int64], count: Count | None = None
+) -> EncodingMap:
+    """Encode rows of the first dataset.
+
+    Args:
+        checkpoint: That of a run.
+        gathered: The datasets.
+        rows: Numbers of rows, increasing; those of other datasets are passed over.
+        count: Told how many samples are done, of how many.
+
+    Raises:
+        M3diError: The checkpoint is damaged, or the run cannot read the dataset.
+    """
+    from m3di.data import Multimodal3DIdent
+    from m3di.evaluate import encode_samples
+
+    run = checkpoint.parent.parent
+
+    own = [each for each in gathered.blocks if each.dataset == 0]
+    chosen = [rows[(rows >= each.first) & (rows < each.first + each.table.num_rows)] for each in own]
+    asked = [(each, some) for each, some in zip(own, chosen, strict=True) if len(some)]
+    samples = [
+        (Multimodal3DIdent(gathered.roots[0], split=each.split), (some - each.first).tolist()) for each, some in asked
+    ]
+    parts = encode_samples(run, samples, checkpoint=checkpoint, progress=count)
+    views = {view: np.concatenate([part[view] for part in parts]).astype(np.float32) for view in parts[0]}
+    encoded = np.concatenate([some for _, some in asked])
+    splits = _listed([each.split for each, _ in asked])
+    note = f"{len(encoded):,} samples of {splits}, encoded by {run.name}, {checkpoint.name}"
+    return EncodingMap(views, encoded, note)
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

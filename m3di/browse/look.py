@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from m3di.browse.described import description
 from m3di.browse.displayed import shown_image, shown_pass
-from m3di.browse.encoding_map import EncodingMap, read_encodings
+from m3di.browse.encoding_map import Count, EncodingMap, encode_rows, evenly, read_encodings
 from m3di.browse.gathered import Gathered, gather_rows
 from m3di.errors import UsageError
 
@@ -31,17 +32,23 @@ class Look:
         gathered: The datasets.
         encodings: Encodings of the first of them, or None.
         run: Folder of a training run, or of a sweep, or None.
+        not_encoded: Why there are no encodings although there is a run.
     """
 
     gathered: Gathered
     encodings: EncodingMap | None = None
     run: Path | None = None
+    not_encoded: str = ""
 
     @cached_property
     def about(self) -> dict[str, Any]:
         """What the page begins with."""
         encoded = list(self.encodings.views) if self.encodings else []
-        return description(self.gathered) | {"encodings": encoded, "run": self.run.name if self.run else None}
+        return description(self.gathered) | {
+            "encodings": encoded,
+            "encoded": self.encodings.note if self.encodings else self.not_encoded,
+            "run": self.run.name if self.run else None,
+        }
 
     def answer(self, path: Sequence[str], query: dict[str, str]) -> Answer | None:
         """What lies at a path of the page, or None where nothing does.
@@ -99,6 +106,33 @@ def open_look(roots: Sequence[str | os.PathLike[str]], encodings: Path | None = 
             expected="the folder of a run of m3di train, or of a sweep", next_step="check the path",
         )  # fmt: skip
     return Look(gathered, read_encodings(encodings, gathered) if encodings is not None else None, run)
+
+
+def encoded_look(look: Look, rows: NDArray[np.int64], n: int, count: Count | None = None) -> Look:
+    """A look with encodings by its run, where that has a checkpoint and no encodings were given.
+
+    Args:
+        look: The look.
+        rows: Rows to encode, increasing.
+        n: At most so many of them, evenly spaced; 0 encodes none.
+        count: Told how many samples are done, of how many.
+
+    Raises:
+        M3diError: The run cannot read the dataset.
+        UsageError: `n` is negative.
+    """
+    from m3di.evaluate import newest_checkpoint  # imports torch
+
+    if n < 0:
+        raise UsageError("--n-encoded is too small", where="--n-encoded", got=n, expected="0 or more")
+    if look.run is None or look.encodings is not None or n == 0:
+        return look
+    checkpoint = newest_checkpoint(look.run)
+    if checkpoint is not None:
+        return replace(look, encodings=encode_rows(checkpoint, look.gathered, evenly(rows, n), count))
+    sweep = look.run.name not in curves_of(look.run)
+    why = "a map of encodings is of one run, not of a sweep" if sweep else "the run has no checkpoint yet to encode by"
+    return replace(look, not_encoded=why)
 
 
 def curves_of(run: Path) -> dict[str, dict[str, list[float | None]]]:

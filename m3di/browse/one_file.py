@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from m3di.browse.displayed import thumbnail
+from m3di.browse.encoding_map import evenly
 from m3di.browse.look import Look, curves_of
 from m3di.browse.page_files import INDEX, one_module, page_file
 from m3di.errors import UsageError
@@ -41,13 +43,10 @@ def write_page(look: Look, out: Path, n: int = 500, size_px: int = 128, count: C
         UsageError: `n` or `size_px` is too small, or the file has another ending.
         M3diError: An image cannot be read, or the file cannot be written.
     """
-    for name, value, least in (("--n", n, 1), ("--thumbnail", size_px, 8)):
-        if value < least:
-            raise UsageError(f"{name} is too small", where=name, got=value, expected=f"{least} or more")
+    _check_least("--thumbnail", size_px, 8)
     if out.suffix.lower() not in (".html", ".htm"):
         raise UsageError("the page needs another name", where=f"--out {out}", expected="a name that ends in .html")
-    total = look.gathered.n_rows
-    chosen = np.unique(np.linspace(0, total - 1, min(n, total)).round().astype(np.int64))
+    chosen = rows_of_page(look, n)
     content = _page(_data(look, chosen, size_px, count or (lambda done, total: None)))
     with disk_errors(out, "the page cannot be written", kept=False):
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -55,10 +54,25 @@ def write_page(look: Look, out: Path, n: int = 500, size_px: int = 128, count: C
     return len(chosen)
 
 
-def _data(look: Look, chosen: Any, size_px: int, count: Count) -> dict[str, Any]:
+def rows_of_page(look: Look, n: int) -> NDArray[np.int64]:
+    """Numbers of the rows that `write_page` shows of `n`.
+
+    Raises:
+        UsageError: `n` is too small.
+    """
+    _check_least("--n", n, 1)
+    return evenly(np.arange(look.gathered.n_rows), n)
+
+
+def _check_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise UsageError(f"{name} is too small", where=name, got=value, expected=f"{least} or more")
+
+
+def _data(look: Look, chosen: NDArray[np.int64], size_px: int, count: Count) -> dict[str, Any]:
     """What the page would ask a server for."""
     gathered = look.gathered
-    about = json.loads(json.dumps(look.about)) | {"n_rows": len(chosen), "of": gathered.n_rows, "encodings": []}
+    about = json.loads(json.dumps(look.about)) | {"n_rows": len(chosen), "of": gathered.n_rows}
     for view in about["views"]:
         view["passes"] = []  # thumbnails alone
     for dataset in about["datasets"]:
@@ -77,9 +91,31 @@ def _data(look: Look, chosen: Any, size_px: int, count: Count) -> dict[str, Any]
     return {
         "about": about,
         "columns": columns,
-        "rows": [row | {"row": number} for number, row in enumerate(gathered.rows(list(map(int, chosen))))],
+        "rows": _rows([row | {"row": number} for number, row in enumerate(gathered.rows(chosen.tolist()))]),
         "pictures": {view: kept.urls for view, kept in pictures.items()},
+        **_encodings(look, chosen),
         "curves": curves_of(look.run) if look.run else None,
+    }
+
+
+def _rows(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Rows whose names are written once: the number of its `names`, then its values, of each row."""
+    names = list(dict.fromkeys(tuple(row) for row in rows))
+    return {"names": names, "values": [[names.index(tuple(row)), *row.values()] for row in rows]}
+
+
+def _encodings(look: Look, chosen: NDArray[np.int64]) -> dict[str, Any]:
+    """Where the chosen rows lie on the map of each view, and the nearest of each row among them."""
+    if look.encodings is None:
+        return {}
+    own = look.encodings.only(chosen)
+    return {
+        "map_rows": own.rows.tolist(),
+        "maps": {view: _base64(own.places(view).astype("<f4").tobytes()) for view in own.views},
+        "nearest": {
+            view: [[[each["row"], each["cosine"]] for each in own.nearest(view, row)] for row in own.rows.tolist()]
+            for view in own.views
+        },
     }
 
 
@@ -93,7 +129,7 @@ class _Pictures:
         self.urls.append(f"data:{mime};base64,{_base64(raw)}")
 
 
-def _blocks(blocks: list[dict[str, Any]], chosen: Any) -> list[dict[str, Any]]:
+def _blocks(blocks: list[dict[str, Any]], chosen: NDArray[np.int64]) -> list[dict[str, Any]]:
     """The splits, as the chosen rows are numbered."""
     found, first = [], 0
     for block in blocks:

@@ -20,7 +20,8 @@ from m3di.errors import UsageError, without_credentials
     help="Another dataset of the same factors beside it, such as one with --do. Repeatable.",
 )  # fmt: skip
 @click.option("--encodings", type=FOLDER, metavar="NPZ", help="Encodings that `m3di evaluate --save-encodings` wrote.")
-@click.option("--run", type=FOLDER, metavar="RUN", help="Folder of a training run: its losses as they come.")
+@click.option("--run", type=FOLDER, metavar="RUN", help="Folder of a training run: its losses as they come, a map.")
+@click.option("--n-encoded", default=2000, show_default=True, help="Most samples to encode by --run; 0 for no map.")
 @click.option("--out", type=FOLDER, metavar="HTML", help="Write one file to send, and serve nothing.")
 @click.option("--n", default=500, show_default=True, help="Samples in the file of --out.")
 @click.option("--thumbnail", default=128, show_default=True, help="Widest picture in the file of --out, in pixels.")
@@ -31,6 +32,7 @@ def browse(
     others: tuple[str, ...],
     encodings: Path | None,
     run: Path | None,
+    n_encoded: int,
     out: Path | None,
     n: int,
     thumbnail: int,
@@ -38,12 +40,17 @@ def browse(
     opens: bool,
 ) -> None:
     """Look at a dataset in a browser: pictures, captions, factors; filter, sort, compare."""
-    from m3di.browse import PageServer, open_look, write_page
+    from m3di.browse import PageServer, encoded_look, held_out_rows, open_look, rows_of_page, write_page
     from m3di.cli.progress import progress_bar
 
     if not 0 <= port < 1 << 16:
         raise UsageError("there is no such port", where="--port", got=port, expected="0 to 65535")
     look = open_look((root, *others), encodings, run)
+    if run is not None:
+        rows = held_out_rows(look.gathered) if out is None else rows_of_page(look, n)
+        with progress_bar("encode") as count:
+            look = encoded_look(look, rows, n_encoded, count)
+        click.echo(f"encodings: {look.about['encoded'] or 'none'}")
     if out is not None:
         with progress_bar("page") as count:
             shown = write_page(look, out, n, thumbnail, count)

@@ -17,7 +17,7 @@ import click
 from click.core import ParameterSource
 
 from m3di.cli.from_fields import FieldOption, Fields
-from m3di.errors import UsageError, did_you_mean
+from m3di.errors import UsageError, did_you_mean, near_match
 
 PREFIX = "M3DI"
 OTHER_VARIABLES = ("M3DI_CACHE", "M3DI_DATA_HOME")  # variables that belong to no option
@@ -110,14 +110,22 @@ def check_variables(ctx: click.Context, of: click.Command) -> None:
     for name in sorted(os.environ):
         if not name.startswith(start) or name in (*known, *OTHER_VARIABLES) or name.startswith(tuple(below)):
             continue
-        step = did_you_mean(name, [*known, *OTHER_VARIABLES, *below])
+        near = near_match(name.removeprefix(start), [each.removeprefix(start) for each in _variables(ctx, of)])
+        step = f"did you mean '{start + near}'?" if near else f"unset {name}"
         if ctx.parent is None:
-            click.echo(f"note: {name} is no variable of m3di's" + (f"; {step}" if step else ""), err=True)
+            click.echo(f"note: {name} is no variable of m3di's; {step}", err=True)
             continue
         raise UsageError(
             f"{ctx.command_path} has no such option", where=f"environment variable {name}",
-            expected=", ".join(known), next_step=step or f"unset {name}",
+            expected=", ".join(known) or "none: it has no options", next_step=step,
         )  # fmt: skip
+
+
+def _variables(ctx: click.Context, of: click.Command) -> list[str]:
+    """List the variables of all options of a command and of those below it."""
+    below = of.commands if isinstance(of, Group) else {}
+    found = [str(each.envvar) for each in _options(ctx, of).values()]
+    return found + [each for name in below for each in _variables(click.Context(below[name], ctx, name), below[name])]
 
 
 def read_config(ctx: click.Context, path: Path) -> None:
@@ -128,7 +136,7 @@ def read_config(ctx: click.Context, path: Path) -> None:
     """
     from m3di.latents.yaml_text import read_text, read_yaml
 
-    document = read_yaml(read_text(path, "config file"), str(path), "config file")
+    document = read_yaml(read_text(path, "config file"), str(path), "config file", such_as="render: {size: 64}")
     if document.faults:
         fault = document.faults[0]
         place = f"{fault.place.file}, line {fault.place.line}"

@@ -1,4 +1,4 @@
-"""`m3di export`, `import`, `merge`, `subset` and `info`: work on existing datasets."""
+"""`m3di export`, `import`, `merge`, `subset`, `push` and `info`: work on existing datasets."""
 
 from __future__ import annotations
 
@@ -71,3 +71,16 @@ def show_info(root: str) -> None:
     from m3di.data import info
 
     click.echo(info(root))
+
+
+@command("push")
+@ROOT
+@click.argument("url")
+def push_dataset(root: str, url: str) -> None:
+    """Copy a dataset to a URL: s3://BUCKET/DATA, hf://datasets/OWNER/NAME, or any of fsspec.
+
+    Each file is read back and compared; the manifest comes last. The same command again continues.
+    """
+    from m3di.data import push
+
+    wrote(url, push(root, url, lambda name: click.echo(f"there: {name}", err=True)).n_samples)

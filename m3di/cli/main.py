@@ -11,12 +11,14 @@ import click
 from m3di._version import __version__
 from m3di.cli.browse import browse
 from m3di.cli.command import SEVERAL, group, read_config
-from m3di.cli.datasets import export_dataset, import_dataset, merge_datasets, show_info, subset_dataset
+from m3di.cli.datasets import export_dataset, import_dataset, merge_datasets, push_dataset, show_info, subset_dataset
 from m3di.cli.evaluate import compare, evaluate, report
+from m3di.cli.example import copy_the_example
 from m3di.cli.options import FOLDER
 from m3di.cli.parts import finalize
 from m3di.cli.preview import preview
 from m3di.cli.render import render
+from m3di.cli.reproduce import reproduce
 from m3di.cli.sample import sample_latents
 from m3di.cli.shapes import shapes
 from m3di.cli.simulate import simulate
@@ -77,6 +79,7 @@ for each in (
     *(
         browse,
         compare,
+        copy_the_example,
         evaluate,
         export_dataset,
         finalize,
@@ -84,8 +87,10 @@ for each in (
         show_info,
         merge_datasets,
         preview,
+        push_dataset,
         render,
         report,
+        reproduce,
     ),
     *(sample_latents, shapes, simulate, specs, subset_dataset, train, verify),
 ):

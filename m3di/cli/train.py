@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -15,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from m3di.cli.command import SEVERAL, command
 from m3di.cli.from_fields import TRAIN, options_of
 from m3di.cli.options import FOLDER, IMPORT, with_options
+from m3di.cli.progress import duration
 from m3di.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,18 +24,55 @@ if TYPE_CHECKING:
     from m3di.learn.training.sweep import Sweep
 
 RUNS = Path("runs")
+LEAST_STEPS, LEAST_S = 5, 3.0  # measured before a run says how long it will take
+
+
+class TimeTold:
+    """Says once, after the first steps, how long the others will take.
+
+    Args:
+        n_steps: Of the whole run.
+        place: Where it runs.
+        clock: Returns the time in seconds.
+    """
+
+    def __init__(self, n_steps: int, place: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._n_steps, self._place, self._clock = n_steps, place, clock
+        self._first: tuple[int, float] | None = None  # a run that goes on does not begin at step 1
+        self._is_told = False
+
+    def after(self, step: int) -> str | None:
+        """What to say after a step; the first one is not counted, for it sets things up."""
+        now = self._clock()
+        if self._first is None:
+            self._first = (step, now)
+        n, seconds = step - self._first[0], now - self._first[1]
+        left = self._n_steps - step
+        if self._is_told or n < LEAST_STEPS or seconds < LEAST_S or left == 0:
+            return None
+        self._is_told = True
+        speed = f"{seconds / n:.2g} s a step, measured over {n} steps"
+        rest = f"{duration(left * seconds / n)} {self._place} for the other {left:,} steps"
+        return f"about {rest} ({speed}); a stopped run goes on"
 
 
 @contextmanager
-def loss_bar(n_steps: int, name: str = "train") -> Iterator[Callable[[int, float], None]]:
-    """Show a bar with the loss; if the output is not a terminal, a line for about every tenth of the steps."""
+def loss_bar(n_steps: int, name: str, place: str) -> Iterator[Callable[[int, float], None]]:
+    """Show a bar with the loss, and after the first steps the time that the others take.
+
+    If the output is not a terminal, there is a line for about every tenth of the steps instead of the bar.
+    """
     console = Console(stderr=True)
+    time_told = TimeTold(n_steps, place)
     columns = (TextColumn(name), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
     with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=n_steps)
 
         def on_step(step: int, loss: float) -> None:
             bar.update(task, completed=step, description=f"loss {loss:.4f}")
+            told = time_told.after(step)
+            if told is not None:
+                console.print(f"{name}: {told}", highlight=False, markup=False, soft_wrap=True)
             if not console.is_terminal and (step % max(1, n_steps // 10) == 0 or step == 1):
                 click.echo(f"step {step}/{n_steps}  loss {loss:.4f}")
 
@@ -116,8 +155,10 @@ def _list_presets() -> None:
 
 def _run_one(root: Path, run: Path | None, config: TrainConfig, name: str = "train") -> TrainResult:
     from m3di.learn import train as train_encoders
+    from m3di.learn.training.device import resolve_device
 
-    with loss_bar(config.n_steps, name) if is_first_process() else nullcontext() as on_step:
+    place = {"cpu": "on the CPU", "cuda": "on a GPU"}[resolve_device(config.device)]
+    with loss_bar(config.n_steps, name, place) if is_first_process() else nullcontext() as on_step:
         return train_encoders(root, run, config, on_step, runs=RUNS)
 
 

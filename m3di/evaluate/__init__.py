@@ -2,45 +2,11 @@
 
 from __future__ import annotations
 
-from m3di.evaluate.comparison import COMPARISON, compare
-from m3di.evaluate.encode import encode_run
-from m3di.evaluate.encoded import Encoded, FactorValues
-from m3di.evaluate.encoded_view import EncodedView
-from m3di.evaluate.metric import METRICS, Metric, Range, Score, register_metric
-from m3di.evaluate.npz import read_npz, write_npz
-from m3di.evaluate.probe_data import ProbeData
-from m3di.evaluate.protocol import Protocol
-from m3di.evaluate.results import gather, over_seeds, read_results, to_table, write_results
-from m3di.evaluate.runs import OVER_STEPS, NamedRun, Request, evaluate, evaluate_all, members_of, results_of
-from m3di.evaluate.scores import score
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "COMPARISON",
-    "METRICS",
-    "OVER_STEPS",
-    "Encoded",
-    "EncodedView",
-    "FactorValues",
-    "Metric",
-    "NamedRun",
-    "ProbeData",
-    "Protocol",
-    "Range",
-    "Request",
-    "Score",
-    "compare",
-    "encode_run",
-    "evaluate",
-    "evaluate_all",
-    "gather",
-    "members_of",
-    "over_seeds",
-    "read_npz",
-    "read_results",
-    "register_metric",
-    "results_of",
-    "score",
-    "to_table",
-    "write_npz",
-    "write_results",
-]
+from m3di.system.lazy_names import lazy_names
+
+if TYPE_CHECKING:
+    from m3di.evaluate.names import *  # noqa: F403
+
+__getattr__, __dir__ = lazy_names(__name__)

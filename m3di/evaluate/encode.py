@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from m3di.errors import M3diError, UsageError
 from m3di.evaluate.encoded import Encoded
 from m3di.evaluate.probe_data import ProbeData
 from m3di.learn.models.encoder_set import Encoders
+from m3di.learn.training.checkpoint import CHECKPOINT_NAME, latest_checkpoint
 from m3di.learn.training.device import resolve_device
 from m3di.learn.training.inputs import vocabulary_sha256
 from m3di.learn.training.loading import batch_loader, resolve_workers, to_device
@@ -55,29 +56,67 @@ def encode_run(
         M3diError: The run has no encoder for any view, or was trained on another vocabulary.
         UsageError: The device is not there, or `n_workers` is negative.
     """
-    if n_workers is not None and n_workers < 0:
-        raise UsageError("n_workers is too small", where="n_workers", got=n_workers, expected="0 or more")
-    device = resolve_device(device)
-    encoders, config = load_encoders(run, device, checkpoint), read_config(run)
-    readers = _readers(encoders, data, run)
-    _check_vocabularies(encoders, readers, data)
-    total = len(data.fit) + len(data.test)
-    with float32_products("fp32", device):
-        parts = (
-            _encode(encoders, readers, data.fit, n_workers, _ProgressAfter(progress, 0, total)),
-            _encode(encoders, readers, data.test, n_workers, _ProgressAfter(progress, len(data.fit), total)),
-        )
-    encodings = {view: (parts[0][view], parts[1][view]) for view in readers}
+    config = read_config(run)
+    everything = [(each, range(len(each))) for each in (data.fit, data.test)]
+    fit, test = encode_samples(
+        run, everything, device=device, n_workers=n_workers, checkpoint=checkpoint, progress=progress
+    )
+    encodings = {view: (fit[view], test[view]) for view in fit}
     stored = config["config"]
     return Encoded(
         name or str(run),
         encodings,
-        {view: data.factors[view] for view in readers},
+        {view: data.factors[view] for view in encodings},
         data.name,
-        data.pairs(readers),
+        data.pairs(encodings),
         stored.get("similarity", "cosine"),
         {"encoding_size": stored.get("encoding_size"), "seed": stored.get("seed")},
     )
+
+
+def encode_samples(
+    run: Path,
+    chosen: Sequence[tuple[Multimodal3DIdent, Sequence[int]]],
+    *,
+    device: str = "auto",
+    n_workers: int | None = None,
+    checkpoint: Path | None = None,
+    progress: Progress | None = None,
+) -> list[dict[str, NDArray[np.float64]]]:
+    """Encode some samples of datasets of the same views.
+
+    Args:
+        run: A folder that `train` wrote.
+        chosen: Datasets, each with the indices of samples.
+        device: Where to encode: "cpu", "cuda", or "auto".
+        n_workers: Threads that load images ahead; None suits the device.
+        checkpoint: Which of the run's checkpoints; the newest if None.
+        progress: Called with samples done and samples in all.
+
+    Returns:
+        For each dataset, the encodings [n, D] of each view that the run can read.
+
+    Raises:
+        M3diError, UsageError: As for `encode_run`.
+    """
+    if n_workers is not None and n_workers < 0:
+        raise UsageError("n_workers is too small", where="n_workers", got=n_workers, expected="0 or more")
+    device = resolve_device(device)
+    encoders = load_encoders(run, device, checkpoint)
+    readers = _readers(encoders, chosen[0][0], run)
+    _check_vocabularies(encoders, readers, [dataset for dataset, _ in chosen])
+    total, done, found = sum(len(indices) for _, indices in chosen), 0, []
+    with float32_products("fp32", device):
+        for dataset, indices in chosen:
+            tell = _ProgressAfter(progress, done, total)
+            found.append(_encode(encoders, readers, dataset, indices, n_workers, tell))
+            done += len(indices)
+    return found
+
+
+def newest_checkpoint(run: Path) -> Path | None:
+    """The checkpoint that a run is encoded by; None before its first one."""
+    return latest_checkpoint(run) if any(run.glob(f"{CHECKPOINT_NAME}/step-*[0-9]")) else None
 
 
 def check_trained_on(run: Path, data: ProbeData) -> None:
@@ -93,7 +132,7 @@ def check_trained_on(run: Path, data: ProbeData) -> None:
         )
 
 
-def _readers(encoders: Encoders, data: ProbeData, run: Path) -> Mapping[str, str]:
+def _readers(encoders: Encoders, data: Multimodal3DIdent, run: Path) -> Mapping[str, str]:
     """Map each observed view that can be encoded to the view whose encoder reads it."""
     declared = {view: data.spec.observed[view].declared for view in data.views}
     readers = {view: view if view in encoders.views else declared[view] for view in data.views}
@@ -104,13 +143,13 @@ def _readers(encoders: Encoders, data: ProbeData, run: Path) -> Mapping[str, str
             where=str(data.root),
             got=f"views {', '.join(data.views)}",
             expected=f"{', '.join(encoders.views)}, as {run} was trained on",
-            next_step="give a dataset of the same spec with --data",
+            next_step="give a dataset of the same spec",
         )
     return found
 
 
-def _check_vocabularies(encoders: Encoders, readers: Mapping[str, str], data: ProbeData) -> None:
-    for dataset in (data.fit, data.test):
+def _check_vocabularies(encoders: Encoders, readers: Mapping[str, str], datasets: Sequence[Multimodal3DIdent]) -> None:
+    for dataset in datasets:
         for view, vocabulary in dataset.vocabularies.items():
             expected = encoders.inputs[readers[view]].vocabulary_sha256 if view in readers else None
             if expected is not None and vocabulary_sha256(vocabulary) != expected:
@@ -127,23 +166,24 @@ def _encode(
     encoders: Encoders,
     readers: Mapping[str, str],
     dataset: Multimodal3DIdent,
+    indices: Sequence[int],
     n_workers: int | None,
     tell: Callable[[int], None],
 ) -> dict[str, NDArray[Any]]:
-    """Return the encodings [N, D] float64 of each view."""
-    n, device = len(dataset), next(encoders.parameters()).device
+    """Return the encodings [n, D] float64 of each view."""
+    device = next(encoders.parameters()).device
     found: dict[str, list[Tensor]] = {view: [] for view in readers}
-    order = [list(range(start, min(start + BATCH_SIZE, n))) for start in range(0, n, BATCH_SIZE)]
+    order = [list(indices[start : start + BATCH_SIZE]) for start in range(0, len(indices), BATCH_SIZE)]
     n_workers = resolve_workers(n_workers, device.type, dataset)
     with (
         torch.inference_mode(),
         closing(batch_loader(dataset, tuple(readers), order, n_workers=n_workers, device=device)) as batches,
     ):
-        for indices, batch in zip(order, batches, strict=True):
+        for number, batch in enumerate(batches):
             there = to_device(batch, device)
             for view, reader in readers.items():
                 found[view].append(encoders.encode(reader, there[view]).double())  # stays on the device until the end
-            tell(indices[-1] + 1)
+            tell(min((number + 1) * BATCH_SIZE, len(indices)))
         return {view: torch.cat(each).cpu().numpy() if each else np.empty((0, 1)) for view, each in found.items()}
 
 

@@ -1,35 +1,12 @@
 """From latents to images to shards: the only room that knows both rendering and datasets."""
 
-from m3di.generate.destinations import Machines, Staged, default_staging
-from m3di.generate.estimate import Estimate, dry_run
-from m3di.generate.finishing import finalize, finish
-from m3di.generate.missing_shards import render_missing
-from m3di.generate.options import RenderOptions, WorkerOptions
-from m3di.generate.parts import Part
-from m3di.generate.plan import make_plan, shards_of, user_shapes_of
-from m3di.generate.previewing import Preview, preview
-from m3di.generate.run import render
-from m3di.generate.shards import Progress, jobs, render_shards
+from __future__ import annotations
 
-__all__ = [
-    "Estimate",
-    "Machines",
-    "Part",
-    "Preview",
-    "Progress",
-    "RenderOptions",
-    "Staged",
-    "WorkerOptions",
-    "default_staging",
-    "dry_run",
-    "finalize",
-    "finish",
-    "jobs",
-    "make_plan",
-    "preview",
-    "render",
-    "render_missing",
-    "render_shards",
-    "shards_of",
-    "user_shapes_of",
-]
+from typing import TYPE_CHECKING
+
+from m3di.system.lazy_names import lazy_names
+
+if TYPE_CHECKING:
+    from m3di.generate.names import *  # noqa: F403
+
+__getattr__, __dir__ = lazy_names(__name__)

@@ -15,7 +15,7 @@ from m3di.generate.options import RenderOptions
 from m3di.generate.plan import prepare
 from m3di.generate.shards import ContentsOf, job_of
 from m3di.generate.workers import open_pool
-from m3di.latents import sample
+from m3di.latents import sample, told_given
 from m3di.render import PoolEvent, RenderedImage, Watch
 
 BLOCK = 512
@@ -40,6 +40,7 @@ class Estimate:
         images_per_s: Speed of all workers together.
         sample_bytes: Mean size of a sample in its shard.
         n_tables: Tables that the run writes; 0 for a part.
+        given: The condition of the spec, and the share of draws that fulfil it; empty where there is none.
     """
 
     title: str
@@ -52,6 +53,7 @@ class Estimate:
     images_per_s: float
     sample_bytes: float
     n_tables: int
+    given: str = ""
 
     @property
     def n_bytes(self) -> int:
@@ -73,6 +75,7 @@ class Estimate:
             [
                 f"plan      {self.title}",
                 f"samples   {counts}; {self.n_views} image{'s' * (self.n_views != 1)} each",
+                *([f"given     {self.given}"] if self.given else []),
                 f"done      {self.n_done:,} samples are there already",
                 f"files     {self.n_shards:,} shards, {self.n_tables} tables",
                 f"measured  {speed}{self.sample_bytes / 1e3:,.1f} kB a sample",
@@ -141,6 +144,7 @@ def dry_run(options: RenderOptions, watch: Watch | None = None, *, machines: Mac
         images_per_s=rate(list(ends.values()), began),
         sample_bytes=sum(sizes) / n_rows,
         n_tables=0 if to.part else sum(n > 0 for n in n_samples.values()),
+        given=told_given(spec),
     )
 
 

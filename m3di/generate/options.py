@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from m3di import data
+from m3di.data.format.limits import MAX_SAMPLES, MAX_SEED, MAX_SIZE_PX
 from m3di.errors import UsageError, check_word
-from m3di.latents import Spec, intervene, load_spec
-from m3di.render import (
-    GB,
-    GPU_BACKENDS,
-    LEAST_SIZE_PX,
-    PASSES,
-    QUALITIES,
-    WorkerLimits,
-    default_n_workers,
-)
-from m3di.system.settings import STRICT, Count, Finite, OneOf, Option, Whole, explained
+from m3di.render import GPU_BACKENDS, LEAST_SIZE_PX, PASSES, QUALITIES, default_n_workers
+from m3di.system.settings import STRICT, Count, Finite, OneOf, Option, TextOr, Whole, explained
 
+if TYPE_CHECKING:
+    from m3di import data
+    from m3di.latents import Spec
+    from m3di.render import WorkerLimits
+
+    SpecOrName = str | Spec
+else:  # `m3di render --help` waits for no NumPy
+    SpecOrName = Annotated[Any, TextOr("m3di.latents:Spec")]
 BACKENDS = [name.lower() for name in GPU_BACKENDS]
 
 
@@ -46,25 +45,25 @@ class RenderOptions:
     """
 
     out: Annotated[Path | str, "Folder or URL of the dataset.", Option(offered=False)]
-    spec: Annotated[str | Spec, "Name of a built-in spec, or a .yaml file."] = "m3di"
+    spec: Annotated[SpecOrName, "Name of a built-in spec, or a .yaml file."] = "m3di"
     n_train: Annotated[
-        int | None, Field(ge=1, le=data.MAX_SAMPLES), "Training samples.", Option("--n", default="what the spec says")
+        int | None, Field(ge=1, le=MAX_SAMPLES), "Training samples.", Option("--n", default="what the spec says")
     ] = None
     n_val: Annotated[
         int | None,
-        Field(ge=0, le=data.MAX_SAMPLES),
+        Field(ge=0, le=MAX_SAMPLES),
         "Validation samples.",
         Option(default="8 % of the training samples, at least one"),
     ] = None
     n_test: Annotated[
         int | None,
-        Field(ge=0, le=data.MAX_SAMPLES),
+        Field(ge=0, le=MAX_SAMPLES),
         "Test samples.",
         Option(default="8 % of the training samples, at least one"),
     ] = None
-    seed: Annotated[int, Field(ge=0, le=data.MAX_SEED), "Seed of all noise streams."] = 0
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED), "Seed of all noise streams."] = 0
     size_px: Annotated[
-        int, Field(ge=LEAST_SIZE_PX, le=data.MAX_SIZE_PX), "Side of the square images in pixels.", Option("--size")
+        int, Field(ge=LEAST_SIZE_PX, le=MAX_SIZE_PX), "Side of the square images in pixels.", Option("--size")
     ] = 224
     quality: Annotated[str, OneOf(QUALITIES), "How images are sampled."] = "standard"
     n_workers: Annotated[
@@ -116,6 +115,8 @@ class RenderOptions:
     @property
     def limits(self) -> WorkerLimits:
         """The limits at which a worker is replaced."""
+        from m3di.render import GB, WorkerLimits
+
         return WorkerLimits(memory_bytes=round(self.worker_memory_gb * GB), image_timeout_s=self.image_timeout_s)
 
     def load_spec(self) -> Spec:
@@ -124,7 +125,9 @@ class RenderOptions:
         Raises:
             UsageError: There is no such spec, it is not valid, or an intervention does not fit it.
         """
-        spec = self.spec if isinstance(self.spec, Spec) else load_spec(self.spec)
+        from m3di.latents import intervene, load_spec
+
+        spec = load_spec(self.spec) if isinstance(self.spec, str) else self.spec
         return intervene(spec, self.interventions)
 
     def resolved(self, spec: Spec) -> RenderOptions:
@@ -151,6 +154,8 @@ def options_like(manifest: data.Manifest, out: Path, workers: WorkerOptions) -> 
     Raises:
         UsageError: A GPU is chosen, and the dataset was rendered on the CPU.
     """
+    from m3di.data import plan_of
+
     gpu = manifest.render["device"] == "gpu"
     for name, value in (("gpu_devices", workers.get("gpu_devices")), ("gpu_backend", workers.get("gpu_backend"))):
         if value and not gpu:
@@ -165,7 +170,7 @@ def options_like(manifest: data.Manifest, out: Path, workers: WorkerOptions) -> 
         size_px=int(manifest.render["size_px"]),
         quality=str(manifest.render["quality"]),
         gpu=gpu,
-        passes=passes_of(data.plan_of(manifest)),
+        passes=passes_of(plan_of(manifest)),
         **workers,
     )
 

@@ -1,97 +1,12 @@
 """Spec, noise streams, causal mechanisms, colours and captions: numbers and words, no images."""
 
-from m3di.latents import image_views, text_views  # noqa: F401 - registers them
-from m3di.latents.caption_parser import CaptionParser
-from m3di.latents.captioning import captions, sentences, template_of
-from m3di.latents.colors import PALETTES, hsv_to_rgb, palette
-from m3di.latents.factor import Factor, MechanismUse
-from m3di.latents.graph import arrows, notes
-from m3di.latents.interventions import counterfactual, do, intervene, parse_do, permute_content, told
-from m3di.latents.load import load_spec, parse_spec, spec_names
-from m3di.latents.mechanisms import (
-    MECHANISMS,
-    Parent,
-    Plugin,
-    plugins_run,
-    read_plugin,
-    register,
-    run_again,
-    run_plugin,
-)
-from m3di.latents.modality import Modality, find_modality, modalities, register_modality
-from m3di.latents.name_checks import LATENTS
-from m3di.latents.noise import uniforms
-from m3di.latents.predictability import Bound, bounds
-from m3di.latents.reference import reference_page, spec_schema
-from m3di.latents.resolve import plain_spec, spec_from_dict, to_yaml
-from m3di.latents.sampling import Samples, missing_mechanisms, sample
-from m3di.latents.scene_checks import shapes_shown
-from m3di.latents.scene_factors import ANNOTATIONS, LATER_ANNOTATIONS, SCENE_FACTORS, SceneFactor
-from m3di.latents.shapes import DATA_HOME, builtin_shapes, shape_folder, shape_names, user_shape_names
-from m3di.latents.spec import SPLITS, FactorUse, Observed, Spec, View
-from m3di.latents.templates import load_template, parse_template, template_names
+from __future__ import annotations
 
-__all__ = [
-    "ANNOTATIONS",
-    "DATA_HOME",
-    "LATENTS",
-    "LATER_ANNOTATIONS",
-    "MECHANISMS",
-    "PALETTES",
-    "SCENE_FACTORS",
-    "SPLITS",
-    "Bound",
-    "CaptionParser",
-    "Factor",
-    "FactorUse",
-    "MechanismUse",
-    "Modality",
-    "Observed",
-    "Parent",
-    "Plugin",
-    "Samples",
-    "SceneFactor",
-    "Spec",
-    "View",
-    "arrows",
-    "bounds",
-    "builtin_shapes",
-    "captions",
-    "counterfactual",
-    "do",
-    "find_modality",
-    "hsv_to_rgb",
-    "intervene",
-    "load_spec",
-    "load_template",
-    "missing_mechanisms",
-    "modalities",
-    "notes",
-    "palette",
-    "parse_do",
-    "parse_spec",
-    "parse_template",
-    "permute_content",
-    "plain_spec",
-    "plugins_run",
-    "read_plugin",
-    "reference_page",
-    "register",
-    "register_modality",
-    "run_again",
-    "run_plugin",
-    "sample",
-    "sentences",
-    "shape_folder",
-    "shape_names",
-    "shapes_shown",
-    "spec_from_dict",
-    "spec_names",
-    "spec_schema",
-    "template_names",
-    "template_of",
-    "to_yaml",
-    "told",
-    "uniforms",
-    "user_shape_names",
-]
+from typing import TYPE_CHECKING
+
+from m3di.system.lazy_names import lazy_names
+
+if TYPE_CHECKING:
+    from m3di.latents.names import *  # noqa: F403
+
+__getattr__, __dir__ = lazy_names(__name__)

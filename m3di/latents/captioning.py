@@ -9,8 +9,9 @@ from __future__ import annotations
 import difflib
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -192,6 +193,7 @@ def sentences(spec: Spec, view_name: str) -> list[Sentence]:
     slots = {name: _Slot(name, each) for name, each in words.items()}
     context: dict[str, Any] = {read: slots[each] for read, each in said.items()}
     context["words"] = {word: slots[word_factor(declared, word)] for word in template.words}
+    texts = cache(lambda name, form: tuple(word.forms[form] if form else word.text for word in words[name]))
     found: list[Sentence] = []
     for index, phrasing in enumerate(spec.factors[phrasing_factor(declared)].names):
         text = template.phrasings[phrasing].text if phrasing in template.phrasings else ""
@@ -208,7 +210,7 @@ def sentences(spec: Spec, view_name: str) -> list[Sentence]:
             context["clauses"] = dict(zip(clauses, map(bool, present), strict=True))
             rendered = template.render(phrasing, context)
             choices = {clause_factor(declared, clause): each for clause, each in zip(clauses, present, strict=True)}
-            places = tuple(_places(rendered, words))
+            places = tuple(_places(rendered, texts))
             found.append(Sentence({phrasing_factor(declared): index, **choices}, places))
     return found
 
@@ -234,6 +236,8 @@ def captions_of_template(samples: Samples, view_name: str) -> list[str]:
         for factor, choice in sentence.choices.items():
             chosen &= columns[factor] == choice
         rows = np.flatnonzero(chosen)
+        if not rows.size:
+            continue
         for place in sentence.places:
             if place.factor is None:
                 result[rows] += place.texts[0]
@@ -274,12 +278,12 @@ class _Slot(str):
         return self == ""  # asked by an `if`: as bad as a comparison
 
 
-def _places(rendered: str, words: dict[str, tuple[Word, ...]]) -> Iterator[Slot]:
+def _places(rendered: str, texts_of: Callable[[str, str], tuple[str, ...]]) -> Iterator[Slot]:
     """The places of a rendered phrasing; its first letter, in a literal or a word, is a capital."""
     pieces = re.findall(f"([^{OPEN}]+)|{OPEN}([^{CLOSE}]*){CLOSE}", rendered)
     for number, (literal, mark) in enumerate(pieces):
         name, _, form = mark.partition(".")
-        texts = tuple(word.forms[form] if form else word.text for word in words[name]) if mark else (literal,)
+        texts = texts_of(name, form) if mark else (literal,)
         if number == 0:
             texts = tuple(text[:1].upper() + text[1:] for text in texts)
         yield Slot(name or None, texts)

@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 
 from m3di.latents.changing import change_problems
+from m3di.latents.conditions import condition_problems
 from m3di.latents.factor import Factor, MechanismUse
 from m3di.latents.graph import is_shared_elsewhere, severed, takes_own_value, unlike
 from m3di.latents.mechanism_checks import Used, mechanism_problems, unknown_factor
-from m3di.latents.modality import modalities
 from m3di.latents.name_checks import name_problems
 from m3di.latents.problems import Problem, hint, listed
-from m3di.latents.sampling import support
 from m3di.latents.scene_checks import shape_problems
+from m3di.latents.sequences import sequence_problems
 from m3di.latents.spec import APART, Spec
+from m3di.latents.supports import support
 from m3di.latents.templates import template_problems
 from m3di.latents.yaml_text import Path
 
@@ -51,12 +52,17 @@ class _Checks:
             path: Path = ("factors", name, "mechanism")
             own = {name: factor}
             yield from self._mechanism(path, factor, factor.mechanism, factor.mechanism.parents, own)
+            if "first" in factor.model_fields_set:
+                yield from self._mechanism(("factors", name, "first"), factor, factor.first, factor.first.parents, own)
         for view in spec.views:
             yield from self._view(view)
         cycles = list(self._cycles())
         yield from cycles
         yield from self._pairs()
+        yield from sequence_problems(spec, self.declared)
         yield from self._interventions()
+        if not cycles and not self.is_unsound(("given",)) and self.declared == list(spec.factors):
+            yield from condition_problems(self._sound_part())
         if shapes:
             yield from shape_problems(spec)
         for name, template in spec.templates.items():
@@ -73,12 +79,10 @@ class _Checks:
         """The spec without what is unsound or names what is: there, the graph can be looked at."""
         known = set(self.spec.factors)
         free = MechanismUse(name="uniform")
-        factors = {
-            name: factor
-            if known.issuperset(factor.mechanism.parents)
-            else factor.model_copy(update={"mechanism": free})
-            for name, factor in self.spec.factors.items()
-        }
+        factors = {}
+        for name, factor in self.spec.factors.items():
+            sound = known.issuperset((*factor.mechanism.causes, *factor.first.causes))
+            factors[name] = factor if sound else factor.model_copy(update={"mechanism": free, "first": free})
         views = {}
         for view, declared in self.spec.views.items():
             uses = {
@@ -86,7 +90,7 @@ class _Checks:
                 for name, use in declared.factors.items()
                 if name in known
                 and not self.is_unsound(("views", view, "factors", name))
-                and (use.mechanism is None or known.issuperset(use.mechanism.parents))
+                and (use.mechanism is None or known.issuperset(use.mechanism.causes))
             }
             views[view] = declared.model_copy(update={"factors": uses})
         return Spec.model_construct(**{**dict(self.spec), "factors": factors, "views": views})
@@ -248,14 +252,6 @@ class _Checks:
                 "a factor is named twice",
                 expected="every factor once",
                 next_step="take one of them away",
-            )
-        moving = " or ".join(each.name for each in modalities() if each.has_frames)
-        if spec.sequence and not any(view.kind.has_frames for view in spec.views.values()):
-            yield Problem(
-                ("sequence",),
-                f"there is no {moving} view to have frames",
-                expected=f"a view of the modality {moving}",
-                next_step="take `sequence` away",
             )
 
     @staticmethod

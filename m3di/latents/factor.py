@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -17,6 +18,8 @@ from m3di.latents.problems import custom_error
 HEX = r"^#[0-9a-fA-F]{6}$"
 MAX_WHOLE = 2**53  # whole numbers up to here are exact in float64, by which ranges are computed
 
+
+_EARLIER = re.compile(r"([A-Za-z][A-Za-z0-9_]*)@-([1-9][0-9]{0,5})")
 
 STORED = "stored"  # validation context: the spec of a dataset, which is read even where today's rules refuse it
 
@@ -37,12 +40,18 @@ def _as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def earlier(parent: str) -> tuple[str, int]:
+    """A parent `NAME@-K` as its name and how many frames earlier it lies; 0 for the same frame."""
+    found = _EARLIER.fullmatch(parent)
+    return (found[1], int(found[2])) if found else (parent, 0)
+
+
 class MechanismUse(BaseModel):
     """A mechanism by name, its parents, and its parameters beside them.
 
     Attributes:
         name: Its name; the others below have what parameters each takes.
-        parents: The factors it depends on.
+        parents: The factors it depends on; those that parameters name need not be here. `NAME@-1` is one frame earlier.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -54,6 +63,21 @@ class MechanismUse(BaseModel):
     def parameters(self) -> dict[str, Any]:
         """What the spec sets beside name and parents."""
         return dict(self.model_extra or {})
+
+    @property
+    def causes(self) -> tuple[str, ...]:
+        """Names of the parents, in any frame, each once."""
+        return tuple(dict.fromkeys(earlier(parent)[0] for parent in self.parents))
+
+    @property
+    def present(self) -> tuple[str, ...]:
+        """The parents of the same frame."""
+        return tuple(parent for parent in self.parents if not earlier(parent)[1])
+
+    @property
+    def lag(self) -> int:
+        """How many frames earlier the earliest parent lies."""
+        return max((earlier(parent)[1] for parent in self.parents), default=0)
 
 
 class Factor(Strict):
@@ -72,6 +96,8 @@ class Factor(Strict):
         saturation: HSV saturation of a hue.
         wheel: How a hue outside [0, 1) becomes a colour, see `hsv_to_rgb`.
         mechanism: Where the value comes from.
+        first: Where it comes from in the first frames of a sequence, before which there is none that `mechanism` asks
+            for.
     """
 
     type: Literal["categorical", "continuous", "integer"]
@@ -85,6 +111,7 @@ class Factor(Strict):
     saturation: float = Field(default=1.0, ge=0.0, le=1.0)
     wheel: Literal["hsv", "published"] = "hsv"
     mechanism: MechanismUse = MechanismUse(name="uniform")
+    first: MechanismUse = MechanismUse(name="uniform")
 
     @model_validator(mode="after")
     def _consistent(self, info: ValidationInfo) -> Factor:
@@ -299,8 +326,12 @@ class Factor(Strict):
         if self.palettes:
             columns.append(f"{name}_hex")
         if self.physical_values is not None:
-            columns.append(f"{name}_{self.unit or 'physical'}")
+            columns.append(self.physical_column(name))
         return tuple(columns)
+
+    def physical_column(self, name: str) -> str:
+        """Column of its physical values, if it is called `name`."""
+        return f"{name}_{self.unit or 'physical'}"
 
     def value_name(self, raw: float) -> str:
         """Name of a raw value of a categorical factor."""

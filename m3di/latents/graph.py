@@ -15,9 +15,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from m3di.latents.factor import Factor, MechanismUse
-from m3di.latents.mechanisms import Mechanism, Parent
+from m3di.latents.factor import Factor, MechanismUse, earlier
+from m3di.latents.mechanisms import Mechanism
 from m3di.latents.spec import APART, Spec
+from m3di.latents.varying import Parent
 
 N_PROBES = 2048  # noise values; a dependence that shows in fewer than one of them is no arrow
 N_VALUES = 24  # values of a parent that are tried
@@ -27,12 +28,13 @@ def apart(spec: Spec, view: str) -> frozenset[str]:
     """Factors whose value in a view may be another than the shared one."""
     found: set[str] = set()
     uses = spec.views[view].factors
-    for name in spec.order:
+    earlier_ones = any(use.lag for name in spec.factors for use in spec.mechanisms_of(name))
+    for name in spec.order * (len(spec.order) if earlier_ones else 1):  # what they cause may come before them
         use = uses.get(name)
         if use is not None and use.role == "content":
             continue
         mechanism = spec.used_mechanism(view, name)
-        inherits = mechanism is not None and not found.isdisjoint(mechanism.parents)
+        inherits = mechanism is not None and not found.isdisjoint(mechanism.causes)
         if inherits or (use is not None and use.is_apart) or spec.mixed(view, name):
             found.add(name)
     return frozenset(found)
@@ -45,7 +47,7 @@ def followers(spec: Spec, view: str, name: str) -> list[str]:
     reached = {name}
     for other in spec.order:
         mechanism = spec.used_mechanism(view, other)
-        if other != name and mechanism is not None and not reached.isdisjoint(mechanism.parents):
+        if other != name and mechanism is not None and not reached.isdisjoint(mechanism.causes):
             reached.add(other)
     return [other for other in spec.views[view].factors if other in reached]
 
@@ -97,7 +99,7 @@ def shared_ancestors(spec: Spec, name: str) -> frozenset[str]:
     """A factor and all that its shared value depends on."""
     found, open_names = {name}, [name]
     while open_names:
-        for parent in spec.factors[open_names.pop()].mechanism.parents:
+        for parent in spec.factors[open_names.pop()].mechanism.causes:
             if parent not in found and parent in spec.factors:
                 found.add(parent)
                 open_names.append(parent)
@@ -121,7 +123,8 @@ def arrows(spec: Spec, view: str) -> frozenset[tuple[str, str]]:
 
     A mechanism of `strength` 0, a weight 0 or equal rows of a table give no arrow, nor does a value that is constant
     in the view or drawn again by its `change`, nor one that is mixed of two other views. What says `when` a factor
-    changes gives one. Mechanisms that are not installed here are taken at their word.
+    changes gives one. A parent of an earlier frame is `NAME@-K`. Mechanisms that are not installed here are taken at
+    their word.
     """
     found = set()
     for child, factor in spec.factors.items():
@@ -132,7 +135,7 @@ def arrows(spec: Spec, view: str) -> frozenset[tuple[str, str]]:
         if mechanism is None or not mechanism.parents or spec.mixed(view, child):
             continue
         change = use.change if use is not None and use.when is None else None
-        if change is not None and not _change_keeps(spec, factor, change):
+        if change is not None and not _change_keeps(spec, child, factor, change):
             continue
         for parent in dict.fromkeys(mechanism.parents):
             if _matters(spec, factor, mechanism, parent):
@@ -147,20 +150,22 @@ def _matters(spec: Spec, factor: Factor, use: MechanismUse, name: str) -> bool:
         return True
     generator = np.random.default_rng(0)
     noise = probe_noise(N_PROBES)
-    drawn = {parent: some_values(spec.factors[parent], N_PROBES, generator) for parent in use.parents}
+    factors = {parent: spec.factors[earlier(parent)[0]] for parent in use.parents}
+    drawn = {parent: some_values(each, N_PROBES, generator) for parent, each in factors.items()}
     first: NDArray[np.generic] | None = None
-    for value in _distinct(spec.factors[name]):
-        drawn[name] = np.full(N_PROBES, value, dtype=spec.factors[name].dtype)
-        parents = [Parent(spec.factors[parent], drawn[parent]) for parent in use.parents]
-        result = mechanism.function(noise, parents, factor, **use.parameters)
+    for value in _distinct(factors[name]):
+        drawn[name] = np.full(N_PROBES, value, dtype=factors[name].dtype)
+        parents = [Parent(factors[parent], drawn[parent], parent) for parent in use.parents]
+        with np.errstate(all="ignore"):  # the values of the parents may be such as never meet
+            result = mechanism.values(noise, parents, factor, use.parameters, strict=False)
         if first is None:
             first = result
-        elif not np.array_equal(first, result):
+        elif not _is_same(first, result):
             return True
     return False
 
 
-def _change_keeps(spec: Spec, factor: Factor, change: MechanismUse) -> bool:
+def _change_keeps(spec: Spec, name: str, factor: Factor, change: MechanismUse) -> bool:
     """Whether a changed value still depends on what it was."""
     mechanism = spec.mechanism(change.name)
     if mechanism is None:
@@ -169,17 +174,22 @@ def _change_keeps(spec: Spec, factor: Factor, change: MechanismUse) -> bool:
         return False
     noise = probe_noise(N_PROBES)
     results = [
-        mechanism.function(
-            noise, [Parent(factor, np.full(N_PROBES, value, dtype=factor.dtype))], factor, **change.parameters
+        mechanism.values(
+            noise, [Parent(factor, np.full(N_PROBES, value, dtype=factor.dtype), name)], factor, change.parameters
         )
         for value in _distinct(factor)
     ]
-    return any(not np.array_equal(results[0], each) for each in results[1:])
+    return any(not _is_same(results[0], each) for each in results[1:])
+
+
+def _is_same(one: NDArray[np.generic], other: NDArray[np.generic]) -> bool:
+    """Whether two results are equal, also where a parameter has no value."""
+    return bool(np.array_equal(one, other, equal_nan=one.dtype.kind == "f" and other.dtype.kind == "f"))
 
 
 def takes_own_value(mechanism: Mechanism) -> bool:
-    """Whether a mechanism used as `change` gets the factor's value; one without parents draws a new one."""
-    return mechanism.temporal or mechanism.n_parents != 0
+    """Whether a mechanism used as `change` gets the factor's value; one that takes none draws a new one."""
+    return mechanism.temporal or mechanism.n_parents != 0 or bool(mechanism.varying)
 
 
 def probe_noise(n: int) -> NDArray[np.float64]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from m3di.errors import UsageError
 from m3di.latents.factor import Factor
 from m3di.latents.graph import shared_ancestors, unlike
-from m3di.latents.mechanisms import mechanism_names
+from m3di.latents.mechanisms import find_mechanism, mechanism_names
 from m3di.latents.problems import hint, listed
 from m3di.latents.resolve import plain_spec, spec_from_dict
 from m3di.latents.sampling import Samples, sample
@@ -36,8 +36,9 @@ def do(spec: Spec, interventions: Mapping[str, Intervention] | None = None, **by
 
     Returns:
         The spec with those mechanisms replaced, and `interventions` that say which. Factors keep their noise: sampled
-        with the same seed, all that does not descend from the factors stays the same, bit for bit, but for the record
-        of what changes: of a factor that is set, `VIEW_changed_FACTOR` says `kept`. In one view only,
+        with the same seed, all that does not descend from the factors stays the same, bit for bit. Of a factor that is
+        set, the record `VIEW_changed_FACTOR` says `kept`. Where the spec has a condition (`given`), the noise that
+        fulfils it is kept, and nothing is rejected again. In one view only,
         content that descends from the factor is style there: it follows what the view has, and is not shared.
 
     Raises:
@@ -51,6 +52,9 @@ def do(spec: Spec, interventions: Mapping[str, Intervention] | None = None, **by
     """
     plain = plain_spec(spec)
     wanted = {**(interventions or {}), **by_name}
+    if spec.given is not None and spec.given.factual is None:
+        before = plain_spec(spec)
+        plain["given"]["factual"] = {key: before[key] for key in ("factors", "views")}
     # Of a factor, then of one view of it: what is asked of one view holds there, in any order.
     for target in sorted(wanted, key=lambda each: "." in each):
         intervention = wanted[target]
@@ -240,6 +244,7 @@ class _Replacement:
     data: dict[str, Any]
     whole: bool
     record: float | str | dict[str, Any]
+    plugins: Mapping[str, str] = field(default_factory=dict)
 
 
 def _mechanism(spec: Spec, name: str, intervention: Intervention, target: str) -> _Replacement:
@@ -254,7 +259,7 @@ def _mechanism(spec: Spec, name: str, intervention: Intervention, target: str) -
                 expected="{name: MECHANISM, ...} or parameters of the factor's own one",
                 next_step="name what is to change, such as {strength: 0.5}",
             )
-        return _Replacement(given, "name" in given, given)
+        return _Replacement(given, "name" in given, given, spec.plugins)
     if isinstance(intervention, str):
         if factor.type == "categorical" and intervention in factor.names:
             return _constant(factor, factor.names.index(intervention))
@@ -315,7 +320,12 @@ def _constant(factor: Factor, value: float) -> _Replacement:
 
 
 def _replaced(mechanism: dict[str, Any], replacement: _Replacement) -> dict[str, Any]:
-    return replacement.data if replacement.whole else {**mechanism, **replacement.data}
+    if replacement.whole:
+        return replacement.data
+    kept, known = dict(mechanism), find_mechanism(str(mechanism.get("name")), replacement.plugins)
+    if known is not None and known.varying and "parents" in kept:
+        kept["parents"] = kept["parents"][: known.n_parents]  # those that the new parameters name are found again
+    return {**kept, **replacement.data}
 
 
 def _intervene(

@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from m3di.latents.factor import Factor, MechanismUse
+from m3di.latents.factor import Factor, MechanismUse, earlier
 from m3di.latents.graph import probe_noise, some_values
-from m3di.latents.mechanisms import MECHANISMS, Mechanism, Parent, mechanism_names
+from m3di.latents.mechanisms import MECHANISMS, Mechanism, mechanism_names
 from m3di.latents.problems import Origin, Problem, hint, listed, problems_of
-from m3di.latents.sampling import support, value_problem
 from m3di.latents.spec import Spec
+from m3di.latents.supports import first_outside, support, value_problem
+from m3di.latents.varying import Parent
+from m3di.latents.varying_checks import misfits
 from m3di.latents.yaml_text import Path
 
 N_TRIED = 512  # noise values that a mechanism is tried on
@@ -58,7 +60,8 @@ def mechanism_problems(spec: Spec, declared: Sequence[str], used: Used) -> Itera
     """What is wrong with a mechanism where a spec uses it."""
     path, use = used.path, used.use
     for number, parent in enumerate(used.parents):
-        if parent not in declared and parent not in used.own:
+        name, _ = earlier(parent)
+        if name not in declared and name not in used.own:
             yield unknown_factor((*path, "parents", number), parent, declared)
     mechanism = spec.mechanism(use.name)
     if mechanism is None:
@@ -74,25 +77,50 @@ def mechanism_problems(spec: Spec, declared: Sequence[str], used: Used) -> Itera
             else "a mechanism of your own: `plugins: [FILE.py]` in the spec, or m3di --plugin FILE.py ...",
         )
         return
-    parents = {parent: spec.factors[parent] for parent in used.parents if parent in spec.factors}
-    about: tuple[Path, ...] = tuple(("factors", each) for each in (*used.own, *used.parents))
+    origins = {parent: earlier(parent)[0] for parent in used.parents}
+    parents = {parent: spec.factors[name] for parent, name in origins.items() if name in spec.factors}
+    about: tuple[Path, ...] = tuple(("factors", each) for each in (*used.own, *origins.values()))
     problems = list(_fitting(used, mechanism, parents))
+    if not problems and set(declared) == set(spec.factors):
+        problems += _naming(used, mechanism, spec)
     if not problems and len(parents) == len(set(used.parents)):
-        problems += _tried(used, mechanism, [parents[parent] for parent in used.parents])
+        problems += _tried(used, mechanism, parents)
     yield from (replace(problem, related=about) for problem in problems)
 
 
-def _tried(used: Used, mechanism: Mechanism, parents: list[Factor]) -> Iterator[Problem]:
+def _naming(used: Used, mechanism: Mechanism, spec: Spec) -> Iterator[Problem]:
+    """Whether what parameters name is there, and is what `parents` say."""
+    path, use = used.path, used.use
+    factors = {name: spec.factors[name] for name in used.own} if used.is_change else spec.factors
+    for name in mechanism.varying:
+        for misfit in misfits(use.parameters[name], factors) if name in use.parameters else ():
+            yield Problem((*path, name), misfit.what, misfit.got, misfit.expected, misfit.next_step)
+    named = [
+        each for each in mechanism.named(use.parameters, factors) if each not in use.parents[: mechanism.n_parents]
+    ]
+    if not used.is_change and mechanism.varying and set(named) != set(use.parents[mechanism.n_parents or 0 :]):
+        yield Problem(
+            (*path, "parents"),
+            f"the parameters of {use.name} name {listed(named) or 'no factor'}, and `parents` others",
+            listed(use.parents) or "none",
+            "the parents that its parameters name",
+            "leave `parents` out: they are read off the parameters"
+            if not mechanism.n_parents
+            else f"name {mechanism.n_parents} in `parents`: the others are read off the parameters",
+        )
+
+
+def _tried(used: Used, mechanism: Mechanism, parents: dict[str, Factor]) -> Iterator[Problem]:
     """What a mechanism itself refuses (a table of the wrong shape), and values that are none, show on a trial."""
     factor, generator = used.factor, np.random.default_rng(0)
-    values = [Parent(parent, some_values(parent, N_TRIED, generator)) for parent in parents]
+    values = [Parent(parent, some_values(parent, N_TRIED, generator), name) for name, parent in parents.items()]
     runs = [values]
-    if mechanism.temporal and parents != [factor]:
+    if mechanism.temporal and list(parents.values()) != [factor]:
         runs.append([Parent(factor, some_values(factor, N_TRIED, generator)), *values])
     for run in runs:
         try:
             with np.errstate(all="ignore"):
-                result = mechanism.function(probe_noise(N_TRIED), run, factor, **used.use.parameters)
+                result = _values(used, mechanism, probe_noise(N_TRIED), run)
         except Exception as error:  # noqa: BLE001 - a mechanism may come from a user: any error that it raises is reported
             told = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
             yield Problem(
@@ -100,7 +128,8 @@ def _tried(used: Used, mechanism: Mechanism, parents: list[Factor]) -> Iterator[
             )
             return
         problem = value_problem(factor, result, N_TRIED)
-        if problem:
+        # With parameters that vary, the values tried for the parents may be such as never meet: samples will tell.
+        if problem and not (mechanism.varying and parents and first_outside(factor, result) is not None):
             yield Problem(
                 used.path,
                 f"{used.use.name} gives what is no value of the factor: {problem}",
@@ -130,16 +159,20 @@ def _unlike_a_function(used: Used, mechanism: Mechanism, run: list[Parent], resu
     noise, part = probe_noise(N_TRIED), [replace(parent, values=parent.values[some].copy()) for parent in run]
     with np.errstate(all="ignore"):
         before = noise.copy()
-        again = np.asarray(mechanism.function(noise, run, used.factor, **used.use.parameters))
-        few = np.asarray(mechanism.function(before[some].copy(), part, used.factor, **used.use.parameters))
+        again = np.asarray(_values(used, mechanism, noise, run))
+        few = np.asarray(_values(used, mechanism, before[some].copy(), part))
     if not np.array_equal(noise, before) or not all(map(np.array_equal, kept, (each.values for each in run))):
         return "changes the arrays that it is given"
-    if not np.array_equal(again, result):
+    if not np.array_equal(again, result, equal_nan=result.dtype.kind == "f"):
         return "gives another value each time"
     # The sums of some routines round by the length of an array.
-    if not np.allclose(few, result[some], rtol=1e-9, atol=0.0):
+    if not np.allclose(few, result[some], rtol=1e-9, atol=0.0, equal_nan=True):
         return "gives a sample another value when it is drawn among others"
     return None
+
+
+def _values(used: Used, mechanism: Mechanism, noise: NDArray[np.float64], run: list[Parent]) -> NDArray[np.generic]:
+    return mechanism.values(noise, run, used.factor, used.use.parameters, strict=False)
 
 
 def _fitting(used: Used, mechanism: Mechanism, parents: dict[str, Factor]) -> Iterator[Problem]:
@@ -148,7 +181,7 @@ def _fitting(used: Used, mechanism: Mechanism, parents: dict[str, Factor]) -> It
     takes = mechanism.n_parents
     if used.is_change and mechanism.temporal:
         takes = None  # the value itself stands for that of the frame before
-    if takes is not None and len(names) != takes:
+    if takes is not None and (len(names) < takes if mechanism.varying else len(names) != takes):
         plural = "" if takes == 1 else "s"
         yield Problem(
             (*path, "parents") if use.parents else path,

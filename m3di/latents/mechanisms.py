@@ -12,7 +12,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,29 +23,11 @@ from pydantic import BaseModel, ConfigDict, create_model
 from m3di.errors import UsageError
 from m3di.latents.factor import Factor
 from m3di.latents.modality import MODALITIES, PLUGIN_MODULE
+from m3di.latents.varying import Parent, Varies, computed, model_type, references, varies_of
 from m3di.latents.yaml_text import read_text
 from m3di.system.registry import Registry
 
 ALL_TYPES = ("categorical", "continuous", "integer")
-
-
-@dataclass(frozen=True)
-class Parent:
-    """A parent as a mechanism sees it: its declaration and its raw values [n]."""
-
-    factor: Factor
-    values: NDArray[Any]
-
-    @property
-    def unit(self) -> NDArray[np.float64]:
-        """The values on the unit interval, see `Factor.to_unit`.
-
-        Raises:
-            ValueError: The parent has no range, so no value of it has a place in one.
-        """
-        if not np.isfinite(self.factor.bounds).all():
-            raise ValueError("it reads where in its range a parent lies: that parent needs `range`")
-        return self.factor.to_unit(self.values)
 
 
 Function = Callable[..., NDArray[Any]]
@@ -58,13 +40,14 @@ class Mechanism:
     Attributes:
         name: The name that a spec file uses.
         function: Evaluates it, see the module's docstring.
-        n_parents: How many parents it takes; None for any number.
+        n_parents: How many parents it takes, beside those that its varying parameters name; None for any number.
         types: Types of the factors it can give values to.
         parent_types: Types of the factors that can be its parents.
         parameters: Pydantic model of its keyword parameters.
         needs_range: Whether the factor must have a finite range.
         temporal: Whether, in every frame but the first, the factor's own value one frame earlier comes before the
             declared parents.
+        varying: Those of its parameters that may vary from sample to sample.
     """
 
     name: str
@@ -75,6 +58,44 @@ class Mechanism:
     parameters: type[BaseModel]
     needs_range: bool
     temporal: bool
+    varying: Mapping[str, Varies] = field(default_factory=dict)
+
+    def values(
+        self,
+        u: NDArray[np.float64],
+        parents: Sequence[Parent],
+        factor: Factor,
+        parameters: Mapping[str, Any],
+        *,
+        strict: bool = True,
+    ) -> NDArray[Any]:
+        """Evaluate it: the function gets the values of the parameters, and the parents that they do not name.
+
+        Args:
+            u: Noise [n].
+            parents: Those it takes, then those that its parameters name, in the order of the spec.
+            factor: The factor that gets the values.
+            parameters: What the spec says.
+            strict: A parameter without a value is an error; otherwise it is NaN.
+
+        Raises:
+            UndefinedError: A parameter has no value for a sample.
+        """
+        if not self.varying:
+            return self.function(u, parents, factor, **parameters)
+        by_name = {parent.name: parent for parent in parents}
+        given = {
+            name: computed(value, self.varying[name], by_name, len(u), name=f"`{name}`", strict=strict)
+            if name in self.varying
+            else value
+            for name, value in parameters.items()
+        }
+        return self.function(u, parents[: self.n_parents], factor, **given)
+
+    def named(self, parameters: Mapping[str, Any], factors: Mapping[str, Factor]) -> tuple[str, ...]:
+        """The factors that its varying parameters name, in their order, with `@-K` where they lie earlier."""
+        found = [each for name in self.varying if name in parameters for each in references(parameters[name], factors)]
+        return tuple(dict.fromkeys(found))
 
 
 class Plugin(NamedTuple):
@@ -102,15 +123,26 @@ def register(
     """Make a function usable as a mechanism in spec files under `name`; see `Mechanism` for the arguments."""
 
     def decorate(function: Function) -> Function:
-        fields: dict[str, Any] = {
-            parameter.name: (parameter.annotation, ... if parameter.default is parameter.empty else parameter.default)
-            for parameter in inspect.signature(function, eval_str=True).parameters.values()
-            if parameter.kind is parameter.KEYWORD_ONLY
-        }
+        fields: dict[str, Any] = {}
+        varying: dict[str, Varies] = {}
+        for parameter in inspect.signature(function, eval_str=True).parameters.values():
+            if parameter.kind is parameter.KEYWORD_ONLY:
+                varies, kind = varies_of(parameter.annotation), parameter.annotation
+                if varies is not None:
+                    varying[parameter.name], kind = varies, model_type(varies)
+                fields[parameter.name] = (kind, ... if parameter.default is parameter.empty else parameter.default)
+        if varying and (n_parents is None or temporal):
+            raise UsageError(
+                "a mechanism with varying parameters takes a fixed number of parents beside those that these name",
+                where=f"register({name!r})",
+                got=f"n_parents={n_parents}, temporal={temporal}",
+                expected="n_parents=0, or how many it takes in their order; not temporal",
+                next_step="let the parameters name the parents: n_parents=0",
+            )
         config = ConfigDict(extra="forbid", allow_inf_nan=False)
         model = create_model(f"{name} parameters", __config__=config, **fields)
         mechanism = Mechanism(
-            name, function, n_parents, tuple(types), tuple(parent_types), model, needs_range, temporal
+            name, function, n_parents, tuple(types), tuple(parent_types), model, needs_range, temporal, varying
         )
         into = _registering.get()
         if into is None:

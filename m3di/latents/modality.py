@@ -1,6 +1,6 @@
 """Modalities: what kind a view is. One object says all that m3di needs to know of a kind of view.
 
-`image` and `text` are two of them (`image_views.py`, `text_views.py`): images are rendered by Blender, texts are told
+`image` and `text` are two of them (in `views/`): images are rendered by Blender, texts are told
 by a template. What rooms above know of these two (decoding, tokens, encoders) lies there, and no rule asks for their
 names: it asks for the `source` of a view. Your own modality has the third source, `made`: its files follow from the
 latents, and its one object answers all rooms.
@@ -122,6 +122,7 @@ class Modality:
 class _Modalities(Registry[Modality]):
     def add(self, name: str, value: Any, *, origin: Any = None) -> None:
         """Make a modality known; one of the same class replaces the former."""
+        self._import_own()
         extension = getattr(value, "extension", None)
         plain = all(isinstance(each, str) and _PLAIN.fullmatch(each) for each in (name, extension))
         is_own = type(value).__module__.startswith("m3di.")
@@ -148,6 +149,7 @@ MODALITIES = _Modalities(
     "modality",
     Modality,
     group="m3di.modalities",
+    package="m3di.latents.views",
     otherwise="install the package that registers it, or import the module that does; on the command line, "
     "m3di --plugin FILE (or the DATASET that came with it) before the command",
 )

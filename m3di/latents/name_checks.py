@@ -65,7 +65,7 @@ def _made_views(spec: Spec) -> Iterator[Problem]:
         ]
         if spec.pairs and spec.pairs.permuted_content:
             made.append((f"{name}_permuted", "pairs.permuted_content"))
-        if spec.sequence and spec.views[name].kind.has_frames:
+        if spec.sequence and spec.views[name].kind.has_frames and not spec.is_chain:
             width = len(str(spec.sequence.length - 1))
             made += [(f"{name}_t{frame:0{width}d}", "sequence") for frame in range(spec.sequence.length)]
     seen = set(spec.views)

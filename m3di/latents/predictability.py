@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from m3di.latents.conditions import given_factors
 from m3di.latents.factor import Factor, MechanismUse
 from m3di.latents.graph import apart
-from m3di.latents.mechanisms import Parent
 from m3di.latents.sampling import Samples, sample
 from m3di.latents.spec import Spec
+from m3di.latents.varying import Parent
 
 GRID = 4096  # midpoints of the noise interval for exact conditional distributions
 MAX_CELLS = 2000  # more joint values of categorical content than this are treated like numbers
@@ -99,9 +100,10 @@ def _bound(spec: Spec, content: frozenset[str], predictor: _Predictor, drawn: Sa
         return bound(chance, chance, "exact")  # another sample's: the sample's own content tells nothing of it
     if use.role == "constant" or (use.role == "content" and factual):
         return bound(1.0, 1.0 if use.role == "constant" else chance, "exact")
-    if not spec.ancestors([name]) & spec.ancestors(content):
+    if not spec.ancestors([name]) & (spec.ancestors(content) | given_factors(spec)):
         return bound(chance, chance, "exact")
-    if factual and use.change is None and use.mechanism is None and spec.mixed(observed.declared, name) is None:
+    is_mixed = spec.mixed(observed.declared, name) is not None
+    if factual and use.change is None and use.mechanism is None and spec.given is None and not is_mixed:
         exact = _exact(spec, content, view, name)
         if exact is not None:
             return bound(exact[0], exact[1], "exact")
@@ -114,6 +116,8 @@ def _exact(spec: Spec, content: frozenset[str], view: str, name: str) -> tuple[f
     mechanism = spec.mechanism(use.name)
     if mechanism is None or mechanism.temporal or not use.parents or not content.issuperset(use.parents):
         return None
+    if name in spec.ancestors(content):
+        return None  # content that it causes tells of it, too
     if apart(spec, spec.observed[view].declared).intersection(use.parents):
         return None  # in this view, a parent is not the content that is predicted from
     parents = [spec.factors[parent] for parent in use.parents]
@@ -122,9 +126,14 @@ def _exact(spec: Spec, content: frozenset[str], view: str, name: str) -> tuple[f
     noise = (np.arange(GRID) + 0.5) / GRID
     shares, distributions = [], []
     for values in itertools.product(*(range(parent.n) for parent in parents)):
-        known = [Parent(parent, np.full(GRID, value)) for parent, value in zip(parents, values, strict=True)]
-        distributions.append(mechanism.function(noise, known, factor, **use.parameters))
+        known = [
+            Parent(parent, np.full(GRID, value), name)
+            for name, parent, value in zip(use.parents, parents, values, strict=True)
+        ]
+        distributions.append(mechanism.values(noise, known, factor, use.parameters, strict=False))
         shares.append(np.prod([_share(spec, parent, value) for parent, value in zip(parents, values, strict=True)]))
+    if not all(np.isfinite(each).all() for each in distributions):
+        return None  # a parameter has no value for parents that never meet
     weights = np.array(shares) / np.sum(shares)
     if factor.type == "categorical":
         tables = np.stack([np.bincount(each, minlength=factor.n) / GRID for each in distributions])
@@ -147,7 +156,7 @@ def _share(spec: Spec, factor: Factor, value: int) -> float:
     if mechanism is None:
         return 1.0 / factor.n
     noise = (np.arange(GRID * factor.n) + 0.5) / (GRID * factor.n)
-    return float(np.mean(mechanism.function(noise, [], factor, **use.parameters) == value))
+    return float(np.mean(mechanism.values(noise, [], factor, use.parameters, strict=False) == value))
 
 
 def _largest_share(raw: NDArray[Any]) -> float:

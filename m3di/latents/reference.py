@@ -9,7 +9,6 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from m3di.latents.builtin.numbers import Mean
 from m3di.latents.factor import Factor, MechanismUse
 from m3di.latents.mechanisms import MECHANISMS, Mechanism
 from m3di.latents.modality import modalities
@@ -20,11 +19,15 @@ from m3di.latents.templates import Phrasing, Template, load_template, template_n
 
 SCHEMA = "https://json-schema.org/draft/2020-12/schema"
 EXTENDS = "Name of a built-in spec, or path of a spec file beside this one: what is given here is laid over it."
-PLUGINS = "Python files beside the spec that register mechanisms (a resolved spec holds their texts, by name)."
+GIVEN = (
+    "The condition that every sample fulfils, such as `abs(object_xpos - spotlight_pos) < 0.5`; what does not is drawn "
+    "again, before anything is rendered."
+)
+PLUGINS = "Python files beside it that register mechanisms or modalities (a resolved spec holds their texts, by name)."
 BUILTIN = tuple(MECHANISMS[name] for name in MECHANISMS.own())
 BUILTIN_MODALITIES = tuple(each for each in modalities() if each.keys)  # others have no keys in a view
 _LAID_OVER = (Spec, Factor, View, Pairs, Sequence)  # models whose keys a spec that extends another may leave out
-_MODELS: tuple[type[BaseModel], ...] = (*_LAID_OVER, FactorUse, MechanismUse, Subset, Template, Phrasing, Mean)
+_MODELS: tuple[type[BaseModel], ...] = (*_LAID_OVER, FactorUse, MechanismUse, Subset, Template, Phrasing)
 
 
 def attribute_texts(model: type[BaseModel]) -> dict[str, str]:
@@ -60,6 +63,8 @@ def spec_schema() -> dict[str, Any]:
         "description": PLUGINS,
         "anyOf": [paths, {"type": "object", "additionalProperties": {"type": "string"}}, {"type": "null"}],
     }
+    given = [{"type": "string"}, {"$ref": "#/$defs/Given"}, {"type": "null"}]
+    root["properties"]["given"] = {"description": GIVEN, "anyOf": given}
     root["required"] = ["name"]
     root["if"] = {"not": {"required": ["extends"]}}
     root["then"] = {"required": [name for name, field in Spec.model_fields.items() if field.is_required()]}
@@ -138,7 +143,11 @@ def _page() -> Iterator[str]:
         "## The spec",
         "",
     )
-    yield from _table(Spec, {"extends": ("text", "none", EXTENDS)}, {"plugins": ("list of paths", "none", PLUGINS)})
+    yield from _table(
+        Spec,
+        {"extends": ("text", "none", EXTENDS)},
+        {"plugins": ("list of paths", "none", PLUGINS), "given": ("text", "none", GIVEN)},
+    )
     yield from ("", "## A factor: `factors: {NAME: {...}}`", "")
     yield from _table(Factor)
     yield from ("", "## A view: `views: {NAME: {...}}`", "")
@@ -194,6 +203,8 @@ def _kind(model: type[BaseModel], key: str) -> str:
 def _words(schema: dict[str, Any]) -> str:
     if "enum" in schema or "const" in schema:
         return " or ".join(f"`{each}`" for each in schema.get("enum", [schema.get("const")]))
+    if isinstance(schema.get("description"), str) and schema.get("x-varying"):
+        return str(schema["description"])
     several = schema.get("anyOf") or schema.get("oneOf")
     if several:
         return " or ".join(_words(each) for each in several if each.get("type") != "null")
@@ -271,6 +282,8 @@ def _mechanisms() -> Iterator[str]:
         if n != 0 and len(mechanism.parent_types) < 3:
             count += f" ({', '.join(mechanism.parent_types)})"
         ranged = "; needs `range`" if mechanism.needs_range and mechanism.types != ("categorical",) else ""
+        count += " and those that its parameters name" if mechanism.varying and n else ""
+        count = "the parents that its parameters name" if mechanism.varying and not n else count
         moving = "; from frame to frame" if mechanism.temporal else ""
         yield ""
         yield f"### `{mechanism.name}`"
@@ -285,6 +298,3 @@ def _mechanisms() -> Iterator[str]:
             for name, field in mechanism.parameters.model_fields.items():
                 default = "needed" if field.is_required() else _shown(field.default)
                 yield f"| `{name}` | {_kind(mechanism.parameters, name)} | {default} |"
-        if mechanism.name == "normal_by_label":
-            yield from ("", "An entry of `means` that is a mapping:", "")
-            yield from _table(Mean)

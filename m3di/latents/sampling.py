@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
-from dataclasses import dataclass
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -11,13 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from m3di.errors import M3diError, UsageError
-from m3di.latents.factor import Factor, MechanismUse
+from m3di.latents.conditions import SHARED
+from m3di.latents.expressions import UndefinedError
+from m3di.latents.factor import MechanismUse, earlier
 from m3di.latents.graph import apart, takes_own_value
-from m3di.latents.mechanisms import Parent
-from m3di.latents.noise import uniforms
+from m3di.latents.missing import missing_mechanisms
+from m3di.latents.noise import uniforms_at
+from m3di.latents.rejection import N_MEASURED, accepted_attempts, holds
 from m3di.latents.spec import SPLITS, Observed, Spec
-
-SHARED = ""  # the view name of what all views have in common
+from m3di.latents.supports import NoValueError, first_outside, support, value_problem
+from m3di.latents.varying import Parent
 
 
 @dataclass(frozen=True)
@@ -79,8 +82,17 @@ FACTUAL = CausalWorld()
 class _Evaluation:
     """Evaluates factors lazily, each (world, view, factor) once."""
 
-    def __init__(self, spec: Spec, split: str, seed: int, start: int, n: int) -> None:
-        self.spec, self.split, self.seed, self.start, self.n = spec, split, seed, start, n
+    def __init__(
+        self,
+        spec: Spec,
+        split: str,
+        seed: int,
+        indices: NDArray[np.int64],
+        attempts: NDArray[np.int64] | None = None,
+    ) -> None:
+        self.spec, self.split, self.seed, self.indices, self.attempts = spec, split, seed, indices, attempts
+        self.n = len(indices)
+        self.burn_in = spec.sequence.burn_in if spec.sequence is not None else 0
         self._known: dict[tuple[CausalWorld, str, str], NDArray[Any]] = {}
         self._affected = cache(self._affected_in)
         self._apart = {view: apart(spec, view) for view in spec.views}
@@ -88,7 +100,7 @@ class _Evaluation:
     def observe(self, observed: Observed, names: Set[str]) -> dict[str, NDArray[Any]]:
         if observed.permuted:
             return self._observe_permuted(observed, names)
-        world = CausalWorld(observed.do, observed.frame)
+        world = CausalWorld(observed.do, observed.frame + self.burn_in)
         return {name: self.value(world, observed.declared, name) for name in observed.view.factors if name in names}
 
     def _observe_permuted(self, observed: Observed, names: Set[str]) -> dict[str, NDArray[Any]]:
@@ -97,16 +109,29 @@ class _Evaluation:
         That is a permutation without fixed points of any even number of samples, and it depends on neither that
         number nor the shard. A style that the content causes stays as the sample's own content had it.
         """
-        first, last = self.start - self.start % 2, self.start + self.n + (self.start + self.n) % 2
-        aligned = _Evaluation(self.spec, self.split, self.seed, first, last - first)
-        neighbours = (np.arange(self.start, self.start + self.n) ^ 1) - first
+        neighbours = np.arange(self.n) ^ 1
         return {
-            name: aligned.value(FACTUAL, SHARED, name)[neighbours]
+            name: self.value(FACTUAL, SHARED, name)[neighbours]
             if use.role == "content"
             else self.value(FACTUAL, observed.declared, name)
             for name, use in observed.view.factors.items()
             if name in names
         }
+
+    def in_frame(self, frame: int, view: str, name: str) -> NDArray[Any]:
+        """Factual values of a factor in a view, in a frame if the view has frames; -1 is the last that is not shown."""
+        framed = view == SHARED or self.spec.is_chain or self.spec.views[view].kind.has_frames
+        return self.value(CausalWorld(frame=self.burn_in + (frame if framed else min(frame, 0))), view, name)
+
+    def pass_burn_in(self, wanted: Mapping[str, Set[str]]) -> None:
+        """Draw the frames that are not shown, in their order; only those that later ones ask for are kept."""
+        lag = max((1, *(use.lag for name in self.spec.factors for use in self.spec.mechanisms_of(name))))
+        for frame in range(self.burn_in):
+            for view, names in wanted.items():
+                for name in names:
+                    self.value(CausalWorld(frame=frame), view, name)
+            for key in [key for key in self._known if 0 < key[0].frame <= frame - lag]:
+                del self._known[key]
 
     def value(self, world: CausalWorld, view: str, name: str) -> NDArray[Any]:
         if name not in self._affected(world):
@@ -118,13 +143,8 @@ class _Evaluation:
 
     def _affected_in(self, world: CausalWorld) -> frozenset[str]:
         """The factors whose values in a world may differ from the factual ones."""
-        moving = [name for name in self.spec.factors if self._moves(name)] if world.frame else []
+        moving = [name for name in self.spec.factors if self.spec.moves(name)] if world.frame else []
         return self.spec.descendants([*moving, *([world.do] if world.do else [])])
-
-    def _moves(self, name: str) -> bool:
-        """Whether a factor goes from frame to frame by a temporal mechanism, in any view."""
-        uses = [self.spec.used_mechanism(view, name) for view in self.spec.views]
-        return any(use is not None and self.spec.is_temporal(use) for use in (*uses, self.spec.factors[name].mechanism))
 
     def _evaluate(self, world: CausalWorld, view: str, name: str) -> NDArray[Any]:
         factor = self.spec.factors[name]
@@ -149,7 +169,7 @@ class _Evaluation:
             return value
         u = self._noise(name, f"{view} change")
         mechanism = self.spec.mechanism(use.change.name)
-        own = [Parent(factor, value)] if mechanism is None or takes_own_value(mechanism) else []
+        own = [Parent(factor, value, name)] if mechanism is None or takes_own_value(mechanism) else []
         changed = self._apply(use.change, name, u, own)
         return self._where(world, view, use.when, changed, value) if use.when else changed
 
@@ -163,22 +183,33 @@ class _Evaluation:
         """A factor's value by its mechanism, with the noise of one view and the parents of one view."""
         if name == world.do:
             return self._apply(MechanismUse(name="uniform"), name, self._noise(name, f"{noise} do"), [])
-        missing = [parent for parent in use.parents if parent not in self.spec.factors]
+        if use.lag > world.frame:
+            use = self.spec.factors[name].first
+        missing = [parent for parent in use.causes if parent not in self.spec.factors]
         if missing:
             raise M3diError(
                 f"the parent {missing[0]!r} of factor {name!r} is not there",
                 where=f"spec {self.spec.name!r}",
                 expected=", ".join(self.spec.factors),
             )
-        parents = [Parent(self.spec.factors[parent], self.value(world, view, parent)) for parent in use.parents]
+        parents = [self._parent(world, view, parent) for parent in use.parents]
         if world.frame and self.spec.is_temporal(use):
             before = self.value(CausalWorld(world.do, world.frame - 1), view, name)
             u = self._noise(name, f"{noise} frame {world.frame}")
-            return self._apply(use, name, u, [Parent(self.spec.factors[name], before), *parents])
-        return self._apply(use, name, self._noise(name, noise), parents)
+            return self._apply(use, name, u, [Parent(self.spec.factors[name], before, name), *parents])
+        own = f"{noise} frame {world.frame}" if world.frame and self.spec.moves(name) else noise
+        return self._apply(use, name, self._noise(name, own), parents)
+
+    def _parent(self, world: CausalWorld, view: str, parent: str) -> Parent:
+        """A parent in the same frame, or in an earlier one."""
+        name, lag = earlier(parent)
+        return Parent(self.spec.factors[name], self.value(CausalWorld(world.do, world.frame - lag), view, name), parent)
 
     def _noise(self, name: str, view: str) -> NDArray[np.float64]:
-        return uniforms(self.seed, self.split, name, view, start=self.start, n=self.n)
+        return uniforms_at(self.seed, self.split, name, view, indices=self.indices, attempts=self.attempts)
+
+    def _told(self, row: int) -> str:
+        return f"{'sequence' if self.spec.is_chain else 'sample'} {self.indices[row]} of {self.split}"
 
     def _apply(self, use: MechanismUse, name: str, u: NDArray[np.float64], parents: list[Parent]) -> NDArray[Any]:
         factor, mechanism = self.spec.factors[name], self.spec.mechanism(use.name)
@@ -193,9 +224,17 @@ class _Evaluation:
                 else "install the package that registers it, or import the module that does",
             )
         try:
-            values = mechanism.function(u, parents, factor, **use.parameters)
+            values = mechanism.values(u, parents, factor, use.parameters)
         except M3diError:
             raise
+        except UndefinedError as error:
+            raise NoValueError(
+                f"the mechanism {use.name!r} has a parameter without a value",
+                where=f"{where}, {self._told(error.row or 0)}",
+                got=error.part,
+                expected=error.expected,
+                next_step="keep it within its limits: clip(x, low, high), max(x, least), or a table by label",
+            ) from None
         except Exception as error:
             raise M3diError(
                 f"the mechanism {use.name!r} failed",
@@ -205,64 +244,15 @@ class _Evaluation:
             ) from error
         problem = value_problem(factor, values, len(u))
         if problem:
-            raise M3diError(
+            row = first_outside(factor, values)
+            raise NoValueError(
                 f"the mechanism {use.name!r} gave what is no value of the factor",
-                where=where,
+                where=where if row is None else f"{where}, {self._told(row)}",
                 got=problem,
                 expected=support(factor),
                 next_step="correct the mechanism, its parameters or the factor's range",
             )
         return values
-
-
-def value_problem(factor: Factor, values: Any, n: int) -> str | None:
-    """What is wrong with values [n] that a mechanism gave a factor, or None."""
-    array = np.asarray(values)
-    if array.shape != (n,):
-        return f"an array of shape {list(array.shape)}, for {n} samples"
-    if array.dtype.kind not in "iuf" or (factor.type != "continuous" and array.dtype.kind == "f"):
-        return f"numbers of type {array.dtype}, for a {factor.type} factor"
-    if n and not np.isfinite(array).all():
-        return "NaN or infinity"
-    low, high = factor.bounds
-    slack = 1e-9 * (high - low) if np.isfinite(high - low) else 0.0  # what rounding may do to the ends
-    if n and not (array.min() >= low - slack and array.max() <= high + slack):
-        return f"{array.min():g} to {array.max():g}"
-    return None
-
-
-def support(factor: Factor) -> str:
-    """The values that a factor can have, in words."""
-    low, high = factor.bounds
-    kind = "numbers" if factor.type == "continuous" else "whole numbers"
-    return f"finite {kind}" if not np.isfinite(low) else f"{kind} from {low:g} to {high:g}"
-
-
-def missing_mechanisms(spec: Spec) -> dict[str, dict[str, str]]:
-    """By view, the factors that cannot be derived here, each with the name of a mechanism that is not installed."""
-    shared: dict[str, str] = {}
-    for name in spec.order:
-        _note_missing(spec, name, [spec.factors[name].mechanism], shared)
-    found: dict[str, dict[str, str]] = {}
-    for view, declared in spec.views.items():
-        lacking: dict[str, str] = {}
-        for name in spec.order:
-            use = declared.factors.get(name)
-            if use is not None and use.role == "content":
-                lacking |= {name: shared[name]} if name in shared else {}
-                continue
-            change = [use.change] if use is not None and use.change is not None else []
-            mechanism = spec.used_mechanism(view, name)
-            _note_missing(spec, name, [*([mechanism] if mechanism else []), *change], lacking)
-        found[view] = {name: each for name, each in lacking.items() if name in declared.factors}
-    return found
-
-
-def _note_missing(spec: Spec, name: str, uses: list[MechanismUse], lacking: dict[str, str]) -> None:
-    absent = [use.name for use in uses if spec.mechanism(use.name) is None]
-    absent += [lacking[parent] for use in uses for parent in use.parents if parent in lacking]
-    if absent:
-        lacking[name] = absent[0]
 
 
 def sample(spec: Spec, split: str, n: int, *, seed: int = 0, start: int = 0, partly: bool = False) -> Samples:
@@ -291,10 +281,58 @@ def sample(spec: Spec, split: str, n: int, *, seed: int = 0, start: int = 0, par
     for name, number in (("n", n), ("start", start), ("seed", seed)):
         if number < 0:
             raise UsageError(f"{name} is negative", got=number, expected="0 or more")
-    evaluation = _Evaluation(spec, split, seed, start, n)
     missing = missing_mechanisms(spec) if partly else {}
-    views = {
-        name: evaluation.observe(each, each.view.factors.keys() - missing.get(each.declared, {}).keys())
-        for name, each in spec.observed.items()
+    wanted = {
+        name: each.view.factors.keys() - missing.get(each.declared, {}).keys() for name, each in spec.observed.items()
     }
+    indices, own = _units(spec, start, n)
+
+    def draw(drawn: Spec, some: NDArray[np.int64], attempts: NDArray[np.int64] | None) -> _Evaluation:
+        return _Evaluation(drawn, split, seed, some, attempts)
+
+    attempts = accepted_attempts(spec, indices, draw) if any(wanted.values()) else None
+    evaluation = draw(spec, indices, attempts)
+    evaluation.pass_burn_in({spec.observed[name].declared: names for name, names in wanted.items()})
+    if not spec.is_chain:
+        found = {name: evaluation.observe(each, wanted[name]) for name, each in spec.observed.items()}
+    else:
+        found = {name: _frames(evaluation, each, wanted[name]) for name, each in spec.observed.items()}
+    views = {name: {factor: values[own] for factor, values in each.items()} for name, each in found.items()}
     return Samples(spec, split, seed, start, n, views)
+
+
+def _units(spec: Spec, start: int, n: int) -> tuple[NDArray[np.int64], slice]:
+    """What is drawn together (samples, or sequences of which they are frames), and where in it the samples are."""
+    if spec.is_chain and spec.sequence is not None:
+        length = spec.sequence.length
+        first, last = start // length, -(-(start + n) // length)
+        return np.arange(first, last), slice(start - first * length, start - first * length + n)
+    # Whole pairs of neighbours, which change places where content is permuted.
+    permuted = any(each.permuted for each in spec.observed.values())
+    before, after = (start % 2, (start + n) % 2) if permuted else (0, 0)
+    return np.arange(start - before, start + n + after), slice(before, before + n)
+
+
+def _frames(evaluation: _Evaluation, observed: Observed, names: Set[str]) -> dict[str, NDArray[Any]]:
+    """Values [sequences x length] of a view whose frames are samples, sequence by sequence."""
+    sequence = evaluation.spec.sequence
+    frames = range(sequence.length if sequence is not None else 1)
+    each = [evaluation.observe(replace(observed, frame=frame), names) for frame in frames]
+    return {name: np.stack([values[name] for values in each], axis=1).reshape(-1) for name in each[0]}
+
+
+def share_accepted(spec: Spec) -> float:
+    """The share of draws that fulfil the condition of a spec, measured on the same 10,000 of them for all seeds."""
+    attempts = np.zeros(N_MEASURED, dtype=np.int64)
+    return float(holds(_Evaluation(spec.factual, "train", 0, np.arange(N_MEASURED), attempts)).mean())
+
+
+def told_given(spec: Spec) -> str:
+    """The condition of a spec in words, with the share of draws that fulfil it; empty where there is none."""
+    if spec.given is None:
+        return ""
+    try:
+        share = f"{100 * share_accepted(spec):.3g} % of draws fulfil it"
+    except M3diError as error:  # of a dataset whose mechanism is not here
+        share = f"the share of draws that fulfil it is not known here: {error.what}"
+    return f"{spec.given.condition} ({share})"

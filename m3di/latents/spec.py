@@ -186,14 +186,45 @@ class Pairs(Strict):
     permuted_content: bool = False
 
 
+class Factual(Strict):
+    """Factors and views as they were before any intervention: in them, `given` is looked at.
+
+    Attributes:
+        factors: The factors by name.
+        views: The views by name.
+    """
+
+    factors: dict[str, Factor]
+    views: dict[str, View]
+
+
+class Given(Strict):
+    """The condition that every sample fulfils; what does not is drawn again, before anything is rendered.
+
+    Attributes:
+        condition: Comparisons of factors; `VIEW.FACTOR` where views differ in it.
+        factual: Factors and views before the first intervention; m3di writes it.
+    """
+
+    condition: str
+    factual: Factual | None = None
+
+
 class Sequence(Strict):
-    """Frames: every image view `length` times, with factors of mechanism `ar1` moving from frame to frame.
+    """Frames, in which factors move whose mechanism has an earlier parent (`NAME@-1`) or is `ar1`, and what they cause.
 
     Attributes:
         length: Number of frames.
+        frames: `views`: every image view `length` times in a sample. `samples`: a frame is a sample, `length` in a row
+            are one sequence.
+        burn_in: Frames that pass before the first one that is shown.
+        redrawn: Factors whose noise is another one in every frame; that of others stays, unless they move.
     """
 
-    length: Annotated[int, Field(ge=2, le=1000)]
+    length: Annotated[int, Field(ge=2, le=10_000)]
+    frames: Literal["views", "samples"] = "views"
+    burn_in: Annotated[int, Field(ge=0, le=10_000)] = 0
+    redrawn: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -225,6 +256,7 @@ class Spec(Strict):
         views: The views by name.
         pairs: Views in another world.
         sequence: Frames of the image views.
+        given: The condition that every sample fulfils, as a text: `abs(object_xpos - object_ypos) < 0.5`.
         splits: Numbers of samples.
         interventions: Mechanisms that are replaced, as `do` has them, by FACTOR or VIEW.FACTOR.
         plugins: Python files that register mechanisms; in a resolved spec their text, by file name.
@@ -238,6 +270,7 @@ class Spec(Strict):
     views: dict[str, View]
     pairs: Pairs | None = None
     sequence: Sequence | None = None
+    given: Given | None = None
     splits: dict[Literal["train", "val", "test"], Annotated[int, Field(ge=0)]]
     interventions: dict[str, float | str | dict[str, Any]] = Field(default_factory=dict)
     plugins: dict[str, str] = Field(default_factory=dict)
@@ -263,6 +296,15 @@ class Spec(Strict):
             return None
         return (use.mechanism if use is not None else None) or self.factors[name].mechanism
 
+    @property
+    def factual(self) -> Spec:
+        """The spec before its interventions, as far as `given` knows it."""
+        if self.given is None or self.given.factual is None:
+            return self
+        before = {"factors": self.given.factual.factors, "views": self.given.factual.views}
+        changed: dict[str, Any] = {**before, "given": Given(condition=self.given.condition), "interventions": {}}
+        return Spec.model_construct(**{**dict(self), **changed})
+
     def mixed(self, view: str, name: str) -> tuple[str, str] | None:
         """The two views of which a factor has its value in a view that mixes them; None where it does not mix it."""
         declared = self.views[view]
@@ -273,31 +315,59 @@ class Spec(Strict):
     @cached_property
     def order(self) -> tuple[str, ...]:
         """Names of all factors, parents first."""
-        graph = {name: self.parents(name) for name in self.factors}
+        graph = {name: self.present_parents(name) for name in self.factors}
         return tuple(name for name in TopologicalSorter(graph).static_order() if name in self.factors)
 
+    def mechanisms_of(self, name: str) -> tuple[MechanismUse, ...]:
+        """The mechanisms that give a factor its values: its own, that of first frames, and those that views have."""
+        factor = self.factors[name]
+        uses = [view.factors[name].mechanism for view in self.views.values() if name in view.factors]
+        found = [factor.mechanism, *(use for use in uses if use is not None)]
+        return (*found, factor.first) if any(use.lag for use in found) else tuple(found)
+
     def parents(self, name: str) -> tuple[str, ...]:
-        """Parents of a factor, in any view."""
+        """Parents of a factor, in any view and frame."""
+        causes = [cause for use in self.mechanisms_of(name) for cause in use.causes]
+        return tuple(dict.fromkeys([*causes, *self._choosing(name)]))
+
+    def present_parents(self, name: str) -> tuple[str, ...]:
+        """Its parents of the same frame, in any view."""
+        present = [parent for use in self.mechanisms_of(name) for parent in use.present]
+        return tuple(dict.fromkeys([*present, *self._choosing(name)]))
+
+    def _choosing(self, name: str) -> list[str]:
+        """The factors that say when it changes, in any view."""
         uses = [view.factors[name] for view in self.views.values() if name in view.factors]
-        found = [*self.factors[name].mechanism.parents]
-        found += [parent for use in uses if use.mechanism is not None for parent in use.mechanism.parents]
-        found += [use.when for use in uses if use.when is not None]
-        return tuple(dict.fromkeys(found))
+        return [use.when for use in uses if use.when is not None]
+
+    def moves(self, name: str) -> bool:
+        """Whether a factor has noise of its own in every frame, in any view."""
+        if self.sequence is not None and name in self.sequence.redrawn:
+            return True
+        return any(use.lag or self.is_temporal(use) for use in self.mechanisms_of(name))
+
+    @property
+    def is_chain(self) -> bool:
+        """Whether a sample is one frame of a sequence."""
+        return self.sequence is not None and self.sequence.frames == "samples"
 
     def ancestors(self, names: Iterable[str]) -> frozenset[str]:
         """The factors named and all that they depend on."""
         found = set(names)
-        for name in reversed(self.order):
-            if name in found:
-                found.update(self.parents(name))
+        left = [name for name in found if name in self.factors]
+        while left:
+            fresh = [parent for parent in self.parents(left.pop()) if parent in self.factors and parent not in found]
+            found.update(fresh)
+            left += fresh
         return frozenset(found)
 
     def descendants(self, names: Iterable[str]) -> frozenset[str]:
         """The factors named and all that depend on them."""
-        found = set(names)
-        for name in self.order:
-            if found.intersection(self.parents(name)):
-                found.add(name)
+        parents = {name: self.parents(name) for name in self.factors}
+        found, before = {*names}, -1
+        while len(found) > before:  # once more for what earlier frames cause
+            before = len(found)
+            found.update(name for name in self.order if not found.isdisjoint(parents[name]))
         return frozenset(found)
 
     @cached_property
@@ -305,7 +375,7 @@ class Spec(Strict):
         """Every view that a sample has, by name: `image`, `image_do_FACTOR`, `image_permuted`, `image_t0`, ..."""
         found: dict[str, Observed] = {}
         for name, view in self.views.items():
-            if self.sequence is not None and view.kind.has_frames:
+            if self.sequence is not None and view.kind.has_frames and not self.is_chain:
                 width = len(str(self.sequence.length - 1))
                 for frame in range(self.sequence.length):
                     found[f"{name}_t{frame:0{width}d}"] = Observed(view, name, frame=frame)

@@ -10,6 +10,8 @@ import math
 from collections.abc import Iterator
 from graphlib import CycleError
 
+from m3di.errors import UsageError
+from m3di.latents.expressions import CONDITION, parsed
 from m3di.latents.factor import MAX_WHOLE, Factor
 from m3di.latents.name_checks import MAX_NAME, NAME
 from m3di.latents.problems import Problem
@@ -33,6 +35,25 @@ def stored_problems(spec: Spec) -> Iterator[Problem]:
     if n_views > MAX_VIEWS:
         yield Problem(("views",), f"too many: {n_views}, expected at most {MAX_VIEWS}")
     yield from _unknown_factors(spec)
+    if spec.given is not None:
+        yield from _given_problems(spec)
+
+
+def _given_problems(spec: Spec) -> Iterator[Problem]:
+    """What keeps the condition from being looked at."""
+    try:
+        parsed(spec.given.condition if spec.given else "", CONDITION)
+    except UsageError as error:
+        yield Problem(("given",), f"{error.what}: {error.details.get('got')}")
+    factual = spec.given.factual if spec.given else None
+    if factual is not None:
+        before = Spec.model_construct(
+            **{**dict(spec), "factors": factual.factors, "views": factual.views, "given": None}
+        )
+        if {*before.factors} != {*spec.factors} or {*before.views} != {*spec.views}:
+            yield Problem(("given", "factual"), "its factors and views are not those of the spec")
+        else:
+            yield from stored_problems(before)
 
 
 def _unknown_factors(spec: Spec) -> Iterator[Problem]:

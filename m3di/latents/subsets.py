@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationInfo, model_validator
 
 from m3di.latents.builtin.memberships import MAX_MEMBERS
-from m3di.latents.builtin.weighted import Shares
+from m3di.latents.builtin.weighted import FixedShares
 from m3di.latents.factor import Strict, is_stored
 from m3di.latents.problems import Problem, custom_error, hint, listed
 from m3di.latents.yaml_text import Path
@@ -39,7 +39,7 @@ class Subset(Strict):
     at_least: Count = 0
     at_most: Count | None = None
     sets: tuple[tuple[str, ...], ...] | None = None
-    weights: Shares | None = None
+    weights: FixedShares | None = None
 
     @model_validator(mode="after")
     def _consistent(self, info: ValidationInfo) -> Subset:

@@ -8,10 +8,10 @@ factors come in as words, synonyms as `words.NAME`, optional clauses as the trut
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,11 +26,11 @@ from m3di.system.shipped import shipped
 
 NAMESPACES = ("words", "clauses")
 EXPECTED = "text, {{ words }} and {% if clauses.NAME %}"
+VOWELS = tuple("aeiou")
 BARE = "word"  # the form in which a value appears when no form is asked for
 
 
-@dataclass(frozen=True)
-class Word:
+class Word(NamedTuple):
     """A value in words: the text itself, and its other forms by name."""
 
     text: str
@@ -121,7 +121,7 @@ class Template(BaseModel):
             forms = {form: str(texts[value]) for form, texts in entry.items()}
             text = forms.get(BARE, value)
             if self.language == "en":
-                forms.setdefault("a", f"{'an' if text.startswith(tuple('aeiou')) else 'a'} {text}")
+                forms.setdefault("a", f"{'an' if text.startswith(VOWELS) else 'a'} {text}")
                 forms.setdefault("the", f"the {text}")
                 forms.setdefault("it", "it")
             found.append(Word(text, forms))

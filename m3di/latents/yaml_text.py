@@ -160,8 +160,14 @@ def _is_printable(character: str) -> bool:
     return character in "\t\n\r\x85" or not yaml.reader.Reader.NON_PRINTABLE.match(character)
 
 
-def read_yaml(text: str, where: str, what: str = "spec") -> Document:
+def read_yaml(text: str, where: str, what: str = "spec", such_as: str = "name: ...") -> Document:
     """The data in a text, with their places.
+
+    Args:
+        text: The text.
+        where: Where it comes from, for messages.
+        what: What it should be, for messages.
+        such_as: The first line that it could have, for messages.
 
     Raises:
         UsageError: It is not YAML.
@@ -176,7 +182,7 @@ def read_yaml(text: str, where: str, what: str = "spec") -> Document:
                     where=f"{where}, line 1",
                     got="nothing",
                     expected="key: value lines",
-                    next_step=f"write the {what}, its `name` first",
+                    next_step=f"write keys, such as `{such_as}`",
                 )
             document = Document(None)
             document.data = _Reader(loader, where, document).read(node, ())
@@ -194,7 +200,7 @@ def read_yaml(text: str, where: str, what: str = "spec") -> Document:
             where=f"{where}, line {node.start_mark.line + 1}",
             got="a list" if isinstance(document.data, list) else "a single value",
             expected="key: value lines",
-            next_step="write keys: `name: ...`, without a dash before them",
+            next_step=f"write keys, such as `{such_as}`, without a dash before them",
         )
     return document
 

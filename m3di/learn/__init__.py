@@ -5,11 +5,11 @@ Importing the package does not import PyTorch; the first use of a name does. Ble
 
 from __future__ import annotations
 
-from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from m3di.errors import M3diError
+from m3di.system.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from m3di.learn.names import *  # noqa: F403
@@ -23,6 +23,4 @@ for _needed in ("torch", "safetensors"):
             next_step="pip install 'm3di[train]'",
         )
 
-
-def __getattr__(name: str) -> Any:
-    return getattr(import_module("m3di.learn.names"), name)
+__getattr__, __dir__ = lazy_names(__name__)

@@ -1,4 +1,4 @@
-"""The names of `m3di.learn`. Importing this imports PyTorch."""
+"""The names of `m3di.learn`, see `m3di.system.lazy_names`."""
 
 from __future__ import annotations
 

@@ -1,62 +1,12 @@
 """Scene values to images. Blender (`bpy`) is imported in this room only, and only inside worker processes."""
 
-from m3di.latents import ANNOTATIONS, builtin_shapes
-from m3di.render.agreement import agree
-from m3di.render.annotation import PASSES
-from m3di.render.camera import DATASET_CAMERA, Camera
-from m3di.render.gpu import GPU_BACKENDS, Gpu, default_workers_per_gpu
-from m3di.render.job import (
-    GB,
-    LEAST_SIZE_PX,
-    Outcome,
-    PoolEvent,
-    RenderedImage,
-    RenderJob,
-    RenderSettings,
-    Watch,
-    WorkerLimits,
-)
-from m3di.render.library.import_mesh import ImportOptions, import_shape
-from m3di.render.library.user_shapes import UserShape, find_shapes, remove_user_shape, user_shapes
-from m3di.render.machine import check_blender, default_n_workers
-from m3di.render.pool import RenderPool
-from m3di.render.quality import QUALITIES, Quality
-from m3di.render.scene import SceneValues, scene_values
-from m3di.render.turntable import Turntable, check_sizes, turntables
+from __future__ import annotations
 
-__all__ = [
-    "ANNOTATIONS",
-    "DATASET_CAMERA",
-    "GB",
-    "GPU_BACKENDS",
-    "LEAST_SIZE_PX",
-    "PASSES",
-    "QUALITIES",
-    "Camera",
-    "Gpu",
-    "ImportOptions",
-    "Outcome",
-    "PoolEvent",
-    "Quality",
-    "RenderJob",
-    "RenderPool",
-    "RenderSettings",
-    "RenderedImage",
-    "SceneValues",
-    "Turntable",
-    "UserShape",
-    "Watch",
-    "WorkerLimits",
-    "agree",
-    "builtin_shapes",
-    "check_blender",
-    "check_sizes",
-    "default_n_workers",
-    "default_workers_per_gpu",
-    "find_shapes",
-    "import_shape",
-    "remove_user_shape",
-    "scene_values",
-    "turntables",
-    "user_shapes",
-]
+from typing import TYPE_CHECKING
+
+from m3di.system.lazy_names import lazy_names
+
+if TYPE_CHECKING:
+    from m3di.render.names import *  # noqa: F403
+
+__getattr__, __dir__ = lazy_names(__name__)

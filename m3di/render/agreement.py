@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from m3di.render.annotation import PASSES
+from m3di.render.choices import PASSES
 from m3di.render.job import RenderedImage
 
 LEVEL_TOLERANCE = 2

@@ -12,9 +12,6 @@ from scipy import ndimage
 from m3di.latents import ANNOTATIONS
 from m3di.render.image import encode_png
 
-PASSES = {"mask": "mask.png", "depth": "depth.png", "normal": "normal.npz"}
-"""Passes that can be written beside an image, and the extensions of their files."""
-
 DEPTH_UNIT_M = 0.001
 NO_HUE = -1.0
 

@@ -13,8 +13,6 @@ from m3di.render.quality import Quality
 from m3di.render.scene import SceneValues
 
 GB = 1_000_000_000
-LEAST_SIZE_PX = 8
-"""Of the side of an image."""
 
 
 @dataclass(frozen=True)

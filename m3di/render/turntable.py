@@ -13,7 +13,8 @@ from PIL import Image
 
 from m3di.errors import UsageError
 from m3di.render.camera import Camera
-from m3di.render.job import LEAST_SIZE_PX, RenderJob, RenderSettings
+from m3di.render.choices import LEAST_SIZE_PX
+from m3di.render.job import RenderJob, RenderSettings
 from m3di.render.library.user_shapes import UserShape
 from m3di.render.pool import RenderPool
 from m3di.render.quality import Quality

@@ -1,19 +1,12 @@
 """Figures and tables of datasets and trainings."""
 
-from m3di.report.lettering import missing_characters
-from m3di.report.pictures.contact_sheet import check_layout, contact_sheet, save_contact_sheet
-from m3di.report.pictures.graph import ROLE_COLORS, causal_graph, factor_places, save_causal_graph
-from m3di.report.pictures.turntable import save_turntable_sheet, turntable_sheet
+from __future__ import annotations
 
-__all__ = [
-    "ROLE_COLORS",
-    "causal_graph",
-    "check_layout",
-    "contact_sheet",
-    "factor_places",
-    "missing_characters",
-    "save_causal_graph",
-    "save_contact_sheet",
-    "save_turntable_sheet",
-    "turntable_sheet",
-]
+from typing import TYPE_CHECKING
+
+from m3di.system.lazy_names import lazy_names
+
+if TYPE_CHECKING:
+    from m3di.report.names import *  # noqa: F403
+
+__getattr__, __dir__ = lazy_names(__name__)

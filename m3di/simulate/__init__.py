@@ -5,12 +5,11 @@ Importing the package does not import PyTorch; the first use of a name does.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from m3di.system.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from m3di.simulate.names import *  # noqa: F403
 
-
-def __getattr__(name: str) -> Any:
-    return getattr(import_module("m3di.simulate.names"), name)
+__getattr__, __dir__ = lazy_names(__name__)

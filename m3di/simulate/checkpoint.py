@@ -23,6 +23,7 @@ _DEFAULTS = {
     "covariances": SimulationConfig.covariances,
     "widths": list(SimulationConfig.widths),
     "schedule": SimulationConfig.schedule,
+    "whiten": SimulationConfig.whiten,
 }
 # Settings that may differ when a run continues: logging, and the evaluation.
 _MAY_DIFFER = {"log_every", "checkpoint_every", "eval_seed", "n_eval", "device", "cuda_graph"}
@@ -115,6 +116,7 @@ def _check_device(simulation: Simulation, path: Path, device: str | None, state:
 def _modules(simulation: Simulation) -> nn.ModuleDict:
     """Return the modules of a checkpoint; one that both modalities share comes once."""
     modules: dict[str, nn.Module] = {"encoder1": simulation.encoder1, "mixing1": simulation.mixing1}
+    modules |= {"whitening1": simulation.whitening1, "whitening2": simulation.whitening2}  # of no weights if it is off
     if simulation.encoder2 is not simulation.encoder1:
         modules["encoder2"] = simulation.encoder2
     if simulation.mixing2 is not simulation.mixing1:

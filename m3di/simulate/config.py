@@ -67,6 +67,11 @@ class SimulationConfig:
         "Widths of an encoder's hidden layers, in multiples of the observation's size.",
         Option(metavar="NUMBERS", such_as="10,20,20,10", why="each is a multiple of the observation's size"),
     ] = WIDTHS
+    whiten: Annotated[
+        bool,
+        "Give observations mean 0 and covariance I before the encoders, by a fixed linear map: statistical dependence "
+        "makes some directions small, and a short training finds those late.",
+    ] = False
     n_steps: Annotated[Count, "Optimiser steps.", Option("--steps")] = 300_000
     batch_size: Annotated[
         int, Field(ge=2), "K, pairs a step.", Option(why="one pair alone has no negatives to be told from")

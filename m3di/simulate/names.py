@@ -1,4 +1,4 @@
-"""The names of `m3di.simulate`. Importing this imports PyTorch."""
+"""The names of `m3di.simulate`, see `m3di.system.lazy_names`."""
 
 from __future__ import annotations
 

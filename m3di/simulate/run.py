@@ -31,6 +31,7 @@ _SHORT = {
     "discrete": "discrete",
     "n_classes": "k",
     "widths": "widths",
+    "whiten": "whitened",
     "n_steps": "steps",
     "batch_size": "batch",
     "lr": "lr",

@@ -14,8 +14,11 @@ from m3di.learn.training.schedule import learning_rate
 from m3di.simulate.config import SimulationConfig
 from m3di.simulate.encoder import MLPEncoder
 from m3di.simulate.graphed_step import GraphedStep, can_graph
-from m3di.simulate.mixing import draw_mixing
+from m3di.simulate.mixing import Whitening, draw_mixing
 from m3di.simulate.process import LatentProcess, Latents
+
+N_WHITENING = 50_000  # samples behind the whitening map
+WHITENING_SEED_OFFSET = 2_000_003  # neither the seed of training nor that of the evaluation
 
 
 class Simulation:
@@ -39,6 +42,7 @@ class Simulation:
         self.mixing2 = self.mixing1
         if not config.shared_mixing:
             self.mixing2 = draw_mixing(config.size, config.seed, 2).to(self.device)
+        self.whitening1, self.whitening2 = self._whitenings() if config.whiten else (nn.Identity(), nn.Identity())
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(config.seed)
             dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
@@ -60,6 +64,15 @@ class Simulation:
         self._loss_of = SymInfoNCE(
             config.temperature, config.similarity, negatives="all" if config.negatives == "all" else "cross"
         )
+
+    def _whitenings(self) -> tuple[nn.Module, nn.Module]:
+        """The whitening of each modality's observations; one for both where they have one mixing."""
+        generator = torch.Generator(self.device).manual_seed(self.config.seed + WHITENING_SEED_OFFSET)
+        latents = self.process.sample(N_WHITENING, generator)
+        x1, x2 = self.mixing1(latents.view1), self.mixing2(latents.view2)
+        if self.config.shared_mixing:
+            x1 = x2 = torch.cat([x1, x2])
+        return Whitening(x1), Whitening(x2)
 
     def step(self) -> Tensor:
         """Make a step on a new batch; return its loss before the update, [] on the device, valid until the next."""
@@ -100,7 +113,8 @@ class Simulation:
     def encode(self, latents: Latents) -> tuple[Tensor, Tensor]:
         """[n, encoding size] float32 of each modality."""
         with torch.no_grad():
-            x1, x2 = self.mixing1(latents.view1), self.mixing2(latents.view2)  # [n, d]
+            x1 = self.whitening1(self.mixing1(latents.view1))  # [n, d]
+            x2 = self.whitening2(self.mixing2(latents.view2))
         return self.encoder1(x1), self.encoder2(x2)
 
 

@@ -15,6 +15,7 @@ import textwrap
 import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -74,6 +75,22 @@ class OneOf:
         if word not in known:
             raise PydanticCustomError("unknown_word", "unknown", {"known": known})
         return word
+
+
+@dataclass(frozen=True)
+class TextOr:
+    """A text, or an object of a class that is imported only where one is checked: its module is heavy."""
+
+    source: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self._check)
+
+    def _check(self, value: Any) -> Any:
+        module, _, name = self.source.partition(":")
+        if not isinstance(value, str) and not isinstance(value, getattr(import_module(module), name)):
+            raise PydanticCustomError("no_text", "no text")
+        return value
 
 
 @dataclass(frozen=True)

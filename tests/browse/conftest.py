@@ -13,6 +13,9 @@ import pytest
 
 from m3di.browse import Look, PageServer, open_look
 from tests.conftest import write_fake_dataset
+from tests.learn.conftest import tiny_encoder
+
+__all__ = ["tiny_encoder"]
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -29,7 +32,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
             profile, executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"],
             viewport={"width": 1300, "height": 850},
         )  # fmt: skip
-        context.set_default_timeout(30_000)
+        context.set_default_timeout(60_000)
         yield context
         context.close()
 
@@ -71,7 +74,7 @@ class Shown:
 
 def until(page: Any, expression: str) -> None:
     """Wait until an expression holds. The browser's own waiting needs `eval`, which the policy of the page refuses."""
-    for _ in range(600):
+    for _ in range(1200):
         if page.evaluate(expression):
             return
         page.wait_for_timeout(50)

@@ -181,8 +181,23 @@ def test_a_variable_of_no_command_is_noted(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("M3DI_TRAIN_NONSENSE", "1")  # for `m3di train` to refuse
     done = run("specs", "list")
     assert done.returncode == 0
-    assert done.stderr.startswith("note: M3DI_RENDR_SIZE is no variable of m3di's")
-    assert "NONSENSE" not in done.stderr
+    assert done.stderr == "note: M3DI_RENDR_SIZE is no variable of m3di's; did you mean 'M3DI_RENDER_SIZE'?\n"
+
+
+@pytest.mark.parametrize(
+    ("variable", "arguments", "parts"),
+    [
+        ("M3DI_RENDER_SISE", ("render",), ("render has no such option", "next:     did you mean 'M3DI_RENDER_SIZE'?")),
+        ("M3DI_RENDER_FOO", ("render",), ("M3DI_RENDER_N, ", "next:     unset M3DI_RENDER_FOO")),
+        ("M3DI_INFO_FOO", ("info", "x"), ("expected: none: it has no options\n", "next:     unset M3DI_INFO_FOO")),
+        ("M3DI_SPECS_BOUND_N", ("specs", "list"), ("specs has no such", "did you mean 'M3DI_SPECS_BOUNDS_N'?")),
+    ],
+)
+def test_an_unknown_variable_of_a_command_is_refused(
+    variable: str, arguments: tuple[str, ...], parts: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "3")
+    failed(run(*arguments), 2, f"environment variable {variable}", *parts)
 
 
 def test_other_variables_are_those_that_the_package_reads() -> None:
@@ -209,7 +224,9 @@ def test_options_of_groups_and_repeated_ones_have_variables_too(monkeypatch: pyt
         ("render: 64", ("takes options and their values", "c.yaml, line 1: render")),
         ("render: {size: 64, size: 65}", ("size",)),
         ("render: {size: [}", ("not valid YAML",)),
-        ("", ("the config file is not a mapping",)),
+        ("", ("the config file is not a mapping: the file is empty", "such as `render: {size: 64}`")),
+        ("# render:", ("the config file is not a mapping: the file is empty",)),
+        ("- render", ("the config file is not a mapping", "a list", "`render: {size: 64}`, without a dash")),
     ],
 )
 def test_a_wrong_config_file(text: str, parts: tuple[str, ...], tmp_path: Path) -> None:

@@ -49,6 +49,24 @@ def test_options_that_cannot_be(fake_dataset: Path, tmp_path: Path, options: tup
     assert not list(tmp_path.iterdir())
 
 
+def test_after_the_first_steps_a_run_says_how_long_the_others_take() -> None:
+    seconds = iter([100.0, 102.0, 104.0, 106.0, 108.0, 110.0, 112.0])
+    told = cli.TimeTold(1000, "on the CPU", clock=lambda: next(seconds))
+    said = [told.after(step) for step in range(1, 8)]
+    assert said[:5] == [None] * 5
+    speed = "(2 s a step, measured over 5 steps)"
+    assert said[5] == f"about 33 min 08 s on the CPU for the other 994 steps {speed}; a stopped run goes on"
+    assert said[6] is None  # once
+
+
+def test_a_run_that_goes_on_counts_its_own_steps_and_a_short_one_says_nothing() -> None:
+    seconds = iter([0.0, *(10.0 + n for n in range(20))])
+    told = cli.TimeTold(1000, "on the CPU", clock=lambda: next(seconds))
+    assert "for the other 494 steps" in str([told.after(step) for step in range(501, 508)])
+    quick = cli.TimeTold(50, "on a GPU", clock=iter([n / 100 for n in range(50)]).__next__)
+    assert [quick.after(step) for step in range(1, 51)] == [None] * 50
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("rank", ["0", "1"])
 def test_of_a_sweep_under_torchrun_one_process_speaks(

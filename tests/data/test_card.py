@@ -2,8 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import yaml
 from PIL import Image
+
+from m3di import data
+from m3di.data.format.card import _header
 
 
 def test_card(fake_dataset: Path) -> None:
@@ -23,3 +27,23 @@ def test_card(fake_dataset: Path) -> None:
     assert "```yaml\nname: m3di\n" in body
     assert "**Data** (images, captions, latents): CC0" in body
     assert "**Meshes and scene**: modelled by" in body
+
+
+def test_the_viewer_of_the_hub_gets_the_tables_and_readers_a_citation(fake_dataset: Path) -> None:
+    _, header, body = (fake_dataset / "README.md").read_text().split("---\n", 2)
+    parsed = yaml.safe_load(header)
+    default, latents = parsed["configs"]
+    assert (default["config_name"], default["default"], latents["config_name"]) == ("default", True, "latents")
+    assert [each["path"] for each in latents["data_files"]] == ["train.parquet", "val.parquet", "test.parquet"]
+    assert all((fake_dataset / each["path"]).exists() for each in latents["data_files"])
+    assert parsed["language"] == ["en"]
+    assert "@inproceedings{daunhawer2023identifiability," in body
+
+
+@pytest.mark.parametrize(
+    ("n", "size"),
+    [(999, "n<1K"), (1_000, "1K<n<10K"), (2_000_000, "1M<n<10M"), (10_000_000, "10M<n<100M"), (10**9, "n>1B")],
+)
+def test_size_categories_are_those_of_the_hub(n: int, size: str, fake_dataset: Path) -> None:
+    manifest = data.read_manifest(fake_dataset)
+    assert _header(manifest, {"train": n})["size_categories"] == [size]

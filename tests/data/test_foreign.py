@@ -96,6 +96,7 @@ def test_croissant(fake_dataset: Path, quiet: None) -> None:
     mlcroissant = pytest.importorskip("mlcroissant")
     described = mlcroissant.Dataset(str(fake_dataset / "croissant.json"))
     assert not described.metadata.ctx.issues.errors
+    assert not described.metadata.ctx.issues.warnings
     listed = {entry.uuid for entry in described.metadata.distribution}
     assert {path.name for path in fake_dataset.iterdir() if path.suffix in (".tar", ".parquet")} == listed
     ours = Multimodal3DIdent(fake_dataset)

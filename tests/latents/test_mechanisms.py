@@ -122,24 +122,27 @@ def test_ar1_stays_uniform_and_is_correlated() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    sorted(
-        set(MECHANISMS)
-        - {"nearest_color", "table", "linear_gaussian", "normal_by_label", "member", "misstated", "unequal"}
-    ),
+    sorted(set(MECHANISMS) - {"nearest_color", "table", "linear_gaussian", "member", "misstated", "unequal"}),
 )
 def test_every_mechanism_stays_in_range_at_the_ends_of_the_unit_interval(name: str) -> None:
     parameters: dict[str, Any] = {
         "affine": {"weights": [0.5]},
+        "bernoulli": {"probability": 0.5},
         "binned": {},
         "categorical": {"weights": [1, 1, 1]},
         "constant": {"value": 0},
+        "function": {"value": 1.0},
+        "normal": {"mean": 3.0, "std": 1.0},
         "perturb": {"probability": 0.5, "std": 1.0},
         "sphere_angle": {"power": 3},
         "truncated_normal": {"std": 1.0},
+        "von_mises": {"mean": 3.0, "kappa": 2.0},
+        "wrapped_normal": {"mean": 3.0, "std": 1.0},
     }.get(name, {})
     mechanism = MECHANISMS[name]
     ends = np.array([2.0**-53, 1.0 - 2.0**-53])
-    for type_name, factor in (("categorical", LABEL), ("continuous", NUMBER)):
+    label = LABEL if name != "bernoulli" else Factor(type="categorical", values=("a", "b"), kind="label")
+    for type_name, factor in (("categorical", label), ("continuous", NUMBER)):
         if type_name not in mechanism.types:
             continue
         parent = LABEL if "continuous" not in mechanism.parent_types else factor
@@ -158,35 +161,6 @@ def test_a_mean_far_outside_the_range_gives_values_at_its_near_end() -> None:
         assert np.abs(drawn - end).max() < 1.0
         scale = std**2 / abs(mean - end)  # of the exponential
         assert np.abs(drawn - end).mean() == pytest.approx(scale, rel=0.02)
-
-
-def test_normal_by_label_takes_its_mean_by_label_and_numbers() -> None:
-    angle = Factor(type="continuous", kind="angle", range=(-1, 1), physical=(-np.pi / 2, np.pi / 2))
-    means = [0.25, {"weights": [0.5, 0.0], "intercept": 0.1}, {"weights": [0.0, -1.0], "of": "sin"}]
-    numbers = [same(NUMBER, 0.8), Parent(angle, np.full(N, 0.5))]
-    expected = (0.25, 0.5, -np.sin(np.pi / 4))
-    for label, mean in enumerate(expected):
-        drawn = value("normal_by_label", [Parent(LABEL, np.full(N, label)), *numbers], NUMBER, means=means, std=0.5)
-        low, high = (-1 - mean) / 0.5, (1 - mean) / 0.5
-        np.testing.assert_allclose(drawn, stats.truncnorm.ppf(U, low, high, mean, 0.5), atol=1e-6)
-    free = value(
-        "normal_by_label", [Parent(LABEL, np.full(N, 2)), *numbers], NUMBER, means=means, std=0.5, strength=0.0
-    )
-    np.testing.assert_allclose(free, stats.truncnorm.ppf(U, -2, 2, 0, 0.5), atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("parents", "means", "message"),
-    [
-        ([], [0.0], "the first parent is a label"),
-        ([same(NUMBER, 0.0)], [0.0], "the first parent is a label"),
-        ([same(LABEL, 1)], [0.0], "3 means are needed"),
-        ([same(LABEL, 1)], [0.0, {"weights": [1]}, 0.0], "a mean has 1 weights"),
-    ],
-)
-def test_normal_by_label_refuses(parents: list[Parent], means: list[Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        value("normal_by_label", parents, NUMBER, means=means, std=1.0)
 
 
 @pytest.mark.parametrize("power", [0, 1, 2, 6])

@@ -73,7 +73,7 @@ MISTAKES = {
     "factors: {object_shape: {mechanism: {name: categorical, weights: [0.5, 0.5]}}}": r"7 weights are needed",
     "factors: {object_xpos: {mechanism: {name: categorical, weights: [0.5, 0.5, 0.5]}}}": r"whose sum is 1, .*sum of .* is 1\.5",
     "factors: {object_xpos: {mechanism: {name: categorical, weights: [0, 0, 0]}}}": r"weights are all 0",
-    "factors: {object_xpos: {mechanism: {name: categorical, weights: [2, -1, 0]}}}": r"greater than or equal to 0",
+    "factors: {object_xpos: {mechanism: {name: categorical, weights: [2, -1, 0]}}}": r"-1 is out of range(?s:.)*>= 0",
     "factors: {object_ypos: {mechanism: {name: table, parents: [object_shape], rows: [[1,0,0],[0,1,0]]}}}": r"shape \(7, 3\)",
     "factors: {object_ypos: {mechanism: {name: table, parents: [object_xpos], rows: [[0.5,0.1,0.1],[0,1,0],[1,0,0]]}}}":
     r"the sum of \[0\.5, 0\.1, 0\.1\] is 0\.7",

@@ -3,12 +3,15 @@ import { byId, h, tell } from "./dom.js";
 import { captionsOf } from "./table.js";
 
 const CELL = 168; // px, with its gap
+const SMALL = 116; // of each picture where a sample has several
+const MOST_ACROSS = 4; // of them beside each other
 const CAPTION = 62;
 const TALLEST = 6e6; // px; browsers lay out no element of any height
 
 export class Grid {
   constructor(table, rows, source, open) {
     Object.assign(this, { table, rows, source, open, order: new Uint32Array(0), cells: new Map(), current: 0 });
+    this.rendered = table.about.views.filter((each) => each.kind === "rendered").map((each) => each.name);
     this.room = byId("room");
     this.list = byId("grid");
     this.list.addEventListener("keydown", (event) => this.key(event));
@@ -39,11 +42,21 @@ export class Grid {
     });
   }
 
+  /** The pictures of a sample that are shown: of the chosen view, or of all. */
+  get views() {
+    return this.view ? [this.view] : this.rendered;
+  }
+
+  get nAcross() {
+    return Math.min(this.views.length, MOST_ACROSS);
+  }
+
   measure() {
     const box = this.room.parentElement;
-    const nColumns = Math.max(1, Math.floor(box.clientWidth / CELL));
+    const cell = this.nAcross > 1 ? this.nAcross * SMALL : CELL;
+    const nColumns = Math.max(1, Math.floor(box.clientWidth / cell));
     const width = box.clientWidth / nColumns;
-    const height = width + CAPTION;
+    const height = (this.nAcross ? (width / this.nAcross) * Math.ceil(this.views.length / this.nAcross) : 0) + CAPTION;
     const whole = Math.ceil(this.order.length / nColumns) * height;
     const shown = Math.min(whole, TALLEST);
     const inSight = box.clientHeight;
@@ -101,13 +114,18 @@ export class Grid {
     }
   }
 
-  /** Picture and caption of one row: never those of another one. */
+  /** Pictures and caption of one row: never those of another one. */
   cell(row) {
-    const caption = captionsOf(this.table.about, row).join(" / ");
-    const picture = this.view ? h("img", { src: this.source.image(row.row, this.view), alt: caption || row.key, loading: "lazy" }) : null;
-    picture?.addEventListener("error", () => picture.replaceWith(h("span", { class: "unreadable" }, "this image cannot be read")));
-    const frame = h("span", { class: "frame" }, picture, this.boxes ? box(this.table.about, row, this.view) : null);
-    const button = h("button", { type: "button", "data-row": row.row }, frame, h("span", { class: "caption" }, caption || row.key));
+    const caption = captionsOf(this.table.about, row).join(" / ") || row.key;
+    const frames = this.views.map((view) => {
+      const alt = this.views.length > 1 ? `${view}: ${caption}` : caption;
+      const picture = h("img", { src: this.source.image(row.row, view), alt, title: this.views.length > 1 ? view : null, "data-view": view, loading: "lazy" });
+      picture.addEventListener("error", () => picture.replaceWith(h("span", { class: "unreadable" }, "this image cannot be read")));
+      return h("span", { class: "frame" }, picture, this.boxes ? box(this.table.about, row, view) : null);
+    });
+    const shown = frames.length ? h("span", { class: "frames" }, ...frames) : null;
+    shown?.style.setProperty("--across", this.nAcross);
+    const button = h("button", { type: "button", "data-row": row.row }, shown, h("span", { class: "caption" }, caption));
     button.addEventListener("click", () => {
       this.current = Number(button.dataset.place);
       this.open(row.row);

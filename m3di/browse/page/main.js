@@ -45,17 +45,17 @@ class Page {
     const sortable = about.columns.filter((each) => !each.same_as && each.greatest > each.least);
     byId("sort").append(h("option", { value: "" }, "as they are"), ...sortable.map((each) => h("option", { value: each.name }, each.name)));
     const views = about.views.filter((each) => each.kind === "rendered").map((each) => each.name);
-    byId("view").append(...views.map((each) => h("option", {}, each)));
+    byId("view").append(h("option", { value: "" }, "all"), ...views.map((each) => h("option", {}, each)));
     byId("view-choice").hidden = views.length < 2;
     byId("boxes").parentElement.hidden = !about.views.some((each) => each.box);
     byId("search").parentElement.hidden = !about.views.some((each) => each.kind === "told");
     this.pair = h("div", { id: "pair", "aria-live": "polite" });
     const datasets = about.datasets.map((each, number) => h("li", {}, h("b", { class: `own-${number}` }, each.name), ` ${each.do.join("; ") || "as observed"}; ${each.made}; `, h("code", {}, each.fingerprint.slice(0, 12))));
-    byId("graph").append(h("ul", { class: "datasets" }, ...datasets), h("p", {}, about.about), legend(about), ...graphs(about, (...pair) => this.changed({ pair })), this.pair);
+    byId("graph").append(h("ul", { class: "datasets" }, ...datasets), h("p", { class: "about" }, about.about), legend(about), ...graphs(about, (...pair) => this.changed({ pair })), this.pair);
     if (about.encodings.length) {
       this.map = new EncodingMap(this.table, this.cross, this.source, (row) => this.look(row));
       byId("graph").append(this.map.element);
-    }
+    } else if (about.encoded) byId("graph").append(h("p", {}, `No map: ${about.encoded}.`));
     if (about.run) byId("graph").append(curvesFigure(this.source, about.run));
   }
 
@@ -120,7 +120,7 @@ class Page {
     byId("sort").value = state.sort;
     byId("descending").checked = state.descending;
     byId("boxes").checked = state.boxes;
-    if (state.view) byId("view").value = state.view;
+    byId("view").value = state.view;
     const bits = state.search ? await this.source.search(state.search) : null;
     this.cross.setFilters([
       ...[...names].map((name) => [name, this.passes(name, state.filters[name])]),

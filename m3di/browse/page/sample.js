@@ -31,7 +31,7 @@ export class Sample {
     const content = [
       h("div", { class: "heading" }, h("h2", { id: "sample-title" }, title), ...steps, close),
       ...captions.map((each) => h("blockquote", {}, each)),
-      h("div", { class: "both" }, h("div", { class: "pictures" }, ...this.pictures(row, captions)), twins ? null : this.factors(row)),
+      h("div", { class: "both" }, this.rendered().length ? h("div", { class: "pictures" }, ...this.pictures(row, captions)) : null, twins ? null : this.factors(row)),
       twins,
       ...this.neighbours(row),
       twins ? this.factors(row) : null,
@@ -53,7 +53,7 @@ export class Sample {
       const picture = h("img", { src: this.source.image(row.row, view.name), alt: captions.join(" / ") || row.key, "data-view": view.name });
       const own = box(this.table.about, row, view.name);
       const frame = h("div", { class: "frame large" }, picture, veil, own);
-      frame.style.setProperty("--side", `${Math.max(320, size ?? 0)}px`); // no smaller than it is
+      frame.style.setProperty("--side", `${Math.max(this.rendered().length > 2 ? 180 : 320, size ?? 0)}px`); // no smaller than it is
       const choose = () => {
         veil.hidden = !this.pass;
         if (this.pass) veil.src = this.source.pass(row.row, view.name, this.pass);
@@ -76,7 +76,7 @@ export class Sample {
   /** What shows the same sample otherwise: other views of it, and the sample of its key in another dataset. */
   async others(row) {
     const about = this.table.about;
-    const found = this.rendered().map((view) => ({ word: view.name, url: this.source.image(row.row, view.name) }));
+    const found = this.rendered().map((view) => ({ word: view.name, url: this.source.image(row.row, view.name), view, row }));
     const own = this.table.block(row.row);
     for (const block of about.blocks) {
       const number = block.first + row.row - own.first;
@@ -84,7 +84,7 @@ export class Sample {
       const [twin] = await this.rows.get([number]);
       if (twin.key !== row.key) continue;
       const name = about.datasets[block.dataset].name;
-      found.push(...this.rendered().map((view) => ({ word: `${view.name} of ${name}`, url: this.source.image(number, view.name) })));
+      found.push(...this.rendered().map((view) => ({ word: `${view.name} of ${name}`, url: this.source.image(number, view.name), view, row: twin })));
     }
     return found;
   }
@@ -97,10 +97,12 @@ export class Sample {
     const images = ["first", "second"].map((each) => h("img", { alt: `${each} of two: ${captions.join(" / ")}` }));
     const canvas = h("canvas", { role: "img", "aria-label": "difference of the two pictures" });
     const said = h("figcaption", {});
+    const differ = h("p", { class: "differ" });
     const slider = h("input", { type: "range", min: 0, max: 100, value: 50, "aria-label": "how much of the first picture shows" });
     const slide = () => { images[1].style.clipPath = `inset(0 0 0 ${slider.value}%)`; };
     const draw = async () => {
       [first, second].forEach((each, number) => { images[number].src = all[each.value].url; });
+      differ.textContent = differing(all[first.value], all[second.value]);
       slide();
       try {
         await Promise.all(images.map((each) => each.decode()));
@@ -113,7 +115,7 @@ export class Sample {
     slider.addEventListener("input", slide);
     draw();
     return h(
-      "section", { class: "twins" }, h("h3", {}, "Twins"), h("p", {}, first, " beside ", second),
+      "section", { class: "twins" }, h("h3", {}, "Twins"), h("p", {}, first, " beside ", second), differ,
       h("div", { class: "pictures" }, h("figure", {}, h("div", { class: "frame large" }, images[0], images[1]), slider), h("figure", {}, h("div", { class: "frame large" }, canvas), said)),
     );
   }
@@ -130,7 +132,7 @@ export class Sample {
           const image = picture ? h("img", { src: this.source.image(other.row, picture), alt: caption }) : other.key;
           return h("button", { type: "button", title: caption, "data-row": other.row, onclick: () => this.open(other.row) }, image, h("span", {}, found[number].cosine.toFixed(3)));
         }));
-      }, () => section.replaceChildren(h("p", {}, `This sample has no encoding in ${view}: val and test have some.`)));
+      }, () => section.replaceChildren(h("p", {}, `This sample has no encoding in ${view}: there are some of ${this.table.about.encoded}.`)));
       return section;
     });
   }
@@ -164,9 +166,21 @@ export class Sample {
     return h(
       "div", { class: "tables" },
       h("table", {}, h("caption", {}, "factors"), h("thead", {}, h("tr", {}, ...head)), h("tbody", {}, ...body)),
-      h("table", {}, h("caption", {}, "measured in the image, and the rest of the row"), h("tbody", {}, ...rest.map(([name, value]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", { class: "number" }, String(value)))))),
+      rest.length ? h("table", {}, h("caption", {}, "measured in the image, and the rest of the row"), h("tbody", {}, ...rest.map(([name, value]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", { class: "number" }, String(value)))))) : null,
     );
   }
+}
+
+/** Which factors that both views see have other values in them. */
+function differing(one, other) {
+  const value = ({ view, row }, factor) => {
+    const columns = view.factors[factor].columns.map((each) => `${view.name}.${each}`);
+    return short(row[columns.find((each) => each.endsWith("_name"))] ?? row[columns[0]]);
+  };
+  const found = Object.keys(one.view.factors).filter((factor) => factor in other.view.factors)
+    .map((factor) => [factor, value(one, factor), value(other, factor)])
+    .filter(([, first, second]) => first !== second);
+  return found.length ? `Other values: ${found.map(([factor, first, second]) => `${factor} ${first} → ${second}`).join("; ")}` : "No factor has another value.";
 }
 
 /** Draw |one - other| of two pictures, and say how much it is. */

@@ -37,6 +37,8 @@ export class ServerSource {
 export class PageSource {
   constructor(data) {
     this.data = data;
+    const { names, values } = data.rows;
+    this.table = values.map(([which, ...own]) => Object.fromEntries(own.map((value, each) => [names[which][each], value])));
     this.views = data.about.views.filter((each) => each.kind === "told").map((each) => `${each.name}.caption`);
   }
 
@@ -47,18 +49,26 @@ export class PageSource {
     return new ARRAYS[dtype](bytes.buffer);
   };
 
-  rows = async (chosen) => chosen.map((row) => this.data.rows[row]);
+  rows = async (chosen) => chosen.map((row) => this.table[row]);
 
   search = async (text) => {
-    const bits = new Uint8Array(Math.ceil(this.data.rows.length / 8));
+    const bits = new Uint8Array(Math.ceil(this.table.length / 8));
     const wanted = text.toLowerCase();
-    this.data.rows.forEach((row, number) => {
+    this.table.forEach((row, number) => {
       if (this.views.some((view) => row[view]?.toLowerCase().includes(wanted))) bits[number >> 3] |= 1 << (number & 7);
     });
     return bits;
   };
 
   image = (row, view) => this.data.pictures[view][row];
+  mapRows = async () => this.data.map_rows;
+  map = async (view) =>
+    new Float32Array(Uint8Array.from(atob(this.data.maps[view]), (each) => each.charCodeAt(0)).buffer);
+  nearest = async (view, row) => {
+    const found = this.data.nearest[view][this.data.map_rows.indexOf(row)];
+    if (!found) throw new Error(`row ${row} has no encoding`);
+    return found.map(([row, cosine]) => ({ row, cosine }));
+  };
   curves = async () => this.data.curves;
   isLive = false;
 }

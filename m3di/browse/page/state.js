@@ -41,7 +41,7 @@ export function fromHash(hash, table) {
   state.descending = words.get("desc") === "1";
   state.boxes = words.get("boxes") === "1";
   const views = table.about.views.filter((each) => each.kind === "rendered").map((each) => each.name);
-  state.view = views.includes(words.get("view")) ? words.get("view") : (views[0] ?? "");
+  state.view = views.includes(words.get("view")) ? words.get("view") : ""; // all
   const pair = words.get("pair")?.split(" ") ?? [];
   state.pair = pair.length === 3 ? pair : null;
   const open = words.has("open") ? Number(words.get("open")) : null;
@@ -66,32 +66,49 @@ export function whereText(state, table) {
 
 /** Texts to copy: the filter for the command line and for Python. */
 export function copiesOf(state, table) {
+  const { about } = table;
   const where = whereText(state, table);
   const chosen = (name) => state.filters[name]?.chosen.map((each) => table.column(name).values[each]);
-  const splits = chosen("split") ?? table.about.splits;
-  const datasets = chosen("dataset") ?? [table.about.datasets[0].name];
-  const root = table.about.datasets.find((each) => each.name === datasets[0]).root;
+  const datasets = about.datasets.filter((each) => (chosen("dataset") ?? [about.datasets[0].name]).includes(each.name));
   const options = (chosen("split") ?? []).map((each) => ` --split ${each}`).join("");
   const told = where ? ` --where ${shell(where)}` : "";
-  const python_ = [
-    "from m3di import Multimodal3DIdent",
-    "",
-    `data = Multimodal3DIdent(${python(root)}, split=${python(splits[0])}${where ? `, filter=${python(where)}` : ""})`,
-  ];
-  if (state.search) {
-    const view = table.about.views.find((each) => each.kind === "told").name;
-    python_.splice(1, 0, "import pyarrow.compute as pc");
-    python_.push(
-      `found = pc.match_substring(data.table[${python(`${view}.caption`)}], ${python(state.search)}, ignore_case=True)`,
-    );
-  }
   return {
-    "--where": `m3di subset ${shell(root)} --out OUT${options}${told}`,
-    Python: python_.join("\n"),
+    "--where": datasets.map((each) => `m3di subset ${shell(each.root)} --out OUT${options}${told}`).join("\n"),
+    Python: pythonText(state, table, where, chosen("split") ?? about.splits, datasets.map((each) => each.root)),
     ...(state.search ? { note: "The search in captions has no --where: the Python above says it." } : {}),
   };
 }
 
+/** The samples in Python: a dataset, or several as one. */
+function pythonText(state, table, where, splits, roots) {
+  const filter = state.search ? ", filter=wanted" : where ? `, filter=${python(where)}` : "";
+  const [root, split] = [roots.length > 1 ? "root" : python(roots[0]), splits.length > 1 ? "split" : python(splits[0])];
+  const loops = (roots.length > 1 ? ` for root in ${list(roots)}` : "") + (splits.length > 1 ? ` for split in ${list(splits)}` : "");
+  const data = `Multimodal3DIdent(${root}, split=${split}${filter})`;
+  return [
+    state.search ? "import pyarrow.compute as pc" : null,
+    "from m3di import Multimodal3DIdent",
+    loops ? "from torch.utils.data import ConcatDataset" : null,
+    "",
+    state.search ? `wanted = ${expressionText(state, table)}` : null,
+    `data = ${loops ? `ConcatDataset([${data}${loops}])` : data}`,
+  ].filter((line) => line !== null).join("\n");
+}
+
+/** Filters and search as an expression of Arrow's: a condition as text has no word for a part of a caption. */
+function expressionText(state, table) {
+  const field = (name) => `pc.field(${python(name)})`;
+  const parts = [];
+  for (const [name, filter] of Object.entries(state.filters)) {
+    if (name === "split" || name === "dataset") continue;
+    if (filter.chosen) parts.push(`${field(name)}.isin([${filter.chosen.join(", ")}])`);
+    else parts.push(`(${field(name)} >= ${filter.low})`, `(${field(name)} <= ${filter.high})`);
+  }
+  const told = table.about.views.filter((each) => each.kind === "told").map((each) => `pc.match_substring(${field(`${each.name}.caption`)}, ${python(state.search)}, ignore_case=True)`);
+  return [...parts, told.length > 1 ? `(${told.join(" | ")})` : told[0]].join(" & ");
+}
+
+const list = (texts) => `[${texts.map(python).join(", ")}]`;
 const shell = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
 
 /** A sample as one cites it. */

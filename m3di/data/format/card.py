@@ -6,11 +6,13 @@ from typing import Any
 
 import yaml
 
+from m3di.data.format.citation import cited
 from m3di.data.format.manifest import MANIFEST, Manifest
-from m3di.latents import Factor, FactorUse, Spec, to_yaml, told
+from m3di.latents import Factor, FactorUse, Spec, to_yaml, told, told_given
 
 PICTURE = "samples.png"
 _SIZES = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")]
+_SIZES += [(10_000_000, "1M<n<10M"), (100_000_000, "10M<n<100M"), (1_000_000_000, "100M<n<1B")]
 
 
 def dataset_card(manifest: Manifest) -> str:
@@ -25,7 +27,7 @@ def dataset_card(manifest: Manifest) -> str:
 
 # {spec.name}
 
-{spec.description}{_interventions(spec)}
+{spec.description}{_given(spec)}{_interventions(spec)}
 {picture}
 {counts} samples{_sizes(manifest)}. {_seeds(manifest)} Every generative factor of
 every sample is known.
@@ -40,7 +42,8 @@ train = Multimodal3DIdent("path/of/this/folder", split="train")
 ```
 
 Without m3di: the shards are WebDataset tar files with {_contents(manifest)} for each sample.
-`SPLIT.parquet` has one row a sample: its captions, all latents, and the byte offset of each of its files.
+`SPLIT.parquet` has one row a sample: its captions, all latents, and the byte offset of each of its files; on the
+Hugging Face Hub that is the configuration `latents`, `load_dataset(..., "latents")`.
 
 ## Factors
 
@@ -64,10 +67,7 @@ The resolved spec, the seed, all settings and the SHA-256 of every file are in `
 
 </details>
 
-## Licences
-
-{_LICENCES["imported" if manifest.source == "imported" else "own"]}
-{_foreign_meshes(manifest)}"""
+{_licences(manifest)}"""
 
 
 def _spec(spec: Spec) -> str:
@@ -81,15 +81,21 @@ def _header(manifest: Manifest, splits: dict[str, int]) -> dict[str, Any]:
     n_total = sum(splits.values())
     return {
         "license": "other" if manifest.source == "imported" or manifest.shapes else "cc0-1.0",
+        "language": ["en"],
         "pretty_name": manifest.parsed_spec.name,
         "task_categories": ["feature-extraction"],
-        "size_categories": [next((label for bound, label in _SIZES if n_total < bound), "n>1M")],
+        "size_categories": [next((label for bound, label in _SIZES if n_total < bound), "n>1B")],
         "tags": ["webdataset", "multimodal", "disentanglement", "identifiability", "synthetic"],
         "configs": [
             {
                 "config_name": "default",
+                "default": True,
                 "data_files": [{"split": _hub_split(name), "path": f"{name}-*.tar"} for name in splits],
-            }
+            },
+            {
+                "config_name": "latents",  # the Hub's viewer filters and sorts tables, not tar files
+                "data_files": [{"split": _hub_split(name), "path": f"{name}.parquet"} for name in splits],
+            },
         ],
     }
 
@@ -131,11 +137,33 @@ def _seeds(manifest: Manifest) -> str:
     return f"Seeds {seeds}." if len(manifest.all_seeds) > 1 else f"Seed {seeds}."
 
 
+def _given(spec: Spec) -> str:
+    if spec.given is None:
+        return ""
+    when = ", before the interventions below" if spec.interventions else ""
+    return f"\n\n**Every sample fulfils** (`given`{when}): {told_given(spec)}. All others were drawn again."
+
+
 def _interventions(spec: Spec) -> str:
     if not spec.interventions:
         return ""
     listed = ", ".join(f"`{each}`" for each in told(spec.interventions))
     return f"\n\n**Under interventions**: {listed}. These mechanisms are replaced; all noise is that of `{spec.name}`."
+
+
+def _licences(manifest: Manifest) -> str:
+    """Tell what may be done with it, and how it is cited."""
+    imported = manifest.source == "imported"
+    return f"""## Licences
+
+{_LICENCES["imported" if imported else "own"]}
+{_foreign_meshes(manifest)}
+## Citation
+
+```bibtex
+{cited(imported=imported)}
+```
+"""
 
 
 def _foreign_meshes(manifest: Manifest) -> str:

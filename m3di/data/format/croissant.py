@@ -8,8 +8,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from m3di.data.format.citation import CREATOR, cited, today
 from m3di.data.format.entries import FileEntry, SplitEntry
 from m3di.data.format.manifest import Manifest
+from m3di.data.format.responsible import responsible
 from m3di.latents import Spec, told
 
 CROISSANT = "croissant.json"
@@ -39,6 +41,7 @@ CONTEXT: dict[str, Any] = {
     "md5": "cr:md5",
     "parentField": "cr:parentField",
     "path": "cr:path",
+    "prov": "http://www.w3.org/ns/prov#",
     "rai": "http://mlcommons.org/croissant/RAI/",
     "recordSet": "cr:recordSet",
     "references": "cr:references",
@@ -62,14 +65,29 @@ def croissant(manifest: Manifest, schemas: Mapping[str, pa.Schema]) -> bytes:
     """
     spec = manifest.parsed_spec
     splits = {name: entry for name, entry in manifest.splits.items() if entry.n_samples}
+    imported = manifest.source == "imported"
     document = {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
-        "conformsTo": "http://mlcommons.org/croissant/1.0",
+        "conformsTo": ["http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"],
         "name": spec.name,
         "description": _description(spec),
-        "license": CC0 if manifest.source != "imported" else "see the source of the imported files",
+        "license": "see the source of the imported files" if imported else CC0,
         "version": "1.0.0",
+        "creator": {"@type": "sc:Organization", "name": CREATOR},
+        "citeAs": cited(imported=imported),
+        "datePublished": today(),
+        "dateCreated": today(),
+        "inLanguage": "en",
+        "isAccessibleForFree": True,
+        "keywords": [
+            "synthetic data",
+            "multimodal",
+            "disentanglement",
+            "identifiability",
+            "causal representation learning",
+        ],
+        **responsible(manifest),
         "distribution": [
             *(_file(entry.table, "application/x-parquet") for entry in splits.values()),
             *(_file(shard, "application/x-tar") for entry in splits.values() for shard in entry.shards),
@@ -83,7 +101,8 @@ def croissant(manifest: Manifest, schemas: Mapping[str, pa.Schema]) -> bytes:
 
 def _description(spec: Spec) -> str:
     under = f" Under interventions: {'; '.join(told(spec.interventions))}." if spec.interventions else ""
-    return (spec.description or spec.name) + under
+    given = f" Given: {spec.given.condition}." if spec.given is not None else ""
+    return (spec.description or spec.name) + given + under
 
 
 def _file(entry: FileEntry, encoding: str) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from m3di.data.format.plain_names import MAX_ONE_HOT, MAX_TOKENS, Count, FileName, NBytes, Sha256
+from m3di.data.format.limits import MAX_ONE_HOT, MAX_TOKENS
+from m3di.data.format.plain_names import Count, FileName, NBytes, Sha256
 from m3di.data.format.tokens import Tokenizer
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from m3di.data.format.plain_names import MAX_SIZE_PX
+from m3di.data.format.limits import MAX_SIZE_PX
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PILLOW_ERRORS = (OSError, SyntaxError, UnidentifiedImageError, ValueError, EOFError, IndexError, struct.error)

@@ -18,8 +18,8 @@ from pydantic import (
 )
 
 from m3di.data.format.entries import FileEntry, SplitEntry, StrictEntry, TextEntry
+from m3di.data.format.limits import MAX_MANIFEST_BYTES
 from m3di.data.format.plain_names import (
-    MAX_MANIFEST_BYTES,
     Count,
     Extension,
     PartName,

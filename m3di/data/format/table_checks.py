@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from m3di.data.format.limits import MAX_SAMPLES, MAX_SEED
 from m3di.data.format.manifest import Manifest
-from m3di.data.format.plain_names import MAX_SAMPLES, MAX_SEED
 from m3di.latents import SPLITS, Factor, Spec
 
 ORIGIN = ("origin_seed", "origin_split", "origin_index")

@@ -145,12 +145,11 @@ def _tarred(archive: Path, limit: Limit) -> Iterator[ArchiveMember]:
 class _Info(tarfile.TarInfo):
     """A header whose long names and attributes, which tarfile reads whole, are short."""
 
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Any:
-        info = super().frombuf(buf, encoding, errors)
-        if info.type in EXTENDED and not 0 <= info.size <= MAX_ATTRIBUTES:
-            raise tarfile.ReadError(f"a header of {info.size:,} bytes")
-        return info
+    # The one step between header and contents in every version: newer ones do not come through `frombuf`.
+    def _proc_member(self, archive: tarfile.TarFile) -> Any:
+        if self.type in EXTENDED and not 0 <= self.size <= MAX_ATTRIBUTES:
+            raise tarfile.ReadError(f"a header of {self.size:,} bytes")
+        return super()._proc_member(archive)  # type: ignore[misc]
 
 
 def _zipped(archive: Path, limit: Limit) -> Iterator[ArchiveMember]:

@@ -32,7 +32,9 @@ class Upstream(Layout):
                 where=str(source.folder),
                 got=f"views {', '.join(spec.observed)} of spec {spec.name!r}",
                 expected="one image and one text with the factors of the spec `m3di`",
-                next_step="m3di export --to imagefolder takes any dataset",
+                next_step="m3di export --to imagefolder takes any dataset of images and texts"
+                if spec.rendered and not spec.made
+                else "read the shards as they are: they are WebDataset",
             )
         texts: dict[str, list[str]] = {}
         with whole_folder(out) as folder:

@@ -8,7 +8,7 @@ from m3di.data.format.manifest import Manifest
 from m3di.data.load.sources import ShardSource, open_source
 from m3di.data.storage.places import open_to_read
 from m3di.errors import printable
-from m3di.latents import Factor, told
+from m3di.latents import Factor, told, told_given
 
 
 def info(root: str | os.PathLike[str]) -> str:
@@ -33,6 +33,8 @@ def info(root: str | os.PathLike[str]) -> str:
         ]
     else:
         lines.append("made      the published layout of Multimodal3DIdent")
+    if spec.given is not None:
+        lines.append(f"given     {told_given(spec)}")
     if spec.interventions:
         lines.append(f"do        {'; '.join(told(spec.interventions))}")
     if spec.plugins:

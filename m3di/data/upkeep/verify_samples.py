@@ -19,7 +19,7 @@ from m3di.data.format.manifest import MANIFEST, Manifest
 from m3di.data.format.shards import ShardSample
 from m3di.data.format.table_checks import ORIGIN
 from m3di.errors import M3diError, UsageError
-from m3di.latents import LATENTS, Samples, Spec, captions, missing_mechanisms, sample, template_of
+from m3di.latents import LATENTS, Samples, Spec, captions, holds_in, missing_mechanisms, sample, template_of
 
 MAX_GAP = 10_000
 """Samples between two rows that are drawn although no row has them."""
@@ -56,6 +56,14 @@ class SampleChecks:
             if differing:
                 row = differing[0]
                 yield f"row {row}: {name} is {self.columns[name][row]!r}, the spec gives {values[row]!r}"
+        yield from self._given_problems()
+
+    def _given_problems(self) -> Iterator[str]:
+        """List rows that do not fulfil the condition of the spec, by the table alone: no mechanism is needed."""
+        holds = holds_in(self.spec, {name: np.asarray(values) for name, values in self.columns.items()})
+        if holds is not None and self.spec.given is not None and not holds.all():
+            row = int(np.flatnonzero(~holds)[0])
+            yield f"row {row} does not fulfil the condition of the spec, {self.spec.given.condition}"
 
     def sample_problems(self, row: int, shard: str, found: ShardSample, contents: dict[str, bytes]) -> Iterator[str]:
         """List problems of the files of a sample."""

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from m3di.latents.builtin.by_parameters import Share
 from m3di.latents.builtin.truncated import truncated
-from m3di.latents.builtin.weighted import Positive, Strength
+from m3di.latents.builtin.weighted import Positive
 from m3di.latents.factor import Factor
-from m3di.latents.mechanisms import ALL_TYPES, Parent, register
+from m3di.latents.mechanisms import ALL_TYPES, register
+from m3di.latents.varying import Parent, Varying
 
 
 @register("constant", n_parents=0, types=ALL_TYPES, needs_range=False)
@@ -23,17 +25,34 @@ def constant(u: NDArray[np.float64], parents: Sequence[Parent], factor: Factor, 
 
 
 @register("uniform", n_parents=0, types=ALL_TYPES)
-def uniform(u: NDArray[np.float64], parents: Sequence[Parent], factor: Factor) -> NDArray[Any]:
-    """Every value of the support is equally likely."""
-    return factor.from_unit(u)
+def uniform(
+    u: NDArray[np.float64],
+    parents: Sequence[Parent],
+    factor: Factor,
+    *,
+    low: Varying | None = None,
+    high: Varying | None = None,
+) -> NDArray[Any]:
+    """Every value of the support is equally likely; of a number, every one from `low` to `high`."""
+    if low is None and high is None:
+        return factor.from_unit(u)
+    if factor.type == "categorical":
+        raise ValueError("`low` and `high` are for numbers: take `categorical` and its `weights`")
+    least, most = (end if given is None else given for given, end in zip((low, high), factor.bounds, strict=True))
+    span = np.where(np.asarray(most) >= least, np.subtract(most, least), np.nan)
+    if factor.type == "integer":
+        # What is no number becomes the least integer, which is out of any range.
+        with np.errstate(invalid="ignore"):
+            return np.asarray(np.ceil(least) + np.floor(u * (np.floor(span) + 1.0)), dtype=np.float64).astype(np.int64)
+    return np.asarray(least + span * u)
 
 
 @register("copy", n_parents=1, types=ALL_TYPES)
 def copy(
-    u: NDArray[np.float64], parents: Sequence[Parent], factor: Factor, *, strength: Strength = 1.0
+    u: NDArray[np.float64], parents: Sequence[Parent], factor: Factor, *, strength: Share | float = 1.0
 ) -> NDArray[Any]:
     """The parent's value (by its place in the support) with probability `strength`, else any value."""
-    fresh = np.clip((u - strength) / max(1.0 - strength, 1e-300), 0.0, 1.0 - 2.0**-53)
+    fresh = np.clip((u - strength) / np.maximum(1.0 - strength, 1e-300), 0.0, 1.0 - 2.0**-53)
     return np.where(u < strength, factor.from_unit(parents[0].unit), factor.from_unit(fresh))
 
 
@@ -43,7 +62,7 @@ def perturb(
     parents: Sequence[Parent],
     factor: Factor,
     *,
-    probability: Strength,
+    probability: Share | float,
     std: Positive | None = None,
 ) -> NDArray[Any]:
     """The parent's value, changed with a probability: how style differs between views, how a caption errs.
@@ -53,7 +72,7 @@ def perturb(
     """
     (parent,) = parents
     changed = u < probability
-    again = np.clip(u / max(probability, 1e-300), 2.0**-53, 1.0 - 2.0**-53)
+    again = np.clip(u / np.maximum(probability, 1e-300), 2.0**-53, 1.0 - 2.0**-53)
     if factor.type == "categorical":
         other = (parent.values + 1 + np.floor(again * (factor.n - 1)).astype(np.int64)) % factor.n
     elif std is None:

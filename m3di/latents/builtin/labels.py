@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from m3di.latents.builtin.weighted import Rows, Shares, Strength, from_weights
 from m3di.latents.colors import PALETTES, hsv_to_rgb
 from m3di.latents.factor import Factor
-from m3di.latents.mechanisms import Parent, register
+from m3di.latents.mechanisms import register
+from m3di.latents.varying import Parent
 
 
 @register("categorical", n_parents=0, types=("categorical",))
@@ -19,9 +20,11 @@ def categorical(
 ) -> NDArray[np.int64]:
     """Values with given `weights`, in the order of the factor's values.
 
-    Weights are probabilities (their sum is 1) or ratios in whole numbers: [10, 1] is ten to one.
+    Weights are probabilities (their sum is 1) or ratios in whole numbers: [10, 1] is ten to one; where one of them is
+    an expression, they are ratios of any kind.
     """
-    return from_weights(u, np.asarray(weights)[None, :], factor)
+    rows = np.asarray(weights, dtype=np.float64)
+    return from_weights(u, rows if rows.ndim == 2 else rows[None, :], factor)
 
 
 @register("table", n_parents=None, types=("categorical",), parent_types=("categorical",))

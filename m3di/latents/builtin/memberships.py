@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from m3di.latents.builtin.weighted import Shares, Strength
+from m3di.latents.builtin.weighted import FixedShares, Strength
 from m3di.latents.factor import Factor
-from m3di.latents.mechanisms import ALL_TYPES, Parent, register
+from m3di.latents.mechanisms import ALL_TYPES, register
+from m3di.latents.varying import Parent
 
 MAX_MEMBERS = 24
 """Names that one uniform number chooses from: each takes some of its 52 bits."""
@@ -34,7 +35,7 @@ def subset(
     at_least: Count = 0,
     at_most: Count | None = None,
     sets: Sets | None = None,
-    weights: Shares | None = None,
+    weights: FixedShares | None = None,
 ) -> NDArray[np.int64]:
     """A random subset, as a number whose bit k says whether name k is in it.
 

@@ -11,7 +11,9 @@ from m3di.latents.factor import Factor
 DEEP = -35.0  # standard deviations; at -38 the CDF of the normal distribution is 0 in float64
 
 
-def truncated(u: NDArray[np.float64], mean: NDArray[np.float64], std: float, factor: Factor) -> NDArray[np.float64]:
+def truncated(
+    u: NDArray[np.float64], mean: NDArray[np.float64], std: float | NDArray[np.float64], factor: Factor
+) -> NDArray[np.float64]:
     """Inverse CDF of normal distributions truncated to the factor's range."""
     low, high = factor.bounds
     a, b = (low - mean) / std, (high - mean) / std

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
 from m3di.latents.factor import MAX_WHOLE, Factor
+from m3di.latents.varying import Varies
 
 MAX_ROUNDING = 1e-3  # how far the sum of rounded probabilities may be from 1
 
@@ -37,13 +38,14 @@ def _shares(weights: Any) -> Any:
 Strength = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Weights = Annotated[list[Annotated[float, Field(ge=0.0)]], Field(min_length=1)]
-Shares = Annotated[Weights, AfterValidator(_shares)]
+Shares = Annotated[NDArray[np.float64], Varies(least=0.0, is_list=True, check=_shares)]
+FixedShares = Annotated[Weights, AfterValidator(_shares)]  # of no parent
 Rows = Annotated[list[Any], AfterValidator(_shares)]
 
 
 def from_weights(u: NDArray[np.float64], weights: NDArray[np.float64], factor: Factor) -> NDArray[np.int64]:
     """Inverse CDF of categorical distributions, weights [n or 1, values]."""
-    if weights.shape[-1] != factor.n or weights.sum(-1).min() <= 0:
+    if weights.shape[-1] != factor.n or (weights.sum(-1) <= 0).any():
         raise ValueError(f"{factor.n} weights are needed, not all 0, got {weights.shape[-1]}")
     cumulative = np.cumsum(weights, axis=-1)
     below = u[:, None] * cumulative[:, -1:] >= cumulative

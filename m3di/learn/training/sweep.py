@@ -16,7 +16,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from m3di.errors import M3diError, UsageError, did_you_mean
 from m3di.learn.training.config import TrainConfig, config_from_json
@@ -27,6 +27,7 @@ from m3di.system.files import read_json, write_json
 from m3di.system.settings import settings_of
 
 SWEEP_NAME = "sweep.json"
+Each = TypeVar("Each")
 _SHORT = {"steps": "n_steps", "workers": "n_workers"}  # as the command line calls them
 
 
@@ -196,23 +197,26 @@ def run_member(folder: Path, name: str, on_step: OnStep | None = None, *, n_work
 
 
 def share_of(sweep: Sweep, share: str | None) -> list[str]:
-    """Members of a share "I/N": I, I + N, I + 2N, ..., counted from 0; all of them if None.
+    """Members of a share "I/N", see `shared_out`; all of them if None."""
+    return list(sweep.members) if share is None else shared_out(list(sweep.members), share)
+
+
+def shared_out(members: Sequence[Each], share: str, *, of: str = "a sweep", where: str = "sweep-member") -> list[Each]:
+    """Return the members of a share "I/N": I, I + N, I + 2N, ..., counted from 0.
 
     Raises:
         UsageError: It is not two numbers with 0 <= I < N.
     """
-    if share is None:
-        return list(sweep.members)
     first, slash, step = share.partition("/")
     if not (slash and first.isdecimal() and step.isdecimal() and int(first) < int(step)):
         raise UsageError(
-            "the share of a sweep cannot be read",
-            where="sweep-member",
+            f"the share of {of} cannot be read",
+            where=where,
             got=repr(share),
             expected="I/N, with I from 0 to N - 1, such as 0/4",
-            next_step="in a Slurm array job: --sweep-member $SLURM_ARRAY_TASK_ID/N",
+            next_step=f"in a Slurm array job: --{where.removeprefix('--')} $SLURM_ARRAY_TASK_ID/N",
         )
-    return list(sweep.members)[int(first) :: int(step)]
+    return list(members)[int(first) :: int(step)]
 
 
 def run_members(

@@ -1,0 +1,78 @@
+"""What the site adds to the pages of docs/: files of the repository that they link to, and the help of all commands."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+from m3di._version import __version__
+from m3di.cli.main import cli
+
+ROOT = Path(__file__).parents[2]
+BESIDE = ("CHANGELOG.md", "CODE_OF_CONDUCT.md", "CONTRIBUTING.md", "SECURITY.md")
+BELOW = {"benchmarks/RESULTS.md": "results.md", "templates/README.md": "templates.md"}
+PAGES = {
+    **{name: f"project/{name.lower()}" for name in BESIDE},
+    **{of: f"project/{name}" for of, name in BELOW.items()},
+}
+"""Pages of the site by their place in the repository."""
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Show the version of the package that the site was made of."""
+    config.extra["version_of_m3di"] = __version__
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages that lie elsewhere, and those that are made."""
+    for of, to in PAGES.items():
+        files.append(File.generated(config, to, content=(ROOT / of).read_text(encoding="utf-8")))
+    files.append(File.generated(config, "command-line.md", content=command_line()))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Turn links of the repository into links of the site; what the site does not have becomes plain text."""
+    place = page.file.src_uri
+    origin = {to: of for of, to in PAGES.items()}.get(place, f"docs/{place}")
+    above = "../" * place.count("/")
+
+    def linked(found: re.Match[str]) -> str:
+        text, target, anchor = found[1], found[2], found[3] or ""
+        if target.startswith(("http", "mailto:")):
+            return found[0]
+        full = _normal(Path(origin).parent / target)
+        to = PAGES.get(full) or (full.removeprefix("docs/") if full.startswith("docs/") else None)
+        return f"[{text}]({above}{to}{anchor})" if to and files.get_file_from_path(to) else text
+
+    return re.sub(r"(?<!!)\[([^\]]*)\]\(([^)#\s]+)(#[^)]*)?\)", linked, markdown)
+
+
+def _normal(path: Path) -> str:
+    parts: list[str] = []
+    for part in path.parts:
+        if part == "..":
+            parts.pop()
+        else:
+            parts.append(part)
+    return "/".join(parts)
+
+
+def command_line() -> str:
+    """Every command with its help, as `--help` prints it."""
+    said = ["# Command line", "", "Each page of `--help`, as it is printed."]
+    for path, command in _commands(cli, "m3di"):
+        context = click.Context(command, info_name=path, max_content_width=100, terminal_width=100)
+        said += ["", f"## `{path}`", "", "```text", command.get_help(context), "```"]
+    return "\n".join(said) + "\n"
+
+
+def _commands(command: click.Command, path: str) -> list[tuple[str, click.Command]]:
+    below = sorted(command.commands.items()) if isinstance(command, click.Group) else []
+    return [(path, command), *(each for name, child in below for each in _commands(child, f"{path} {name}"))]

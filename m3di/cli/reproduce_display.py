@@ -1,0 +1,117 @@
+"""One progress display for all members of a reproduction: bars on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from m3di.cli.progress import PLAIN_INTERVAL_S, duration
+
+if TYPE_CHECKING:
+    from m3di.reproduce.side_by_side import Event
+
+OVERALL = "all members"
+SKIPPED = "not run"
+
+
+class MembersState:
+    """How far all members are.
+
+    Args:
+        seconds: Of each member that is to be done, as the plan has it, or 1 where nothing was measured.
+        clock: Returns the time in seconds.
+    """
+
+    def __init__(self, seconds: Mapping[str, float], clock: Callable[[], float] = time.monotonic) -> None:
+        self.n_total, self.n_finished, self.n_failed = len(seconds), 0, 0
+        self.running: dict[str, float] = {}  # how much of each is done, from 0 to 1
+        self.clock = clock
+        self.began = clock()
+        self._seconds = seconds
+        self._done = 0.0
+
+    def note(self, event: Event) -> None:
+        """Note an event."""
+        if event.kind == "begin":
+            self.running[event.key] = 0.0
+        elif event.kind == "units":
+            self.running[event.key] = event.done / max(1, event.total)
+        else:
+            self.running.pop(event.key, None)
+            self._done += self._seconds[event.key]
+            self.n_finished += event.kind == "finished"
+            self.n_failed += event.kind != "finished"
+
+    @property
+    def share(self) -> float:
+        """How much of the work is done, from 0 to 1, by the seconds of the plan."""
+        done = self._done + sum(part * self._seconds[key] for key, part in self.running.items())
+        return done / (sum(self._seconds.values()) or 1.0)
+
+    def line(self) -> str:
+        """One line about it."""
+        passed = self.clock() - self.began
+        parts = [f"{self.n_finished}/{self.n_total} members", f"{100 * self.share:.0f} % of the work"]
+        if 0.02 < self.share < 1:
+            parts.append(f"about {duration(passed / self.share - passed)} left")
+        if self.n_failed:
+            parts.append(f"{self.n_failed} failed or not run")
+        return ", ".join(parts)
+
+
+@contextmanager
+def members_display(seconds: Mapping[str, float]) -> Iterator[Callable[[Event], None]]:
+    """Show how far all members are; yields a function for their events."""
+    console = Console(stderr=True)
+    state = MembersState(seconds)
+    if not console.is_terminal:
+        yield _plain(state, lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True))
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as bars:
+        overall, tasks = bars.add_task(OVERALL, total=state.n_total), dict[str, object]()
+
+        def show(event: Event) -> None:
+            state.note(event)
+            bars.update(overall, completed=state.n_finished, description=f"{OVERALL}: {100 * state.share:.0f} %")
+            if event.kind == "begin":
+                tasks[event.key] = bars.add_task(event.key, total=event.total)
+            elif event.kind == "units":
+                bars.update(tasks[event.key], completed=event.done, total=event.total)  # type: ignore[arg-type]
+            else:
+                if event.key in tasks:
+                    bars.remove_task(tasks.pop(event.key))  # type: ignore[arg-type]
+                if event.kind != "finished":
+                    console.print(_trouble(event), highlight=False, markup=False)
+
+        yield show
+
+
+def _plain(state: MembersState, write: Callable[[str], None]) -> Callable[[Event], None]:
+    """A line for each member that ends, and one now and then."""
+    shown = state.clock()
+
+    def show(event: Event) -> None:
+        nonlocal shown
+        state.note(event)
+        if event.kind in ("failed", "skipped"):
+            write(_trouble(event))
+        if event.kind == "finished":
+            write(f"{event.key}: finished; {state.line()}")
+        elif event.kind == "units" and state.clock() - shown >= PLAIN_INTERVAL_S:
+            write(f"{event.key}: {event.done:,}/{event.total:,}; {state.line()}")
+        else:
+            return
+        shown = state.clock()
+
+    return show
+
+
+def _trouble(event: Event) -> str:
+    word = "failed" if event.kind == "failed" else SKIPPED
+    return f"{event.key}: {word}: {' '.join(event.why.split())}"

@@ -1,0 +1,1 @@
+"""m3di's own modalities, found by `m3di.latents.modality`."""

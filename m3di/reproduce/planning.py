@@ -1,0 +1,161 @@
+"""The plan: which members there are, what is finished, how long the rest takes and how much room it needs."""
+
+from __future__ import annotations
+
+import heapq
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from m3di.errors import DiskError, M3diError
+from m3di.learn.training.sweep import shared_out
+from m3di.reproduce.costs import Cost, kind_of
+from m3di.reproduce.ledger import Reproduction
+from m3di.reproduce.members import Member
+from m3di.reproduce.paper_results import Result
+
+
+@dataclass(frozen=True)
+class Task:
+    """A member in a plan.
+
+    Args:
+        member: The member.
+        serves: Names of the results that need it.
+        is_finished: Whether it is done.
+        cost: What all of it costs; None where that was not measured.
+    """
+
+    member: Member
+    serves: tuple[str, ...]
+    is_finished: bool
+    cost: Cost | None = None
+
+    @property
+    def seconds(self) -> float:
+        """That it still takes, as if nothing of it was done; 0 if that is not known."""
+        return 0.0 if self.is_finished or self.cost is None else self.cost.seconds(self.member.n_units)
+
+    @property
+    def n_bytes(self) -> float:
+        """That it still writes."""
+        return 0.0 if self.is_finished or self.cost is None else self.cost.n_bytes(self.member.n_units)
+
+
+@dataclass(frozen=True)
+class ReproductionPlan:
+    """All members that some results need.
+
+    Args:
+        tasks: Each after those that it needs.
+        n_jobs: How many run at a time.
+    """
+
+    tasks: Sequence[Task]
+    n_jobs: int
+
+    @property
+    def missing(self) -> list[Task]:
+        """What is to be done, in the order in which to begin: datasets first, then what takes longest."""
+        left = [task for task in self.tasks if not task.is_finished]
+        return sorted(left, key=lambda task: (bool(task.member.needs), -task.seconds))
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether it is known what all of the rest takes."""
+        return all(task.cost is not None for task in self.missing)
+
+    @property
+    def seconds(self) -> float:
+        """Until all is done, with so many members at a time, each begun as early as can be."""
+        finished_at: dict[str, float] = {}
+        free = [0.0] * self.n_jobs
+        for task in self.missing:
+            ready = max((finished_at.get(key, 0.0) for key in task.member.needs), default=0.0)
+            finished_at[task.member.key] = max(heapq.heappop(free), ready) + task.seconds
+            heapq.heappush(free, finished_at[task.member.key])
+        return max(finished_at.values(), default=0.0)
+
+    @property
+    def n_bytes(self) -> float:
+        """That the rest needs on disk."""
+        return sum(task.n_bytes for task in self.missing)
+
+    def kinds(self) -> dict[str, list[Task]]:
+        """Tasks of one cost together."""
+        found: dict[str, list[Task]] = {}
+        for task in self.tasks:
+            found.setdefault(kind_of(task.member), []).append(task)
+        return found
+
+
+def make_reproduction_plan(
+    reproduction: Reproduction, results: Sequence[Result], n_jobs: int, costs: Mapping[str, Cost] | None = None
+) -> ReproductionPlan:
+    """List what some results need.
+
+    Args:
+        reproduction: The folder, and its scale.
+        results: What is wanted.
+        n_jobs: How many members run at a time.
+        costs: By kind; none if nothing was measured.
+    """
+    serves: dict[str, list[str]] = {}
+    members: dict[str, Member] = {}
+    for result in results:
+        for member in result.members(reproduction.scale):
+            members.setdefault(member.key, member)
+            names = serves.setdefault(member.key, [])
+            names += [result.name] * (result.name not in names)
+    known = costs or {}
+    tasks = [
+        Task(member, tuple(serves[key]), member.is_finished(reproduction.out), known.get(kind_of(member)))
+        for key, member in members.items()
+    ]
+    return ReproductionPlan(tasks, n_jobs)
+
+
+def check_room(out: Path, n_bytes: float) -> None:
+    """Raise DiskError if the disk has less room than a plan needs."""
+    place = next(each for each in (out.resolve(), *out.resolve().parents) if each.exists())
+    free = shutil.disk_usage(place).free
+    if n_bytes > free:
+        raise DiskError(
+            "there is too little room on the disk for what is planned",
+            where=str(out),
+            got=f"{free / 1e9:.1f} GB free",
+            expected=f"about {n_bytes / 1e9:.1f} GB",
+            next_step="make room, choose another --out, or name some results with --only",
+        )
+
+
+def own_share(plan: ReproductionPlan, share: str | None) -> tuple[list[Task], M3diError | None]:
+    """Return what this process is to do, and an error to raise afterwards if it cannot do all of its share.
+
+    Members are dealt out over all of them, finished or not, so that the jobs of an array agree. A member of the share
+    whose dataset is another job's, and is not finished, cannot be done now.
+
+    Args:
+        plan: All members.
+        share: "I/N": members I, I + N, ..., counted from 0; all of them if None.
+
+    Raises:
+        UsageError: It is not two numbers with 0 <= I < N.
+    """
+    if share is None:
+        return plan.missing, None
+    dealt = sorted(plan.tasks, key=lambda task: bool(task.member.needs))
+    keys = {task.member.key for task in shared_out(dealt, share, of="the members", where="--member")}
+    own = [task for task in plan.missing if task.member.key in keys]
+    there = {task.member.key for task in plan.tasks if task.is_finished} | {task.member.key for task in own}
+    can = [task for task in own if there.issuperset(task.member.needs)]
+    if len(can) == len(own):
+        return can, None
+    waits = next(task.member for task in own if task not in can)
+    return can, M3diError(
+        "members of this share wait for datasets of other jobs",
+        where=f"--member {share}",
+        got=f"{len(own) - len(can)} not done, such as {waits.key}, which needs {', '.join(waits.needs)}",
+        next_step="the others are finished; run the same command again when the other jobs have ended",
+    )

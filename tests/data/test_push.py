@@ -1,0 +1,72 @@
+"""A dataset goes elsewhere whole, or is refused; nothing that lies there is written over."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import fsspec
+import pytest
+from click.testing import CliRunner
+
+from m3di import data
+from m3di.cli.main import cli
+from m3di.errors import M3diError, UsageError
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    fsspec.filesystem("memory").store.clear()
+    return "memory://there"
+
+
+def test_what_arrives_is_the_dataset_and_its_manifest_comes_last(fake_dataset: Path, url: str) -> None:
+    names: list[str] = []
+    assert data.push(fake_dataset, url, names.append) == data.verify(url) == data.read_manifest(fake_dataset)
+    assert names[-1] == data.MANIFEST
+    assert sorted(names) == sorted(path.name for path in fake_dataset.iterdir())
+
+
+def test_again_it_sends_nothing_twice(fake_dataset: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data.push(fake_dataset, url)
+    files = fsspec.filesystem("memory")
+    files.rm("/there/dataset.json")
+    files.rm("/there/val.parquet")
+    sent: list[str] = []
+    monkeypatch.setattr("m3di.data.upkeep.push.upload", lambda folder, path, entry: sent.append(entry.file))
+    data.push(fake_dataset, url)
+    assert sent == ["val.parquet", "dataset.json"]
+
+
+@pytest.mark.parametrize("name", ["README.md", "val-00000.tar", "dataset.json"])
+def test_what_is_somebody_elses_stays(name: str, fake_dataset: Path, url: str, tmp_path: Path) -> None:
+    other = shutil.copytree(fake_dataset, tmp_path / "other")
+    data.subset(fake_dataset, tmp_path / "cut", n=2)
+    files = fsspec.filesystem("memory")
+    files.pipe_file(f"/there/{name}", (tmp_path / "cut" / name).read_bytes())
+    with pytest.raises(M3diError, match=rf"something else is there already(?s:.)*{name}"):
+        data.push(other, url)
+    assert files.cat_file(f"/there/{name}") == (tmp_path / "cut" / name).read_bytes()
+
+
+def test_a_damaged_dataset_is_not_published(fake_dataset: Path, url: str, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(fake_dataset, tmp_path / "it"))
+    (root / "val-00000.tar").write_bytes(b"damaged")
+    with pytest.raises(M3diError, match=r"not as it was made(?s:.)*val-00000\.tar"):
+        data.push(root, url)
+    (root / "val-00000.tar").unlink()
+    with pytest.raises(M3diError, match=r"not as it was made(?s:.)*no file"):
+        data.push(root, url)
+
+
+def test_one_folder_twice_is_refused(fake_dataset: Path) -> None:
+    with pytest.raises(UsageError, match="pushed to another place"):
+        data.push(fake_dataset, fake_dataset)
+
+
+def test_the_command_says_what_is_there(fake_dataset: Path, tmp_path: Path) -> None:
+    out = tmp_path / "there"
+    result = CliRunner().invoke(cli, ["push", str(fake_dataset), str(out)], catch_exceptions=False)
+    assert result.output.endswith(f"{out}: train 20, val 4, test 4 samples\n")
+    assert "there: train-00000.tar\n" in result.output
+    assert data.verify(out) == data.read_manifest(fake_dataset)
