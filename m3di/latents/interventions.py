@@ -35,8 +35,9 @@ def do(spec: Spec, interventions: Mapping[str, Intervention] | None = None, **by
 
     Returns:
         The spec with those mechanisms replaced, and `interventions` that say which. Factors keep their noise: sampled
-        with the same seed, all that does not descend from the factors stays the same, bit for bit. Where the spec has
-        a condition (`given`), what was accepted is not rejected again. In one view only,
+        with the same seed, all that does not descend from the factors stays the same, bit for bit. Of a factor that is
+        set, the record `VIEW_changed_FACTOR` says `kept`. Where the spec has a condition (`given`), what was accepted
+        is not rejected again. In one view only,
         content that descends from the factor is style there: it follows what the view has, and is not shared.
 
     Raises:
