@@ -54,33 +54,37 @@ def do(spec: Spec, interventions: Mapping[str, Intervention] | None = None, **by
     _note_factual(spec, plain)
     # Of a factor, then of one view of it: what is asked of one view holds there, in any order.
     for target in sorted(wanted, key=lambda each: "." in each):
-        intervention = wanted[target]
-        view, _, name = target.rpartition(".")
-        _check_target(spec, target, view, name)
-        replacement = _mechanism(spec, name, intervention, target)
-        own = plain["factors"][name].get("mechanism", {"name": "uniform"})
-        done = plain.get("interventions", {})
-        for each in [view] if view else plain["views"]:
-            uses = plain["views"][each]["factors"]
-            if name in uses:
-                if not view and (replacement.whole or _role(uses[name]) == "constant"):
-                    done.pop(f"{each}.{name}", None)  # what was done in that view alone no longer holds
-                shared = bool(view) and bool(unlike(spec, view, name))
-                _intervene(uses, name, own, replacement, only_here=bool(view), shared=shared)
-                _settle(uses, name, mixes="mixes" in plain["views"][each])
-        if view:
-            _release_content(spec, plain["views"][view]["factors"], name)
-        else:
-            plain["factors"][name]["mechanism"] = _replaced(own, replacement)
-        earlier = done.get(target)
-        if isinstance(earlier, dict) and isinstance(replacement.record, dict) and not replacement.whole:
-            done[target] = {**earlier, **replacement.record}
-        else:
-            done[target] = replacement.record
-        plain["interventions"] = done
+        _do_one(spec, plain, target, wanted[target])
     where = f"do({', '.join(wanted)})"
     _drop_idle_marks(plain, where)
     return spec_from_dict(plain, where=where)
+
+
+def _do_one(spec: Spec, plain: dict[str, Any], target: str, intervention: Intervention) -> None:
+    """Replace one mechanism in `plain`, and note it there."""
+    view, _, name = target.rpartition(".")
+    _check_target(spec, target, view, name)
+    replacement = _mechanism(spec, name, intervention, target)
+    own = plain["factors"][name].get("mechanism", {"name": "uniform"})
+    done = plain.get("interventions", {})
+    for each in [view] if view else plain["views"]:
+        uses = plain["views"][each]["factors"]
+        if name in uses:
+            if not view and (replacement.whole or _role(uses[name]) == "constant"):
+                done.pop(f"{each}.{name}", None)  # what was done in that view alone no longer holds
+            shared = bool(view) and bool(unlike(spec, view, name))
+            _intervene(uses, name, own, replacement, only_here=bool(view), shared=shared)
+            _settle(uses, name, mixes="mixes" in plain["views"][each])
+    if view:
+        _release_content(spec, plain["views"][view]["factors"], name)
+    else:
+        plain["factors"][name]["mechanism"] = _replaced(own, replacement)
+    earlier = done.get(target)
+    if isinstance(earlier, dict) and isinstance(replacement.record, dict) and not replacement.whole:
+        done[target] = {**earlier, **replacement.record}
+    else:
+        done[target] = replacement.record
+    plain["interventions"] = done
 
 
 def _note_factual(spec: Spec, plain: dict[str, Any]) -> None:
