@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from m3di.errors import UsageError
+from m3di.latents.changing import settle
 from m3di.latents.factor import Factor
 from m3di.latents.graph import shared_ancestors, unlike
 from m3di.latents.mechanisms import find_mechanism, mechanism_names
@@ -70,20 +71,22 @@ def do(spec: Spec, interventions: Mapping[str, Intervention] | None = None, **by
                     done.pop(f"{each}.{name}", None)  # what was done in that view alone no longer holds
                 shared = bool(view) and bool(unlike(spec, view, name))
                 _intervene(uses, name, own, replacement, only_here=bool(view), shared=shared)
-                _settle(uses, name, mixes="mixes" in plain["views"][each])
+                settle(uses, name, mixes="mixes" in plain["views"][each])
         if view:
             _release_content(spec, plain["views"][view]["factors"], name)
         else:
             plain["factors"][name]["mechanism"] = _replaced(own, replacement)
-        earlier = done.get(target)
-        if isinstance(earlier, dict) and isinstance(replacement.record, dict) and not replacement.whole:
-            done[target] = {**earlier, **replacement.record}
-        else:
-            done[target] = replacement.record
-        plain["interventions"] = done
+        plain["interventions"] = {**done, target: _recorded(done.get(target), replacement)}
     where = f"do({', '.join(wanted)})"
     _drop_idle_marks(plain, where)
     return spec_from_dict(plain, where=where)
+
+
+def _recorded(earlier: Any, replacement: _Replacement) -> Any:
+    """What is noted of an intervention: parameters are laid over those of an earlier one."""
+    if isinstance(earlier, dict) and isinstance(replacement.record, dict) and not replacement.whole:
+        return {**earlier, **replacement.record}
+    return replacement.record
 
 
 def _drop_idle_marks(plain: dict[str, Any], where: str) -> None:
@@ -117,20 +120,6 @@ def _check_target(spec: Spec, target: str, view: str, name: str) -> None:
 
 def _role(use: Any) -> str:
     return str(use.get("role")) if isinstance(use, dict) else str(use)
-
-
-def _settle(uses: dict[str, Any], name: str, *, mixes: bool) -> None:
-    """What says `when` a factor changes, where an intervention has taken its change away: it says that nothing does."""
-    use = uses[name]
-    if not isinstance(use, dict) or "when" not in use:
-        return
-    if "change" in use or (mixes and use["role"] == "style" and "mechanism" not in use):
-        return
-    when = use.pop("when")
-    others = any(isinstance(each, dict) and each.get("when") == when for each in uses.values())
-    if not others and not mixes and _role(uses[when]) == "private":
-        kept = uses[when] if isinstance(uses[when], dict) else {}
-        uses[when] = {**kept, "role": "constant", "value": 0.0}
 
 
 def _release_content(spec: Spec, uses: dict[str, Any], name: str) -> None:

@@ -35,11 +35,13 @@ def test_a_panel_a_view_with_every_factor_and_arrow(spec: Spec) -> None:
 @pytest.mark.parametrize("name", spec_names())
 def test_names_do_not_overlap_and_parents_stand_left(name: str) -> None:
     spec = load_spec(name)
-    places = {each.get_text(): each.get_position() for each in causal_graph(spec).axes[0].texts}
+    # The round arrow behind a name tells of its own past.
+    places = {each.get_text().split()[0]: each.get_position() for each in causal_graph(spec).axes[0].texts}
     hidden = choosing_factors(spec)  # what says which factors change is a dashed frame
     assert len(set(places.values())) == len(spec.factors) - len(hidden)
     for child in places:
-        for parent in set(spec.parents(child)) - hidden:
+        earlier = {parent for parent in spec.parents(child) if parent not in spec.present_parents(child)}
+        for parent in set(spec.parents(child)) - hidden - earlier:
             assert places[parent][0] < places[child][0]
 
 
