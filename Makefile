@@ -63,7 +63,7 @@ release: .venv/installed
 	$(BIN)/python tests/release_notes.py > /dev/null
 	rm -rf dist build .venv-release
 	$(BIN)/python -m build --outdir dist
-	$(BIN)/twine check --strict dist/*
+	$(BIN)/uvx --quiet twine@7.0.0 check --strict dist/*
 	$(PYTHON) -m venv .venv-release
 	.venv-release/bin/pip install --quiet --disable-pip-version-check -c constraints.txt \
 		"$$(ls dist/m3di-*.whl)[render,train,dev]"

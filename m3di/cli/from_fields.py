@@ -133,9 +133,9 @@ class FieldType(click.ParamType):  # type: ignore[type-arg]  # generic in recent
             if setting.option.repeated:
                 return setting.read([value], text=text)[0]
             if setting.base is tuple and text:
-                parts = [part.strip() for part in value.split(",") if part.strip()]
-                if value and not parts:
-                    raise ValueError
+                parts = [part.strip() for part in value.split(",")] if value else []
+                if not all(parts):
+                    raise ValueError("has an empty place between its commas")
                 return setting.read(parts, text=True)
             if setting.base is tuple and not isinstance(value, tuple | list):
                 value = [value]

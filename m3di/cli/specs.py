@@ -92,11 +92,11 @@ def bound_spec(spec: str, n: int) -> None:
     """Print how well each factor can be predicted from the content block alone."""
     from m3di.latents import bounds, load_spec
 
-    table = Table("view", "factor", "role", "metric", "best", "chance", "method", box=None)
+    table = Table("view", "factor", "role", "metric", "best", "chance", "method", "error", box=None)
     for each in bounds(load_spec(spec), n=n):
-        table.add_row(
-            each.view, each.factor, each.role, each.metric, f"{each.value:.3f}", f"{each.chance:.3f}", each.method
-        )
+        numbers = (f"{each.value:.3f}", f"{each.chance:.3f}", each.method)
+        error = f"{each.error:.3f}" if each.method != "exact" else ""
+        table.add_row(each.view, each.factor, each.role, each.metric, *numbers, error)
     Console(width=120).print(table)
 
 

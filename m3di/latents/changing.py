@@ -8,8 +8,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from m3di.latents.problems import Problem, hint, listed
-from m3di.latents.spec import FactorUse, Spec
+from m3di.latents.spec import Spec
 from m3di.latents.subsets import Subset, member_factor, subset_factor, subset_problems
+from m3di.latents.view import FactorUse
 
 KEPT_CHANGED = ("kept", "changed")
 
@@ -153,17 +154,3 @@ def _when_problems(spec: Spec, view: str, name: str, when: str) -> Iterator[Prob
         )
     elif spec.factors[when].type != "categorical" or spec.factors[when].n != 2:
         yield Problem(path, f"{when} has not two values", repr(when), "values: [kept, changed]", "take another factor")
-
-
-def settle(uses: dict[str, Any], name: str, *, mixes: bool) -> None:
-    """What says `when` a factor changes, where an intervention has taken its change away: it says that nothing does."""
-    use = uses[name]
-    if not isinstance(use, dict) or "when" not in use:
-        return
-    if "change" in use or (mixes and use["role"] == "style" and "mechanism" not in use):
-        return
-    when = use.pop("when")
-    others = any(isinstance(each, dict) and each.get("when") == when for each in uses.values())
-    if not others and not mixes and _use(uses[when]).role == "private":
-        kept = uses[when] if isinstance(uses[when], dict) else {}
-        uses[when] = {**kept, "role": "constant", "value": 0.0}

@@ -10,16 +10,18 @@ import numpy as np
 
 from m3di.latents.changing import change_problems
 from m3di.latents.conditions import condition_problems
-from m3di.latents.factor import Factor, MechanismUse
+from m3di.latents.factor import Factor
 from m3di.latents.graph import is_shared_elsewhere, severed, takes_own_value, unlike
 from m3di.latents.mechanism_checks import Used, mechanism_problems, unknown_factor
+from m3di.latents.mechanism_use import MechanismUse
 from m3di.latents.name_checks import name_problems
 from m3di.latents.problems import Problem, hint, listed
 from m3di.latents.scene_checks import shape_problems
 from m3di.latents.sequences import sequence_problems
-from m3di.latents.spec import APART, Spec
+from m3di.latents.spec import Spec
 from m3di.latents.supports import support
 from m3di.latents.templates import template_problems
+from m3di.latents.view import APART
 from m3di.latents.yaml_text import Path
 
 

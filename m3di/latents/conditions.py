@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from m3di.errors import UsageError
 from m3di.latents.expressions import CONDITION, Expression, Side, parsed
-from m3di.latents.factor import Factor, earlier
+from m3di.latents.factor import Factor
 from m3di.latents.graph import apart
+from m3di.latents.mechanism_use import earlier
 from m3di.latents.problems import Problem, hint, listed
 from m3di.latents.spec import Spec
 from m3di.latents.varying import reference

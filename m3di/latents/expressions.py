@@ -66,7 +66,7 @@ class Side:
     """A value within an expression: a column, a calculation, or a constant.
 
     Attributes:
-        text: How it is written.
+        text: How it is written, unless it is a calculation.
         values: A number, a text, or an array of them.
         names: Of the labels, where the values are those of a categorical factor.
     """
@@ -74,6 +74,13 @@ class Side:
     text: str
     values: Any
     names: Sequence[str] = ()
+
+    node: ast.AST | None = None  # of a calculation, whose text is made where a message shows it
+
+    @property
+    def told(self) -> str:
+        """How it is written."""
+        return self.text if self.node is None else written(self.node)
 
     @property
     def is_text(self) -> bool:
@@ -190,7 +197,7 @@ def _levels(tree: ast.AST) -> int:
 
 def _names(node: ast.AST) -> Iterator[str]:
     if isinstance(node, (ast.Attribute, ast.Name, ast.Subscript)):
-        name = written(node)
+        name = _name(node)
         if name not in CONSTANTS:
             yield name
         return
@@ -199,8 +206,13 @@ def _names(node: ast.AST) -> Iterator[str]:
             yield from _names(child)
 
 
+def _name(node: ast.AST) -> str:
+    return node.id if isinstance(node, ast.Name) else written(node)
+
+
+@lru_cache(maxsize=4096)
 def written(node: ast.AST) -> str:
-    """A part of an expression as its user writes it."""
+    """A part of an expression as its user writes it. Nodes are kept with their expression, so each is told once."""
     return re.sub(r"(?<=\w)\[-(\d+)\]", r"@-\1", ast.unparse(node))
 
 
@@ -235,7 +247,7 @@ class _Computation:
         """float64 for a calculation, so that no integer is cut or overflows."""
         side = self._side(node)
         if side.is_text:
-            raise self._invalid(f"{side.text}: a text cannot be computed with")
+            raise self._invalid(f"{side.told}: a text cannot be computed with")
         return np.asarray(side.values, dtype=np.float64)
 
     def _compared(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> Any:
@@ -257,11 +269,11 @@ class _Computation:
         elif other.names and isinstance(one.values, str):
             one = self._category(other, op, one)
         if one.is_text != other.is_text:
-            raise self._invalid(f"{one.text} and {other.text}: a text and a number", "only equal kinds compare")
+            raise self._invalid(f"{one.told} and {other.told}: a text and a number", "only equal kinds compare")
         try:
             return _COMPARE[type(op)](one.values, other.values)
         except TypeError:  # an empty cell among texts
-            raise self._invalid(f"{one.text} and {other.text}", "there are rows without a value") from None
+            raise self._invalid(f"{one.told} and {other.told}", "there are rows without a value") from None
 
     def _category(self, column: Side, op: ast.cmpop, name: Side) -> Side:
         """The index of a label by its name, or the name itself where the column has names."""
@@ -275,21 +287,21 @@ class _Computation:
                 next_step=did_you_mean(name.values, column.names),
             )
         if not isinstance(op, (ast.Eq, ast.NotEq)):
-            raise self._invalid(f"{column.text} beside {name.text}", "names have no order: compare with == or in")
+            raise self._invalid(f"{column.told} beside {name.told}", "names have no order: compare with == or in")
         return name if column.is_text else Side(name.text, column.names.index(name.values))
 
     def _side(self, node: ast.expr) -> Side:
         if isinstance(node, (ast.Attribute, ast.Name, ast.Subscript)):
-            name = written(node)
+            name = _name(node)
             return Side(name, CONSTANTS[name]) if name in CONSTANTS else self.lookup(name)
         if isinstance(node, ast.BinOp) and type(node.op) in _COMPUTE:
             parts = (self.numbers(node.left), self.numbers(node.right))
             return self._result(node, _COMPUTE[type(node.op)](*parts))
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
             if isinstance(node.operand, ast.Constant):
-                return Side(written(node), self._constant(node))
+                return Side("", self._constant(node), (), node)
             numbers = self.numbers(node.operand)
-            return Side(written(node), -numbers if isinstance(node.op, ast.USub) else numbers)
+            return Side("", -numbers if isinstance(node.op, ast.USub) else numbers, (), node)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in FUNCTIONS:
             function, counts = FUNCTIONS[node.func.id]
             if len(node.args) not in counts or node.keywords:
@@ -301,13 +313,13 @@ class _Computation:
             near = near_match(node.func.id, FUNCTIONS)
             hint = f"did you mean {near!r}?" if near else f"the functions are {', '.join(FUNCTIONS)}"
             raise self._invalid(written(node), hint)
-        return Side(written(node), self._constant(node))
+        return Side("", self._constant(node), (), node)
 
     def _result(self, node: ast.expr, values: Any) -> Side:
         if self.strict and not np.isfinite(values).all():
             row = None if np.ndim(values) == 0 else int(np.flatnonzero(~np.isfinite(values))[0])
             raise UndefinedError(written(node), row)
-        return Side(written(node), values)
+        return Side("", values, (), node)
 
     def _constant(self, node: ast.expr) -> Any:
         try:

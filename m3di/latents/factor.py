@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import math
-import re
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
 from m3di.errors import near_match
 from m3di.latents.colors import PALETTES, Palette, own_palette, palette
+from m3di.latents.mechanism_use import MechanismUse
 from m3di.latents.problems import custom_error
 
 HEX = r"^#[0-9a-fA-F]{6}$"
 MAX_WHOLE = 2**53  # whole numbers up to here are exact in float64, by which ranges are computed
 
-
-_EARLIER = re.compile(r"([A-Za-z][A-Za-z0-9_]*)@-([1-9][0-9]{0,5})")
 
 STORED = "stored"  # validation context: the spec of a dataset, which is read even where today's rules refuse it
 
@@ -33,51 +31,6 @@ class Strict(BaseModel):
     """Unknown keys are refused, and numbers that are none."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-def _as_tuple(value: Any) -> Any:
-    """YAML and JSON know lists only."""
-    return tuple(value) if isinstance(value, list) else value
-
-
-def earlier(parent: str) -> tuple[str, int]:
-    """A parent `NAME@-K` as its name and how many frames earlier it lies; 0 for the same frame."""
-    found = _EARLIER.fullmatch(parent)
-    return (found[1], int(found[2])) if found else (parent, 0)
-
-
-class MechanismUse(BaseModel):
-    """A mechanism by name, its parents, and its parameters beside them.
-
-    Attributes:
-        name: Its name; the others below have what parameters each takes.
-        parents: The factors it depends on; those that parameters name need not be here. `NAME@-1` is one frame earlier.
-    """
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    name: str
-    parents: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """What the spec sets beside name and parents."""
-        return dict(self.model_extra or {})
-
-    @property
-    def causes(self) -> tuple[str, ...]:
-        """Names of the parents, in any frame, each once."""
-        return tuple(dict.fromkeys(earlier(parent)[0] for parent in self.parents))
-
-    @property
-    def present(self) -> tuple[str, ...]:
-        """The parents of the same frame."""
-        return tuple(parent for parent in self.parents if not earlier(parent)[1])
-
-    @property
-    def lag(self) -> int:
-        """How many frames earlier the earliest parent lies."""
-        return max((earlier(parent)[1] for parent in self.parents), default=0)
 
 
 class Factor(Strict):

@@ -15,10 +15,12 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from m3di.latents.factor import Factor, MechanismUse, earlier
+from m3di.latents.factor import Factor
+from m3di.latents.mechanism_use import MechanismUse, earlier
 from m3di.latents.mechanisms import Mechanism
-from m3di.latents.spec import APART, Spec
+from m3di.latents.spec import Spec
 from m3di.latents.varying import Parent
+from m3di.latents.view import APART
 
 N_PROBES = 2048  # noise values; a dependence that shows in fewer than one of them is no arrow
 N_VALUES = 24  # values of a parent that are tried

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from m3di.errors import UsageError
-from m3di.latents.changing import settle
 from m3di.latents.factor import Factor
 from m3di.latents.graph import shared_ancestors, unlike
 from m3di.latents.mechanisms import find_mechanism, mechanism_names
 from m3di.latents.problems import hint, listed
 from m3di.latents.resolve import plain_spec, spec_from_dict
 from m3di.latents.sampling import Samples, sample
-from m3di.latents.spec import APART, Spec
-from m3di.latents.yaml_text import read_yaml
+from m3di.latents.spec import Spec
+from m3di.latents.view import APART
 
 Intervention = float | str | Mapping[str, Any]
 
@@ -31,15 +30,14 @@ def do(spec: Spec, interventions: Mapping[str, Intervention] | None = None, **by
             - a raw value or the name of a value: a hard intervention, `do(spec, object_xpos="right")`; the factor has
               that value in every view, also in one that changes it (`change`);
             - the name of a mechanism, or a mapping with `name`: a soft one, `do(spec, object_color="uniform")`;
-            - a mapping without `name`: a shift of the factor's own mechanism,
-              `do(spec, object_color={"strength": 0.5})`.
+            - a mapping without `name`: a shift of the own mechanism, `do(spec, object_color={"strength": 0.5})`.
         **by_name: More of them, as keywords.
 
     Returns:
         The spec with those mechanisms replaced, and `interventions` that say which. Factors keep their noise: sampled
         with the same seed, all that does not descend from the factors stays the same, bit for bit. Of a factor that is
-        set, the record `VIEW_changed_FACTOR` says `kept`. Where the spec has a condition (`given`), the noise that
-        fulfils it is kept, and nothing is rejected again. In one view only,
+        set, the record `VIEW_changed_FACTOR` says `kept`. Where the spec has a condition (`given`), what was accepted
+        is not rejected again. In one view only,
         content that descends from the factor is style there: it follows what the view has, and is not shared.
 
     Raises:
@@ -53,9 +51,7 @@ def do(spec: Spec, interventions: Mapping[str, Intervention] | None = None, **by
     """
     plain = plain_spec(spec)
     wanted = {**(interventions or {}), **by_name}
-    if spec.given is not None and spec.given.factual is None:
-        before = plain_spec(spec)
-        plain["given"]["factual"] = {key: before[key] for key in ("factors", "views")}
+    _note_factual(spec, plain)
     # Of a factor, then of one view of it: what is asked of one view holds there, in any order.
     for target in sorted(wanted, key=lambda each: "." in each):
         intervention = wanted[target]
@@ -71,22 +67,27 @@ def do(spec: Spec, interventions: Mapping[str, Intervention] | None = None, **by
                     done.pop(f"{each}.{name}", None)  # what was done in that view alone no longer holds
                 shared = bool(view) and bool(unlike(spec, view, name))
                 _intervene(uses, name, own, replacement, only_here=bool(view), shared=shared)
-                settle(uses, name, mixes="mixes" in plain["views"][each])
+                _settle(uses, name, mixes="mixes" in plain["views"][each])
         if view:
             _release_content(spec, plain["views"][view]["factors"], name)
         else:
             plain["factors"][name]["mechanism"] = _replaced(own, replacement)
-        plain["interventions"] = {**done, target: _recorded(done.get(target), replacement)}
+        earlier = done.get(target)
+        if isinstance(earlier, dict) and isinstance(replacement.record, dict) and not replacement.whole:
+            done[target] = {**earlier, **replacement.record}
+        else:
+            done[target] = replacement.record
+        plain["interventions"] = done
     where = f"do({', '.join(wanted)})"
     _drop_idle_marks(plain, where)
     return spec_from_dict(plain, where=where)
 
 
-def _recorded(earlier: Any, replacement: _Replacement) -> Any:
-    """What is noted of an intervention: parameters are laid over those of an earlier one."""
-    if isinstance(earlier, dict) and isinstance(replacement.record, dict) and not replacement.whole:
-        return {**earlier, **replacement.record}
-    return replacement.record
+def _note_factual(spec: Spec, plain: dict[str, Any]) -> None:
+    """Keep what the first intervention replaces: the condition of the spec is looked at in it."""
+    if spec.given is not None and spec.given.factual is None:
+        before = plain_spec(spec)
+        plain["given"]["factual"] = {key: before[key] for key in ("factors", "views")}
 
 
 def _drop_idle_marks(plain: dict[str, Any], where: str) -> None:
@@ -120,6 +121,20 @@ def _check_target(spec: Spec, target: str, view: str, name: str) -> None:
 
 def _role(use: Any) -> str:
     return str(use.get("role")) if isinstance(use, dict) else str(use)
+
+
+def _settle(uses: dict[str, Any], name: str, *, mixes: bool) -> None:
+    """What says `when` a factor changes, where an intervention has taken its change away: it says that nothing does."""
+    use = uses[name]
+    if not isinstance(use, dict) or "when" not in use:
+        return
+    if "change" in use or (mixes and use["role"] == "style" and "mechanism" not in use):
+        return
+    when = use.pop("when")
+    others = any(isinstance(each, dict) and each.get("when") == when for each in uses.values())
+    if not others and not mixes and _role(uses[when]) == "private":
+        kept = uses[when] if isinstance(uses[when], dict) else {}
+        uses[when] = {**kept, "role": "constant", "value": 0.0}
 
 
 def _release_content(spec: Spec, uses: dict[str, Any], name: str) -> None:
@@ -158,72 +173,6 @@ def permute_content(spec: Spec) -> Spec:
     plain = plain_spec(spec)
     plain["pairs"] = {**plain.get("pairs", {}), "permuted_content": True}
     return spec_from_dict(plain, where="permuted content")
-
-
-def parse_do(text: str) -> tuple[str, Intervention]:
-    """An intervention as written on the command line.
-
-    `object_xpos=right`, `object_color=0.2`, `hue=uniform`, and as a YAML mapping `object_color={strength: 0.5}`.
-
-    Raises:
-        UsageError: It has no `=`, or the mapping is none.
-    """
-    target, equals, value = text.partition("=")
-    target, value = target.strip(), value.strip()
-    if not (equals and target and value):
-        raise UsageError(
-            "an intervention is written FACTOR=VALUE",
-            where="--do",
-            got=repr(text),
-            expected="for example object_xpos=right, object_color=0.2, object_color=uniform or "
-            "'object_color={strength: 0.5}'",
-            next_step="quote it for the shell if it has spaces or brackets",
-        )
-    if value.startswith("{"):
-        document = read_yaml(value, f"--do {target}", "intervention")
-        for fault in document.faults:
-            raise UsageError(
-                fault.what, where=f"--do {target}", got=value, expected=fault.expected, next_step=fault.next_step
-            )
-        return target, dict(document.data)
-    try:
-        return target, float(value)
-    except ValueError:
-        return target, value
-
-
-def intervene(spec: Spec, interventions: Iterable[str]) -> Spec:
-    """A spec under interventions written as on the command line, see `parse_do`.
-
-    Raises:
-        UsageError: One cannot be read, does not fit the spec, or is given twice.
-    """
-    parsed: dict[str, Intervention] = {}
-    for text in interventions:
-        target, intervention = parse_do(text)
-        if target in parsed:
-            raise UsageError(
-                f"two interventions on {target!r}",
-                where="--do",
-                got=f"{target}={parsed[target]} and {text}",
-                expected="one for each factor",
-                next_step="leave one of them out",
-            )
-        parsed[target] = intervention
-    return do(spec, parsed) if parsed else spec
-
-
-def told(interventions: Mapping[str, Any]) -> list[str]:
-    """Interventions in words: `object_xpos = right`, `object_color = uniform`, `object_color: strength 0.5`."""
-    lines = []
-    for target, record in interventions.items():
-        if isinstance(record, Mapping):
-            given = [f"{key} {value}" for key, value in record.items() if key != "name"]
-            name = [str(record["name"])] if "name" in record else []
-            lines.append(f"{target}: {', '.join([*name, *given])}")
-        else:
-            lines.append(f"{target} = {f'{record:g}' if isinstance(record, float) else record}")
-    return lines
 
 
 @dataclass(frozen=True)

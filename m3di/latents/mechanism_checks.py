@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from m3di.latents.factor import Factor, MechanismUse, earlier
+from m3di.latents.factor import Factor
 from m3di.latents.graph import probe_noise, some_values
+from m3di.latents.mechanism_use import MechanismUse, earlier
 from m3di.latents.mechanisms import MECHANISMS, Mechanism, mechanism_names
 from m3di.latents.problems import Origin, Problem, hint, listed, problems_of
 from m3di.latents.spec import Spec

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from m3di.latents.conditions import given_factors
-from m3di.latents.factor import MechanismUse
+from m3di.latents.mechanism_use import MechanismUse
 from m3di.latents.spec import Spec
 
 

@@ -6,10 +6,12 @@ from m3di.latents.caption_parser import CaptionParser
 from m3di.latents.captioning import captions, sentences, template_of
 from m3di.latents.colors import PALETTES, hsv_to_rgb, palette
 from m3di.latents.conditions import holds_in
-from m3di.latents.factor import Factor, MechanismUse
+from m3di.latents.factor import Factor
 from m3di.latents.graph import arrows, notes
-from m3di.latents.interventions import counterfactual, do, intervene, parse_do, permute_content, told
+from m3di.latents.intervention_texts import intervene, parse_do, told
+from m3di.latents.interventions import counterfactual, do, permute_content
 from m3di.latents.load import load_spec, parse_spec, spec_names
+from m3di.latents.mechanism_use import MechanismUse
 from m3di.latents.mechanisms import (
     MECHANISMS,
     Plugin,
@@ -30,9 +32,10 @@ from m3di.latents.sampling import Samples, sample, share_accepted, told_given
 from m3di.latents.scene_checks import shapes_shown
 from m3di.latents.scene_factors import ANNOTATIONS, LATER_ANNOTATIONS, SCENE_FACTORS, SceneFactor
 from m3di.latents.shapes import DATA_HOME, builtin_shapes, shape_folder, shape_names, user_shape_names
-from m3di.latents.spec import SPLITS, FactorUse, Observed, Spec, View
+from m3di.latents.spec import SPLITS, Observed, Spec
 from m3di.latents.templates import load_template, parse_template, template_names
 from m3di.latents.varying import Parent, Varies, Varying
+from m3di.latents.view import FactorUse, View
 
 __all__ = [
     "ANNOTATIONS",

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from m3di.latents.conditions import given_factors
-from m3di.latents.factor import Factor, MechanismUse
+from m3di.latents.factor import Factor
 from m3di.latents.graph import apart
+from m3di.latents.mechanism_use import MechanismUse
 from m3di.latents.sampling import Samples, sample
 from m3di.latents.spec import Spec
 from m3di.latents.varying import Parent
@@ -38,6 +39,8 @@ class Bound:
         value: The best score that any predictor can reach.
         chance: The score of the best constant prediction.
         method: `exact`, or `monte carlo`.
+        error: Standard error of a Monte Carlo estimate, by the samples that it was scored on; 0 where it is exact.
+            What neighbours miss, since they are only near, is not in it.
     """
 
     view: str
@@ -47,6 +50,7 @@ class Bound:
     value: float
     chance: float
     method: Literal["exact", "monte carlo"]
+    error: float = 0.0
 
 
 def content_block(spec: Spec) -> frozenset[str]:
@@ -100,14 +104,16 @@ def _bound(spec: Spec, content: frozenset[str], predictor: _Predictor, drawn: Sa
         return bound(chance, chance, "exact")  # another sample's: the sample's own content tells nothing of it
     if use.role == "constant" or (use.role == "content" and factual):
         return bound(1.0, 1.0 if use.role == "constant" else chance, "exact")
-    if not spec.ancestors([name]) & (spec.ancestors(content) | given_factors(spec)):
+    timed = spec.is_chain and any(spec.moves(each) for each in spec.ancestors([name]))  # the number of the frame tells
+    if not timed and not spec.ancestors([name]) & (spec.ancestors(content) | given_factors(spec)):
         return bound(chance, chance, "exact")
     is_mixed = spec.mixed(observed.declared, name) is not None
     if factual and use.change is None and use.mechanism is None and spec.given is None and not is_mixed:
         exact = _exact(spec, content, view, name)
         if exact is not None:
             return bound(exact[0], exact[1], "exact")
-    return bound(predictor.score(raw, metric), chance, "monte carlo")
+    value, error = predictor.score(raw, metric)
+    return Bound(view, name, use.role, metric, value, chance, "monte carlo", error)
 
 
 def _exact(spec: Spec, content: frozenset[str], view: str, name: str) -> tuple[float, float] | None:
@@ -183,17 +189,27 @@ class _Predictor:
         numbers = any(spec.factors[name].type != "categorical" for name in content)
         self.cells = None if numbers or n_cells > MAX_CELLS else cells
         self.points = np.stack(columns, axis=1) if columns else np.zeros((drawn.n, 1))
+        length = spec.sequence.length if spec.is_chain and spec.sequence is not None else 1
+        self.sequences = np.arange(drawn.n) // length  # what is drawn together errs together
 
-    def score(self, raw: NDArray[Any], metric: str) -> float:
+    def score(self, raw: NDArray[Any], metric: str) -> tuple[float, float]:
+        """The score on the second half of the samples, and its standard error."""
         groups = self._groups() if self.cells is None else None
         half = len(raw) // 2
         if metric == "accuracy":
-            predicted = self._vote(raw, half, groups)
-            return float(np.mean(predicted == raw[half:]))
+            right = (self._vote(raw, half, groups) == raw[half:]).astype(np.float64)
+            return float(right.mean()), self._error(right - right.mean(), half)
         predicted = self._mean(raw.astype(np.float64), half, groups)
         target = raw[half:].astype(np.float64)
-        residual = np.mean((target - predicted) ** 2)
-        return float(max(0.0, 1.0 - residual / max(target.var(), 1e-300)))
+        residual, total = (target - predicted) ** 2, (target - target.mean()) ** 2
+        variance = max(float(total.mean()), 1e-300)
+        ratio = float(residual.mean()) / variance
+        return max(0.0, 1.0 - ratio), self._error((residual - ratio * total) / variance, half)
+
+    def _error(self, deviations: NDArray[np.float64], half: int) -> float:
+        """Standard error of a mean, by the deviations of its samples."""
+        together = np.bincount(self.sequences[half:] - self.sequences[half], weights=deviations)
+        return float(np.sqrt(np.sum(together**2)) / len(deviations))
 
     def _groups(self) -> NDArray[np.int64]:
         half = len(self.points) // 2

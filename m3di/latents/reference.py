@@ -9,13 +9,16 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from m3di.latents.factor import Factor, MechanismUse
+from m3di.latents.factor import Factor
+from m3di.latents.mechanism_use import MechanismUse
 from m3di.latents.mechanisms import MECHANISMS, Mechanism
 from m3di.latents.modality import modalities
 from m3di.latents.scene_factors import SCENE_FACTORS
-from m3di.latents.spec import FactorUse, Pairs, Sequence, Spec, View
+from m3di.latents.spec import Spec
 from m3di.latents.subsets import Subset
 from m3di.latents.templates import Phrasing, Template, load_template, template_names
+from m3di.latents.variants import Pairs, Sequence
+from m3di.latents.view import FactorUse, View
 
 SCHEMA = "https://json-schema.org/draft/2020-12/schema"
 EXTENDS = "Name of a built-in spec, or path of a spec file beside this one: what is given here is laid over it."

@@ -15,26 +15,22 @@ from pydantic import BaseModel, ValidationError
 
 from m3di.latents.changing import add_changes
 from m3di.latents.checks import spec_problems
-from m3di.latents.conditions import PATH
-from m3di.latents.expressions import CONDITION
 from m3di.latents.factor import STORED, Factor
-from m3di.latents.mechanisms import find_mechanism
+from m3di.latents.filled_in import add_parents, spread_given
 from m3di.latents.modality import modalities
 from m3di.latents.name_checks import MAX_NAME, NAME
 from m3di.latents.problems import Origin, Problem, hint, listed, problems_of, report, value_at
-from m3di.latents.rejection import MIN_SHARE, N_MEASURED
-from m3di.latents.sampling import sample, share_accepted
-from m3di.latents.spec import FactorUse, Given, Pairs, Sequence, Spec, View
+from m3di.latents.spec import Given, Spec
 from m3di.latents.stored import stored_problems
 from m3di.latents.subsets import SUBSETS, Subset
-from m3di.latents.supports import NoValueError
 from m3di.latents.templates import Template
+from m3di.latents.trial import trial_problems
+from m3di.latents.variants import Pairs, Sequence
+from m3di.latents.view import FactorUse, View
 from m3di.latents.yaml_text import Path
 
 STAND_IN = "private"
-WEAKER = "take a weaker one, or let mechanisms bring the factors nearer to it"
 TITLE = "the spec has {count}:"
-N_DRAWN = 512  # samples on which a spec is tried
 _MODELS: dict[str, type[BaseModel]] = {
     "factors": Factor,
     "views": View,
@@ -99,8 +95,8 @@ def validated(
     data = copy.deepcopy(data)
     problems = [*(found or []), *_name_problems(data)]
     problems += _add_choices(data, {each.path for each in problems})
-    _add_parents(data)
-    problems += _spread_given(data)
+    add_parents(data)
+    problems += spread_given(data)
     spec, more, unsound = _parsed(data, origin)
     known = {each.path for each in problems}
     problems += [each for each in more if each.path not in known]
@@ -109,43 +105,10 @@ def validated(
         unread = {each.path for each in found or [] if each.path[:1] == ("views",)}
         problems += spec_problems(spec, data, unsound | unread, shapes=shapes)
     if not problems and spec is not None:
-        problems += _drawn(spec)
+        problems += trial_problems(spec)
     if problems or spec is None:
         raise report(TITLE, _in_order(problems, origin), data, origin)
     return spec
-
-
-def _spread_given(data: dict[str, Any]) -> list[Problem]:
-    """Write `given: TEXT` as the mapping that a resolved spec has."""
-    given = data.get("given")
-    if isinstance(given, str):
-        data["given"] = {"condition": given}
-    elif given is not None and not isinstance(given, dict):
-        del data["given"]
-        next_step = "write one, such as  given: abs(object_xpos - object_ypos) < 0.5"
-        return [Problem(PATH, "the condition is a text", str(given), CONDITION.expected, next_step)]
-    return []
-
-
-def _drawn(spec: Spec) -> Iterator[Problem]:
-    """What shows on samples only: a parameter that varies has no value for parents that do meet."""
-    mechanisms = [factor.mechanism for factor in spec.factors.values()]
-    mechanisms += [use.mechanism for view in spec.views.values() for use in view.factors.values() if use.mechanism]
-    varying = any((found := spec.mechanism(use.name)) is not None and found.varying for use in mechanisms)
-    try:
-        share = share_accepted(spec) if spec.given is not None else 1.0
-        if share < MIN_SHARE:
-            rare = f"fewer than {MIN_SHARE:.1%} of draws fulfil the condition: each sample would take thousands"
-            what = rare if share else "no draw fulfils the condition"
-            got = f"{round(share * N_MEASURED)} of {N_MEASURED:,} draws fulfil it"
-            yield Problem(PATH, what, got, "a condition that more draws fulfil", WEAKER)
-        elif varying or spec.given is not None:
-            sample(spec, "train", N_DRAWN)
-    except NoValueError as error:
-        details = error.details
-        path: Path = next((("factors", name) for name in spec.factors if repr(name) in details["where"]), PATH)
-        what = f"{error.what}: {details['where']}"
-        yield Problem(path, what, details["got"], details["expected"], details.get("next"))
 
 
 def _in_order(problems: list[Problem], origin: Origin) -> list[Problem]:
@@ -305,57 +268,6 @@ def _name_problems(data: dict[str, Any]) -> Iterator[Problem]:
                 spelt = re.sub(r"[^A-Za-z0-9_]", "_", name)[:40]
                 spelt = spelt if spelt[:1].isalpha() else f"x{spelt}"
                 yield Problem((section, name), f"a name is {expected}", repr(name), expected, f"for example {spelt}")
-
-
-def _add_parents(data: dict[str, Any]) -> None:
-    """Write down the parents that parameters of mechanisms name, where `parents` does not."""
-    factors, plugins = data.get("factors"), data.get("plugins")
-    known = {}
-    for name, each in factors.items() if isinstance(factors, dict) else ():
-        try:
-            known[str(name)] = Factor.model_validate(_without_mechanisms(each), context={STORED: True})
-        except (ValidationError, TypeError):
-            continue  # reported with the factor
-    texts = (
-        {str(name): text for name, text in plugins.items() if isinstance(text, str)}
-        if isinstance(plugins, dict)
-        else {}
-    )
-    for use in _mechanisms_in(data):
-        mechanism = find_mechanism(str(use.get("name")), texts)
-        declared = use.get("parents", [])
-        if mechanism is None or not mechanism.varying or len(declared or []) != (mechanism.n_parents or 0):
-            continue
-        parameters = {key: each for key, each in use.items() if key not in ("name", "parents")}
-        try:
-            mechanism.parameters.model_validate(parameters)
-        except ValidationError:
-            continue  # reported with the mechanism
-        named = [each for each in mechanism.named(parameters, known) if each not in declared]
-        if named:
-            use["parents"] = [*declared, *named]
-
-
-def _without_mechanisms(factor: Any) -> Any:
-    return (
-        {key: each for key, each in factor.items() if key not in ("mechanism", "first")}
-        if isinstance(factor, dict)
-        else factor
-    )
-
-
-def _mechanisms_in(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The mechanisms of factors, and those that views have in their place."""
-    factors, views = data.get("factors"), data.get("views")
-    holders = list(factors.values()) if isinstance(factors, dict) else []
-    for view in views.values() if isinstance(views, dict) else ():
-        uses = view.get("factors") if isinstance(view, dict) else None
-        holders += list(uses.values()) if isinstance(uses, dict) else []
-    for holder in holders:
-        for key in ("mechanism", "first"):
-            use = holder.get(key) if isinstance(holder, dict) else None
-            if isinstance(use, dict) and isinstance(use.get("parents", []), (list, tuple, type(None))):
-                yield use
 
 
 def _add_choices(data: dict[str, Any], reported: set[Path]) -> list[Problem]:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from m3di.errors import M3diError, UsageError
 from m3di.latents.conditions import SHARED
 from m3di.latents.expressions import UndefinedError
-from m3di.latents.factor import MechanismUse, earlier
 from m3di.latents.graph import apart, takes_own_value
+from m3di.latents.mechanism_use import MechanismUse, earlier
 from m3di.latents.missing import missing_mechanisms
 from m3di.latents.noise import uniforms_at
 from m3di.latents.rejection import N_MEASURED, accepted_attempts, holds
@@ -183,6 +183,8 @@ class _Evaluation:
         """A factor's value by its mechanism, with the noise of one view and the parents of one view."""
         if name == world.do:
             return self._apply(MechanismUse(name="uniform"), name, self._noise(name, f"{noise} do"), [])
+        sequence = self.spec.sequence
+        is_fresh = use.lag > 0 or (sequence is not None and name in sequence.redrawn)
         if use.lag > world.frame:
             use = self.spec.factors[name].first
         missing = [parent for parent in use.causes if parent not in self.spec.factors]
@@ -197,7 +199,7 @@ class _Evaluation:
             before = self.value(CausalWorld(world.do, world.frame - 1), view, name)
             u = self._noise(name, f"{noise} frame {world.frame}")
             return self._apply(use, name, u, [Parent(self.spec.factors[name], before, name), *parents])
-        own = f"{noise} frame {world.frame}" if world.frame and self.spec.moves(name) else noise
+        own = f"{noise} frame {world.frame}" if world.frame and is_fresh else noise
         return self._apply(use, name, self._noise(name, own), parents)
 
     def _parent(self, world: CausalWorld, view: str, parent: str) -> Parent:

@@ -9,7 +9,8 @@ from m3di.latents.factor import Factor
 from m3di.latents.problems import Problem, hint, listed
 from m3di.latents.scene_factors import OBJECT_SHAPE, SCENE_FACTORS, SceneFactor
 from m3di.latents.shapes import shape_names
-from m3di.latents.spec import FactorUse, Spec, View
+from m3di.latents.spec import Spec
+from m3di.latents.view import FactorUse, View
 from m3di.latents.yaml_text import Path
 
 MISSPELT = 0.75  # similarity of two names of which one is a slip; that of object_material and object_shape is less

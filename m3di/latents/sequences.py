@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from m3di.latents.factor import MechanismUse
 from m3di.latents.mechanism_checks import unknown_factor
+from m3di.latents.mechanism_use import MechanismUse
 from m3di.latents.modality import modalities
 from m3di.latents.problems import Problem
 from m3di.latents.spec import Spec

@@ -18,7 +18,8 @@ from pydantic_core import PydanticCustomError
 
 from m3di.errors import UsageError
 from m3di.latents.expressions import NUMBER, Side, UndefinedError, parsed
-from m3di.latents.factor import Factor, earlier
+from m3di.latents.factor import Factor
+from m3di.latents.mechanism_use import earlier
 from m3di.latents.problems import custom_error, listed
 
 OTHERWISE = "else"

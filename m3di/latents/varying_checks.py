@@ -10,7 +10,8 @@ import numpy as np
 
 from m3di.errors import UsageError
 from m3di.latents.expressions import NUMBER, parsed
-from m3di.latents.factor import Factor, earlier
+from m3di.latents.factor import Factor
+from m3di.latents.mechanism_use import earlier
 from m3di.latents.problems import hint, listed
 from m3di.latents.varying import OTHERWISE, Parent, column, labels_of, parts, reference
 

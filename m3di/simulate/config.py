@@ -114,6 +114,14 @@ class SimulationConfig:
     def __post_init__(self) -> None:
         if not self.widths:
             raise UsageError("an encoder needs a hidden layer", where="widths", got="none", expected="1 or more")
+        if self.covariances != "independent" and not self.statistical:
+            raise UsageError(
+                "without statistical dependence there is no covariance to draw",
+                where="covariances",
+                got=self.covariances,
+                expected="independent, or statistical dependence beside it",
+                next_step="add --statistical, or leave it out",
+            )
         if bool(self.discrete) != (self.n_classes is not None):
             raise UsageError(
                 "discrete latents and their number of classes come together",
@@ -149,8 +157,6 @@ class SimulationConfig:
     def notes(self) -> list[str]:
         """List settings that are allowed, but may surprise."""
         notes = []
-        if self.covariances != "independent" and not self.statistical:
-            notes.append("without statistical dependence there is no covariance to draw: covariances changes nothing")
         if self.shared_mixing and self.n_modality > 0:
             notes.append(
                 "one mixing for both modalities, with modality-specific latents: the paper's setting with f1 = f2 has "

@@ -176,6 +176,12 @@ def test_a_wrong_variable_is_named(
     assert not list(tmp_path.iterdir())
 
 
+def test_options_of_training_that_cannot_be_read_are_named() -> None:
+    failed(run("train", "--augment", "shift,,noise"), 2, "'shift,,noise' has an empty place between its commas")
+    failed(run("train", "--views", "text"), 2, "two or more different views", "where:    --views", "got:      text\n")
+    assert context("train", "--augment", "").params["augment"] == ()
+
+
 def test_a_variable_of_no_command_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("M3DI_RENDR_SIZE", "64")
     monkeypatch.setenv("M3DI_TRAIN_NONSENSE", "1")  # for `m3di train` to refuse

@@ -78,7 +78,8 @@ def test_bad_options(tmp_path, arguments, message):
     assert not list(tmp_path.iterdir())
 
 
-def test_widths_are_whole_numbers(tmp_path):
-    result = CliRunner().invoke(cli, ["simulate", "--out", str(tmp_path), "--widths", "10,x"])
+@pytest.mark.parametrize("widths", ["10,x", "1,,2", "1,", ","])
+def test_widths_are_whole_numbers(tmp_path, widths):
+    result = CliRunner().invoke(cli, ["simulate", "--out", str(tmp_path), "--widths", widths])
     assert result.exit_code == 2
-    assert "expected whole numbers such as 10,20,20,10, got '10,x'" in result.output
+    assert f"expected whole numbers such as 10,20,20,10, got {widths!r}" in result.output

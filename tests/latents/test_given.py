@@ -123,22 +123,21 @@ def test_pairs_and_permuted_content_keep_accepted_samples() -> None:
 
 
 def test_bounds_know_that_a_condition_joins_what_no_arrow_joins() -> None:
-    def found(spec: Spec) -> Any:
-        return {f"{each.view}.{each.factor}": each for each in bounds(spec, n=6000)}
+    def found(spec: Spec, seed: int = 0) -> Any:
+        return {f"{each.view}.{each.factor}": each for each in bounds(spec, n=3000, seed=seed)}
 
     free = found(load_spec("m3di"))["image.spotlight_pos"]
-    assert (free.method, free.value) == ("exact", 0.0)
-    joined = found(
-        own(
-            "(spotlight_pos < 0.5) == 1 and object_xpos == 0 or spotlight_pos > 0.5 and object_xpos > 0".replace(
-                "(spotlight_pos < 0.5) == 1", "spotlight_pos < 0.5"
-            )
-        )
-    )
+    assert (free.method, free.value, free.error) == ("exact", 0.0, 0.0)
+    spec = own("spotlight_pos < 0.5 and object_xpos == 0 or spotlight_pos > 0.5 and object_xpos > 0")
+    joined = found(spec)
     bound = joined["image.spotlight_pos"]
     # Two halves of [0, 1], of shares 1/3 and 2/3 of the draws: variance between 2/36, within 1/48.
-    assert bound.method == "monte carlo" and bound.value == pytest.approx((2 / 36) / (2 / 36 + 1 / 48), abs=0.03)
+    expected = (2 / 36) / (2 / 36 + 1 / 48)
+    assert bound.method == "monte carlo" and abs(bound.value - expected) < 5 * bound.error + 0.01
     assert joined["image.background_color"].method == "exact"
+    # The error that is stated is the one that seeds show.
+    others = [found(spec, seed)["image.spotlight_pos"].value for seed in range(1, 9)]
+    assert 0.35 < np.std(others) / bound.error < 2.5
 
 
 def test_a_sequence_fulfils_it_in_every_frame() -> None:
@@ -172,7 +171,7 @@ WRONG = {
     "object_color@-1 < 0.5": r"no factor is called 'object_color@-1'",
     "1 < 2": r"the condition names no factor",
     "object_color < -1": r"no draw fulfils the condition(?s:.)*0 of 10,000(?s:.)*weaker",
-    "object_color < 0.0005": r"fewer than 0\.1% of draws(?s:.)*of 10,000 draws fulfil it(?s:.)*weaker",
+    "object_color < 0.0008": r"fewer than 0\.1% of draws(?s:.)*of 10,000 draws fulfil it(?s:.)*weaker",
     "1 / (object_xpos - 1) > 0": r"`given` has no value(?s:.)*sample \d+ of train(?s:.)*1 / \(object_xpos - 1\)",
     "5": r"the condition is a text",
     "[a]": r"the condition is a text",

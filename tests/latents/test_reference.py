@@ -11,8 +11,10 @@ import yaml
 
 from m3di.latents import MECHANISMS, SCENE_FACTORS, load_spec, plain_spec, reference_page, spec_names, spec_schema
 from m3di.latents.reference import BUILTIN, attribute_texts
-from m3di.latents.spec import FactorUse, Pairs, Sequence, Spec, View
+from m3di.latents.spec import Spec
 from m3di.latents.templates import Template
+from m3di.latents.variants import Pairs, Sequence
+from m3di.latents.view import FactorUse, View
 
 PAGE = Path(__file__).parents[2] / "docs" / "spec-reference.md"
 

@@ -40,3 +40,14 @@ def test_the_learning_rate():
     cosine = TrainConfig(n_steps=100, batch_size=2, lr=0.5, schedule="cosine")
     assert [cosine.lr_at(step) for step in (1, 51)] == pytest.approx([0.5, 0.25])
     assert 0 < cosine.lr_at(100) < 1e-3
+
+
+@pytest.mark.parametrize("views", [(), ("text",), ("image", "text", "image")])
+def test_pairs_are_of_two_different_views(views):
+    with pytest.raises(UsageError, match=r"two or more different views(?s:.)*got: +" + (", ".join(views) or "none")):
+        TrainConfig(views=views)
+
+
+def test_no_augmentation_replaces_that_of_a_preset():
+    assert config_from("cpu-demo", {}).augment == ("color", "noise")
+    assert config_from("cpu-demo", {"augment": ()}).augment == ()

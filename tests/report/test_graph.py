@@ -35,14 +35,30 @@ def test_a_panel_a_view_with_every_factor_and_arrow(spec: Spec) -> None:
 @pytest.mark.parametrize("name", spec_names())
 def test_names_do_not_overlap_and_parents_stand_left(name: str) -> None:
     spec = load_spec(name)
-    # The round arrow behind a name tells of its own past.
-    places = {each.get_text().split()[0]: each.get_position() for each in causal_graph(spec).axes[0].texts}
+    places = {each.get_text().removesuffix(" ↻"): each.get_position() for each in causal_graph(spec).axes[0].texts}
     hidden = choosing_factors(spec)  # what says which factors change is a dashed frame
     assert len(set(places.values())) == len(spec.factors) - len(hidden)
     for child in places:
-        earlier = {parent for parent in spec.parents(child) if parent not in spec.present_parents(child)}
-        for parent in set(spec.parents(child)) - hidden - earlier:
+        for parent in set(spec.parents(child)) - hidden - {child}:
             assert places[parent][0] < places[child][0]
+
+
+def test_what_an_earlier_frame_causes_is_dashed_and_its_own_past_a_round_arrow() -> None:
+    spec = parse_spec(
+        """
+extends: 3dident
+name: own
+factors:
+  object_xpos: {mechanism: {name: normal, mean: object_xpos@-1 + object_ypos@-1, std: 0.1}}
+  object_zpos: {mechanism: {name: normal, mean: object_xpos, std: 0.1}}
+sequence: {length: 2}
+""",
+        where="own",
+    )
+    axes = causal_graph(spec).axes[0]
+    arrows = [each for each in axes.patches if isinstance(each, FancyArrowPatch)]
+    assert sorted(each.get_linestyle() for each in arrows) == ["-", "--"]
+    assert {each.get_text() for each in axes.texts if "↻" in each.get_text()} == {"object_xpos ↻"}
 
 
 def test_three_views_stand_below_each_other_and_what_changes_has_a_dashed_frame() -> None:

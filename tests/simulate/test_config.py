@@ -36,6 +36,7 @@ from m3di.simulate import SimulationConfig
         ({"precision": "fp16"}, "unknown precision"),
         ({"device": "gpu"}, "unknown device"),
         ({"covariances": "share"}, "did you mean 'shared'"),
+        ({"covariances": "shared"}, "no covariance to draw(?s:.)*add --statistical"),
         ({"schedule": "cosin"}, "did you mean 'cosine'"),
         ({"widths": ()}, "an encoder needs a hidden layer"),
         ({"widths": (10, 0)}, "widths is too small"),
@@ -60,8 +61,6 @@ def test_notes():
     assert SimulationConfig(shared_mixing=True, shared_encoder=True, n_modality=0).notes() == []
     (note,) = SimulationConfig(shared_encoder=True).notes()
     assert "two different mixings" in note
-    (note,) = SimulationConfig(covariances="shared").notes()
-    assert "without statistical dependence" in note
     assert SimulationConfig(covariances="shared", statistical=True).notes() == []
     (note,) = SimulationConfig(encoding_size=2).notes()
     assert "smaller than the content" in note

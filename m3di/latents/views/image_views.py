@@ -8,7 +8,8 @@ from m3di.latents.modality import Modality, register_modality
 from m3di.latents.problems import Problem, custom_error
 from m3di.latents.scene_checks import scene_problems
 from m3di.latents.scene_factors import ANNOTATIONS, OBJECT_SHAPE
-from m3di.latents.spec import Spec, View
+from m3di.latents.spec import Spec
+from m3di.latents.view import View
 
 
 class ImageViews(Modality):

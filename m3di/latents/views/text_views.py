@@ -15,9 +15,10 @@ from m3di.latents.modality import Modality, register_modality
 from m3di.latents.problems import UNSET, Problem, custom_error
 from m3di.latents.said import choice_factors, mention_problems, mentions_factor, misstated_factors
 from m3di.latents.scene_factors import SCENE_FACTORS
-from m3di.latents.spec import APART, Spec, View
+from m3di.latents.spec import Spec
 from m3di.latents.templates import Template, builtin_template, template_names, template_problems
 from m3di.latents.texts import text_factors, text_problems
+from m3di.latents.view import APART, View
 from m3di.latents.yaml_text import Path
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from m3di.errors import check_word
+from m3di.errors import UsageError, check_word
 from m3di.learn.choices import Device, Negatives, Precision, Schedule, Similarity, WorkerKind
 from m3di.learn.training.loggers import LOGGERS
 from m3di.learn.training.schedule import learning_rate
@@ -71,7 +71,7 @@ class TrainConfig:
     text_encoder: Annotated[str, "Encoder of captions: convnet, or your own."] = "convnet"
     augment: Annotated[
         tuple[Annotated[str, OneOf(_augmentations)], ...],
-        "Augment the training images, such as shift,color,noise; a wrong name lists all.",
+        "Augment the training images, such as shift,color,noise, or '' for none; a wrong name lists all.",
         Option(metavar="NAMES", noun="augmentation"),
     ] = ()
     share_encoders: Annotated[
@@ -170,6 +170,14 @@ class TrainConfig:
     def __post_init__(self) -> None:
         from m3di.learn.losses import build_loss  # imports torch, and help should not wait for it
 
+        if self.views is not None and (len(self.views) < 2 or len(set(self.views)) < len(self.views)):
+            raise UsageError(
+                "contrastive training needs two or more different views",
+                where="views",
+                got=", ".join(self.views) or "none",
+                expected="two or more, such as image,text",
+                next_step="name another view, or leave it out for all views of the dataset",
+            )
         build_loss(self.loss, self.loss_settings, self.loss_options)  # raises where a setting is not of this loss
 
     @property

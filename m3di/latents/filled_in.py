@@ -1,0 +1,77 @@
+"""What a spec file need not say and a resolved spec says: the parents that parameters name, `given` as a mapping."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import ValidationError
+
+from m3di.latents.conditions import PATH
+from m3di.latents.expressions import CONDITION
+from m3di.latents.factor import STORED, Factor
+from m3di.latents.mechanisms import find_mechanism
+from m3di.latents.problems import Problem
+
+
+def spread_given(data: dict[str, Any]) -> list[Problem]:
+    """Write `given: TEXT` as the mapping that a resolved spec has."""
+    given = data.get("given")
+    if isinstance(given, str):
+        data["given"] = {"condition": given}
+    elif given is not None and not isinstance(given, dict):
+        del data["given"]
+        next_step = "write one, such as  given: abs(object_xpos - object_ypos) < 0.5"
+        return [Problem(PATH, "the condition is a text", str(given), CONDITION.expected, next_step)]
+    return []
+
+
+def add_parents(data: dict[str, Any]) -> None:
+    """Write down the parents that parameters of mechanisms name, where `parents` does not."""
+    factors, plugins = data.get("factors"), data.get("plugins")
+    known = {}
+    for name, each in factors.items() if isinstance(factors, dict) else ():
+        try:
+            known[str(name)] = Factor.model_validate(_without_mechanisms(each), context={STORED: True})
+        except (ValidationError, TypeError):
+            continue  # reported with the factor
+    texts = (
+        {str(name): text for name, text in plugins.items() if isinstance(text, str)}
+        if isinstance(plugins, dict)
+        else {}
+    )
+    for use in _mechanisms_in(data):
+        mechanism = find_mechanism(str(use.get("name")), texts)
+        declared = use.get("parents", [])
+        if mechanism is None or not mechanism.varying or len(declared or []) != (mechanism.n_parents or 0):
+            continue
+        parameters = {key: each for key, each in use.items() if key not in ("name", "parents")}
+        try:
+            mechanism.parameters.model_validate(parameters)
+        except ValidationError:
+            continue  # reported with the mechanism
+        named = [each for each in mechanism.named(parameters, known) if each not in declared]
+        if named:
+            use["parents"] = [*declared, *named]
+
+
+def _without_mechanisms(factor: Any) -> Any:
+    return (
+        {key: each for key, each in factor.items() if key not in ("mechanism", "first")}
+        if isinstance(factor, dict)
+        else factor
+    )
+
+
+def _mechanisms_in(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The mechanisms of factors, and those that views have in their place."""
+    factors, views = data.get("factors"), data.get("views")
+    holders = list(factors.values()) if isinstance(factors, dict) else []
+    for view in views.values() if isinstance(views, dict) else ():
+        uses = view.get("factors") if isinstance(view, dict) else None
+        holders += list(uses.values()) if isinstance(uses, dict) else []
+    for holder in holders:
+        for key in ("mechanism", "first"):
+            use = holder.get(key) if isinstance(holder, dict) else None
+            if isinstance(use, dict) and isinstance(use.get("parents", []), (list, tuple, type(None))):
+                yield use
