@@ -9,7 +9,7 @@ factors come in as words, synonyms as `words.NAME`, optional clauses as the trut
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -116,16 +116,8 @@ class Template(BaseModel):
         missing = [f"{form} of {value!r}" for form, texts in entry.items() for value in values if value not in texts]
         if missing:
             raise UsageError(f"template {self.name!r} has no words in {name!r} for {', '.join(missing)}")
-        found = []
-        for value in values:
-            forms = {form: str(texts[value]) for form, texts in entry.items()}
-            text = forms.get(BARE, value)
-            if self.language == "en":
-                forms.setdefault("a", f"{'an' if text.startswith(VOWELS) else 'a'} {text}")
-                forms.setdefault("the", f"the {text}")
-                forms.setdefault("it", "it")
-            found.append(Word(text, forms))
-        return tuple(found)
+        forms = tuple((form, tuple(str(texts[value]) for value in values)) for form, texts in entry.items())
+        return _words(values, forms, self.language == "en")
 
     def render(self, phrasing: str, context: dict[str, Any]) -> str:
         """One phrasing, rendered; white space is folded.
@@ -137,6 +129,23 @@ class Template(BaseModel):
             return " ".join(rendered(self.phrasings[phrasing].text, context).split())
         except PhrasingError as error:
             raise UsageError(f"phrasing {phrasing!r}: {error}", expected=EXPECTED, next_step="correct it") from None
+
+
+@lru_cache(maxsize=256)
+def _words(
+    values: tuple[str, ...], forms: tuple[tuple[str, tuple[str, ...]], ...], is_english: bool
+) -> tuple[Word, ...]:
+    """The words of values, of which a palette has a thousand, by the texts of each form."""
+    found = []
+    for number, value in enumerate(values):
+        own = {form: texts[number] for form, texts in forms}
+        text = own.get(BARE, value)
+        if is_english:
+            own.setdefault("a", f"{'an' if text.startswith(VOWELS) else 'a'} {text}")
+            own.setdefault("the", f"the {text}")
+            own.setdefault("it", "it")
+        found.append(Word(text, own))
+    return tuple(found)
 
 
 def word_index(factor: Factor, raw: NDArray[Any], n_words: int) -> NDArray[np.int64]:

@@ -45,7 +45,7 @@ def test_the_learning_rate():
 @pytest.mark.parametrize("views", [(), ("text",), ("image", "text", "image")])
 def test_pairs_are_of_two_different_views(views):
     with pytest.raises(UsageError, match=r"two or more different views(?s:.)*got: +" + (", ".join(views) or "none")):
-        TrainConfig(views=views)
+        TrainConfig(n_steps=1, batch_size=4, views=views)
 
 
 def test_no_augmentation_replaces_that_of_a_preset():
