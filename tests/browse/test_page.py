@@ -162,11 +162,51 @@ def test_a_link_restores_the_page(look: Look, serve: Serve, shown: Shown, browse
 
 
 @pytest.mark.parametrize(
-    "hash_", ["f.nothing=1", "f.image.object_shape=99", "f.image.object_color=x..y", "open=-1&sort=x&view=y&pair=a"]
+    "hash_",
+    [
+        "f.nothing=1",
+        "f.image.object_shape=99",
+        "f.image.object_shape=",
+        "f.image.object_color=x..y",
+        "f.image.object_color=..",
+        "f.image.object_color=-Infinity..Infinity",
+        "open=-1&sort=x&view=y&pair=a",
+        "open=",
+    ],
 )
 def test_a_link_that_says_nothing_is_passed_over(look: Look, serve: Serve, shown: Shown, hash_: str) -> None:
-    shown.goto(f"{serve(look).url}#{hash_}")
+    page = shown.goto(f"{serve(look).url}#{hash_}")
     assert shown.count() == 320
+    assert not page.is_visible("#sample")
+
+
+def test_from_a_sample_of_a_link_the_keys_go_to_its_neighbours(look: Look, serve: Serve, shown: Shown) -> None:
+    page = shown.goto(f"{serve(look).url}#open=100")
+    rows_shown(page)
+    for key, row in (("ArrowRight", 101), ("ArrowLeft", 100), ("ArrowLeft", 99)):
+        page.keyboard.press(key)
+        until(page, f"location.hash.endsWith('open={row}')")
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")  # faster than samples come
+    until(page, "location.hash.endsWith('open=104')")
+    assert page.inner_text("#sample-title") == "train 000000104"
+
+
+def test_there_may_be_any_number_of_filters(look: Look, serve: Serve, shown: Shown) -> None:
+    page = shown.goto(serve(look).url)
+    values = np.random.default_rng(2).integers(0, 30, (70, 2000))  # 0 fails
+    passing, alone = page.evaluate(
+        """async (values) => {
+          const {Crossfilter} = await import("./crossfilter.js");
+          const cross = new Crossfilter(values[0].length);
+          cross.addHistogram(69, Uint8Array.from(values[69]), 30);
+          cross.setFilters(values.map((each, name) => [name, Uint8Array.from(each, (value) => value && 1)]));
+          return [cross.nPassing, Array.from(cross.histograms.get(69).counts)];
+        }""",
+        values.tolist(),
+    )
+    assert passing == (values > 0).all(axis=0).sum() > 0
+    assert alone == np.bincount(values[69][(values[:69] > 0).all(axis=0)], minlength=30).tolist()
 
 
 def test_the_keyboard_is_enough(look: Look, serve: Serve, shown: Shown) -> None:
