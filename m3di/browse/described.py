@@ -124,6 +124,8 @@ def _measured(gathered: Gathered, about: Json, found: list[Json]) -> Json:
         "least": float(finite.min()) if len(finite) else 0.0,
         "greatest": float(finite.max()) if len(finite) else 0.0,
     }
+    if len(finite) < len(values):
+        measured["lacking"] = "some" if len(finite) else "all"  # rows without a number
     for other in found[: found.index(about)]:
         alike = other["view"] and other["label"] == about["label"] and "same_as" not in other
         if alike and np.array_equal(gathered.numbers(other["name"]), values):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from m3di.browse import Look, PageServer
+from m3di.browse import Look, PageServer, open_look
 from m3di.data import read_manifest
 from m3di.data.load.where import mask_of
 from tests.browse.acting import SPLITS, bound, category, numbers_of, rows_shown, tables
@@ -159,6 +160,20 @@ def test_a_link_restores_the_page(look: Look, serve: Serve, shown: Shown, browse
     assert restored.is_checked("#boxes")
     assert not other.troubles
     restored.close()
+
+
+def test_a_column_without_numbers_has_no_value(many: Path, tmp_path: Path, serve: Serve, shown: Shown) -> None:
+    root = shutil.copytree(many, tmp_path / "lacking")
+    for number, split in enumerate(SPLITS):
+        table = pd.read_parquet(root / f"{split}.parquet")
+        table["image.object_contrast"] = np.nan
+        table["image.object_displayed_hue"] = [0.5, np.nan, 0.5][number]
+        table.to_parquet(root / f"{split}.parquet")
+    page = shown.goto(serve(open_look([root])).url)
+    said = page.locator("p.constant").all_inner_texts()
+    assert "object_contrast: never a number" in said
+    assert "object_displayed_hue: 0.5, or no number" in said
+    assert "object_zpos: always 0" in said
 
 
 @pytest.mark.parametrize(
