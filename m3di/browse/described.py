@@ -92,7 +92,11 @@ def columns_of(gathered: Gathered) -> list[Json]:
                 found.append(about | _support(gathered.spec.factors[factor]))
         known = {f"{view}.{each}" for name in own.view.factors for each in gathered.spec.factors[name].columns(name)}
         for column in gathered.column_names:
-            if column.startswith(f"{view}.") and column not in known and _is_number(gathered.column(column).type):
+            if (
+                column.startswith(f"{view}.")
+                and column not in known | gathered.file_columns
+                and _is_number(gathered.column(column).type)
+            ):
                 found.append({"name": column, "label": column.removeprefix(f"{view}."), "view": view})
     for each in found:
         each |= _measured(gathered, each, found)
@@ -120,6 +124,8 @@ def _measured(gathered: Gathered, about: Json, found: list[Json]) -> Json:
         "least": float(finite.min()) if len(finite) else 0.0,
         "greatest": float(finite.max()) if len(finite) else 0.0,
     }
+    if len(finite) < len(values):
+        measured["lacking"] = "some" if len(finite) else "all"  # rows without a number
     for other in found[: found.index(about)]:
         alike = other["view"] and other["label"] == about["label"] and "same_as" not in other
         if alike and np.array_equal(gathered.numbers(other["name"]), values):
@@ -140,9 +146,10 @@ def graph_of(spec: Spec) -> list[Json]:
                 "role": view.factors[factor].role if factor in view.factors else "not seen",
             }
             for factor in spec.factors
+            if factor in places  # those that choose what changes have none, as in the figures of a report
         ]
         # A parent of an earlier frame is drawn as one of the same; one that is the factor itself is not drawn.
         parents = {(parent.partition("@")[0], child) for parent, child in arrows(spec, name)}
-        edges = sorted(each for each in parents if each[0] != each[1])
+        edges = sorted(each for each in parents if each[0] != each[1] and places.keys() >= set(each))
         found.append({"view": name, "modality": view.modality, "nodes": nodes, "edges": edges})
     return found

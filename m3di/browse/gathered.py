@@ -76,6 +76,14 @@ class Gathered:
         others = [set(block.table.column_names) for block in self.blocks[1:]]
         return tuple(name for name in self.blocks[0].table.column_names if all(name in each for each in others))
 
+    @cached_property
+    def file_columns(self) -> frozenset[str]:
+        """Columns that say where files lie in the shards, and nothing of a sample."""
+        names = {name for block in self.blocks for name in block.table.column_names}
+        stems = {name.removesuffix("_offset") for name in names if f"{name.removesuffix('_offset')}_size" in names}
+        ranges = {f"{stem}{end}" for stem in stems for end in ("_offset", "_size") if f"{stem}_offset" in names}
+        return frozenset(ranges | {"shard"})
+
     def column(self, name: str) -> pa.ChunkedArray:
         """A column, [n_rows]."""
         return pa.chunked_array([chunk for block in self.blocks for chunk in block.table[name].chunks])
@@ -118,8 +126,8 @@ class Gathered:
 
     def _row(self, row: int) -> dict[str, Any]:
         block, own = self.place(row)
-        files = {name for name in block.table.column_names if name.endswith(("_offset", "_size")) or name == "shard"}
-        found = {name: _exact(block.table[name][own].as_py()) for name in block.table.column_names if name not in files}
+        shown = [name for name in block.table.column_names if name not in self.file_columns]
+        found = {name: _exact(block.table[name][own].as_py()) for name in shown}
         return {"dataset": block.dataset, "split": block.split, "row": row, **found}
 
     def contains(self, text: str) -> NDArray[np.bool_]:

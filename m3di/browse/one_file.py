@@ -46,6 +46,8 @@ def write_page(look: Look, out: Path, n: int = 500, size_px: int = 128, count: C
     _check_least("--thumbnail", size_px, 8)
     if out.suffix.lower() not in (".html", ".htm"):
         raise UsageError("the page needs another name", where=f"--out {out}", expected="a name that ends in .html")
+    if out.is_dir():
+        raise UsageError("the page needs another name", where=f"--out {out}", got="a folder", expected="a file's name")
     chosen = rows_of_page(look, n)
     content = _page(_data(look, chosen, size_px, count or (lambda done, total: None)))
     with disk_errors(out, "the page cannot be written", kept=False):

@@ -12,6 +12,7 @@ be careful about is other pages in the same browser and other users of the machi
 from __future__ import annotations
 
 import secrets
+import sys
 from functools import cached_property
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -82,7 +83,9 @@ class PageServer(ThreadingHTTPServer):
         return tuple(f"{name}:{self.server_port}" for name in (HOST, "localhost"))
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Nothing is printed: a browser that closes a page leaves connections in the middle of an answer."""
+        """A browser that closes a page leaves connections in the middle of an answer: that alone is not printed."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):

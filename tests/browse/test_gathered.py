@@ -11,8 +11,10 @@ import pytest
 
 from m3di import data
 from m3di.browse import gather_rows
+from m3di.browse.described import description, graph_of
 from m3di.browse.gathered import MAX_EXACT, _exact, _narrow
 from m3di.errors import DataError, UsageError
+from m3di.latents import load_spec, spec_names
 from tests.conftest import write_fake_dataset
 
 
@@ -121,3 +123,26 @@ def test_numbers_that_javascript_would_round_are_texts() -> None:
     assert [_exact(each) for each in (MAX_EXACT + 1, MAX_EXACT, float("nan"), 0.5, None)] == [
         str(MAX_EXACT + 1), MAX_EXACT, "nan", 0.5, None,
     ]  # fmt: skip
+
+
+def test_where_files_lie_is_no_column(tmp_path: Path) -> None:
+    """Several pictures of a sample have names with a dot, as factors have; a factor may end as they do."""
+    (tmp_path / "spec.yaml").write_text(
+        "extends: m3di-counterfactual\nname: sizes\nfactors:\n  shoe_size: "
+        "{type: categorical, values: [s, m], kind: label}\n"
+        "views: {text: {factors: {shoe_size: private}}}\n"
+    )
+    root = write_fake_dataset(tmp_path / "data", spec=str(tmp_path / "spec.yaml"), size_px=16)
+    gathered = gather_rows([root])
+    (row,) = gathered.rows([0])
+    for names in (set(row), {each["name"] for each in description(gathered)["columns"]}):
+        assert "text.shoe_size" in names
+        assert not [each for each in names if each.endswith(("png_offset", "png_size", "txt_offset", "txt_size"))]
+
+
+@pytest.mark.parametrize("spec", spec_names())
+def test_every_built_in_spec_has_a_graph_to_draw(spec: str) -> None:
+    for graph in graph_of(load_spec(spec)):
+        nodes = {each["name"] for each in graph["nodes"]}
+        assert nodes
+        assert all(nodes >= set(edge) for edge in graph["edges"])

@@ -91,6 +91,13 @@ def test_what_cannot_be_written(look: Look, tmp_path: Path, out: str, options: d
     assert not list(tmp_path.iterdir())
 
 
+def test_a_folder_is_no_page(look: Look, tmp_path: Path) -> None:
+    (tmp_path / "page.html").mkdir()
+    with pytest.raises(UsageError, match=r"got: +a folder"):
+        write_page(look, tmp_path / "page.html", 3)
+    assert [each.name for each in tmp_path.iterdir()] == ["page.html"]
+
+
 def test_a_place_that_cannot_be_written_to(look: Look, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DiskError, match="the page cannot be written"):

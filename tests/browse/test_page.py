@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from m3di.browse import Look, PageServer
+from m3di.browse import Look, PageServer, open_look
 from m3di.data import read_manifest
 from m3di.data.load.where import mask_of
 from tests.browse.acting import SPLITS, bound, category, numbers_of, rows_shown, tables
@@ -161,12 +162,66 @@ def test_a_link_restores_the_page(look: Look, serve: Serve, shown: Shown, browse
     restored.close()
 
 
+def test_a_column_without_numbers_has_no_value(many: Path, tmp_path: Path, serve: Serve, shown: Shown) -> None:
+    root = shutil.copytree(many, tmp_path / "lacking")
+    for number, split in enumerate(SPLITS):
+        table = pd.read_parquet(root / f"{split}.parquet")
+        table["image.object_contrast"] = np.nan
+        table["image.object_displayed_hue"] = [0.5, np.nan, 0.5][number]
+        table.to_parquet(root / f"{split}.parquet")
+    page = shown.goto(serve(open_look([root])).url)
+    said = page.locator("p.constant").all_inner_texts()
+    assert "object_contrast: never a number" in said
+    assert "object_displayed_hue: 0.5, or no number" in said
+    assert "object_zpos: always 0" in said
+
+
 @pytest.mark.parametrize(
-    "hash_", ["f.nothing=1", "f.image.object_shape=99", "f.image.object_color=x..y", "open=-1&sort=x&view=y&pair=a"]
+    "hash_",
+    [
+        "f.nothing=1",
+        "f.image.object_shape=99",
+        "f.image.object_shape=",
+        "f.image.object_color=x..y",
+        "f.image.object_color=..",
+        "f.image.object_color=-Infinity..Infinity",
+        "open=-1&sort=x&view=y&pair=a",
+        "open=",
+    ],
 )
 def test_a_link_that_says_nothing_is_passed_over(look: Look, serve: Serve, shown: Shown, hash_: str) -> None:
-    shown.goto(f"{serve(look).url}#{hash_}")
+    page = shown.goto(f"{serve(look).url}#{hash_}")
     assert shown.count() == 320
+    assert not page.is_visible("#sample")
+
+
+def test_from_a_sample_of_a_link_the_keys_go_to_its_neighbours(look: Look, serve: Serve, shown: Shown) -> None:
+    page = shown.goto(f"{serve(look).url}#open=100")
+    rows_shown(page)
+    for key, row in (("ArrowRight", 101), ("ArrowLeft", 100), ("ArrowLeft", 99)):
+        page.keyboard.press(key)
+        until(page, f"location.hash.endsWith('open={row}')")
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")  # faster than samples come
+    until(page, "location.hash.endsWith('open=104')")
+    assert page.inner_text("#sample-title") == "train 000000104"
+
+
+def test_there_may_be_any_number_of_filters(look: Look, serve: Serve, shown: Shown) -> None:
+    page = shown.goto(serve(look).url)
+    values = np.random.default_rng(2).integers(0, 30, (70, 2000))  # 0 fails
+    passing, alone = page.evaluate(
+        """async (values) => {
+          const {Crossfilter} = await import("./crossfilter.js");
+          const cross = new Crossfilter(values[0].length);
+          cross.addHistogram(69, Uint8Array.from(values[69]), 30);
+          cross.setFilters(values.map((each, name) => [name, Uint8Array.from(each, (value) => value && 1)]));
+          return [cross.nPassing, Array.from(cross.histograms.get(69).counts)];
+        }""",
+        values.tolist(),
+    )
+    assert passing == (values > 0).all(axis=0).sum() > 0
+    assert alone == np.bincount(values[69][(values[:69] > 0).all(axis=0)], minlength=30).tolist()
 
 
 def test_the_keyboard_is_enough(look: Look, serve: Serve, shown: Shown) -> None:

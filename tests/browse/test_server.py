@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -166,3 +167,17 @@ def test_a_damaged_image_is_one_message(many: Path, tmp_path: Path, serve: Serve
     assert status == 422
     assert b"a file of a sample cannot be read" in content
     assert ask(server, "image/0/image")[0] == 200
+
+
+def test_what_nobody_foresaw_is_printed(
+    look: Look, serve: Serve, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    server = serve(look)
+    monkeypatch.setattr(Look, "answer", lambda *_: len(3))  # type: ignore[arg-type]
+    with pytest.raises((http.client.HTTPException, OSError)):
+        ask(server, "about.json")
+    for _ in range(1200):
+        if "TypeError" in (said := capfd.readouterr().err):
+            break
+        time.sleep(0.05)
+    assert "TypeError" in said

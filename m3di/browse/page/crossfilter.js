@@ -1,19 +1,18 @@
 // Linked histograms: what each counts are the rows that pass all filters but its own.
 //
-// Each filter has a bit. `failing[row]` has the bits of the filters that a row fails: 0 passes, and a row with one bit
-// alone is counted in that histogram and in no other. So a change costs one pass over the rows for its filter, and one
-// over the passing rows for each histogram.
-
-export const MOST_FILTERS = 31;
+// Each filter has a number. `failing[row]` is how many filters a row fails, `which[row]` their numbers, XORed: 0 passes, and
+// a row that fails one filter is counted in the histogram of that number, and in no other. So a change costs one pass over
+// the rows for its filter, and one over the passing rows for each histogram; and there may be any number of filters.
 
 export class Crossfilter {
   constructor(n) {
     this.n = n;
-    this.failing = new Uint32Array(n);
+    this.failing = new Uint16Array(n);
+    this.which = new Uint16Array(n);
     this.passing = Uint32Array.from({ length: n }, (_, row) => row);
     this.nPassing = n;
     this.histograms = new Map();
-    this.bits = new Map();
+    this.filters = new Map();
   }
 
   /** Count the rows of each bin: `bins` has the bin of every row. */
@@ -35,40 +34,41 @@ export class Crossfilter {
   }
 
   mark(name, passes) {
-    const { failing, n } = this;
-    if (passes === null) {
-      if (!this.bits.has(name)) return;
-      const keep = ~(1 << this.bits.get(name));
-      for (let row = 0; row < n; row++) failing[row] &= keep;
-      this.bits.delete(name);
-      return;
-    }
-    if (!this.bits.has(name)) this.bits.set(name, this.freeBit());
-    const bit = 1 << this.bits.get(name);
+    const { failing, which, n } = this;
+    const own = this.filters.get(name);
+    if (!own && passes === null) return;
+    const number = own?.number ?? this.freeNumber();
+    const before = own?.passes ?? null;
     for (let row = 0; row < n; row++) {
-      if (passes[row]) failing[row] &= ~bit;
-      else failing[row] |= bit;
+      const did = before !== null && before[row] === 0;
+      const does = passes !== null && passes[row] === 0;
+      if (did === does) continue;
+      failing[row] += does ? 1 : -1;
+      which[row] ^= number;
     }
+    if (passes === null) this.filters.delete(name);
+    else this.filters.set(name, { number, passes });
   }
 
-  freeBit() {
-    const taken = new Set(this.bits.values());
-    for (let bit = 0; bit < MOST_FILTERS; bit++) if (!taken.has(bit)) return bit;
-    throw new Error(`at most ${MOST_FILTERS} filters at once`);
+  freeNumber() {
+    const taken = new Set([...this.filters.values()].map((each) => each.number));
+    let number = 1;
+    while (taken.has(number)) number++;
+    return number;
   }
 
   count() {
-    const { failing, passing, n, histograms } = this;
-    const own = new Array(MOST_FILTERS).fill(null);
-    for (const [name, bit] of this.bits) own[bit] = histograms.get(name) ?? null;
+    const { failing, which, passing, n, histograms } = this;
+    const own = [];
+    for (const [name, { number }] of this.filters) own[number] = histograms.get(name);
     for (const each of histograms.values()) each.counts.fill(0);
     let nPassing = 0;
     for (let row = 0; row < n; row++) {
       const failed = failing[row];
       if (failed === 0) passing[nPassing++] = row;
-      else if ((failed & (failed - 1)) === 0) {
-        const alone = own[31 - Math.clz32(failed)];
-        if (alone !== null) alone.counts[alone.bins[row]]++;
+      else if (failed === 1) {
+        const alone = own[which[row]];
+        if (alone) alone.counts[alone.bins[row]]++;
       }
     }
     this.nPassing = nPassing;

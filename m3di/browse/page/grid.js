@@ -155,9 +155,10 @@ export class Grid {
     this.draw();
   }
 
-  /** The row that is `step` places after the current one, which it then is; null at an end. */
-  step(step) {
-    const place = this.current + step;
+  /** The row that is `step` places after `row`, or after the current one where `row` is not among those shown; null at an end. */
+  step(step, row) {
+    const from = this.order.indexOf(row);
+    const place = (from < 0 ? this.current : from) + step;
     if (place < 0 || place >= this.order.length) return null;
     this.go(place);
     return this.order[place];

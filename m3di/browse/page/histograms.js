@@ -20,8 +20,14 @@ export class Histograms {
         if (view) this.element.append(h("h2", {}, view));
       }
       if (varies && column.greatest > column.least) this.add(column);
-      else this.element.append(h("p", { class: "constant" }, `${column.label}: always ${this.worded(column, column.least)}`));
+      else this.element.append(h("p", { class: "constant" }, `${column.label}: ${this.always(column)}`));
     }
+  }
+
+  /** What is said of a column with one value, or none. */
+  always(column) {
+    const value = this.worded(column, column.least);
+    return { all: "never a number", some: `${value}, or no number` }[column.lacking] ?? `always ${value}`;
   }
 
   worded(column, value) {

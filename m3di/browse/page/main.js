@@ -170,15 +170,14 @@ class Page {
 
   async look(row) {
     try {
-      await this.sample.show(row);
-      this.changed({ open: row });
+      if (await this.sample.show(row)) this.changed({ open: row });
     } catch (error) {
       tell(error.message);
     }
   }
 
   step(step) {
-    const row = this.grid.step(step);
+    const row = this.grid.step(step, this.sample.shown);
     if (row !== null) this.look(row);
   }
 

@@ -19,9 +19,10 @@ export class Sample {
     });
   }
 
+  /** Show a row; false where another one was asked for, or none, before it was there. */
   async show(number) {
-    const [row] = await this.rows.get([number]);
     this.shown = number;
+    const [row] = await this.rows.get([number]);
     const { about } = this.table;
     const captions = captionsOf(about, row);
     const close = h("button", { type: "button", onclick: () => this.dialog.close() }, "Close");
@@ -37,9 +38,15 @@ export class Sample {
       twins ? this.factors(row) : null,
       h("label", { class: "citation" }, "to cite it", h("input", { readonly: true, value: citation(row, about), onfocus: (event) => event.target.select() })),
     ];
+    if (this.shown !== number) return false;
+    const held = document.activeElement?.textContent;
     this.dialog.replaceChildren(...content.filter((each) => each !== null));
-    if (!this.dialog.open) this.dialog.showModal();
+    if (this.dialog.open) { // what had the focus is gone, and keys would reach nothing
+      const buttons = [...this.dialog.querySelectorAll(".heading button")];
+      (buttons.find((each) => each.textContent === held) ?? buttons[0]).focus({ preventScroll: true });
+    } else this.dialog.showModal();
     this.dialog.scrollTop = 0;
+    return true;
   }
 
   rendered() {

@@ -29,10 +29,10 @@ export function fromHash(hash, table) {
     const column = word.startsWith("f.") ? table.column(word.slice(2)) : null;
     if (!column) continue;
     if (column.values) {
-      const chosen = value.split(",").map(Number).filter((each) => each in column.values);
+      const chosen = [...new Set(value.split(",").map(numberIn))].filter((each) => each in column.values);
       if (chosen.length) state.filters[column.name] = { chosen };
     } else {
-      const [low, high] = value.split("..").map(Number);
+      const [low, high] = value.split("..").map(numberIn);
       if (low <= high) state.filters[column.name] = { low, high };
     }
   }
@@ -44,9 +44,15 @@ export function fromHash(hash, table) {
   state.view = views.includes(words.get("view")) ? words.get("view") : ""; // all
   const pair = words.get("pair")?.split(" ") ?? [];
   state.pair = pair.length === 3 ? pair : null;
-  const open = words.has("open") ? Number(words.get("open")) : null;
+  const open = words.has("open") ? numberIn(words.get("open")) : null;
   state.open = Number.isInteger(open) && open >= 0 && open < table.n ? open : null;
   return state;
+}
+
+/** What a text says as a number: not one where it says nothing, or no end. */
+function numberIn(text) {
+  const number = text.trim() ? Number(text) : NaN;
+  return Number.isFinite(number) ? number : NaN;
 }
 
 const python = (text) => JSON.stringify(text);
