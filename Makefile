@@ -4,6 +4,8 @@ BIN := .venv/bin
 # Compiled modules are kept: without them every process that a test starts compiles all of m3di, and pytest every test.
 unexport PYTHONDONTWRITEBYTECODE
 DEMO := data/demo
+# Two processes on two cores: threads of each would only wait for those of the other.
+TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 .PHONY: demo test test-lowest check mutants lock bench bench-loader bench-gpu scenes clean
 
@@ -20,7 +22,7 @@ test: .venv/installed
 	$(BIN)/ruff check m3di tests benchmarks
 	$(BIN)/ruff format --check m3di tests benchmarks
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST)
+	$(TESTS) $(PYTEST)
 
 # The quick tests with the oldest versions that setup.cfg allows, in an environment of their own. torch and bpy stay as in
 # constraints.txt: each is hundreds of megabytes, and the bytes of images are those of one bpy.
@@ -32,7 +34,7 @@ check: .venv/installed
 	$(BIN)/ruff check m3di tests benchmarks
 	$(BIN)/ruff format --check m3di tests benchmarks
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
+	$(TESTS) -q -m "not slow"
 
 # Changes the code in small ways and says which of them no test notices: see docs/testing.md. Of ONLY (patterns of
 # module names) and of a random SAMPLE; an hour for 100 on two cores if all rooms are wanted, minutes for one.

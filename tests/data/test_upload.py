@@ -9,6 +9,7 @@ import pytest
 from m3di.data import file_entry, open_folder, upload
 from m3di.data.storage.places import LocalFolder, digest
 from m3di.errors import M3diError, UsageError
+from tests.conftest import slow
 
 
 def written(folder: Path, content: bytes) -> Path:
@@ -80,7 +81,7 @@ def damaging(folder: Any, monkeypatch: pytest.MonkeyPatch, n_times: int) -> list
     return names
 
 
-@pytest.mark.parametrize("remote", [True, False])
+@pytest.mark.parametrize("remote", [True, *slow(False)])
 def test_an_upload_that_comes_back_different(
     remote: bool, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
