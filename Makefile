@@ -4,6 +4,8 @@ BIN := .venv/bin
 # Compiled modules are kept: without them every process that a test starts compiles all of m3di, and pytest every test.
 unexport PYTHONDONTWRITEBYTECODE
 DEMO := data/demo
+# Two processes on two cores: threads of each would only wait for those of the other.
+TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 .PHONY: demo test test-light test-lowest lint check mutants lock docs release
 .PHONY: bench bench-loader bench-gpu example scenes clean
@@ -21,7 +23,7 @@ demo: .venv/installed
 	@echo "beside chance and the graph's own bound, after 60 steps on 600 pairs. Next: $(BIN)/m3di --help"
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST)
+	$(TESTS) $(PYTEST)
 
 # The quick tests without Blender, on any Python and system that m3di loads and trains on, in an environment of their own.
 LIGHT := .venv-light/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
@@ -40,7 +42,7 @@ lint: .venv/installed
 
 # The quick inner loop: lint, types, and the tests without real renders or training.
 check: lint
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
+	$(TESTS) -q -m "not slow"
 
 # Changes the code in small ways and says which of them no test notices: see docs/testing.md. Of ONLY (patterns of
 # module names) and of a random SAMPLE; an hour for 100 on two cores if all rooms are wanted, minutes for one.

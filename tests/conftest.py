@@ -339,9 +339,19 @@ def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         "AWS_ENDPOINT_URL_S3": s3_server,
     }.items():
         monkeypatch.setenv(name, value)
-    s3fs.S3FileSystem.clear_instance_cache()
-    files = s3fs.S3FileSystem()
+    files = s3fs.S3FileSystem()  # the one that all tests share: to connect takes most of the time
     files.mkdir("m3di-test")
     yield "s3://m3di-test"
     files.rm("m3di-test", recursive=True)
+    files.invalidate_cache()
+
+
+@pytest.fixture
+def other_connection(bucket: str) -> Iterator[None]:
+    """A test may change what the connection is made of: neither it nor those after it share one."""
+    s3fs = pytest.importorskip("s3fs")
+    shared = s3fs.S3FileSystem._cache.copy()
     s3fs.S3FileSystem.clear_instance_cache()
+    yield
+    s3fs.S3FileSystem._cache.clear()
+    s3fs.S3FileSystem._cache.update(shared)

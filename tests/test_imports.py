@@ -58,10 +58,15 @@ def tree_of(path: Path) -> ast.Module:
 
 
 @functools.cache
+def nodes_of(path: Path) -> list[ast.AST]:
+    return list(ast.walk(tree_of(path)))
+
+
+@functools.cache
 def imported_modules(path: Path) -> set[str]:
     """Dotted names of all modules that a file imports, wherever in the file."""
     found = set()
-    for node in ast.walk(tree_of(path)):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -147,7 +152,7 @@ def test_no_two_modules_of_one_name_do_different_jobs() -> None:
 def test_no_class_name_is_there_twice() -> None:
     found: dict[str, list[str]] = {}
     for path in files_of(""):
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        for node in tree_of(path).body:
             if isinstance(node, ast.ClassDef):
                 found.setdefault(node.name, []).append(path.relative_to(PACKAGE).as_posix())
     assert len(found) > 100
@@ -213,16 +218,10 @@ def test_no_module_starts_the_command_line_by_a_string() -> None:
     for path in PACKAGE.rglob("*.py"):
         if path.relative_to(PACKAGE).parts[0] in ("cli", "__main__.py"):
             continue
-        tree = tree_of(path)
-        texts = {
-            node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
-        }
+        nodes = nodes_of(path)
+        texts = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
         assert not [text for text in texts if "m3di.cli" in text], path
-        lists = [
-            [getattr(each, "value", None) for each in node.elts]
-            for node in ast.walk(tree)
-            if isinstance(node, ast.List)
-        ]
+        lists = [[getattr(each, "value", None) for each in node.elts] for node in nodes if isinstance(node, ast.List)]
         assert not [each for each in lists if each[:1] == ["m3di"] or ("-m" in each and "m3di" in each)], path
 
 
@@ -230,6 +229,6 @@ def test_modules_and_functions_are_short() -> None:
     for path in PACKAGE.rglob("*.py"):
         text = path.read_text(encoding="utf-8")
         assert text.count("\n") <= 350, path
-        for node in ast.walk(tree_of(path)):
+        for node in nodes_of(path):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 assert (node.end_lineno or 0) - node.lineno < 60, f"{path}: {node.name}"

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Subset
 from m3di import Multimodal3DIdent
 from m3di.data import Batches, BatchLoader, whole_batch
 from m3di.errors import UsageError
+from tests.conftest import slow
 
 BATCH = 3
 N_BATCHES = 7  # of the 20 samples; the last has 2
@@ -203,7 +204,7 @@ def test_accelerate_skips_the_batches_that_it_was_told_to(fake_dataset: Path, qu
     assert captions_of(accelerate.skip_first_batches(loader, 3)) == expected_epochs(dataset, 1)[0][3:]
 
 
-@pytest.mark.parametrize("drop_last", [False, True])
+@pytest.mark.parametrize("drop_last", [True, *slow(False)])
 def test_accelerate_divides_what_is_not_divided_yet(fake_dataset: Path, quiet: None, drop_last: bool) -> None:
     prepare = pytest.importorskip("accelerate.data_loader").prepare_data_loader
     dataset = Multimodal3DIdent(fake_dataset)
@@ -304,6 +305,7 @@ from pytorch_lightning import LightningModule, Trainer
 from torch.utils.data import DataLoader
 from m3di import Multimodal3DIdent
 from m3di.data import Batches, whole_batch
+from tests.conftest import slow
 
 folder, n_devices, options, out = sys.argv[1:]
 dataset = Multimodal3DIdent(folder)

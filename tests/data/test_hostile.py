@@ -40,7 +40,7 @@ def run_cases(numbers: range, sound: Sound, tmp_path: Path) -> None:
 
 
 def test_forged_datasets(sound: Sound, tmp_path: Path, pools: type[FakeRenderPool]) -> None:
-    run_cases(range(25), sound, tmp_path)
+    run_cases(range(10), sound, tmp_path)
 
 
 @pytest.mark.slow

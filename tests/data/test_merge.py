@@ -10,7 +10,7 @@ import torch
 from m3di import Multimodal3DIdent
 from m3di.data import export, import_published, info, merge, read_manifest, subset, verify
 from m3di.errors import M3diError, UsageError
-from tests.conftest import write_fake_dataset
+from tests.conftest import slow, write_fake_dataset
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_subsets_put_together_are_the_whole(fake_dataset: Path, tmp_path: Path) 
     assert sorted(captions) == sorted(Multimodal3DIdent(fake_dataset)[:]["caption"])
 
 
-@pytest.mark.parametrize("images", ["webp", "qoi", "png"])
+@pytest.mark.parametrize("images", ["qoi", *slow("webp", "png")])
 def test_images_in_another_format(fake_dataset: Path, tmp_path: Path, images: str) -> None:
     subset(fake_dataset, tmp_path / "it", images=images)
     verify(tmp_path / "it")

@@ -15,7 +15,7 @@ from m3di import Multimodal3DIdent, data
 from m3di.data import export, import_published, info, merge, subset, verify
 from m3di.data.format.parquet import UNREADABLE, read_csv, read_parquet, read_parquet_schema
 from m3di.generate.repair import repair
-from tests.conftest import FakeRenderPool
+from tests.conftest import FakeRenderPool, slow
 from tests.generate.test_run import bytes_of
 
 ROOT = Path(__file__).parents[2]
@@ -80,33 +80,32 @@ def test_nothing_else_reads_parquet() -> None:
     assert found == {"data/format/parquet.py"}
 
 
-SLOW_NAMES = [pytest.param(name, marks=pytest.mark.slow) for name in ("image.object_shape=3", "key=000000000", "a=b=c")]
+NAMES = ["object_xpos=right", *slow("image.object_shape=3", "key=000000000", "a=b=c", "key=0/shape=cow")]
 
 
-@pytest.mark.parametrize("name", ["object_xpos=right", *SLOW_NAMES])
+@pytest.mark.parametrize("name", NAMES)
 def test_a_folder_called_name_value(fake_dataset: Path, tmp_path: Path, pools: type[FakeRenderPool], name: str) -> None:
-    inside, below = tmp_path / name, tmp_path / name / "shape=cow"
-    for root in (shutil.copytree(fake_dataset, inside), shutil.copytree(fake_dataset, below)):
-        verify(root)
-        verify(root, quick=True)
-        assert info(root) == info(fake_dataset)
-        dataset = Multimodal3DIdent(root)
-        assert dataset.table.equals(Multimodal3DIdent(fake_dataset).table)
-        some, others = root / "seed=0", root / "seed=1"
-        subset(root, some, where="image.object_shape < 3")
-        subset(root, others, where="image.object_shape >= 3")
-        assert merge([some, others], root / "all=1").n_samples == {"train": 20, "val": 4, "test": 4}
-        verify(root / "all=1")
-        export(root, "upstream", root / "layout=up")
-        import_published(root / "layout=up", root / "back=1")
-        assert bytes_of(root / "back=1") == bytes_of(fake_dataset)
-        for made in (some, others, root / "all=1", root / "layout=up", root / "back=1"):
-            shutil.rmtree(made)
-        (root / "val-00000.tar").unlink()
-        (root / "test.parquet").unlink()
-        assert repair(root) == ["test.parquet", "val-00000.tar"]
-        (root / data.LOG).unlink()
-        assert {path.name: path.read_bytes() for path in root.iterdir() if path.is_file()} == bytes_of(fake_dataset)
+    root = shutil.copytree(fake_dataset, tmp_path / name)
+    verify(root)
+    verify(root, quick=True)
+    assert info(root) == info(fake_dataset)
+    dataset = Multimodal3DIdent(root)
+    assert dataset.table.equals(Multimodal3DIdent(fake_dataset).table)
+    some, others = root / "seed=0", root / "seed=1"
+    subset(root, some, where="image.object_shape < 3")
+    subset(root, others, where="image.object_shape >= 3")
+    assert merge([some, others], root / "all=1").n_samples == {"train": 20, "val": 4, "test": 4}
+    verify(root / "all=1")
+    export(root, "upstream", root / "layout=up")
+    import_published(root / "layout=up", root / "back=1")
+    assert bytes_of(root / "back=1") == bytes_of(fake_dataset)
+    for made in (some, others, root / "all=1", root / "layout=up", root / "back=1"):
+        shutil.rmtree(made)
+    (root / "val-00000.tar").unlink()
+    (root / "test.parquet").unlink()
+    assert repair(root) == ["test.parquet", "val-00000.tar"]
+    (root / data.LOG).unlink()
+    assert {path.name: path.read_bytes() for path in root.iterdir() if path.is_file()} == bytes_of(fake_dataset)
 
 
 def test_reading(fake_dataset: Path, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from m3di.data import export, import_published, subset, verify
 from m3di.data.layouts.published import image_name
 from m3di.errors import M3diError, UsageError
 from m3di.latents import PALETTES, Spec, captions, palette, sample
-from tests.conftest import write_fake_dataset
+from tests.conftest import slow, write_fake_dataset
 
 IMAGE_COLUMNS = (
     "object_shape,object_xpos,object_ypos,object_zpos,object_alpharot,object_betarot,object_gammarot,object_color,"
@@ -116,7 +116,7 @@ def test_captions_are_what_the_published_loader_and_encoder_take(spec: Spec, spl
     ]
 
 
-@pytest.mark.parametrize("archive", [None, "w", "w:gz"])
+@pytest.mark.parametrize("archive", [None, *slow("w", "w:gz")])
 def test_a_round_trip_gives_the_same_dataset(
     fake_dataset: Path, exported: Path, tmp_path: Path, archive: str | None
 ) -> None:
@@ -268,15 +268,30 @@ def sparse_header(size: int) -> bytes:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (header("train/text/text_raw.txt", 200 << 20) + b"\0" * (200 << 20), r"far too much(?s:.)*of an archive of"),
-        (header("other.txt", 200 << 20) + b"\0" * (200 << 20), r"far too much(?s:.)*or more"),  # nobody wants it
-        (header("train/text/text_raw.txt", 2 << 30) + b"\0" * 512, r"far too much(?s:.)*2,147,483,648 bytes"),
-        (sparse_header(1 << 60) + b"x" * 512 + b"\0" * 1024, "a link, a device or a sparse file"),
-        (header("a", 200 << 20, tarfile.GNUTYPE_LONGNAME) + b"a" * (200 << 20), "a header of 209,715,200 bytes"),
-        (header("a", 3 << 20, tarfile.XHDTYPE) + b"a" * (3 << 20), "a header of 3,145,728 bytes"),
+        pytest.param(
+            header("train/text/text_raw.txt", 200 << 20) + b"\0" * (200 << 20), r"far too much(?s:.)*of an archive of",
+            id="bomb",
+        ),
+        pytest.param(
+            header("train/text/text_raw.txt", 2 << 30) + b"\0" * 512, r"far too much(?s:.)*2,147,483,648 bytes",
+            id="one gigantic file",
+        ),
+        pytest.param(
+            sparse_header(1 << 60) + b"x" * 512 + b"\0" * 1024, "a link, a device or a sparse file", id="sparse"
+        ),
+        pytest.param(
+            header("a", 3 << 20, tarfile.XHDTYPE) + b"a" * (3 << 20), "a header of 3,145,728 bytes", id="attributes"
+        ),
+        pytest.param(
+            header("other.txt", 200 << 20) + b"\0" * (200 << 20), r"far too much(?s:.)*or more",
+            id="bomb that nobody wants", marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            header("a", 200 << 20, tarfile.GNUTYPE_LONGNAME) + b"a" * (200 << 20), "a header of 209,715,200 bytes",
+            id="long name", marks=pytest.mark.slow,
+        ),
     ],
-    ids=["bomb", "bomb that nobody wants", "one gigantic file", "sparse", "long name", "attributes"],
-)
+)  # fmt: skip
 def test_archives_hold_no_more_than_they_may(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "evil.tar.gz").write_bytes(gzip.compress(content, 1))
     with pytest.raises(M3diError, match=message):

@@ -16,6 +16,7 @@ import pytest
 from m3di import Multimodal3DIdent, data
 from m3di.data.format.manifest import Manifest, to_json
 from m3di.errors import M3diError
+from tests.conftest import slow
 
 Change = Callable[[pa.Table], pa.Table]
 
@@ -59,31 +60,33 @@ def forged(source: Path, root: Path, change: Change) -> Path:
 
 CHANGES = [
     (cells("key", "../../PWNED"), r"row 0: the key '\.\./\.\./PWNED' is no plain name"),
-    (cells("key", "/abs"), "row 0: the key '/abs' is no plain name"),
     (cells("key", "000000001"), "a key is there twice"),
     (cells("shard", "../../secret.txt"), "the shard '../../secret.txt' is not one of the split"),
-    (cells("shard", "/dev/zero"), "the shard '/dev/zero' is not one of the split"),
-    (cells("shard", "train-00000.tar"), "the shard 'train-00000.tar' is not one of the split"),
-    (cells("shard", None), "row 0: shard is empty"),
     (cells("png_offset", 10**9), "row 0: png at 1000000000, .* is not in its shard"),
-    (cells("png_offset", -5), "row 0: png at -5"),
-    (cells("png_offset", 2**63 - 1), "row 0: png at 9223372036854775807"),
-    (cells("png_size", 2**62), "is not in its shard"),
-    (cells("json_size", -1), "row 0: json at .* -1 bytes"),
     (cells("txt_offset", None), "row 0: txt_offset is empty"),
-    (cells("text.caption", None), "row 0: text.caption is empty"),
-    (cells("image.object_shape", None), "row 0: image.object_shape is empty"),
-    (cells("image.object_shape", 10**9), "image.object_shape is 1000000000, expected 0 to 6"),
     (cells("image.object_color", float("nan")), "image.object_color is nan, expected 0 to 1"),
-    (of_type("image.object_shape", pa.float64()), "image.object_shape has the type double, expected integers"),
     (of_type("image.object_shape_name", pa.binary()), "has the type binary, expected texts or numbers"),
-    (of_type("key", pa.large_string()), None),
     (of_type("png_offset", pa.uint64()), None),
     (lambda table: table.drop_columns(["shard"]), "column shard is missing"),
-    (lambda table: table.drop_columns(["image.object_shape"]), "column image.object_shape is missing"),
     (lambda table: table.slice(1), "3 rows, expected 4"),
-    (lambda table: pa.concat_tables([table] * 1000), "4000 rows, expected 4"),
     (cells("text.caption", "x" * (8 << 20)), r"column 8 says that it takes 8,\d+,\d+ bytes, expected at most"),
+    *slow(
+        (cells("key", "/abs"), "row 0: the key '/abs' is no plain name"),
+        (cells("shard", "/dev/zero"), "the shard '/dev/zero' is not one of the split"),
+        (cells("shard", "train-00000.tar"), "the shard 'train-00000.tar' is not one of the split"),
+        (cells("shard", None), "row 0: shard is empty"),
+        (cells("png_offset", -5), "row 0: png at -5"),
+        (cells("png_offset", 2**63 - 1), "row 0: png at 9223372036854775807"),
+        (cells("png_size", 2**62), "is not in its shard"),
+        (cells("json_size", -1), "row 0: json at .* -1 bytes"),
+        (cells("text.caption", None), "row 0: text.caption is empty"),
+        (cells("image.object_shape", None), "row 0: image.object_shape is empty"),
+        (cells("image.object_shape", 10**9), "image.object_shape is 1000000000, expected 0 to 6"),
+        (of_type("image.object_shape", pa.float64()), "image.object_shape has the type double, expected integers"),
+        (of_type("key", pa.large_string()), None),
+        (lambda table: table.drop_columns(["image.object_shape"]), "column image.object_shape is missing"),
+        (lambda table: pa.concat_tables([table] * 1000), "4000 rows, expected 4"),
+    ),
 ]
 
 
@@ -127,8 +130,8 @@ def test_a_table_that_is_no_text_or_no_table(fake_dataset: Path, tmp_path: Path)
     ("change", "message"),
     [
         (cells("origin_index", 10**15), "origin_index is 1000000000000000, expected 0 to 1000000000"),
-        (cells("origin_seed", -1), "origin_seed is -1"),
         (cells("origin_split", "../x"), "origin_split says '../x', expected train, val, test"),
+        *slow((cells("origin_seed", -1), "origin_seed is -1")),
         (lambda table: table.drop_columns(["origin_seed"]), "column origin_seed is missing"),
     ],
 )

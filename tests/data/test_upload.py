@@ -9,6 +9,7 @@ import pytest
 from m3di.data import file_entry, open_folder, upload
 from m3di.data.storage.places import LocalFolder, digest
 from m3di.errors import M3diError, UsageError
+from tests.conftest import slow
 
 
 def written(folder: Path, content: bytes) -> Path:
@@ -80,7 +81,7 @@ def damaging(folder: Any, monkeypatch: pytest.MonkeyPatch, n_times: int) -> list
     return names
 
 
-@pytest.mark.parametrize("remote", [True, False])
+@pytest.mark.parametrize("remote", [True, *slow(False)])
 def test_an_upload_that_comes_back_different(
     remote: bool, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,13 +133,12 @@ def test_no_such_bucket(bucket: str) -> None:
         open_folder("s3://nowhere/d").create("plan", b"")
 
 
-def test_an_endpoint_that_does_not_answer(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endpoint_that_does_not_answer(bucket: str, other_connection: None, monkeypatch: pytest.MonkeyPatch) -> None:
     import s3fs
 
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)
-    s3fs.S3FileSystem.clear_instance_cache()
     with pytest.raises(M3diError, match=r"cannot be reached(?s:.)*127\.0\.0\.1:9(?s:.)*AWS_ENDPOINT_URL_S3"):
         open_folder(f"{bucket}/d").create("plan", b"")
 
@@ -154,15 +154,14 @@ def test_no_permission(bucket: str, s3_server: str) -> None:
         requests.post(f"{s3_server}/moto-api/reset-auth", data=b"inf", timeout=10)
 
 
-def test_without_credentials(bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import s3fs
-
+def test_without_credentials(
+    bucket: str, other_connection: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    s3fs.S3FileSystem.clear_instance_cache()
     with pytest.raises(M3diError, match=r"refuses access(?s:.)*credentials"):
         open_folder(f"{bucket}/d").create("plan", b"")
 

@@ -53,7 +53,7 @@ def place_of(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
     return f"memory://many-{next(NUMBERS)}" if kind == "memory" else str(tmp_path / "shared")
 
 
-@pytest.mark.parametrize("kind", ["memory", "folder", *slow("s3")])
+@pytest.mark.parametrize("kind", ["memory", *slow("folder", "s3")])
 def test_parts_in_any_order_give_the_bytes_of_one_run(
     kind: str, fake_dataset: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

@@ -27,7 +27,7 @@ from m3di.generate.repair import repair
 from m3di.generate.twins import render_twin
 from m3di.render import QUALITIES
 from tests.cli.test_main import failed, m3di
-from tests.conftest import FakeRenderPool, fake_options, write_fake_dataset
+from tests.conftest import FakeRenderPool, fake_options, slow, write_fake_dataset
 from tests.generate.test_run import bytes_of
 
 
@@ -210,7 +210,10 @@ ROADS = {
 }
 
 
-@pytest.fixture(params=ROADS)
+LATER = ("a part at a URL", "Ray and a URL", "a dry run of a part", "a dry run for a URL")  # each is two others at once
+
+
+@pytest.fixture(params=[*(each for each in ROADS if each not in LATER), *slow(*LATER)])
 def road(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, str, list[object]]]:
     """Its name, where the dataset goes, and the words of the command."""
     out = request.getfixturevalue("bucket") + "/it" if "URL" in request.param else str(tmp_path / "out")

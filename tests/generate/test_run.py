@@ -16,7 +16,7 @@ from m3di import Multimodal3DIdent, data, generate
 from m3di.errors import M3diError, UsageError
 from m3di.latents import Spec, load_spec
 from m3di.render import Outcome, RenderJob
-from tests.conftest import FakePool, fake_options, write_fake_dataset
+from tests.conftest import FakePool, fake_options, slow, write_fake_dataset
 
 
 def bytes_of(root: Path) -> dict[str, bytes]:
@@ -102,7 +102,7 @@ def test_the_table(fake_dataset: Path) -> None:
             {"image", "image_do_object_color", "text_do_object_xpos", "caption", "caption_text_do_object_xpos"},
         ),
         ("m3di-sequence", ["image_t0.png", "image_t7.png", "txt"], {"image_t0", "image_t7", "text", "z_image_t3"}),
-        ("image-pairs", ["view1.png", "view2.png"], {"view1", "view2", "z_view1", "z_view2"}),
+        *slow(("image-pairs", ["view1.png", "view2.png"], {"view1", "view2", "z_view1", "z_view2"})),
     ],
 )
 def test_specs_with_more_views(spec: str, extensions: list[str], keys: set[str], tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from m3di.latents import (
     template_names,
 )
 from m3di.latents.templates import word_index
+from tests.conftest import slow
 
 DETAILED = """
 extends: m3di
@@ -88,10 +89,7 @@ def test_templates_shipped() -> None:
     assert template_names() == ["detailed", "factwise", "german", "m3di", "minimal"]
 
 
-@pytest.mark.parametrize(
-    "template",
-    [pytest.param(name, marks=[pytest.mark.slow] if name == "detailed" else []) for name in template_names()],
-)
+@pytest.mark.parametrize("template", ["m3di", "minimal", *slow("detailed", "german")])
 def test_every_caption_is_read_back(template: str) -> None:
     """All that 20,000 captions say is what was drawn: values, bins of numbers, and every choice."""
     spec = spec_of(template)

@@ -26,7 +26,7 @@ from m3di.latents import (
 from m3di.latents.changing import changed_factor
 
 N = 40
-QUICK = ("m3di", "m3di-three-views")  # these each time; all others take half a minute
+QUICK = ("m3di",)  # each time; all others take half a minute
 EVERY = [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in spec_names()]
 PLUGIN = """
 from m3di.latents import register

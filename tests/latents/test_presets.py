@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from m3di.latents import Samples, Spec, captions, load_spec, parse_spec, sample, spec_names
+from tests.conftest import slow
 
 N = 100_000
 BLOCKS = {
@@ -71,7 +72,7 @@ def test_m3di_three_views() -> None:
     np.testing.assert_array_equal(views["text"]["object_shape"], other["object_shape"])
 
 
-@pytest.mark.parametrize("name", ["image-pairs", "image-pairs-causal", *BOXES])
+@pytest.mark.parametrize("name", ["image-pairs", *BOXES[-2:], *slow("image-pairs-causal", *BOXES[:-2])])
 def test_pairs(name: str) -> None:
     """Roles of the three blocks, and the arrows between them."""
     causal = name.endswith("-causal")

@@ -10,6 +10,7 @@ import torch
 from m3di.errors import UsageError
 from m3di.learn import TrainConfig, train_on
 from m3di.learn.training.augmentation import AUGMENTATIONS, augmented, generator_of
+from tests.conftest import slow
 from tests.learn.test_resume import check_equal
 
 CPU = torch.device("cpu")
@@ -96,7 +97,7 @@ def test_erase_hides_a_square_of_a_quarter_of_the_side():
     assert (changed.any(dim=1).sum(dim=1) == 8).all()
 
 
-@pytest.mark.parametrize("stop_at", [1, 3, 5])
+@pytest.mark.parametrize("stop_at", [3, *slow(1, 5)])
 def test_a_run_goes_on_with_the_augmentations_of_its_steps(make_pairs, tiny_encoder, tmp_path, stop_at):
     def stop(step, _loss):
         if step == stop_at:

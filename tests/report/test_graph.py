@@ -32,7 +32,10 @@ def test_a_panel_a_view_with_every_factor_and_arrow(spec: Spec) -> None:
             assert to_hex(box.get_facecolor()).upper() == ROLE_COLORS[role]
 
 
-@pytest.mark.parametrize("name", spec_names())
+QUICK = ("3dident", "causal3dident", "image-pairs-causal", "m3di", "m3di-three-views")
+
+
+@pytest.mark.parametrize("name", [*QUICK, *slow(*(each for each in spec_names() if each not in QUICK))])
 def test_names_do_not_overlap_and_parents_stand_left(name: str) -> None:
     spec = load_spec(name)
     places = {each.get_text().removesuffix(" ↻"): each.get_position() for each in causal_graph(spec).axes[0].texts}

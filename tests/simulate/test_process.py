@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from m3di.simulate import LatentProcess, SimulationConfig
+from tests.conftest import slow
 
 N = 100_000
 
@@ -123,7 +124,7 @@ def test_equal_seeds_give_equal_processes_and_a_new_block_changes_no_other():
     assert not np.allclose(a.effect, d.effect)
 
 
-@pytest.mark.parametrize("n_classes", [2, 3, 5])
+@pytest.mark.parametrize("n_classes", [3, *slow(2, 5)])
 @pytest.mark.parametrize("block", ["content", "style", "modality"])
 def test_discrete_blocks(block, n_classes):
     settings = {"discrete": (block,), "n_classes": n_classes, "statistical": True, "style_change_prob": 0.0}
