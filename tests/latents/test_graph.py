@@ -80,7 +80,11 @@ def check_arrows(spec: Spec) -> int:
 QUICK = ("3dident", "m3di")  # the others are much like these
 
 
-@pytest.mark.parametrize("name", [*QUICK, *slow(*(name for name in spec_names() if name not in QUICK))])
+# The parents of temporal-causal3dident lie in earlier frames: test_presets.py holds its arrows.
+OTHERS = tuple(name for name in spec_names() if name not in (*QUICK, "temporal-causal3dident"))
+
+
+@pytest.mark.parametrize("name", [*QUICK, *slow(*OTHERS)])
 def test_every_arrow_of_a_built_in_spec_acts_and_no_other(name: str) -> None:
     spec = load_spec(name)
     n_declared = sum(bool(spec.parents(factor)) for factor in spec.factors)
