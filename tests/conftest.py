@@ -339,7 +339,8 @@ def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         "AWS_ENDPOINT_URL_S3": s3_server,
     }.items():
         monkeypatch.setenv(name, value)
-    files = s3fs.S3FileSystem()  # the one that all tests share: to connect takes most of the time
+    s3fs.S3FileSystem.clear_instance_cache()  # one that was made without these variables has no credentials
+    files = s3fs.S3FileSystem()
     files.mkdir("m3di-test")
     yield "s3://m3di-test"
     files.rm("m3di-test", recursive=True)
