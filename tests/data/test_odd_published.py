@@ -219,8 +219,7 @@ def packed(folder: Path, path: Path, prefix: str = "m3di") -> Path:
     ("name", "prefix"),
     [
         ("it.zip", "deep/down/m3di"),
-        ("no-ending", "m3di"),
-        *slow(("it.tar.gz", ".")),
+        *slow(("no-ending", "m3di"), ("it.tar.gz", ".")),
         *slow(("it.zip", "m3di"), ("it.tar", "."), ("it.tar", "deep/down/m3di")),
         *slow(("it.tar.bz2", "m3di"), ("it.tar.xz", "m3di")),
     ],

@@ -81,7 +81,7 @@ def damaging(folder: Any, monkeypatch: pytest.MonkeyPatch, n_times: int) -> list
     return names
 
 
-@pytest.mark.parametrize("remote", [True, *slow(False)])
+@pytest.mark.parametrize("remote", [False, *slow(True)])
 def test_an_upload_that_comes_back_different(
     remote: bool, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,6 +133,7 @@ def test_no_such_bucket(bucket: str) -> None:
         open_folder("s3://nowhere/d").create("plan", b"")
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_does_not_answer(bucket: str, other_connection: None, monkeypatch: pytest.MonkeyPatch) -> None:
     import s3fs
 
@@ -154,6 +155,7 @@ def test_no_permission(bucket: str, s3_server: str) -> None:
         requests.post(f"{s3_server}/moto-api/reset-auth", data=b"inf", timeout=10)
 
 
+@pytest.mark.slow
 def test_without_credentials(
     bucket: str, other_connection: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -216,7 +216,7 @@ def test_a_shard_without_its_samples(tmp_path: Path) -> None:
         generate.finalize(data.open_folder(root))
 
 
-@pytest.mark.parametrize("kind", ["memory", "folder"])
+@pytest.mark.parametrize("kind", ["memory", *slow("folder")])
 def test_another_dataset_in_the_folder_is_refused(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     folder = data.open_folder(place_of(kind, tmp_path, request))
     plan = generate.make_plan(SPEC, fake_options(tmp_path))

@@ -353,7 +353,7 @@ def test_leftovers_that_are_reported_are_removed(tmp_path: Path, pools: type[Fak
     assert not pools.made
 
 
-@pytest.mark.parametrize("source", ["imported", "derived"])
+@pytest.mark.parametrize("source", ["derived", *slow("imported")])
 def test_what_can_be_repaired_of_a_dataset_that_was_not_rendered(
     tmp_path: Path, pools: type[FakeRenderPool], source: str
 ) -> None:

@@ -216,7 +216,10 @@ LATER = ("a part at a URL", "Ray and a URL", "a dry run of a part", "a dry run f
 @pytest.fixture(params=[*(each for each in ROADS if each not in LATER), *slow(*LATER)])
 def road(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, str, list[object]]]:
     """Its name, where the dataset goes, and the words of the command."""
-    out = request.getfixturevalue("bucket") + "/it" if "URL" in request.param else str(tmp_path / "out")
+    out = str(tmp_path / "out")
+    if "URL" in request.param:
+        bucket = request.getfixturevalue("bucket") if request.param in LATER else "memory:/"
+        out = f"{bucket}/{tmp_path.name}"
     words: list[object] = ["--out", out, *ROADS[request.param]]
     if "URL" in request.param or "part" in request.param or "Ray" in request.param:
         words += ["--staging", tmp_path / "staging"]
@@ -335,6 +338,7 @@ def test_every_option_of_a_twin(of_a_gpu: Path, pools: type[FakeRenderPool], pla
     data.read_manifest(twin)
 
 
+@pytest.mark.slow
 def test_a_twin_that_was_rendered_without_passes_is_taken(
     of_a_gpu: Path, pools: type[FakeRenderPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -370,6 +374,7 @@ def test_options_about_rendering_where_nothing_is_rendered(name: str, fake_datas
     failed(done, 2, "nothing is rendered here", "add --do or --permute-content", str(words[0]))
 
 
+@pytest.mark.slow
 def test_a_part_that_is_continued_goes_on_with_its_log(
     tmp_path: Path, pools: type[FakeRenderPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:

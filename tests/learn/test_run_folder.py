@@ -22,7 +22,7 @@ from m3di.learn.training.run_folder import load_encoders, save_checkpoint
 STATISTICS = ImageStatistics((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 9)
 INPUTS = {"image": ViewInput("image"), "text": ViewInput("text", 12, 2, "no hash")}
 CONFIG = TrainConfig(n_steps=9, batch_size=2, encoding_size=3, hidden_size=5, image_encoder="tiny")
-RESNET = replace(CONFIG, image_encoder="resnet18")
+RESNET = replace(CONFIG, image_encoder="resnet18-small")
 
 
 def build(seed=0, config=CONFIG):
