@@ -216,10 +216,7 @@ LATER = ("a part at a URL", "Ray and a URL", "a dry run of a part", "a dry run f
 @pytest.fixture(params=[*(each for each in ROADS if each not in LATER), *slow(*LATER)])
 def road(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, str, list[object]]]:
     """Its name, where the dataset goes, and the words of the command."""
-    out = str(tmp_path / "out")
-    if "URL" in request.param:
-        bucket = request.getfixturevalue("bucket") if request.param in LATER else "memory:/"
-        out = f"{bucket}/{tmp_path.name}"
+    out = request.getfixturevalue("bucket") + "/it" if "URL" in request.param else str(tmp_path / "out")
     words: list[object] = ["--out", out, *ROADS[request.param]]
     if "URL" in request.param or "part" in request.param or "Ray" in request.param:
         words += ["--staging", tmp_path / "staging"]

@@ -66,7 +66,7 @@ def test_encoders_come_back_the_same(tmp_path):
 
 def test_checkpoints_are_plain_safetensors(tmp_path):
     weights = load_file(weights_file(write_run(tmp_path, RESNET)))
-    assert weights["layer2.0.downsample.0.weight"].shape == (128, 64, 1, 1)
+    assert weights["layer2.0.downsample.0.weight"].shape == (64, 32, 1, 1)
     assert weights.keys() == build(config=RESNET).image.state_dict().keys()
 
 
