@@ -6,6 +6,10 @@ unexport PYTHONDONTWRITEBYTECODE
 DEMO := data/demo
 # Two processes on two cores: threads of each would only wait for those of the other.
 TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+# The types are checked while the tests run; either of them can fail.
+define beside_types
+@$(BIN)/mypy & types=$$!; $(1); tests=$$?; wait $$types && exit $$tests
+endef
 
 .PHONY: demo test test-lowest check mutants lock bench bench-loader bench-gpu scenes clean
 
@@ -21,8 +25,7 @@ demo: .venv/installed
 test: .venv/installed
 	$(BIN)/ruff check m3di tests benchmarks
 	$(BIN)/ruff format --check m3di tests benchmarks
-	$(BIN)/mypy
-	$(TESTS) $(PYTEST)
+	$(call beside_types,$(TESTS) $(PYTEST))
 
 # The quick tests with the oldest versions that setup.cfg allows, in an environment of their own. torch and bpy stay as in
 # constraints.txt: each is hundreds of megabytes, and the bytes of images are those of one bpy.
@@ -33,8 +36,7 @@ test-lowest: .venv-lowest/installed
 check: .venv/installed
 	$(BIN)/ruff check m3di tests benchmarks
 	$(BIN)/ruff format --check m3di tests benchmarks
-	$(BIN)/mypy
-	$(TESTS) -q -m "not slow"
+	$(call beside_types,$(TESTS) -q -m "not slow")
 
 # Changes the code in small ways and says which of them no test notices: see docs/testing.md. Of ONLY (patterns of
 # module names) and of a random SAMPLE; an hour for 100 on two cores if all rooms are wanted, minutes for one.
