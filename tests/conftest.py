@@ -287,6 +287,7 @@ def s3_server() -> Iterator[str]:
     """Endpoint of an S3 server on this machine that asks for no credentials."""
     server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
+    pytest.importorskip("s3fs").S3FileSystem.clear_instance_cache()  # a test before may have made one without all this
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"
     server.stop()
