@@ -70,6 +70,7 @@ def test_images_in_another_format(fake_dataset: Path, tmp_path: Path, images: st
     assert torch.equal(Multimodal3DIdent(tmp_path / "it")[:]["image"], Multimodal3DIdent(fake_dataset)[:]["image"])
 
 
+@pytest.mark.slow
 def test_several_views_and_no_images(tmp_path: Path) -> None:
     root = write_fake_dataset(tmp_path / "three", spec="m3di-three-views", n_train=5)
     subset(root, tmp_path / "it", n=2, images="webp")

@@ -34,8 +34,8 @@ TEXT = "train/text/text_raw.txt"
 
 
 @pytest.fixture
-def foreign(fake_dataset: Path, tmp_path: Path) -> Path:
-    export(fake_dataset, "upstream", tmp_path / "it")
+def foreign(published_dataset: Path, tmp_path: Path) -> Path:
+    shutil.copytree(published_dataset, tmp_path / "it")
     for path in [tmp_path / "it" / "m3di.json", *(tmp_path / "it").glob("*/m3di.parquet")]:
         path.unlink()
     return tmp_path / "it"

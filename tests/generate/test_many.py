@@ -258,6 +258,7 @@ def test_more_parts_than_shards() -> None:
         Part.parse("1/6").shards(generate.make_plan(SPEC, fake_options(Path("x"))))
 
 
+@pytest.mark.slow
 def test_tables_are_written_by_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import pyarrow.parquet as pq
 
