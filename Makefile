@@ -6,8 +6,12 @@ unexport PYTHONDONTWRITEBYTECODE
 DEMO := data/demo
 # Two processes on two cores: threads of each would only wait for those of the other.
 TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+# The types are checked while the tests run; either of them can fail.
+define beside_types
+@$(BIN)/mypy & types=$$!; $(1); tests=$$?; wait $$types && exit $$tests
+endef
 
-.PHONY: demo test test-light test-lowest lint check mutants lock docs release
+.PHONY: demo test test-light test-lowest style lint check mutants lock docs release
 .PHONY: bench bench-loader bench-gpu example scenes clean
 
 # Renders a little, and measures what encoders learn from the pairs that come with m3di; two or three minutes on two cores.
@@ -22,8 +26,8 @@ demo: .venv/installed
 	@echo "Look at $(DEMO).html in a browser: what was rendered. Above: what the encoders of runs/demo know of each factor,"
 	@echo "beside chance and the graph's own bound, after 60 steps on 600 pairs. Next: $(BIN)/m3di --help"
 
-test: lint
-	$(TESTS) $(PYTEST)
+test: style
+	$(call beside_types,$(TESTS) $(PYTEST))
 
 # The quick tests without Blender, on any Python and system that m3di loads and trains on, in an environment of their own.
 LIGHT := .venv-light/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
@@ -35,14 +39,16 @@ test-light: .venv-light/installed
 test-lowest: .venv-lowest/installed
 	.venv-lowest/bin/python -m pytest -q -n 2 -m "not slow" -o filterwarnings=default $(PYTEST)
 
-lint: .venv/installed
+style: .venv/installed
 	$(BIN)/ruff check m3di tests benchmarks docs
 	$(BIN)/ruff format --check m3di tests benchmarks docs
+
+lint: style
 	$(BIN)/mypy
 
 # The quick inner loop: lint, types, and the tests without real renders or training.
-check: lint
-	$(TESTS) -q -m "not slow"
+check: style
+	$(call beside_types,$(TESTS) -q -m "not slow")
 
 # Changes the code in small ways and says which of them no test notices: see docs/testing.md. Of ONLY (patterns of
 # module names) and of a random SAMPLE; an hour for 100 on two cores if all rooms are wanted, minutes for one.

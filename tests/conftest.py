@@ -309,6 +309,14 @@ def fake_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def published_dataset(fake_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Read only: the same in the published layout, with the files that m3di adds."""
+    out = tmp_path_factory.mktemp("published") / "m3di"
+    data.export(fake_dataset, "upstream", out)
+    return out
+
+
+@pytest.fixture(scope="session")
 def rendered_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Read only: 9 + 1 + 1 real renders of 48 px in shards of 4."""
     out = tmp_path_factory.mktemp("rendered") / "m3di"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from m3di.data.format.assemble import nested_json
 from m3di.data.format.devices import note_devices, noted_devices
 from m3di.data.format.entries import FileEntry, SplitEntry, TextEntry
-from m3di.data.format.limits import MAX_SAMPLES, MAX_SEED, MAX_SIZE_PX
 from m3di.data.format.made_files import files_of
 from m3di.data.format.manifest import (
     MANIFEST,
@@ -77,9 +76,6 @@ __all__ = [
     "LOCK",
     "LOG",
     "MANIFEST",
-    "MAX_SAMPLES",
-    "MAX_SEED",
-    "MAX_SIZE_PX",
     "PARTIAL",
     "PLAN",
     "UNREADABLE",

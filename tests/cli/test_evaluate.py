@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -39,7 +40,8 @@ def trained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     root = write_fake_dataset(tmp_path_factory.mktemp("data") / "m3di", n_train=8, n_val=24, n_test=12)
     out = tmp_path_factory.mktemp("runs") / "run"
-    train(root, out, TrainConfig(n_steps=1, batch_size=4, precision="fp32", n_threads=1, tensorboard=False))
+    step = TrainConfig(n_steps=1, batch_size=4, precision="fp32", n_threads=1, tensorboard=False)
+    train(root, out, replace(step, image_encoder="resnet18-small"))
     return out
 
 

@@ -14,6 +14,7 @@ from m3di.learn.training.sweep import make_sweep
 from tests.cli.test_main import failed, installed_m3di, m3di
 
 QUICK = ("--batch-size", 4, "--no-tensorboard", "--precision", "fp32", "--hidden-size", 8, "--threads", 1)
+QUICK += ("--image-encoder", "resnet18-small")
 
 
 def test_presets_are_listed(tmp_path: Path) -> None:

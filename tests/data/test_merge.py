@@ -70,6 +70,7 @@ def test_images_in_another_format(fake_dataset: Path, tmp_path: Path, images: st
     assert torch.equal(Multimodal3DIdent(tmp_path / "it")[:]["image"], Multimodal3DIdent(fake_dataset)[:]["image"])
 
 
+@pytest.mark.slow
 def test_several_views_and_no_images(tmp_path: Path) -> None:
     root = write_fake_dataset(tmp_path / "three", spec="m3di-three-views", n_train=5)
     subset(root, tmp_path / "it", n=2, images="webp")
@@ -77,6 +78,7 @@ def test_several_views_and_no_images(tmp_path: Path) -> None:
     assert read_manifest(tmp_path / "it").extensions["image_changed"] == "image_changed.webp"
 
 
+@pytest.mark.slow
 def test_imported_datasets_are_joined(fake_dataset: Path, other_seed: Path, tmp_path: Path) -> None:
     imported = []
     for number, root in enumerate((fake_dataset, other_seed)):
@@ -138,6 +140,7 @@ def test_an_image_that_cannot_be_shown_in_the_card(fake_dataset: Path, tmp_path:
         subset(root, tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_the_longest_caption_of_all_fits(fake_dataset: Path, other_seed: Path, tmp_path: Path) -> None:
     """Whatever their order: cut off to the first one's length, captions would lose their ends silently."""
     roots = []

@@ -34,8 +34,8 @@ TEXT = "train/text/text_raw.txt"
 
 
 @pytest.fixture
-def foreign(fake_dataset: Path, tmp_path: Path) -> Path:
-    export(fake_dataset, "upstream", tmp_path / "it")
+def foreign(published_dataset: Path, tmp_path: Path) -> Path:
+    shutil.copytree(published_dataset, tmp_path / "it")
     for path in [tmp_path / "it" / "m3di.json", *(tmp_path / "it").glob("*/m3di.parquet")]:
         path.unlink()
     return tmp_path / "it"
@@ -219,8 +219,7 @@ def packed(folder: Path, path: Path, prefix: str = "m3di") -> Path:
     ("name", "prefix"),
     [
         ("it.zip", "deep/down/m3di"),
-        ("no-ending", "m3di"),
-        *slow(("it.tar.gz", ".")),
+        *slow(("no-ending", "m3di"), ("it.tar.gz", ".")),
         *slow(("it.zip", "m3di"), ("it.tar", "."), ("it.tar", "deep/down/m3di")),
         *slow(("it.tar.bz2", "m3di"), ("it.tar.xz", "m3di")),
     ],

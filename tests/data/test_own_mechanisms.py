@@ -155,6 +155,7 @@ def test_interventions_are_part_of_the_dataset(tmp_path: Path) -> None:
         merge([plain, root], tmp_path / "both")
 
 
+@pytest.mark.slow
 def test_a_merge_says_all_its_seeds(fake_dataset: Path, tmp_path: Path) -> None:
     seven = write_fake_dataset(tmp_path / "seven", seed=7, n_train=4)
     eight = write_fake_dataset(tmp_path / "eight", seed=8, n_train=4)

@@ -22,7 +22,7 @@ from m3di import Multimodal3DIdent
 from m3di.cli.main import cli
 from m3di.data import Batches, export, import_published, info, merge, read_manifest, subset, verify, whole_batch
 from m3di.errors import M3diError, UsageError
-from tests.conftest import write_fake_dataset
+from tests.conftest import slow, write_fake_dataset
 
 
 class Server(SimpleHTTPRequestHandler):
@@ -66,6 +66,7 @@ def url(fake_dataset: Path) -> Iterator[str]:
         yield f"{address}/{fake_dataset.name}"
 
 
+@pytest.mark.slow
 def test_home(fake_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
@@ -132,7 +133,7 @@ def test_another_folder_meanwhile(fake_dataset: Path, tmp_path: Path, monkeypatc
     assert torch.equal(pickle.loads(pickle.dumps(dataset))[:]["image"], expected)
 
 
-@pytest.mark.parametrize("layout", ["shards", "published"])
+@pytest.mark.parametrize("layout", ["shards", *slow("published")])
 def test_a_link_that_leads_to_another_dataset_meanwhile(fake_dataset: Path, tmp_path: Path, layout: str) -> None:
     first, second = fake_dataset, write_fake_dataset(tmp_path / "second", seed=1)
     expected = Multimodal3DIdent(first)[:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,17 +21,25 @@ class Stopped(Exception):
     pass
 
 
-@pytest.fixture
-def begun(tmp_path: Path, pools: type[FakeRenderPool]) -> Path:
-    """A run that was interrupted after 13 of 28 samples: one shard is whole, one has five images."""
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Read only: a run that was interrupted after 13 of 28 samples: one shard is whole, one has five images."""
+    out = tmp_path_factory.mktemp("stopped") / "it"
 
     def stop(done: int, total: int) -> None:
         if done == 13:
             raise Stopped
 
-    with pytest.raises(Stopped):
-        generate.render(fake_options(tmp_path / "it"), stop)
-    return tmp_path / "it"
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr("m3di.generate.workers.RenderPool", FakeRenderPool)
+        generate.render(fake_options(out), stop)
+    return out
+
+
+@pytest.fixture
+def begun(stopped: Path, tmp_path: Path, pools: type[FakeRenderPool]) -> Path:
+    """Another of the same."""
+    return Path(shutil.copytree(stopped, tmp_path / "it"))
 
 
 def plan_of(out: Path, **options: Any) -> data.Plan:

@@ -38,9 +38,8 @@ TEXT_COLUMNS = "object_shape,object_xpos,object_ypos,object_zpos,object_color_na
 
 
 @pytest.fixture
-def exported(fake_dataset: Path, tmp_path: Path) -> Path:
-    export(fake_dataset, "upstream", tmp_path / "upstream")
-    return tmp_path / "upstream"
+def exported(published_dataset: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(published_dataset, tmp_path / "upstream"))
 
 
 @pytest.fixture

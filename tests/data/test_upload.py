@@ -18,7 +18,7 @@ def written(folder: Path, content: bytes) -> Path:
     return path
 
 
-@pytest.mark.parametrize("kind", ["s3", "memory", "folder", "file"])
+@pytest.mark.parametrize("kind", ["memory", "folder", "file", *slow("s3")])
 def test_an_upload_is_the_file(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     url = {
         "s3": lambda: request.getfixturevalue("bucket") + "/some/prefix",
@@ -43,6 +43,7 @@ def test_an_upload_is_the_file(kind: str, tmp_path: Path, request: pytest.Fixtur
     assert not folder.exists("plan")
 
 
+@pytest.mark.slow
 def test_on_s3_of_two_writers_the_first_wins(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     one, other = open_folder(f"{bucket}/d"), open_folder(f"{bucket}/d")
     monkeypatch.setattr(other, "exists", lambda name: False)  # it looked before the first wrote
@@ -81,11 +82,11 @@ def damaging(folder: Any, monkeypatch: pytest.MonkeyPatch, n_times: int) -> list
     return names
 
 
-@pytest.mark.parametrize("remote", [True, *slow(False)])
+@pytest.mark.parametrize("remote", [False, *slow(True)])
 def test_an_upload_that_comes_back_different(
-    remote: bool, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    remote: bool, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = open_folder(bucket if remote else tmp_path / "out")
+    folder = open_folder(request.getfixturevalue("bucket") if remote else tmp_path / "out")
     folder.create("plan", b"")
     path = written(tmp_path, b"x" * 1000)
     entry = file_entry(path, 1)
@@ -128,11 +129,13 @@ def test_where_growing_files_can_be_seen_only_whole_ones_have_their_name(
     assert folder.sizes() == {"plan": 0, "train-00000.tar": 1000}
 
 
+@pytest.mark.slow
 def test_no_such_bucket(bucket: str) -> None:
     with pytest.raises(M3diError, match=r"cannot be written: there is no such bucket(?s:.)*s3://nowhere/d/plan"):
         open_folder("s3://nowhere/d").create("plan", b"")
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_does_not_answer(bucket: str, other_connection: None, monkeypatch: pytest.MonkeyPatch) -> None:
     import s3fs
 
@@ -143,6 +146,7 @@ def test_an_endpoint_that_does_not_answer(bucket: str, other_connection: None, m
         open_folder(f"{bucket}/d").create("plan", b"")
 
 
+@pytest.mark.slow
 def test_no_permission(bucket: str, s3_server: str) -> None:
     import requests
 
@@ -154,6 +158,7 @@ def test_no_permission(bucket: str, s3_server: str) -> None:
         requests.post(f"{s3_server}/moto-api/reset-auth", data=b"inf", timeout=10)
 
 
+@pytest.mark.slow
 def test_without_credentials(
     bucket: str, other_connection: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -102,6 +102,7 @@ def test_killed_on_the_way(command: str, writes: dict[str, Writes], tmp_path: Pa
         assert [path.name for path in out.parent.iterdir()] == ["it"]
 
 
+@pytest.mark.slow
 def test_killed_when_it_has_its_name(writes: dict[str, Writes], tmp_path: Path) -> None:
     """Then it is whole, and only the lock is left."""
     (tmp_path / "whole").mkdir()

@@ -37,6 +37,7 @@ pytestmark = pytest.mark.slow
 QUICK = Request(protocol=Protocol(("linear", "logistic", "alignment"), n_bootstrap=20))
 N_VAL, N_TEST = 24, 12
 STEP = TrainConfig(n_steps=1, batch_size=4, precision="fp32", n_threads=1, encoding_size=2, tensorboard=False)
+STEP = replace(STEP, image_encoder="resnet18-small")
 
 
 @pytest.fixture(scope="module")

@@ -101,6 +101,7 @@ def test_a_factor_that_is_constant_in_the_test_has_no_r2() -> None:
     assert np.isnan(found.value)
 
 
+@pytest.mark.slow
 def test_the_same_data_give_the_same_scores() -> None:
     of = encoded(CONTENT, STYLE)
     assert [str(each) for each in score(of, Protocol(n_bootstrap=20))] == [

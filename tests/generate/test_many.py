@@ -216,7 +216,7 @@ def test_a_shard_without_its_samples(tmp_path: Path) -> None:
         generate.finalize(data.open_folder(root))
 
 
-@pytest.mark.parametrize("kind", ["memory", "folder"])
+@pytest.mark.parametrize("kind", ["memory", *slow("folder")])
 def test_another_dataset_in_the_folder_is_refused(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     folder = data.open_folder(place_of(kind, tmp_path, request))
     plan = generate.make_plan(SPEC, fake_options(tmp_path))
@@ -258,6 +258,7 @@ def test_more_parts_than_shards() -> None:
         Part.parse("1/6").shards(generate.make_plan(SPEC, fake_options(Path("x"))))
 
 
+@pytest.mark.slow
 def test_tables_are_written_by_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import pyarrow.parquet as pq
 

@@ -47,7 +47,7 @@ def before_the_hue_was_noted(out: Path, monkeypatch: pytest.MonkeyPatch, **optio
         return write_fake_dataset(out, **options)
 
 
-@pytest.mark.parametrize("gpu", [True, *slow(False)])
+@pytest.mark.parametrize("gpu", slow(True, False))
 def test_datasets_without_the_displayed_hue_stay_without_it(
     tmp_path: Path, pools: type[FakeRenderPool], monkeypatch: pytest.MonkeyPatch, gpu: bool
 ) -> None:
@@ -203,6 +203,7 @@ def test_what_a_changed_file_notes_of_a_gpus_image_is_not_believed(tmp_path: Pat
     data.verify(root)
 
 
+@pytest.mark.slow
 def test_the_gpu_of_a_repair_is_named_where_its_images_are_in_the_dataset(
     tmp_path: Path, shaky: type[FakeRenderPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -353,7 +354,7 @@ def test_leftovers_that_are_reported_are_removed(tmp_path: Path, pools: type[Fak
     assert not pools.made
 
 
-@pytest.mark.parametrize("source", ["imported", "derived"])
+@pytest.mark.parametrize("source", ["derived", *slow("imported")])
 def test_what_can_be_repaired_of_a_dataset_that_was_not_rendered(
     tmp_path: Path, pools: type[FakeRenderPool], source: str
 ) -> None:

@@ -335,6 +335,7 @@ def test_every_option_of_a_twin(of_a_gpu: Path, pools: type[FakeRenderPool], pla
     data.read_manifest(twin)
 
 
+@pytest.mark.slow
 def test_a_twin_that_was_rendered_without_passes_is_taken(
     of_a_gpu: Path, pools: type[FakeRenderPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -370,6 +371,7 @@ def test_options_about_rendering_where_nothing_is_rendered(name: str, fake_datas
     failed(done, 2, "nothing is rendered here", "add --do or --permute-content", str(words[0]))
 
 
+@pytest.mark.slow
 def test_a_part_that_is_continued_goes_on_with_its_log(
     tmp_path: Path, pools: type[FakeRenderPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -167,6 +167,7 @@ def test_a_full_disk_stops_the_run_until_there_is_room(
     assert sum(pool.n_rendered for pool in pools.made) <= 28 + 2
 
 
+@pytest.mark.slow
 def test_a_file_that_may_not_grow_is_a_full_disk(
     tmp_path: Path, fake_dataset: Path, pools: type[FakeRenderPool]
 ) -> None:
@@ -228,6 +229,7 @@ def test_a_dry_run_plans_what_the_same_command_would_render(tmp_path: Path, pool
         generate.dry_run(options, machines=generate.Machines(staging=tmp_path))
 
 
+@pytest.mark.slow
 def test_a_dry_run_counts_the_shards_that_are_at_a_url(
     bucket: str, tmp_path: Path, pools: type[FakeRenderPool], fake_dataset: Path
 ) -> None:
@@ -243,6 +245,7 @@ def test_a_dry_run_counts_the_shards_that_are_at_a_url(
         generate.dry_run(replace(options, seed=1))
 
 
+@pytest.mark.slow
 def test_roads_that_write_no_log_tell_that_a_gpu_loads_its_kernels(
     tmp_path: Path, pools: type[FakeRenderPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -106,6 +106,7 @@ def test_3dident_is_uniform() -> None:
         assert p_uniform(image[name], -1, 1) > LEAST_P, name
 
 
+@pytest.mark.slow
 def test_the_periodic_range_of_3dident_is_that_of_a_point_on_a_sphere() -> None:
     """Against the angles of points that are drawn on the sphere in eight dimensions, as the published code has them."""
     image = draw("3dident-periodic").columns()["image"]

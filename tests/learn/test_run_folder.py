@@ -22,7 +22,7 @@ from m3di.learn.training.run_folder import load_encoders, save_checkpoint
 STATISTICS = ImageStatistics((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 9)
 INPUTS = {"image": ViewInput("image"), "text": ViewInput("text", 12, 2, "no hash")}
 CONFIG = TrainConfig(n_steps=9, batch_size=2, encoding_size=3, hidden_size=5, image_encoder="tiny")
-RESNET = replace(CONFIG, image_encoder="resnet18")
+RESNET = replace(CONFIG, image_encoder="resnet18-small")
 
 
 def build(seed=0, config=CONFIG):
@@ -66,7 +66,7 @@ def test_encoders_come_back_the_same(tmp_path):
 
 def test_checkpoints_are_plain_safetensors(tmp_path):
     weights = load_file(weights_file(write_run(tmp_path, RESNET)))
-    assert weights["layer2.0.downsample.0.weight"].shape == (128, 64, 1, 1)
+    assert weights["layer2.0.downsample.0.weight"].shape == (64, 32, 1, 1)
     assert weights.keys() == build(config=RESNET).image.state_dict().keys()
 
 

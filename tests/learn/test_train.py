@@ -14,7 +14,9 @@ from m3di.errors import M3diError, UsageError
 from m3di.learn import TrainConfig, load_encoders, train, train_on
 from m3di.learn.training.inputs import vocabulary_sha256
 
-RESNET = TrainConfig(n_steps=3, batch_size=4, hidden_size=8, seed=5, precision="fp32", tensorboard=False)
+RESNET = TrainConfig(
+    n_steps=3, batch_size=4, hidden_size=8, seed=5, precision="fp32", tensorboard=False, image_encoder="resnet18-small"
+)
 TINY = replace(RESNET, image_encoder="tiny-bn")
 
 

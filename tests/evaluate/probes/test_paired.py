@@ -16,6 +16,7 @@ def bootstrap_of(first: np.ndarray, second: np.ndarray, n_resamples: int = 4000)
     return probes.paired_bootstrap(first.mean() - second.mean(), resamples.means(first), resamples.means(second))
 
 
+@pytest.mark.slow
 def test_the_bootstrap_agrees_with_the_normal_test_of_a_mean_difference() -> None:
     first = RNG.normal(size=1500)
     second = first - 0.05 + 0.9 * RNG.normal(size=1500)
