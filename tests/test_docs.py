@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```(yaml|python|sh)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["causal-graph.md", "processes.md"])
 def test_every_block_of_the_page_runs(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registries: None

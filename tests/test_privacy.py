@@ -55,6 +55,7 @@ def a_spec(tmp_path: Path) -> str:
     return str(folder / "spec.yaml")
 
 
+@pytest.mark.slow
 def test_a_rendered_dataset_its_log_and_its_exports(tmp_path: Path, pools: type[FakeRenderPool]) -> None:
     out = tmp_path / "it"
     spec = a_spec(tmp_path)

@@ -78,6 +78,7 @@ def test_datasets_beside_each_other(fake_dataset: Path, tmp_path: Path) -> None:
     assert gathered.rows([28])[0]["key"] == gathered.rows([0])[0]["key"]
 
 
+@pytest.mark.slow
 def test_datasets_of_other_factors_are_refused(fake_dataset: Path, tmp_path: Path) -> None:
     pairs = write_fake_dataset(tmp_path / "pairs", spec="image-pairs")
     with pytest.raises(UsageError, match="other views, so that they cannot be shown beside each other"):
@@ -125,6 +126,7 @@ def test_numbers_that_javascript_would_round_are_texts() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_where_files_lie_is_no_column(tmp_path: Path) -> None:
     """Several pictures of a sample have names with a dot, as factors have; a factor may end as they do."""
     (tmp_path / "spec.yaml").write_text(

@@ -143,6 +143,7 @@ def test_what_is_no_request(look: Look, serve: Serve) -> None:
         assert b" 421 " in connection.recv(1000)  # no host
 
 
+@pytest.mark.slow
 def test_many_at_once(look: Look, serve: Serve) -> None:
     server = serve(look)
     with ThreadPoolExecutor(16) as pool:

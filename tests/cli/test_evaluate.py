@@ -51,6 +51,7 @@ def run(*arguments: object) -> str:
     return result.output
 
 
+@pytest.mark.slow
 def test_encodings_of_anybody_are_scored_and_drawn(tmp_path: Path) -> None:
     output = run("evaluate", brought(tmp_path), "--probes", "logistic,mlp", "--n-bootstrap", 20)
     assert "image.object_shape" in output and "accuracy" in output

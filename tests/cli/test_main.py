@@ -120,6 +120,7 @@ def test_previews_that_cannot_be_are_refused_before_anything_is_rendered(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_preview_says_which_characters_no_font_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def shown(options: RenderOptions, n: int, *_: object) -> Preview:
         images = {"image": np.zeros((n, 16, 16, 3), np.uint8)}
@@ -143,6 +144,7 @@ def test_out_holds_a_different_dataset(tmp_path: Path) -> None:
     failed(m3di("render", "--n", 20, "--out", out), 1, "a different dataset", "--out")
 
 
+@pytest.mark.slow
 def test_export_import_subset_merge_info(fake_dataset: Path, tmp_path: Path) -> None:
     assert "as upstream" in m3di("export", fake_dataset, "--to", "upstream", "--out", tmp_path / "up").stdout
     assert "train 20, val 4" in m3di("import", tmp_path / "up", tmp_path / "back", "--shard-size", "8").stdout
@@ -355,6 +357,7 @@ def test_progress_bar_on_a_terminal(tmp_path: Path) -> None:
     assert b"0:00:0" in shown
 
 
+@pytest.mark.slow
 def test_a_tilde_is_the_users_folder_wherever_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     (tmp_path / "home").mkdir()

@@ -182,6 +182,7 @@ def test_options_of_training_that_cannot_be_read_are_named() -> None:
     assert context("train", "--augment", "").params["augment"] == ()
 
 
+@pytest.mark.slow
 def test_a_variable_of_no_command_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("M3DI_RENDR_SIZE", "64")
     monkeypatch.setenv("M3DI_TRAIN_NONSENSE", "1")  # for `m3di train` to refuse

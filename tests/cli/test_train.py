@@ -90,6 +90,7 @@ def test_of_a_sweep_under_torchrun_one_process_speaks(
     assert (told.count("a result"), told.count("2 members finished")) == ((2, 1) if rank == "0" else (0, 0))
 
 
+@pytest.mark.slow
 def test_a_sweep_in_shares_and_again(fake_dataset: Path, tmp_path: Path) -> None:
     command = ("train", "--data", fake_dataset, "--steps", 1, *QUICK, "--run", "sweep", "--sweep", "encoding_size=1:2")
     first = m3di(*command, "--sweep-member", "0/2", cwd=tmp_path)

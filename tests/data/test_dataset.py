@@ -87,6 +87,7 @@ def test_pickles_small(fake_dataset: Path) -> None:
     assert torch.equal(pickle.loads(stored)[7]["image"], dataset[7]["image"])
 
 
+@pytest.mark.slow
 def test_webdataset_reads_the_same(fake_dataset: Path) -> None:
     webdataset = pytest.importorskip("webdataset")
     files = [str(path) for path in sorted(fake_dataset.glob("train-*.tar"))]

@@ -37,6 +37,7 @@ def test_load_example() -> None:
     assert set(pairs[0]) == {"image", "z_image"}
 
 
+@pytest.mark.slow
 def test_a_copy_is_a_dataset_like_any_other(tmp_path: Path) -> None:
     out = tmp_path / "mine"
     result = CliRunner().invoke(cli, ["example", str(out)], catch_exceptions=False)

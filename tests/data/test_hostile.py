@@ -39,6 +39,7 @@ def run_cases(numbers: range, sound: Sound, tmp_path: Path) -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < GIGABYTE_KB
 
 
+@pytest.mark.slow
 def test_forged_datasets(sound: Sound, tmp_path: Path, pools: type[FakeRenderPool]) -> None:
     run_cases(range(10), sound, tmp_path)
 

@@ -53,6 +53,7 @@ def test_subset_by_split_count_and_condition(fake_dataset: Path, tmp_path: Path)
     assert read_manifest(tmp_path / "cows").n_samples == {"train": len(chosen), "val": 0, "test": 0}
 
 
+@pytest.mark.slow
 def test_subsets_put_together_are_the_whole(fake_dataset: Path, tmp_path: Path) -> None:
     subset(fake_dataset, tmp_path / "a", where="image.object_xpos == 0")
     subset(fake_dataset, tmp_path / "b", where="image.object_xpos != 0")

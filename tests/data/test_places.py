@@ -90,6 +90,7 @@ def test_home(fake_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         Multimodal3DIdent("~nobody-of-this-name/data")
 
 
+@pytest.mark.slow
 def test_a_url_where_a_folder_of_this_machine_is_wanted(
     fake_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -181,6 +182,7 @@ def test_a_server_without_byte_ranges(fake_dataset: Path, on_error: Any) -> None
     shutil.rmtree(fake_dataset.parent / "never", ignore_errors=True)
 
 
+@pytest.mark.slow
 def test_commands_take_urls(fake_dataset: Path, url: str, tmp_path: Path) -> None:
     assert verify(url) == verify(fake_dataset)
     assert info(url) == info(fake_dataset)
@@ -194,6 +196,7 @@ def test_commands_take_urls(fake_dataset: Path, url: str, tmp_path: Path) -> Non
         CliRunner().invoke(cli, ["verify", url, "--repair"], catch_exceptions=False)
 
 
+@pytest.mark.slow
 def test_damage_at_a_url(fake_dataset: Path, tmp_path: Path) -> None:
     pytest.importorskip("aiohttp")
     root = Path(shutil.copytree(fake_dataset, tmp_path / "it"))

@@ -298,6 +298,7 @@ def test_archives_hold_no_more_than_they_may(tmp_path: Path, content: bytes, mes
     assert list((tmp_path / "in").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_zip_holds_no_more_than_it_may(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "evil.zip", "w", zipfile.ZIP_DEFLATED) as packed:
         packed.writestr("train/text/text_raw.txt", b"\0" * (80 << 20))

@@ -83,7 +83,7 @@ def writes(fake_dataset: Path, sources: Path) -> dict[str, Writes]:
     }
 
 
-@pytest.mark.parametrize("command", ["subset", *slow("merge", "upstream", "imagefolder", "import")])
+@pytest.mark.parametrize("command", slow("subset", "merge", "upstream", "imagefolder", "import"))
 def test_killed_on_the_way(command: str, writes: dict[str, Writes], tmp_path: Path) -> None:
     write = writes[command]
     (tmp_path / "whole").mkdir()

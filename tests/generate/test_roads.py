@@ -210,7 +210,8 @@ ROADS = {
 }
 
 
-LATER = ("a part at a URL", "Ray and a URL", "a dry run of a part", "a dry run for a URL")  # each is two others at once
+# The first asks a server of S3, each other one is two of the quick ones at once.
+LATER = ("a URL", "a part at a URL", "Ray and a URL", "a dry run of a part", "a dry run for a URL")
 
 
 @pytest.fixture(params=[*(each for each in ROADS if each not in LATER), *slow(*LATER)])
@@ -322,6 +323,7 @@ def test_every_option_in_a_repair(of_a_gpu: Path, pools: type[FakeRenderPool]) -
     assert events[events.index("finish") + 1 :] == ["start", "image", "image", "shard", "finish"]
 
 
+@pytest.mark.slow
 def test_every_option_of_a_twin(of_a_gpu: Path, pools: type[FakeRenderPool], plans: list[data.Plan]) -> None:
     twin, _ = render_twin(
         of_a_gpu, permuted=True,
@@ -398,6 +400,7 @@ def test_a_part_that_is_continued_goes_on_with_its_log(
     data.verify(tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_parts_that_start_at_the_same_time_are_no_foreign_files(
     tmp_path: Path, pools: type[FakeRenderPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -414,6 +417,7 @@ def test_parts_that_start_at_the_same_time_are_no_foreign_files(
     assert len(list((tmp_path / "out").glob("*.tar"))) == 4
 
 
+@pytest.mark.slow
 def test_failures_on_a_cluster_are_listed_and_logged(
     tmp_path: Path, pools: type[FakeRenderPool], fake_ray: FakeRay, monkeypatch: pytest.MonkeyPatch
 ) -> None:

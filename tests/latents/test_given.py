@@ -80,6 +80,7 @@ def test_the_share_is_measured_and_told() -> None:
     assert told_given(load_spec("m3di")) == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("again", [False, True], ids=["built", "read again"])
 def test_interventions_keep_the_accepted_noise(again: bool) -> None:
     spec = own("object_xpos == 'left' and spotlight_pos < 0.4")
@@ -122,6 +123,7 @@ def test_pairs_and_permuted_content_keep_accepted_samples() -> None:
     )
 
 
+@pytest.mark.slow
 def test_bounds_know_that_a_condition_joins_what_no_arrow_joins() -> None:
     def found(spec: Spec, seed: int = 0) -> Any:
         return {f"{each.view}.{each.factor}": each for each in bounds(spec, n=3000, seed=seed)}

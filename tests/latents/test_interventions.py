@@ -101,6 +101,7 @@ def test_a_constant_and_a_private_factor() -> None:
     assert free.views["image"]["object_zpos"].std() > 0.5
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30)
 @given(
     name=st.sampled_from(["object_shape", "object_xpos", "object_ypos", "text_palette", "text_phrasing"]),

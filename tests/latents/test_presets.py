@@ -121,6 +121,7 @@ def scores(values: np.ndarray) -> np.ndarray:
     return stats.norm.ppf((values + 1) / 2)
 
 
+@pytest.mark.slow
 def test_ar1_pairs() -> None:
     views = draw("ar1-pairs").views
     for name in ("spotlight_pos", "spotlight_color", "background_color"):

@@ -103,6 +103,7 @@ def test_the_bound_of_what_is_said() -> None:
     assert bound.chance == pytest.approx(1 / 7, abs=0.01)
 
 
+@pytest.mark.slow
 def test_a_subset_of_clauses_is_drawn_at_once() -> None:
     spec = detailed("mentions: {probability: 0.5, at_least: 1, at_most: 2}")
     drawn = sample(spec, "train", N)
@@ -133,6 +134,7 @@ def test_a_clause_that_is_never_there_reads_nothing() -> None:
         parse_spec(text.replace("KEYS", "{background_hue: 0.1}"), where="t")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("pools")
 def test_a_dataset_with_lies_and_changes_is_verified_and_loaded(tmp_path: Path) -> None:
     from m3di import Multimodal3DIdent

@@ -100,6 +100,7 @@ def test_redrawn_factors_have_noise_of_their_own_in_every_frame() -> None:
     assert (drawn["x"] == drawn["x"][:, :1]).all()
 
 
+@pytest.mark.slow
 def test_a_burnt_in_chain_is_the_later_part_of_a_longer_one() -> None:
     mechanisms = {"x": WALK, "y": "mechanism: {name: normal, mean: (x@-2 + y@-1) / 2, std: 0.2}"}
     whole = frames(own("{length: 30, frames: samples}", **mechanisms), 10)
@@ -206,6 +207,7 @@ def published_goals(before: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     }
 
 
+@pytest.mark.slow
 def test_temporal_causal3dident_follows_its_published_goals(citris: dict[str, np.ndarray]) -> None:
     before = {name: values[:, :-1] for name, values in citris.items()}
     for name, goal in published_goals(before).items():

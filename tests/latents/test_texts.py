@@ -101,6 +101,7 @@ def test_texts_of_samples_do_not_hold_in_another_world(tmp_path: Path) -> None:
     assert captions(before, "text") == captions(sample(by_caption, "train", 20), "text")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [rows_by_caption, rows_by_sample])
 def test_a_dataset_with_texts_is_verified_and_loaded(tmp_path: Path, rows: object) -> None:
     from m3di import Multimodal3DIdent

@@ -100,6 +100,7 @@ def test_shares_are_all_members_once(tmp_path):
             share_of(sweep, bad)
 
 
+@pytest.mark.slow
 def test_finished_members_are_skipped_and_failed_ones_tried_again(fake_dataset, tiny_encoder, tmp_path):
     sweep = make_sweep(fake_dataset, TINY, ["batch_size=4,32,8"])  # the split has 20 samples
     folder = tmp_path / "sweep"

@@ -42,6 +42,7 @@ def directions(rng: np.random.Generator, n: int, half_angle: float) -> np.ndarra
     return np.stack([np.sin(angle) * np.cos(turn), np.sin(angle) * np.sin(turn), -np.cos(angle)], axis=1)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(
     x=st.floats(-3, 3),

@@ -151,6 +151,7 @@ def test_heat_map_shows_every_score_with_chance_and_bound() -> None:
     assert [axis.get_ylabel() for axis in bars.axes] == ["R² (kernel ridge)", "accuracy (mlp)"]
 
 
+@pytest.mark.slow
 def test_scores_below_zero_are_told_by_the_arrow_of_the_colour_bar_and_by_their_number() -> None:
     rows = _rows()
     bars = heat_map(rows).subfigs[-1]
