@@ -11,9 +11,16 @@ from m3di.cli.command import command
 from m3di.cli.from_fields import RENDER, options_of
 from m3di.cli.options import FOLDER, SCENE, tell_notes
 from m3di.cli.progress import watched_bar
+from m3di.cli.telling import note, say
 
 
-@command()
+@command(
+    examples=(
+        "m3di preview --spec m3di --seed 0 --n 12",
+        "m3di preview --group-by object_shape --columns 6 --no-latents --n 24",
+        "m3di preview --do object_color=0.5 --quality standard --n 4 --out blue.png",
+    )
+)
 @click.option("--n", default=12, show_default=True, help="Samples to show.")
 @click.option("--out", type=FOLDER, default=Path("preview.png"), show_default=True, help="The PNG to write.")
 @options_of(RENDER, *SCENE, defaults={"quality": "draft"})
@@ -37,5 +44,5 @@ def preview(out: Path, n: int, n_columns: int, latents: bool, group_by: str | No
     save_contact_sheet(out, shown.samples, shown.images, shown.captions, **layout)
     missing = missing_characters(text for texts in shown.captions.values() for text in texts)
     if missing:
-        click.echo(f"note: no font here has these characters, and boxes stand for them: {missing}", err=True)
-    click.echo(f"look at  {out}")
+        note(f"no font here has these characters, and boxes stand for them: {missing}")
+    say(f"look at  {out}")

@@ -59,7 +59,7 @@ from m3di.data.unfinished.plan_notes import (
 from m3di.data.unfinished.receipts import Receipt, read_receipt, receipt_name
 from m3di.data.unfinished.salvage import JOURNAL_IMAGE, sound_images
 from m3di.data.unfinished.whole_folder import whole_folder
-from m3di.data.upkeep.info import info
+from m3di.data.upkeep.info import facts, info
 from m3di.data.upkeep.push import push
 from m3di.data.upkeep.shipped_example import EXAMPLE, copy_example
 from m3di.data.upkeep.subset_merge import merge, subset
@@ -114,6 +114,7 @@ __all__ = [
     "damaged_plan",
     "disk_errors",
     "export",
+    "facts",
     "fetch",
     "file_entry",
     "files_of",

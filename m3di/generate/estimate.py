@@ -13,7 +13,7 @@ from m3di.errors import UsageError
 from m3di.generate.destinations import Machines, destination
 from m3di.generate.options import RenderOptions
 from m3di.generate.plan import prepare
-from m3di.generate.shards import ContentsOf, job_of
+from m3di.generate.shards import ContentsOf, Progress, job_of
 from m3di.generate.workers import open_pool
 from m3di.latents import sample, told_given
 from m3di.render import PoolEvent, RenderedImage, Watch
@@ -86,12 +86,19 @@ class Estimate:
         )
 
 
-def dry_run(options: RenderOptions, watch: Watch | None = None, *, machines: Machines | None = None) -> Estimate:
+def dry_run(
+    options: RenderOptions,
+    watch: Watch | None = None,
+    progress: Progress | None = None,
+    *,
+    machines: Machines | None = None,
+) -> Estimate:
     """Plan a run: count samples and shards by the spec; measure speed and bytes with a few images on this machine.
 
     Args:
         options: What to render, how, and where to.
         watch: Called with everything that happens in the workers.
+        progress: Called with images rendered to measure, and images in all.
         machines: The machines that will render; None for this one.
 
     Raises:
@@ -126,7 +133,11 @@ def dry_run(options: RenderOptions, watch: Watch | None = None, *, machines: Mac
         n_rows = max(2, -(-n_images // max(1, len(views))))
         samples = sample(spec, "train", n_rows, seed=options.seed)
         places = [(row, view) for row in range(n_rows) for view in views]
-        images = list(pool.render(job_of(samples, row, view) for row, view in places))
+        images: list[RenderedImage] = []
+        for image in pool.render(job_of(samples, row, view) for row, view in places):
+            images.append(image)
+            if progress:
+                progress(len(images), len(places))
     shown: list[dict[str, RenderedImage]] = [{} for _ in range(n_rows)]
     for (row, view), image in zip(places, images, strict=True):
         shown[row][view] = image

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from m3di.data.format.assemble import Contents, assemble, described
+from m3di.data.format.assemble import Contents, Count, assemble, counted, described
 from m3di.data.format.entries import TextEntry
 from m3di.data.format.manifest import Manifest, Plan, plan_of
 from m3di.data.format.table_checks import ORIGIN
@@ -60,6 +60,7 @@ def subset(
     n: int | None = None,
     where: str | None = None,
     images: str | None = None,
+    count: Count | None = None,
 ) -> Manifest:
     """Write some samples of a dataset as a dataset.
 
@@ -70,6 +71,7 @@ def subset(
         n: At most that many samples of each split, the first that fit.
         where: Condition on the columns of the table, see `mask_of`.
         images: Format of the images, `png`, `webp` or `qoi`, all lossless; as they are if None.
+        count: Told how many samples are written, of how many.
 
     Raises:
         M3diError: There is no dataset, `out` is not empty, or nothing is left.
@@ -100,11 +102,16 @@ def subset(
     for view in source.spec.rendered:
         before, dot, format_ = extensions[view].rpartition(".")
         extensions[view] = f"{before}{dot}{images or format_}"
-    return _joined(folder, plan_of(manifest).model_copy(update={"extensions": extensions}), parts)
+    return _joined(folder, plan_of(manifest).model_copy(update={"extensions": extensions}), parts, count)
 
 
-def merge(roots: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) -> Manifest:
+def merge(roots: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str], count: Count | None = None) -> Manifest:
     """Write the samples of several datasets of one spec as one dataset, split by split, in the order given.
+
+    Args:
+        roots: Their folders or URLs.
+        out: A new or empty folder.
+        count: Told how many samples are written, of how many.
 
     Raises:
         M3diError: They differ in spec or settings, hold a sample twice, or `out` is not empty.
@@ -133,7 +140,7 @@ def merge(roots: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) 
     text = {view: _joined_text([source.manifest.text[view] for source in sources]) for view in sources[0].manifest.text}
     seeds = tuple(dict.fromkeys(seed for source in sources for seed in source.manifest.all_seeds))
     update = {"text": text, "seeds": seeds if len(seeds) > 1 else ()}
-    return _joined(folder, plan_of(sources[0].manifest).model_copy(update=update), parts)
+    return _joined(folder, plan_of(sources[0].manifest).model_copy(update=update), parts, count)
 
 
 def _with_origin(source: ShardSource, split: str) -> pa.Table:
@@ -202,7 +209,7 @@ def _concatenated(split: str, parts: list[_Part]) -> pa.Table:
         ) from None
 
 
-def _joined(out: Path, plan: Plan, parts: dict[str, list[_Part]]) -> Manifest:
+def _joined(out: Path, plan: Plan, parts: dict[str, list[_Part]], count: Count | None) -> Manifest:
     rows = {split: _concatenated(split, each) for split, each in parts.items()}
     contents = {split: chain(*(part.contents(plan.extensions) for part in each)) for split, each in parts.items()}
     n_samples = {split: table.num_rows for split, table in rows.items()}
@@ -210,4 +217,4 @@ def _joined(out: Path, plan: Plan, parts: dict[str, list[_Part]]) -> Manifest:
     devices = [device for each in parts.values() for part in each for device in part.source.manifest.devices]
     plan = plan.model_copy(update={"n_samples": n_samples, "source": source})
     with whole_folder(out) as folder:
-        return assemble(folder, plan, rows, contents, devices)
+        return assemble(folder, plan, rows, counted(contents, n_samples, count), devices)
