@@ -11,10 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from m3di.cli.command import SEVERAL, command
+from m3di.cli.completion import PROBES
 from m3di.cli.from_fields import RENDER, options_of
 from m3di.cli.options import IMPORT, WORKERS, refuse_given, with_options
 from m3di.cli.paths import UserPath
 from m3di.cli.progress import progress_bar, watched_bar
+from m3di.cli.telling import JSON, print_json, remark, say
 from m3di.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,7 +26,11 @@ PATH = UserPath()
 DEVICES = ("auto", "cpu", "cuda")  # as in m3di.learn, which is imported late; a test compares the two
 PROBE_OPTIONS = (
     click.option(
-        "--probes", default="", metavar="NAMES", help="Some of them, such as linear,logistic.  [default: all]"
+        "--probes",
+        type=PROBES,
+        default="",
+        metavar="NAMES",
+        help="Some of them, such as linear,logistic.  [default: all]",
     ),
     click.option("--factors", default="", metavar="NAMES", help="Only these factors.  [default: all]"),
     click.option("--folds", "n_folds", type=int, metavar="K", help="Cross-validate over both splits.  [default: off]"),
@@ -32,7 +38,14 @@ PROBE_OPTIONS = (
 )
 
 
-@command()
+@command(
+    examples=(
+        "m3di evaluate runs/m3di-001",
+        "m3di evaluate runs/m3di-001 --probes linear,logistic --factors object_shape --json",
+        "m3di evaluate runs/sizes --again --out scores.csv",
+        "m3di evaluate runs/m3di-001 --do object_xpos=right --workers 2",
+    )
+)
 @click.argument("paths", type=PATH, nargs=-1, required=True, metavar="RUN...")
 @IMPORT
 @click.option("--data", "root", type=PATH, help="Dataset to evaluate on.  [default: the one the run was trained on]")
@@ -51,7 +64,8 @@ PROBE_OPTIONS = (
 @click.option("--again", is_flag=True, help="Score again what was scored before.")
 @click.option("--save-encodings", type=PATH, help="Also write the encodings of a single run to this .npz.")
 @click.option("--out", type=PATH, help="The .parquet or .csv to write.  [default: evaluation.parquet in the run]")
-def evaluate(paths: tuple[Path, ...], out: Path | None, **options: Any) -> None:
+@JSON
+def evaluate(paths: tuple[Path, ...], out: Path | None, as_json: bool, **options: Any) -> None:
     """Probe runs, sweeps, or encodings of your own (.npz): what do they know of each factor?
 
     Options about workers and GPUs are those of --do and --permute-content.
@@ -62,7 +76,7 @@ def evaluate(paths: tuple[Path, ...], out: Path | None, **options: Any) -> None:
     import_modules(options["modules"])
     members, unfinished = members_of(paths)
     for name in unfinished:
-        click.echo(f"{name}: not finished, left out", err=True)
+        remark(f"{name}: not finished, left out")
     if options["save_encodings"] is not None and options["all_checkpoints"]:
         raise UsageError("encodings are those of one checkpoint", where="--save-encodings", got="--all-checkpoints too")
     if options["save_encodings"] is not None and len(members) != 1:
@@ -77,19 +91,26 @@ def evaluate(paths: tuple[Path, ...], out: Path | None, **options: Any) -> None:
         all_checkpoints=options["all_checkpoints"],
         save_encodings=options["save_encodings"],
     )
-    with progress_bar("evaluate") as progress:
+    with progress_bar("evaluate", "runs") as progress:
         table = evaluate_all(members, request, lambda name, number, total: progress(number, total))
     path = out or _default_out(paths, request.data, over_steps=request.all_checkpoints)
     write_results(path, table)
-    if request.all_checkpoints:
+    if as_json:
+        print_json({"results": str(path), "unfinished": unfinished, "scores": table.to_pylist()})
+    elif request.all_checkpoints:
         n_steps = len(set(table["step"].to_pylist()))
-        click.echo(f"{n_steps} checkpoints; draw their scores over steps with  m3di report {path.parent}")
+        say(f"{n_steps} checkpoints; draw their scores over steps with  m3di report {path.parent}")
     else:
         _print_scores(table, several=len(members) > 1)
-    click.echo(f"{path}: {len(table)} scores of {len(members)} run{'s'[: len(members) > 1]}")
+    say(f"{path}: {len(table)} scores of {len(members)} run{'s'[: len(members) > 1]}")
 
 
-@command()
+@command(
+    examples=(
+        "m3di compare runs/first runs/second",
+        "m3di compare runs/first runs/second --probes linear --out differences.csv",
+    )
+)
 @click.argument("first", type=PATH, metavar="FIRST")
 @click.argument("second", type=PATH, metavar="SECOND")
 @IMPORT
@@ -97,7 +118,8 @@ def evaluate(paths: tuple[Path, ...], out: Path | None, **options: Any) -> None:
 @with_options(*PROBE_OPTIONS)
 @click.option("--n-bootstrap", default=1000, show_default=True, help="Resamples behind each p value of two runs.")
 @click.option("--out", type=PATH, help="Also write the differences to this .parquet or .csv.")
-def compare(first: Path, second: Path, out: Path | None, **options: Any) -> None:
+@JSON
+def compare(first: Path, second: Path, out: Path | None, as_json: bool, **options: Any) -> None:
     """Test whether one run, or sweep, scores higher than another: every difference with its interval and p value.
 
     Two runs are compared by the bootstrap over the same test samples, two sweeps by a paired t test over equal seeds.
@@ -112,10 +134,13 @@ def compare(first: Path, second: Path, out: Path | None, **options: Any) -> None
     table = compare_runs(first, second, request)
     if out is not None:
         write_results(out, table)
-    _print_differences(table)
+    if as_json:
+        print_json({"first": str(first), "second": str(second), "differences": table.to_pylist()})
+    else:
+        _print_differences(table)
 
 
-@command()
+@command(examples=("m3di report runs/m3di-001", "m3di report runs/sizes --metric linear --classifier logistic"))
 @click.argument("path", type=PATH, metavar="RUN|SWEEP")
 @click.option("--out", type=PATH, help="Folder of the figures.  [default: figures in the run or sweep]")
 @click.option("--metric", default="kernel_ridge", show_default=True, help="Estimator of numbers: or linear.")
@@ -125,7 +150,7 @@ def report(path: Path, out: Path | None, metric: str, classifier: str) -> None:
     from m3di.report.runs.figures import save_report
 
     for figure in save_report(path, out or (path if path.is_dir() else path.parent) / "figures", metric, classifier):
-        click.echo(f"look at  {figure}")
+        say(f"look at  {figure}")
 
 
 def _data(options: dict[str, Any], first: Path) -> ProbeData | None:

@@ -29,7 +29,7 @@ Count = Callable[[int, int], None]
 
 
 def is_live() -> bool:
-    """Whether a bar can move on stderr: not in a notebook, where `!m3di` has a terminal that shows each state as a line."""
+    """Whether a bar can move on stderr: not in a notebook, whose terminal shows each state of it as a line."""
     return sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and "JPY_PARENT_PID" not in os.environ
 
 

@@ -159,6 +159,19 @@ def dry_run(
     )
 
 
+def images_left(options: RenderOptions, machines: Machines) -> int:
+    """Count the images that a run has still to render.
+
+    Raises:
+        UsageError: An option is out of range or excludes another, or there is no such spec or part.
+        M3diError: The folder holds something else, or Blender is missing.
+    """
+    to = destination(options.out, machines)
+    spec, options, _, plan = prepare(options)
+    data.check_claim(to.folder, plan)
+    return (sum(shard.n for shard in to.shards(plan)) - to.n_done(spec, plan)) * len(spec.rendered)
+
+
 def rate(ends: Sequence[Sequence[float]], began: float) -> float:
     """Return images a second of all workers together; each is measured after its first half.
 
