@@ -138,7 +138,7 @@ def check_variables(ctx: click.Context, of: click.Command) -> None:
             continue
         raise UsageError(
             f"{ctx.command_path} has no such option", where=f"environment variable {name}",
-            expected=", ".join(known) or "none: it has no options", next_step=step,
+            expected=", ".join(known), next_step=step,
         )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ QUICK_QUALITIES = ("draft", "standard")
 SLOW = 20
 """As many times as an image of `standard` does one of another quality take; see benchmarks/RESULTS.md."""
 MEASURED_FROM, MEASURED_FROM_ON_GPU = 360, 3600
-"""Images of 224 px and `standard` a worker (minutes), or of all GPUs, from which on it is measured how long they take."""
+"""From so many images on it is measured how long they take: of 224 px and `standard` for a worker; for all GPUs."""
 
 
 @command(
