@@ -12,6 +12,7 @@ from m3di._version import __version__
 from m3di.cli.browse import browse
 from m3di.cli.command import SEVERAL, group, read_config
 from m3di.cli.datasets import export_dataset, import_dataset, merge_datasets, push_dataset, show_info, subset_dataset
+from m3di.cli.doctor import doctor
 from m3di.cli.evaluate import compare, evaluate, report
 from m3di.cli.example import copy_the_example
 from m3di.cli.options import FOLDER
@@ -88,6 +89,7 @@ for each in (
         browse,
         compare,
         copy_the_example,
+        doctor,
         evaluate,
         export_dataset,
         finalize,

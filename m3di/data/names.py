@@ -32,6 +32,7 @@ from m3di.data.load.collation import whole_batch
 from m3di.data.load.dataset import Multimodal3DIdent
 from m3di.data.load.example import load_example
 from m3di.data.load.loader import BatchLoader, read_ahead
+from m3di.data.load.pixel_cache import cache_folder
 from m3di.data.load.sources import Files, ShardSource, Source, open_source
 from m3di.data.storage.places import Folder, LocalFolder, open_folder, open_to_read
 from m3di.data.storage.upload import fetch, folder_to_write, upload
@@ -107,6 +108,7 @@ __all__ = [
     "TextEntry",
     "Tokenizer",
     "build_tokenizer",
+    "cache_folder",
     "check_claim",
     "claim",
     "copy_example",
