@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from importlib.metadata import entry_points
 from pathlib import Path
 
 import click
@@ -25,6 +24,8 @@ def registered(group: str, place: str, how: str = r"(?:\w+\.)?register(?:_\w+)?"
         place: The module, or the package, of m3di that registers its own.
         how: Regular expression of the call that registers.
     """
+    from importlib.metadata import entry_points  # takes longer to import than the rest: not before somebody asks
+
     path = PACKAGE / place
     files = sorted(path.glob("*.py")) if path.is_dir() else [path]
     pattern = re.compile(_REGISTERS.format(how=how), re.MULTILINE)
@@ -116,7 +117,7 @@ def completed(
     return found or ([CompletionItem(incomplete, type="file")] if or_file else [])
 
 
-class Word(click.ParamType):  # type: ignore[type-arg]  # generic in recent ones of click only
+class KnownWord(click.ParamType):  # type: ignore[type-arg]  # generic in recent ones of click only
     """Text of which a shell completes the usual words; the command itself checks it.
 
     Args:
@@ -136,12 +137,12 @@ class Word(click.ParamType):  # type: ignore[type-arg]  # generic in recent ones
         return completed(self._words(), incomplete, in_list=self._in_list, or_file=self._or_file)
 
 
-LAYOUTS = Word(layouts)
-IMAGE_FORMATS = Word(lambda: ("png", "webp", "qoi"))
-SPLITS = Word(lambda: ("train", "val", "test"))
-PROBES = Word(metrics, in_list=True)
-SPECS = Word(specs, or_file=True)
-SHAPES = Word(shapes)
-PRESETS = Word(presets)
-SCALES = Word(scales)
-RECIPES = Word(recipes)
+LAYOUTS = KnownWord(layouts)
+IMAGE_FORMATS = KnownWord(lambda: ("png", "webp", "qoi"))
+SPLITS = KnownWord(lambda: ("train", "val", "test"))
+PROBES = KnownWord(metrics, in_list=True)
+SPECS = KnownWord(specs, or_file=True)
+SHAPES = KnownWord(shapes)
+PRESETS = KnownWord(presets)
+SCALES = KnownWord(scales)
+RECIPES = KnownWord(recipes)

@@ -13,10 +13,10 @@ from m3di.errors import UsageError
 from m3di.generate.destinations import Machines, destination
 from m3di.generate.options import RenderOptions
 from m3di.generate.plan import prepare
-from m3di.generate.shards import ContentsOf, Progress, job_of
+from m3di.generate.shards import ContentsOf, NoPool, Progress, job_of
 from m3di.generate.workers import open_pool
-from m3di.latents import sample, told_given
-from m3di.render import PoolEvent, RenderedImage, Watch
+from m3di.latents import Samples, Spec, sample, told_given
+from m3di.render import PoolEvent, RenderedImage, RenderPool, Watch
 
 BLOCK = 512
 IMAGES_PER_WORKER = 4
@@ -115,7 +115,6 @@ def dry_run(
             next_step="leave --ray out, on a node of the cluster: a task with as many --workers is as quick",
         )
     spec, options, user_shapes, plan = prepare(options)
-    views = list(spec.rendered)
     shards = to.shards(plan)
     data.check_claim(to.folder, plan)
     n_done = to.n_done(spec, plan)
@@ -129,34 +128,41 @@ def dry_run(
 
     with open_pool(spec, options, user_shapes, note_end) as pool:
         n_workers, began = pool.n_started, time.monotonic()
-        n_images = n_workers * (IMAGES_PER_WORKER_ON_GPU if options.gpu else IMAGES_PER_WORKER)
-        n_rows = max(2, -(-n_images // max(1, len(views))))
-        samples = sample(spec, "train", n_rows, seed=options.seed)
-        places = [(row, view) for row in range(n_rows) for view in views]
-        images: list[RenderedImage] = []
-        for image in pool.render(job_of(samples, row, view) for row, view in places):
-            images.append(image)
-            if progress:
-                progress(len(images), len(places))
-    shown: list[dict[str, RenderedImage]] = [{} for _ in range(n_rows)]
-    for (row, view), image in zip(places, images, strict=True):
-        shown[row][view] = image
+        samples, shown = _few(pool, spec, options, progress)
     contents_of = ContentsOf(plan, samples)
     sizes = [sum(map(_in_tar, contents_of(row, each).values())) for row, each in enumerate(shown)]
     n_samples = {split: sum(shard.n for shard in shards if shard.split == split) for split in plan.n_samples}
     return Estimate(
         title=f"{spec.name} into {to}, {options.size_px} px, quality {options.quality}",
         n_samples=n_samples,
-        n_views=len(views),
+        n_views=len(spec.rendered),
         n_shards=len(shards),
         n_done=n_done,
-        n_measured=len(images),
+        n_measured=sum(map(len, shown)),
         n_workers=n_workers,
         images_per_s=rate(list(ends.values()), began),
-        sample_bytes=sum(sizes) / n_rows,
+        sample_bytes=sum(sizes) / len(shown),
         n_tables=0 if to.part else sum(n > 0 for n in n_samples.values()),
         given=told_given(spec),
     )
+
+
+def _few(
+    pool: RenderPool | NoPool, spec: Spec, options: RenderOptions, progress: Progress | None
+) -> tuple[Samples, list[dict[str, RenderedImage]]]:
+    """Render a few samples: those, and the images of each by view."""
+    views = list(spec.rendered)
+    n_images = pool.n_started * (IMAGES_PER_WORKER_ON_GPU if options.gpu else IMAGES_PER_WORKER)
+    n_rows = max(2, -(-n_images // max(1, len(views))))
+    samples = sample(spec, "train", n_rows, seed=options.seed)
+    places = [(row, view) for row in range(n_rows) for view in views]
+    shown: list[dict[str, RenderedImage]] = [{} for _ in range(n_rows)]
+    images = pool.render(job_of(samples, row, view) for row, view in places)
+    for number, ((row, view), image) in enumerate(zip(places, images, strict=True), start=1):
+        shown[row][view] = image
+        if progress:
+            progress(number, len(places))
+    return samples, shown
 
 
 def images_left(options: RenderOptions, machines: Machines) -> int:
