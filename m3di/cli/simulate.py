@@ -108,19 +108,29 @@ def _run(config: Any, out: Path, number: str, question: Question) -> dict[str, A
 
     run = out / folder_name(config)
     say(f"[{number}] {run}" + ("  (finished before)" if is_finished(config, run) else ""))
-    return simulate(config, run, _reporter(config.n_steps, question))
+    return simulate(config, run, _reporter(config.n_steps), _pace(config.n_steps, question))
 
 
-def _reporter(n_steps: int, question: Question) -> Callable[[int, float], None]:
-    """Print a line for about every tenth of the steps, and once how long the others take; then ask."""
-    shown, time_told = 0, TimeTold(n_steps, "here")
+def _pace(n_steps: int, question: Question) -> Callable[[int], bool]:
+    """Say after the first steps how long the others take, and ask."""
+    time_told = TimeTold(n_steps, "here")
 
-    def on_step(step: int, loss: float) -> None:
-        nonlocal shown
+    def pace(step: int) -> bool:
         told = time_told.after(step)
         if told is not None:
             remark(f"  {told}")
             question.after(time_told)
+        return told is None
+
+    return pace
+
+
+def _reporter(n_steps: int) -> Callable[[int, float], None]:
+    """Print a line for about every tenth of the steps."""
+    shown = 0
+
+    def on_step(step: int, loss: float) -> None:
+        nonlocal shown
         if step * 10 // n_steps > shown or step == n_steps:
             shown = step * 10 // n_steps
             say(f"  step {step}/{n_steps}  loss {loss:.4f}")
