@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from m3di._version import __version__
 from m3di.errors import M3diError, UsageError, printable, without_credentials
@@ -27,17 +28,21 @@ _LEVEL, _JSON = "m3di.level", "m3di.json"  # in the context, which a group share
 def level() -> int:
     """How much is to be said: QUIET, USUAL or VERBOSE."""
     context = click.get_current_context(silent=True)
-    return context.meta.get(_LEVEL, (USUAL, ""))[0] if context else USUAL
+    return context.meta.get(_LEVEL, (USUAL,))[0] if context else USUAL
 
 
 def _sets(wanted: int) -> Callable[[click.Context, click.Parameter, bool], None]:
     def callback(context: click.Context, option: click.Parameter, is_given: bool) -> None:
         if not is_given:
             return
-        before, of = context.meta.get(_LEVEL, (wanted, ""))
+        is_typed = context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
+        before, of, was_typed = context.meta.get(_LEVEL, (wanted, "", False))
         if of == context.command_path and before != wanted:  # what a command says goes before what its group says
-            raise UsageError("--quiet and --verbose exclude each other", where=of, next_step="leave one out")
-        context.meta[_LEVEL] = (wanted, context.command_path)
+            if is_typed is was_typed:
+                raise UsageError("--quiet and --verbose exclude each other", where=of, next_step="leave one out")
+            if was_typed:
+                return
+        context.meta[_LEVEL] = (wanted, context.command_path, is_typed)
 
     return callback
 

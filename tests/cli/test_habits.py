@@ -251,6 +251,19 @@ def test_verbose_names_sources_time_and_where_an_error_arose(
     assert "\nError: there is no m3di dataset here\n" in bad.stderr
 
 
+def test_of_quiet_and_verbose_what_is_typed_goes_before_the_environment(
+    fake_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("M3DI_VERIFY_QUIET", "1")
+    assert run("verify", fake_dataset).stdout == ""
+    assert "as they were made" in run("verify", fake_dataset, "-v").stdout
+    monkeypatch.setenv("M3DI_VERIFY_QUIET", "0")
+    monkeypatch.setenv("M3DI_VERIFY_VERBOSE", "1")
+    assert run("verify", fake_dataset, "-q") == Done(0, "", "")
+    monkeypatch.setenv("M3DI_VERIFY_QUIET", "1")
+    failed(run("verify", fake_dataset), 2, "--quiet and --verbose exclude each other")
+
+
 def test_of_quiet_and_verbose_the_command_says_which(fake_dataset: Path) -> None:
     failed(run("info", fake_dataset, "-q", "-v"), 2, "--quiet and --verbose exclude each other", "leave one out")
     failed(run("-q", "-v", "info", fake_dataset), 2, "--quiet and --verbose exclude each other")

@@ -70,6 +70,8 @@ OPTIONS = {
 }
 WHERE_AND_WHO = {"out", "shards", "ray", "staging", "is_dry"}
 """Options that choose the road."""
+TELLING = {"yes", "as_json", "quiet", "verbose"}
+"""Options about what is asked and printed."""
 
 
 def words_of(*left_out: str) -> list[object]:
@@ -86,7 +88,7 @@ def parameters_of(command: str) -> set[str]:
 def test_the_table_has_every_option() -> None:
     assert set(inspect.signature(generate.RenderOptions).parameters) == {*OPTIONS, "out"}
     assert {each.name for each in fields(generate.Machines)} | {"out", "is_dry"} == WHERE_AND_WHO
-    assert parameters_of("render") == set(OPTIONS) | WHERE_AND_WHO
+    assert parameters_of("render") == set(OPTIONS) | WHERE_AND_WHO | TELLING
 
 
 def test_who_renders_a_given_dataset_again_has_the_options_that_change_no_byte() -> None:
