@@ -24,7 +24,9 @@ from m3di.errors import without_credentials
 @click.option(
     "--to", "layout", required=True, type=LAYOUTS, metavar="LAYOUT", help="Such as imagefolder; a wrong name lists all."
 )
-@click.option("--out", metavar="FOLDER", required=True, help="A new or empty folder; for croissant the file.")
+@click.option(
+    "--out", type=Place(), metavar="FOLDER", required=True, help="A new or empty folder; for croissant the file."
+)
 @IMPORT
 def export_dataset(root: str, layout: str, out: str, modules: tuple[str, ...]) -> None:
     """Write a dataset in another layout: the published one, Hugging Face ImageFolder, or croissant.json."""

@@ -66,7 +66,7 @@ def refuse_given(options: Mapping[str, Any], needed: str) -> None:
 
 PLACE = click.argument("root", metavar="FOLDER|URL", type=Place())
 ROOT = click.argument("root", metavar="FOLDER", type=Place())
-OUT = click.option("--out", metavar="FOLDER", required=True, help="A new or empty folder.")
+OUT = click.option("--out", type=Place(), metavar="FOLDER", required=True, help="A new or empty folder.")
 
 
 def tell_notes(spec: Spec) -> None:

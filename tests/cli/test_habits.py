@@ -601,6 +601,7 @@ def completed(line: str) -> list[str]:
         ("m3di reproduce --scale f", ["full"]),
         ("m3di subset data --images w", ["webp"]),
         ("m3di info da", ["<file>"]),
+        ("m3di merge a b --out da", ["<file>"]),
     ],
 )
 def test_choices_and_names_complete(line: str, expected: list[str]) -> None:
