@@ -11,7 +11,21 @@ FEW = 8
 REST = "Further options"
 SECTIONS: dict[str, tuple[str, ...]] = {
     "What": (
-        *("n", "n-val", "n-test", "spec", "do", "permute-content", "seed", "passes", "data", "fit", "factors", "views"),
+        *(
+            "n",
+            "n-val",
+            "n-test",
+            "split",
+            "spec",
+            "do",
+            "permute-content",
+            "seed",
+            "passes",
+            "data",
+            "fit",
+            "factors",
+            "views",
+        ),
         *("preset", "presets", "recipe", "scale", "with", "encodings", "run", "n-encoded", "statistical", "causal"),
         *("n-content", "n-style", "n-modality", "style-change-prob", "covariances", "shared-mixing", "discrete"),
         *("n-classes", "eval-seed", "augment", "only", "all-checkpoints"),
