@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from m3di.errors import M3diError, UsageError
+from m3di.errors import M3diError, UsageError, did_you_mean
 from m3di.latents.conditions import SHARED
 from m3di.latents.expressions import UndefinedError
 from m3di.latents.graph import apart, takes_own_value
@@ -262,7 +262,7 @@ def sample(spec: Spec, split: str, n: int, *, seed: int = 0, start: int = 0, par
 
     Args:
         spec: The spec.
-        split: `train`, `val` or `test`; splits share no noise.
+        split: `train`, `val`, `test`, or another one of the spec; splits share no noise.
         n: Number of samples.
         seed: Seed of the dataset.
         start: Index of the first sample.
@@ -278,8 +278,11 @@ def sample(spec: Spec, split: str, n: int, *, seed: int = 0, start: int = 0, par
         >>> samples.views["image"]["object_shape"].shape
         (4,)
     """
-    if split not in SPLITS:
-        raise UsageError(f"no split is called {split!r}", expected=", ".join(SPLITS))
+    if split not in SPLITS and split not in spec.splits:
+        known = list(dict.fromkeys([*SPLITS, *spec.splits]))
+        step = did_you_mean(split, known, otherwise="give it in `splits` of the spec")
+        raise UsageError(f"no split is called {split!r}", expected=", ".join(known), next_step=step)
+    spec = spec.in_split(split)
     for name, number in (("n", n), ("start", start), ("seed", seed)):
         if number < 0:
             raise UsageError(f"{name} is negative", got=number, expected="0 or more")
