@@ -33,6 +33,7 @@ from m3di.latents.scene_checks import shapes_shown
 from m3di.latents.scene_factors import ANNOTATIONS, LATER_ANNOTATIONS, SCENE_FACTORS, SceneFactor
 from m3di.latents.shapes import DATA_HOME, builtin_shapes, shape_folder, shape_names, user_shape_names
 from m3di.latents.spec import SPLITS, Observed, Spec
+from m3di.latents.split_texts import told_splits
 from m3di.latents.templates import load_template, parse_template, template_names
 from m3di.latents.varying import Parent, Varies, Varying
 from m3di.latents.view import FactorUse, View
@@ -103,6 +104,7 @@ __all__ = [
     "to_yaml",
     "told",
     "told_given",
+    "told_splits",
     "uniforms",
     "user_shape_names",
 ]

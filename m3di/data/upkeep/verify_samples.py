@@ -36,7 +36,7 @@ class SampleChecks:
 
     def __init__(self, manifest: Manifest, split: str, table: pa.Table) -> None:
         self.manifest, self.split, self.table = manifest, split, table
-        self.spec = manifest.parsed_spec
+        self.spec = manifest.parsed_spec.in_split(split)
         self.latents = manifest.extensions[LATENTS]
         members = {f"{extension}_{part}" for extension in manifest.extensions.values() for part in ("offset", "size")}
         self.texts = {name: f"{name}.caption" for name in manifest.text}
@@ -127,7 +127,7 @@ class SampleChecks:
 
     def _derived(self) -> dict[str, list[Any]]:
         expected: dict[str, list[Any]] = {}
-        missing = left_out(self.manifest)
+        missing = left_out(self.manifest, self.split)
         for rows, samples in self._drawn():
             for view in self.spec.made.keys() - missing:
                 digests = [hashlib.sha256(raw).digest() for raw in files_of(samples, view)]
@@ -172,14 +172,16 @@ class SampleChecks:
     @cached_property
     def _captioned(self) -> list[str]:
         """Return the text views whose template and factors are installed here."""
-        return [name for name in self.texts if name not in left_out(self.manifest)]
+        return [name for name in self.texts if name not in left_out(self.manifest, self.split)]
 
 
-def left_out(manifest: Manifest) -> dict[str, str]:
-    """List what cannot be derived here, with the reason: `VIEW.FACTOR`, or VIEW for captions."""
+def left_out(manifest: Manifest, split: str | None = None) -> dict[str, str]:
+    """List what cannot be derived here of a split, or of any, with the reason: `VIEW.FACTOR`, or VIEW for captions."""
     if manifest.source == "imported":
         return {}
-    spec = manifest.parsed_spec
+    if split is None:
+        return {name: why for each in manifest.splits for name, why in left_out(manifest, each).items()}
+    spec = manifest.parsed_spec.in_split(split)
     found: dict[str, str] = {}
     missing = missing_mechanisms(spec)
     for name, observed in spec.observed.items():
