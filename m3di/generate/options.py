@@ -51,9 +51,9 @@ class RenderOptions:
     n_train: Annotated[
         int | None, Field(ge=1, le=MAX_SAMPLES), "Training samples.", Option("--n", default="what the spec says")
     ] = None
-    n_val: Annotated[
-        int | None, Field(ge=0, le=MAX_SAMPLES), "Validation samples.", Option(default=DEFAULT_SIZE)
-    ] = None
+    n_val: Annotated[int | None, Field(ge=0, le=MAX_SAMPLES), "Validation samples.", Option(default=DEFAULT_SIZE)] = (
+        None
+    )
     n_test: Annotated[int | None, Field(ge=0, le=MAX_SAMPLES), "Test samples.", Option(default=DEFAULT_SIZE)] = None
     n_of: Annotated[
         tuple[str, ...],

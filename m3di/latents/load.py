@@ -14,7 +14,6 @@ from copy import deepcopy
 from functools import cache
 from importlib.resources import files
 from pathlib import Path as FilePath
-from typing import Any
 
 from m3di.errors import UsageError, did_you_mean
 from m3di.latents.difference import described_change

@@ -28,7 +28,7 @@ from m3di.latents.noise import uniforms
 from m3di.latents.predictability import Bound, bounds
 from m3di.latents.reference import reference_page, spec_schema
 from m3di.latents.resolve import plain_spec, spec_from_dict, to_yaml
-from m3di.latents.sampling import Samples, sample, share_accepted, told_given
+from m3di.latents.sampling import Samples, check_split, sample, share_accepted, told_given
 from m3di.latents.scene_checks import shapes_shown
 from m3di.latents.scene_factors import ANNOTATIONS, LATER_ANNOTATIONS, SCENE_FACTORS, SceneFactor
 from m3di.latents.shapes import DATA_HOME, builtin_shapes, shape_folder, shape_names, user_shape_names
@@ -66,6 +66,7 @@ __all__ = [
     "bounds",
     "builtin_shapes",
     "captions",
+    "check_split",
     "counterfactual",
     "do",
     "find_modality",

@@ -1,7 +1,7 @@
 """One spec laid over another one, as plain data: what `extends` does, and what a split of another process does.
 
-A key set to null is taken away; a mechanism with a `name`, and the use of a factor with a `role`, replace the other whole.
-`difference` is the inverse: laid over the first, it gives the second.
+A key set to null is taken away. A mechanism with a `name`, and the use of a factor with a `role`, replace the other
+whole. `difference` is the inverse: laid over the first, it gives the second.
 """
 
 from __future__ import annotations

@@ -278,11 +278,7 @@ def sample(spec: Spec, split: str, n: int, *, seed: int = 0, start: int = 0, par
         >>> samples.views["image"]["object_shape"].shape
         (4,)
     """
-    if split not in SPLITS and split not in spec.splits:
-        known = list(dict.fromkeys([*SPLITS, *spec.splits]))
-        step = did_you_mean(split, known, otherwise="give it in `splits` of the spec")
-        raise UsageError(f"no split is called {split!r}", expected=", ".join(known), next_step=step)
-    spec = spec.in_split(split)
+    spec = spec.in_split(check_split(spec, split))
     for name, number in (("n", n), ("start", start), ("seed", seed)):
         if number < 0:
             raise UsageError(f"{name} is negative", got=number, expected="0 or more")
@@ -304,6 +300,19 @@ def sample(spec: Spec, split: str, n: int, *, seed: int = 0, start: int = 0, par
         found = {name: _frames(evaluation, each, wanted[name]) for name, each in spec.observed.items()}
     views = {name: {factor: values[own] for factor, values in each.items()} for name, each in found.items()}
     return Samples(spec, split, seed, start, n, views)
+
+
+def check_split(spec: Spec, split: str) -> str:
+    """The name of a split of a spec; every spec has `train`, `val` and `test`.
+
+    Raises:
+        UsageError: There is no such split.
+    """
+    known = list(dict.fromkeys([*SPLITS, *spec.splits]))
+    if split not in known:
+        step = did_you_mean(split, known, otherwise="give it in `splits` of the spec")
+        raise UsageError(f"no split is called {split!r}", expected=", ".join(known), next_step=step)
+    return split
 
 
 def _units(spec: Spec, start: int, n: int) -> tuple[NDArray[np.int64], slice]:

@@ -18,7 +18,16 @@ RESERVED_SPLITS = {"validation": "val", "all": "whole"}
 """Names that readers of datasets know as something else, and a name to take in their place."""
 
 CHANGEABLE = ("mechanism", "first")
-CHANGEABLE_IN_VIEWS = ("factors", "changes", "mentions", "misstates", "shape", "material", "ground", "lights")
+CHANGEABLE_IN_VIEWS: tuple[str, ...] = (
+    "factors",
+    "changes",
+    "mentions",
+    "misstates",
+    "shape",
+    "material",
+    "ground",
+    "lights",
+)
 CHANGEABLE_IN_VIEWS += ("raised", "axes")
 SHARED = ("name", "description", "splits")
 """Keys of a spec that say nothing of a process."""

@@ -106,9 +106,7 @@ def _read(row: dict[str, str], surplus: int, where: str, line: int) -> tuple[str
     seed, split, index = (row[name].strip() for name in BY_SAMPLE[:3])
     if not (seed.isdecimal() and index.isdecimal() and is_split_name(split)):
         got = f"seed {seed!r}, split {split!r}, index {index!r}"
-        raise _wrong(
-            "a row names no sample", where, line, got, "whole numbers, and the name of a split", "correct it"
-        )
+        raise _wrong("a row names no sample", where, line, got, "whole numbers, and the name of a split", "correct it")
     return f"{int(seed)}/{split}/{int(index)}", text
 
 

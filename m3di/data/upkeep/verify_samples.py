@@ -158,7 +158,14 @@ class SampleChecks:
             # Draw distant rows separately: never draw many more samples than there are rows.
             for part in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(index) > MAX_GAP) + 1):
                 start, stop = int(index[part[0]]), int(index[part[-1]]) + 1
-                yield rows[part], sample(self.spec, split, stop - start, seed=seed, start=start, partly=True)
+                yield (
+                    rows[part],
+                    sample(self._drawn_as(split), split, stop - start, seed=seed, start=start, partly=True),
+                )
+
+    def _drawn_as(self, split: str) -> Spec:
+        """Return the process of this split, for samples that had the noise of the split they come from."""
+        return self.spec.model_copy(update={"splits": {**self.spec.splits, split: 0}})
 
     def _picked(self, samples: Samples, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         return self._index[rows] - samples.start
