@@ -104,8 +104,9 @@ def _part(
 
 
 def _unknown(path: tuple[str, ...], name: str, kind: str, known: Mapping[str, Any]) -> Problem:
-    said = f"no {kind} is called {name!r}{hint(name, known)}: a split has the factors and views of its spec"
-    return Problem(path, said, repr(name), listed(known), "correct the name, or add it to the spec itself")
+    expected = f"one that the spec has: {listed(known)}"
+    step = "correct the name, or add it to the spec itself: all splits have the same columns"
+    return Problem(path, f"no {kind} is called {name!r}{hint(name, known)}", repr(name), expected, step)
 
 
 def _taken_away(path: tuple[str, ...], name: str, kind: str) -> Problem:
