@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from graphlib import TopologicalSorter
@@ -134,6 +134,13 @@ class Spec(Strict):
     plugins: dict[str, str] = Field(default_factory=dict)
     templates: dict[str, Template] = Field(default_factory=dict)
     texts: dict[str, str] = Field(default_factory=dict)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Spec:
+        """A copy with other values; what was computed of the old ones is not taken over."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in [name for name in copied.__dict__ if name not in type(self).model_fields]:
+            del copied.__dict__[name]
+        return copied
 
     @property
     def plain(self) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def test_what_is_damaged_in_a_split_is_found_and_made_again_by_its_process(
     raw[700:900] = bytes(200)
     (own / "shifted-00000.tar").write_bytes(raw)
     (own / "held_out.parquet").unlink()
-    with pytest.raises(M3diError, match="shifted-00000.tar"):
+    with pytest.raises(M3diError, match=r"shifted-00000\.tar"):
         verify(own)
     repair(own)
     verify(own)
