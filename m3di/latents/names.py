@@ -28,12 +28,13 @@ from m3di.latents.noise import uniforms
 from m3di.latents.predictability import Bound, bounds
 from m3di.latents.reference import reference_page, spec_schema
 from m3di.latents.resolve import plain_spec, spec_from_dict, to_yaml
-from m3di.latents.sampling import Samples, check_split, sample, share_accepted, told_given
+from m3di.latents.sampling import Samples, sample, share_accepted, told_given
 from m3di.latents.scene_checks import shapes_shown
 from m3di.latents.scene_factors import ANNOTATIONS, LATER_ANNOTATIONS, SCENE_FACTORS, SceneFactor
 from m3di.latents.shapes import DATA_HOME, builtin_shapes, shape_folder, shape_names, user_shape_names
 from m3di.latents.spec import SPLITS, Observed, Spec
 from m3di.latents.split_texts import told_splits
+from m3di.latents.splits import check_split
 from m3di.latents.templates import load_template, parse_template, template_names
 from m3di.latents.varying import Parent, Varies, Varying
 from m3di.latents.view import FactorUse, View

@@ -24,7 +24,7 @@ from m3di.latents.overlay import laid_over
 from m3di.latents.problems import UNSET, Origin, Problem, found_at, hint, listed, problems_of, report, value_at
 from m3di.latents.spec import Given, Spec, Split
 from m3di.latents.splits import overlay_problems, split_name_problems, unlike, with_variants
-from m3di.latents.stored import stored_problems
+from m3di.latents.stored import stored_problems, stored_split_problems
 from m3di.latents.subsets import SUBSETS, Subset
 from m3di.latents.templates import Template
 from m3di.latents.trial import trial_problems
@@ -74,29 +74,10 @@ def _stored(data: dict[str, Any], origin: Origin) -> Spec:
         spec = Spec.model_validate(data, context={STORED: True})
     except ValidationError as error:
         raise report(TITLE, problems_of(error, data, origin), data, origin) from None
-    problems = list(stored_problems(spec.base)) or list(_stored_splits(spec, data, origin))
+    problems = list(stored_problems(spec.base)) or list(stored_split_problems(spec, data, origin))
     if problems:
         raise report(TITLE, problems, data, origin)
     return spec
-
-
-def _stored_splits(spec: Spec, data: dict[str, Any], origin: Origin) -> Iterator[Problem]:
-    """What keeps the data of splits with processes of their own from being read."""
-    found = [*split_name_problems(spec.splits)]
-    found += [each for name, overlay in spec.overlays.items() for each in overlay_problems(spec.base, name, overlay)]
-    if found:
-        yield from found
-        return
-    try:
-        variants = spec.variants
-    except (ValidationError, TypeError, AttributeError) as error:
-        got = next(problems_of(error, data, origin)).what if isinstance(error, ValidationError) else str(error)
-        yield Problem(("splits",), f"a split does not fit the spec: {got}")
-        return
-    for name, variant in variants.items():
-        for problem in stored_problems(variant):
-            yield replace(problem, path=("splits", name, *problem.path))
-        yield from (Problem(("splits", name), each) for each in unlike(spec.base, variant))
 
 
 def validated(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from m3di.errors import M3diError, UsageError, did_you_mean
+from m3di.errors import M3diError, UsageError
 from m3di.latents.conditions import SHARED
 from m3di.latents.expressions import UndefinedError
 from m3di.latents.graph import apart, takes_own_value
@@ -18,7 +18,8 @@ from m3di.latents.mechanism_use import MechanismUse, earlier
 from m3di.latents.missing import missing_mechanisms
 from m3di.latents.noise import uniforms_at
 from m3di.latents.rejection import N_MEASURED, accepted_attempts, holds
-from m3di.latents.spec import SPLITS, Observed, Spec
+from m3di.latents.spec import Observed, Spec
+from m3di.latents.splits import check_split
 from m3di.latents.supports import NoValueError, first_outside, support, value_problem
 from m3di.latents.varying import Parent
 
@@ -300,19 +301,6 @@ def sample(spec: Spec, split: str, n: int, *, seed: int = 0, start: int = 0, par
         found = {name: _frames(evaluation, each, wanted[name]) for name, each in spec.observed.items()}
     views = {name: {factor: values[own] for factor, values in each.items()} for name, each in found.items()}
     return Samples(spec, split, seed, start, n, views)
-
-
-def check_split(spec: Spec, split: str) -> str:
-    """The name of a split of a spec; every spec has `train`, `val` and `test`.
-
-    Raises:
-        UsageError: There is no such split.
-    """
-    known = list(dict.fromkeys([*SPLITS, *spec.splits]))
-    if split not in known:
-        step = did_you_mean(split, known, otherwise="give it in `splits` of the spec")
-        raise UsageError(f"no split is called {split!r}", expected=", ".join(known), next_step=step)
-    return split
 
 
 def _units(spec: Spec, start: int, n: int) -> tuple[NDArray[np.int64], slice]:

@@ -158,7 +158,7 @@ class Spec(Strict):
         found = {name: each.overlay for name, each in self.splits.items() if isinstance(each, Split)}
         return {name: each for name, each in found.items() if each}
 
-    @cached_property
+    @property
     def base(self) -> Spec:
         """The process of all splits that have none of their own."""
         if not self.overlays:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from m3di.errors import near_match
+from m3di.errors import UsageError, did_you_mean, near_match
 from m3di.latents.factor import STORED
 from m3di.latents.overlay import difference
 from m3di.latents.problems import Problem, hint, listed
@@ -64,6 +64,19 @@ def _misspelt(name: str) -> str | None:
 def is_split_name(name: str) -> bool:
     """Whether a split can be called so."""
     return SPLIT_NAME.fullmatch(name) is not None and name.lower() not in RESERVED_SPLITS
+
+
+def check_split(spec: Spec, split: str) -> str:
+    """The name of a split of a spec; every spec has `train`, `val` and `test`.
+
+    Raises:
+        UsageError: There is no such split.
+    """
+    known = list(dict.fromkeys([*SPLITS, *spec.splits]))
+    if split not in known:
+        step = did_you_mean(split, known, otherwise="give it in `splits` of the spec")
+        raise UsageError(f"no split is called {split!r}", expected=", ".join(known), next_step=step)
+    return split
 
 
 def overlay_problems(base: Spec, split: str, overlay: Mapping[str, Any]) -> Iterator[Problem]:
