@@ -6,7 +6,7 @@ import hashlib
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from m3di import data
 from m3di.data.load.chosen import split_called
@@ -14,7 +14,7 @@ from m3di.errors import M3diError, UsageError
 from m3di.generate.options import WorkerOptions, options_like, passes_of
 from m3di.generate.run import render
 from m3di.generate.shards import Progress
-from m3di.latents import intervene, permute_content
+from m3di.latents import Spec, intervene, permute_content
 from m3di.render import Watch
 
 if TYPE_CHECKING:
@@ -74,21 +74,25 @@ def render_twin(
     split = split_called(split, manifest.splits, str(root))
     name = name if split == "test" else f"{name} {split}"
     folder = out or root.with_name(f"{root.name}-{_slug(name)}")
-    wanted = {each: n if each in ("val", split) else 0 for each, n in manifest.n_samples.items()}
-    wanted |= {each: 0 for each in spec.splits if each not in wanted}
     options = replace(
         options_like(manifest, folder, workers),
         spec=spec,
-        n_train=max(1, wanted.pop("train", 0)),  # a dataset has a train split; one sample that is not used
-        n_val=wanted.pop("val", 0),
-        n_test=wanted.pop("test", 0),
-        n_of=tuple(f"{each}={n}" for each, n in wanted.items()),
+        **_sizes(manifest, spec, split),
         seed=manifest.seed,
     )
     if _was_begun_without_passes(folder):
         options = replace(options, passes=())
     render(options, progress, watch)
     return folder, name
+
+
+def _sizes(manifest: data.Manifest, spec: Spec, split: str) -> dict[str, Any]:
+    """Return the numbers of samples of a twin, as options: those of val and of one more split, as in the dataset."""
+    wanted = {each: n if each in ("val", split) else 0 for each, n in manifest.n_samples.items()}
+    wanted |= {each: 0 for each in spec.splits if each not in wanted}
+    n_train = max(1, wanted.pop("train", 0))  # a dataset has a train split; one sample that is not used
+    usual = {"n_train": n_train, "n_val": wanted.pop("val", 0), "n_test": wanted.pop("test", 0)}
+    return {**usual, "n_of": tuple(f"{each}={n}" for each, n in wanted.items())}
 
 
 def _was_begun_without_passes(root: Path) -> bool:
