@@ -15,6 +15,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
             "n",
             "n-val",
             "n-test",
+            "n-of",
             "split",
             "spec",
             "do",

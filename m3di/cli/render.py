@@ -36,7 +36,7 @@ MEASURED_FROM, MEASURED_FROM_ON_GPU = 360, 3600
         "m3di render --gpu --n 10000 --seed 1 --yes",
     )
 )
-@options_of(RENDER, "n_train", "n_val", "n_test")
+@options_of(RENDER, "n_train", "n_val", "n_test", "n_of")
 @click.option("--out", type=Place(), help="Folder or URL (s3://...) of the dataset.  [default: data/NAME]")
 @options_of(RENDER, *SCENE, "shard_size", "passes")
 @with_options(*MANY_OPTIONS)

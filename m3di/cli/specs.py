@@ -27,6 +27,9 @@ def specs() -> None:
 
 
 SPEC = click.argument("spec", metavar="NAME|FILE", type=SPECS)
+SPLIT = click.option(
+    "--split", metavar="NAME", help="As it is in this split.  [default: as in those that change nothing]"
+)
 
 
 @specs.command("list", examples=("m3di specs list", "m3di specs list --json"))
@@ -55,25 +58,27 @@ def show_spec(spec: str) -> None:
 @SPEC
 def check_spec(spec: str) -> None:
     """Report every problem of a spec file."""
-    from m3di.latents import load_spec, told_given
+    from m3di.latents import load_spec, told_given, told_splits
 
     loaded = load_spec(spec)
     click.echo(f"{spec}: sound; {len(loaded.factors)} factors, views {', '.join(loaded.observed)}")
     if loaded.given is not None:
         click.echo(f"given: {told_given(loaded)}")
+    for split, text in told_splits(loaded).items():
+        click.echo(f"split {split}: {text}")
     tell_notes(loaded)
 
 
 @specs.command("graph", examples=("m3di specs graph m3di --out graph.svg",))
 @SPEC
+@SPLIT
 @click.option("--out", type=FOLDER, help="The .png, .svg or .pdf to write.  [default: NAME-graph.png]")
-def graph_spec(spec: str, out: Path | None) -> None:
+def graph_spec(spec: str, split: str | None, out: Path | None) -> None:
     """Draw the causal graph, one panel a view."""
-    from m3di.latents import load_spec
     from m3di.report import save_causal_graph
 
-    loaded = load_spec(spec)
-    path = out or Path(f"{loaded.name}-graph.png")
+    loaded = _in_split(spec, split)
+    path = out or Path(f"{loaded.name}{f'-{split}' if split else ''}-graph.png")
     save_causal_graph(path, loaded)
     say(f"look at  {path}")
 
@@ -98,16 +103,17 @@ def reference_of_specs(out: Path | None) -> None:
 
 @specs.command("bounds", examples=("m3di specs bounds m3di", "m3di specs bounds m3di --n 2000 --seed 1 --json"))
 @SPEC
+@SPLIT
 @click.option("--n", default=100_000, show_default=True, help="Samples of the estimates.")
 @click.option("--seed", default=0, show_default=True, help="Their seed.")
 @JSON
-def bound_spec(spec: str, n: int, seed: int, as_json: bool) -> None:
+def bound_spec(spec: str, split: str | None, n: int, seed: int, as_json: bool) -> None:
     """Print how well each factor can be predicted from the content block alone."""
-    from m3di.latents import bounds, load_spec
+    from m3di.latents import bounds
 
-    found = bounds(load_spec(spec), n=n, seed=seed)
+    found = bounds(_in_split(spec, split), n=n, seed=seed)
     if as_json:
-        print_json({"spec": spec, "n": n, "seed": seed, "bounds": [asdict(each) for each in found]})
+        print_json({"spec": spec, "split": split, "n": n, "seed": seed, "bounds": [asdict(each) for each in found]})
         return
     table = Table("view", "factor", "role", "metric", "best", "chance", "method", "error", box=None)
     for each in found:
@@ -115,6 +121,14 @@ def bound_spec(spec: str, n: int, seed: int, as_json: bool) -> None:
         error = f"{each.error:.3f}" if each.method != "exact" else ""
         table.add_row(each.view, each.factor, each.role, each.metric, *numbers, error)
     Console(width=120).print(table)
+
+
+def _in_split(spec: str, split: str | None) -> Spec:
+    """Load a spec, as it is in a split if one is named."""
+    from m3di.latents import check_split, load_spec
+
+    loaded = load_spec(spec)
+    return loaded.base if split is None else loaded.in_split(check_split(loaded, split))
 
 
 def _facts(spec: Spec) -> dict[str, Any]:
