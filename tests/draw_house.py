@@ -25,6 +25,7 @@ PLACES = {
     "simulate": (8.5, 4.0),
     "report": (3.5, 5.0),
     "browse": (5.4, 6.0),
+    "doctor": (1.4, 6.0),
     "reproduce": (7.6, 6.0),
 }
 WHAT = {
@@ -37,6 +38,7 @@ WHAT = {
     "simulate": "numbers without images",
     "report": "pictures and tables",
     "browse": "a page to look at data",
+    "doctor": "what works here",
     "reproduce": "the paper, all of it",
 }
 BOWS = {("learn", "latents"): -0.35}  # around `data`

@@ -29,7 +29,20 @@ MAY_IMPORT = {
     "report": {"evaluate", "simulate", "data", "latents"},
     "browse": {"report", "evaluate", "data", "latents"},
     "reproduce": {"report", "simulate", "evaluate", "learn", "generate", "data", "latents"},
-    "cli": {"reproduce", "browse", "generate", "report", "simulate", "evaluate", "learn", "render", "data", "latents"},
+    "doctor": {"report", "generate", "render", "data", "latents"},
+    "cli": {
+        "doctor",
+        "reproduce",
+        "browse",
+        "generate",
+        "report",
+        "simulate",
+        "evaluate",
+        "learn",
+        "render",
+        "data",
+        "latents",
+    },
 }
 # Anybody may import these; they import no room.
 BESIDE = {"errors", "system", "_version", "__version__"}
@@ -49,6 +62,7 @@ THIRD_PARTY = {
     "report": {"numpy", "PIL", "kneed", "matplotlib", "pyarrow"},
     "browse": {"numpy", "PIL", "pyarrow"},
     "reproduce": {"numpy", "matplotlib", "torch", "ray"},
+    "doctor": set(),
 }
 
 
@@ -178,6 +192,7 @@ def test_blender_is_imported_where_its_worker_processes_are_only() -> None:
         ("m3di.generate", ["bpy", "torch"]),
         ("m3di.report", ["bpy", "torch"]),
         ("m3di.browse", ["bpy", "torch"]),
+        ("m3di.doctor.examination", ["bpy", "torch"]),
         ("m3di.cli.main", ["bpy", "torch", "pydantic"]),
         ("m3di.learn.training.config", ["bpy", "torch"]),
         ("m3di.simulate.config", ["bpy", "torch"]),

@@ -33,7 +33,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that lie elsewhere, and those that are made."""
     for of, to in PAGES.items():
         files.append(File.generated(config, to, content=(ROOT / of).read_text(encoding="utf-8")))
-    files.append(File.generated(config, "command-line.md", content=command_line()))
+    files.append(File.generated(config, "commands.md", content=command_line()))
     return files
 
 
@@ -66,7 +66,7 @@ def _normal(path: Path) -> str:
 
 def command_line() -> str:
     """Every command with its help, as `--help` prints it."""
-    said = ["# Command line", "", "Each page of `--help`, as it is printed."]
+    said = ["# Every command", "", "Each page of `--help`, as it is printed."]
     for path, command in _commands(cli, "m3di"):
         context = click.Context(command, info_name=path, max_content_width=100, terminal_width=100)
         said += ["", f"## `{path}`", "", "```text", command.get_help(context), "```"]

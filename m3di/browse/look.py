@@ -123,8 +123,7 @@ def encoded_look(look: Look, rows: NDArray[np.int64], n: int, count: Count | Non
     """
     from m3di.evaluate import newest_checkpoint  # imports torch
 
-    if n < 0:
-        raise UsageError("--n-encoded is too small", where="--n-encoded", got=n, expected="0 or more")
+    check_n_encoded(n)
     if look.run is None or look.encodings is not None or n == 0:
         return look
     checkpoint = newest_checkpoint(look.run)
@@ -133,6 +132,12 @@ def encoded_look(look: Look, rows: NDArray[np.int64], n: int, count: Count | Non
     sweep = look.run.name not in curves_of(look.run)
     why = "a map of encodings is of one run, not of a sweep" if sweep else "the run has no checkpoint yet to encode by"
     return replace(look, not_encoded=why)
+
+
+def check_n_encoded(n: int) -> None:
+    """Raise UsageError if a number of samples to encode is negative."""
+    if n < 0:
+        raise UsageError("--n-encoded is too small", where="--n-encoded", got=n, expected="0 or more")
 
 
 def curves_of(run: Path) -> dict[str, dict[str, list[float | None]]]:

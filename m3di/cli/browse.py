@@ -10,10 +10,17 @@ import click
 
 from m3di.cli.command import SEVERAL, command
 from m3di.cli.options import FOLDER, PLACE
+from m3di.cli.telling import say
 from m3di.errors import UsageError, without_credentials
 
 
-@command()
+@command(
+    examples=(
+        "m3di browse data/m3di",
+        "m3di browse data/m3di --with data/right --no-open",
+        "m3di browse data/m3di --run runs/m3di-001 --out page.html --n 500",
+    )
+)
 @PLACE
 @click.option(
     "--with", "others", multiple=True, type=SEVERAL, metavar="FOLDER|URL",
@@ -40,21 +47,30 @@ def browse(
     opens: bool,
 ) -> None:
     """Look at a dataset in a browser: pictures, captions, factors; filter, sort, compare."""
-    from m3di.browse import PageServer, encoded_look, held_out_rows, open_look, rows_of_page, write_page
+    from m3di.browse import (
+        PageServer,
+        check_n_encoded,
+        encoded_look,
+        held_out_rows,
+        open_look,
+        rows_of_page,
+        write_page,
+    )
     from m3di.cli.progress import progress_bar
 
     if not 0 <= port < 1 << 16:
         raise UsageError("there is no such port", where="--port", got=port, expected="0 to 65535")
+    check_n_encoded(n_encoded)
     look = open_look((root, *others), encodings, run)
     if run is not None:
         rows = held_out_rows(look.gathered) if out is None else rows_of_page(look, n)
-        with progress_bar("encode") as count:
+        with progress_bar("encode", "samples") as count:
             look = encoded_look(look, rows, n_encoded, count)
-        click.echo(f"encodings: {look.about['encoded'] or 'none'}")
+        say(f"encodings: {look.about['encoded'] or 'none'}")
     if out is not None:
-        with progress_bar("page") as count:
+        with progress_bar("page", "samples") as count:
             shown = write_page(look, out, n, thumbnail, count)
-        click.echo(f"look at  {out}: {shown:,} of {look.gathered.n_rows:,} samples")
+        say(f"look at  {out}: {shown:,} of {look.gathered.n_rows:,} samples")
         return
     with PageServer(look, port) as server:
         click.echo(f"{without_credentials(root)}: {look.gathered.n_rows:,} samples; Ctrl-C ends\nlook at  {server.url}")

@@ -7,8 +7,8 @@ which overrides a preset and the default. An unknown variable, section or key is
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ import click
 from click.core import ParameterSource
 
 from m3di.cli.from_fields import FieldOption, Fields
+from m3di.cli.help_page import typed, write_examples, write_options
+from m3di.cli.telling import detail, habits, traced
 from m3di.errors import UsageError, did_you_mean, near_match
 
 PREFIX = "M3DI"
@@ -35,7 +37,17 @@ SEVERAL = Several()
 
 
 class _Configured(click.Command):
-    """A command or group whose options have several sources."""
+    """A command or group whose options have several sources.
+
+    Args:
+        examples: Command lines that its help shows.
+        attributes: For click.
+    """
+
+    def __init__(self, *values: Any, examples: Sequence[str] = (), **attributes: Any) -> None:
+        super().__init__(*values, **attributes)
+        self.examples = tuple(examples)
+        self.params += habits()
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Return all parameters, those of fields too, with their environment variables."""
@@ -56,8 +68,22 @@ class _Configured(click.Command):
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        with _sources_named(ctx, self):
+        for option in self.get_params(ctx):
+            source = source_of(ctx, option)
+            if source is not None:
+                detail(f"{ctx.command_path} {option.opts[0]} {ctx.params.get(option.name or '', '')}: {source}")
+        with _sources_named(ctx, self), traced() if ctx.parent is None else nullcontext():
             return super().invoke(ctx)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options in sections, and the commands of a group."""
+        write_options([each for each in self.get_params(ctx) if isinstance(each, click.Option)], ctx, formatter)
+        if isinstance(self, click.Group):
+            self.format_commands(ctx, formatter)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples."""
+        write_examples(self.examples, formatter)
 
 
 class Command(_Configured):
@@ -77,11 +103,6 @@ command = partial(click.command, cls=Command)
 def group(**attributes: Any) -> Callable[[Callable[..., Any]], Group]:
     """Turn a function into a group of commands."""
     return click.group(cls=Group, **attributes)
-
-
-def typed(option: click.Parameter) -> str:
-    """Return an option as typed, without the leading dashes."""
-    return max(option.opts, key=len).lstrip("-")
 
 
 def _prefix(ctx: click.Context) -> str:
@@ -117,7 +138,7 @@ def check_variables(ctx: click.Context, of: click.Command) -> None:
             continue
         raise UsageError(
             f"{ctx.command_path} has no such option", where=f"environment variable {name}",
-            expected=", ".join(known) or "none: it has no options", next_step=step,
+            expected=", ".join(known), next_step=step,
         )  # fmt: skip
 
 

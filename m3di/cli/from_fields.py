@@ -8,7 +8,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
+from m3di.cli.completion import OF_FIELDS, completed
 from m3di.errors import UsageError
 
 if TYPE_CHECKING:
@@ -121,6 +123,13 @@ class FieldType(click.ParamType):  # type: ignore[type-arg]  # generic in recent
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
         self.name = setting.name
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Return the words that begin as typed: the choices of the field, or names of a registry."""
+        setting = self.setting
+        words = setting.choices or OF_FIELDS.get(setting.name, tuple)()
+        in_list = setting.base is tuple and not setting.option.repeated
+        return completed(words, incomplete, in_list=in_list, or_file=setting.name == "spec")
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Read a value of the field; one item if the option repeats."""

@@ -12,6 +12,7 @@ from m3di._version import __version__
 from m3di.cli.browse import browse
 from m3di.cli.command import SEVERAL, group, read_config
 from m3di.cli.datasets import export_dataset, import_dataset, merge_datasets, push_dataset, show_info, subset_dataset
+from m3di.cli.doctor import doctor
 from m3di.cli.evaluate import compare, evaluate, report
 from m3di.cli.example import copy_the_example
 from m3di.cli.options import FOLDER
@@ -29,7 +30,15 @@ from m3di.errors import M3diError, UsageError, printable, without_credentials
 from m3di.system.signals import INTERRUPTED, exit_code_of, interrupt_behind, sigterm_interrupts
 
 
-@group(context_settings={"help_option_names": ["-h", "--help"]})
+@group(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    examples=(
+        "m3di doctor",
+        "m3di example data/example",
+        "m3di --quiet verify data/example",
+        "m3di render --spec m3di --n 100 --size 64 --out data/small",
+    ),
+)
 @click.version_option(__version__, prog_name="m3di")
 @click.option(
     "--plugin",
@@ -80,6 +89,7 @@ for each in (
         browse,
         compare,
         copy_the_example,
+        doctor,
         evaluate,
         export_dataset,
         finalize,
@@ -101,7 +111,9 @@ def main() -> None:
     """Entry point: turn our errors into one message and an exit code."""
     try:
         with sigterm_interrupts():
-            cli(standalone_mode=False)
+            code = cli(standalone_mode=False)
+        if isinstance(code, int) and code:  # of `click.exceptions.Exit`
+            sys.exit(code)
     except M3diError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from m3di.cli.command import SEVERAL
-from m3di.cli.paths import UserPath
+from m3di.cli.paths import Place, UserPath
+from m3di.cli.telling import note, say
 from m3di.errors import UsageError, without_credentials
 
 if TYPE_CHECKING:
@@ -63,23 +64,20 @@ def refuse_given(options: Mapping[str, Any], needed: str) -> None:
         )
 
 
-PLACE = click.argument("root", metavar="FOLDER|URL")
-
-
-ROOT = click.argument("root", metavar="FOLDER")
-
-
-OUT = click.option("--out", metavar="FOLDER", required=True, help="A new or empty folder.")
+PLACE = click.argument("root", metavar="FOLDER|URL", type=Place())
+ROOT = click.argument("root", metavar="FOLDER", type=Place())
+OUT = click.option("--out", type=Place(), metavar="FOLDER", required=True, help="A new or empty folder.")
 
 
 def tell_notes(spec: Spec) -> None:
     """Print notes on what is valid in a spec but may not be intended."""
     from m3di.latents import notes
 
-    for note in notes(spec):
-        click.echo(f"note: {note}", err=True)
+    for each in notes(spec):
+        note(each)
 
 
 def wrote(root: str, n_samples: dict[str, int]) -> None:
+    """Print how many samples a dataset has now."""
     counts = ", ".join(f"{name} {n}" for name, n in n_samples.items())
-    click.echo(f"{without_credentials(root)}: {counts} samples")
+    say(f"{without_credentials(root)}: {counts} samples")

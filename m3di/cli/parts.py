@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from m3di.cli.command import command
-from m3di.cli.paths import UserPath
+from m3di.cli.paths import Place, UserPath
+from m3di.cli.telling import say
 from m3di.errors import without_credentials
 
 MANY_OPTIONS = (
@@ -19,13 +20,13 @@ MANY_OPTIONS = (
 )
 
 
-@command()
-@click.argument("root")
+@command(examples=("m3di finalize s3://bucket/m3di",))
+@click.argument("root", metavar="FOLDER|URL", type=Place())
 def finalize(root: str) -> None:
-    """Finish a dataset whose parts have been rendered: tables, card and manifest. ROOT is a folder or a URL."""
+    """Finish a dataset whose parts have been rendered: tables, card and manifest."""
     from m3di.data import open_folder
     from m3di.generate import finalize as finalize_dataset
 
     counts = finalize_dataset(open_folder(root)).n_samples
     told = ", ".join(f"{name} {n}" for name, n in counts.items())
-    click.echo(f"{without_credentials(root)}: {told} samples\nfinished")
+    say(f"{without_credentials(root)}: {told} samples\nfinished")

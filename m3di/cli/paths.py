@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 
 class UserPath(click.Path):
@@ -15,3 +16,13 @@ class UserPath(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """Expand the path."""
         return Path(os.path.expanduser(value))  # noqa: PTH111 - that of pathlib raises where there is no such user
+
+
+class Place(click.ParamType):  # type: ignore[type-arg]  # generic in recent ones of click only
+    """A path or a URL, as text; a shell completes paths."""
+
+    name = "text"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Let the shell complete it."""
+        return [CompletionItem(incomplete, type="file")]

@@ -1,7 +1,9 @@
-"""Progress of commands that render: a bar and the workers on a terminal, plain lines elsewhere."""
+"""Progress of commands: a bar and the workers on a terminal, a line now and then elsewhere, nothing with --quiet."""
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,47 +16,72 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Table
 from rich.text import Text
 
+from m3di.cli.telling import QUIET, VERBOSE, level
+
 if TYPE_CHECKING:
     from m3di.render import PoolEvent, Watch
 
-PLAIN_INTERVAL_S = 30.0
+PLAIN_INTERVAL_S, VERBOSE_INTERVAL_S = 30.0, 5.0
 MAX_WORKERS_SHOWN = 16
 ABOUT_GPUS = ("warm-up", "unshared")
 SHOWN_AT_ONCE = ("retry", "failed", "retire", *ABOUT_GPUS)
 Count = Callable[[int, int], None]
 
 
+def is_live() -> bool:
+    """Whether a bar can move on stderr: not in a notebook, whose terminal shows each state of it as a line."""
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and "JPY_PARENT_PID" not in os.environ
+
+
+def progress_console() -> Console:
+    """Make the console of progress: stderr, silent with --quiet."""
+    return Console(stderr=True, force_terminal=is_live(), quiet=level() == QUIET)
+
+
+def plain_interval_s() -> float:
+    """Least time between two lines of progress where no bar can move."""
+    return VERBOSE_INTERVAL_S if level() == VERBOSE else PLAIN_INTERVAL_S
+
+
 class RateColumn(ProgressColumn):
-    """A column with images a second."""
+    """A column with samples, or images, a second."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
 
     def render(self, task: Task) -> Text:
-        """Show the rate of the last images, or of all once done."""
+        """Show the rate of the last ones, or of all once done."""
         speed = task.finished_speed or task.speed
-        return Text(f"{speed:.2f} images/s" if speed else "")
+        return Text(f"{speed:,.2f} {self._unit}/s" if speed else "")
 
 
-def bar_columns(label: str) -> tuple[ProgressColumn, ...]:
-    """Make the columns of a bar: images done, images/s, time left."""
-    return (TextColumn(label), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())
+def bar_columns(label: str, unit: str = "images") -> tuple[ProgressColumn, ...]:
+    """Make the columns of a bar: how many are done, how many a second, time left."""
+    return (TextColumn(label), BarColumn(), MofNCompleteColumn(), RateColumn(unit), TimeRemainingColumn())
 
 
 @contextmanager
-def progress_bar(label: str) -> Iterator[Count]:
-    """Show a bar with images done, images/s and time left; nothing if the output is not a terminal."""
-    with watched_bar(label) as (count, _):
+def progress_bar(label: str, unit: str = "images") -> Iterator[Count]:
+    """Show a bar with what is done, the rate and the time left; if the output is no terminal, lines now and then."""
+    with watched_bar(label, unit) as (count, _):
         yield count
 
 
 @contextmanager
-def watched_bar(label: str) -> Iterator[tuple[Count, Watch]]:
-    """Show the same, and a line for each trouble of a worker, also if the output is not a terminal."""
-    console = Console(stderr=True)
+def watched_bar(label: str, unit: str = "images") -> Iterator[tuple[Count, Watch]]:
+    """Show the same, and a line for each trouble of a worker."""
+    console = progress_console()
+    if not console.is_terminal:
+        lines = PlainDisplay(label, writer(console), interval_s=plain_interval_s(), unit=unit, is_late=True)
+        yield lines.count, lines.watch
+        return
 
     def watch(event: PoolEvent) -> None:
         if event.kind in SHOWN_AT_ONCE:
             console.print(f"{label}: {trouble(event)}", highlight=False, markup=False, soft_wrap=True)
 
-    with Progress(*bar_columns(label), console=console, disable=not console.is_terminal) as bar:
+    with Progress(*bar_columns(label, unit), console=console) as bar:
         task = bar.add_task(label, total=None)
         yield (lambda done, total: bar.update(task, completed=done, total=total)), watch
 
@@ -65,14 +92,19 @@ def run_display(label: str) -> Iterator[tuple[Count, Watch]]:
 
     Yields two functions for `m3di.generate.render`: one for the counts, one for the events of the workers.
     """
-    console = Console(stderr=True)
+    console = progress_console()
     if console.is_terminal:
         shown = TerminalDisplay(label, console)
         with Live(shown, console=console, refresh_per_second=4):
             yield shown.count, shown.watch
     else:
-        lines = PlainDisplay(label, lambda line: console.print(line, highlight=False, soft_wrap=True))
+        lines = PlainDisplay(label, writer(console), interval_s=plain_interval_s())
         yield lines.count, lines.watch
+
+
+def writer(console: Console) -> Callable[[str], None]:
+    """Return a function that prints a line as it is."""
+    return lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 @dataclass
@@ -185,6 +217,8 @@ class PlainDisplay:
         write: Shows a line.
         clock: Returns the time in seconds.
         interval_s: Least time between two lines about progress; the first and the last one are always shown.
+        unit: What is counted.
+        is_late: No line is shown before `interval_s` have passed, and no last one if none was shown before.
     """
 
     def __init__(
@@ -193,17 +227,21 @@ class PlainDisplay:
         write: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
         interval_s: float = PLAIN_INTERVAL_S,
+        unit: str = "samples",
+        is_late: bool = False,
     ) -> None:
         self.state = RunState(clock)
-        self._label, self._write, self._interval_s = label, write, interval_s
-        self._shown: float | None = None
+        self._label, self._write, self._interval_s, self._unit = label, write, interval_s, unit
+        self._ends = not is_late  # whether the last line is to be shown
+        self._shown: float | None = clock() if is_late else None
 
     def count(self, done: int, total: int) -> None:
         """Show a line if it is time for one."""
         self.state.count(done, total)
         now = self.state.clock()
-        if self._shown is None or done == total or now - self._shown >= self._interval_s:
-            self._shown = now
+        is_end = done == total and self._ends
+        if self._shown is None or is_end or now - self._shown >= self._interval_s:
+            self._shown, self._ends = now, True
             self._write(f"{self._label}: {self._line()}")
 
     def watch(self, event: PoolEvent) -> None:
@@ -214,7 +252,7 @@ class PlainDisplay:
 
     def _line(self) -> str:
         state = self.state
-        parts = [f"{state.n_done:,}/{state.n_total:,} samples"]
+        parts = [f"{state.n_done:,}/{state.n_total:,} {self._unit}"]
         if state.rate:
             parts += [f"{state.rate:.2f} a second", f"{duration((state.n_total - state.n_done) / state.rate)} left"]
         restarts = sum(worker.n_restarts for worker in state.workers.values())

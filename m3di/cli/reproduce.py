@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
+from m3di.cli.asking import YES, ask_to_begin
 from m3di.cli.command import SEVERAL, command
+from m3di.cli.completion import SCALES
 from m3di.cli.options import FOLDER
 from m3di.cli.progress import duration
 from m3di.cli.reproduce_display import members_display
+from m3di.cli.telling import JSON, QUIET, level, print_json, remark, say
 from m3di.errors import M3diError, UsageError
 
 if TYPE_CHECKING:
@@ -21,21 +23,28 @@ if TYPE_CHECKING:
     from m3di.reproduce.ledger import Reproduction
     from m3di.reproduce.planning import ReproductionPlan, Task
 
-ASKS_ABOVE_S = 3600.0
 
-
-@command()
-@click.option("--scale", default="smoke", show_default=True, help="smoke (minutes), cpu (two cores) or full (a GPU).")
+@command(
+    examples=(
+        "m3di reproduce --scale smoke --out paper",
+        "m3di reproduce --scale cpu --only figure3,table1 --out paper --dry-run",
+        "m3di reproduce --scale cpu --out paper --yes",
+    )
+)
+@click.option(
+    "--scale", type=SCALES, default="smoke", show_default=True, help="smoke (minutes), cpu (two cores) or full (a GPU)."
+)
 @click.option("--out", type=FOLDER, required=True, help="Folder of everything that is made.")
 @click.option(
     "--only", multiple=True, type=SEVERAL, metavar="NAMES", help="Only these results, such as figure3 or table1."
 )
-@click.option("--jobs", type=int, help="Members at a time.  [default: one a GPU, or one a core]")
+@click.option("--workers", "n_workers", type=int, help="Members at a time.  [default: one a GPU, or one a core]")
 @click.option("--gpu", is_flag=True, help="Render on a GPU; encoders use one where there is one.")
-@click.option("--yes", is_flag=True, help="Begin what takes more than an hour without asking.")
+@YES
 @click.option("--dry-run", "is_dry", is_flag=True, help="Show the plan, measure what it takes, and do nothing.")
 @click.option("--member", "share", metavar="I/N", help="Only members I, I+N, ... (from 0): job arrays.")
 @click.option("--ray", "address", metavar="ADDRESS", help="Do the members on a Ray cluster.")
+@JSON
 def reproduce(scale: str, out: Path, only: tuple[str, ...], **options: Any) -> None:
     """Make every table and figure of the paper, and a report that judges each by a rule stated beforehand.
 
@@ -48,6 +57,8 @@ def reproduce(scale: str, out: Path, only: tuple[str, ...], **options: Any) -> N
     from m3di.reproduce.side_by_side import default_jobs
     from m3di.system.lock import locked
 
+    if options["as_json"] and not options["is_dry"]:
+        raise UsageError("--json describes a plan", where="--json", expected="--dry-run", next_step="add --dry-run")
     share = options["share"]
     n_jobs = _jobs(options) or default_jobs()
     reproduction = Reproduction(out, find_scale(scale), options["gpu"])
@@ -57,16 +68,18 @@ def reproduce(scale: str, out: Path, only: tuple[str, ...], **options: Any) -> N
     plan = make_reproduction_plan(reproduction, results, n_jobs)
     if plan.missing and reproduction.scale.is_measured and share is None:
         plan = make_reproduction_plan(reproduction, results, n_jobs, _costs(reproduction, plan))
-    _show(plan, err=not options["is_dry"])
+    if options["as_json"]:
+        print_json({"out": str(out), "scale": scale, **_facts(plan)})
+    elif options["is_dry"] or level() > QUIET:
+        _show(plan, err=not options["is_dry"])
     check_room(out, plan.n_bytes)
     if options["is_dry"]:
-        click.echo("nothing was written")
+        say("nothing was written")
         return
-    if plan.seconds > ASKS_ABOVE_S and not options["yes"]:
-        _ask(plan)
+    ask_to_begin(plan.seconds, "It takes", yes=options["yes"], declined="nothing was begun", refuses=True)
     if share is not None:
         _run(reproduction, plan, share, options["address"])
-        click.echo("this share is done; when all are, the same command without --member writes the report")
+        say("this share is done; when all are, the same command without --member writes the report")
         return
     with locked(out, ".lock", "another process is reproducing in this folder"):
         write_sweeps(reproduction)
@@ -82,15 +95,15 @@ def _report(reproduction: Reproduction) -> None:
     from m3di.reproduce.report_page import write_report
 
     for path in write_report(reproduction):
-        click.echo(f"look at  {path}")
+        say(f"look at  {path}")
 
 
 def _jobs(options: dict[str, Any]) -> int | None:
     from m3di.learn.training.sweep import shared_out
 
-    n_jobs: int | None = options["jobs"]
+    n_jobs: int | None = options["n_workers"]
     if n_jobs is not None and n_jobs < 1:
-        raise UsageError("at least one member runs at a time", where="--jobs", got=n_jobs, expected="1 or more")
+        raise UsageError("at least one member runs at a time", where="--workers", got=n_jobs, expected="1 or more")
     if options["address"] is not None and options["share"] is not None:
         raise UsageError(
             "a cluster does all members, and a job of an array a share of them",
@@ -109,7 +122,7 @@ def _costs(reproduction: Reproduction, plan: ReproductionPlan) -> dict[str, Any]
 
     resources = Resources(max(1, n_cores() // plan.n_jobs), reproduction.gpu)
     members = [task.member for task in plan.missing]
-    return measure(reproduction, members, resources, lambda kind: click.echo(f"measuring  {kind}", err=True))
+    return measure(reproduction, members, resources, lambda kind: remark(f"measuring  {kind}"))
 
 
 def _show(plan: ReproductionPlan, *, err: bool) -> None:
@@ -140,16 +153,30 @@ def _range(tasks: list[Task]) -> str:
     return duration(times[0]) if len(times) == 1 else f"{duration(times[0])} to {duration(times[-1])}"
 
 
-def _ask(plan: ReproductionPlan) -> None:
-    if not sys.stdin.isatty():
-        raise UsageError(
-            "this takes more than an hour, and there is no terminal to ask on",
-            where="m3di reproduce",
-            got=f"about {duration(plan.seconds)}",
-            expected="a word that it may begin",
-            next_step="add --yes",
-        )
-    click.confirm(f"Begin? It takes about {duration(plan.seconds)}, and goes on after any stop", abort=True)
+def _facts(plan: ReproductionPlan) -> dict[str, Any]:
+    """Tell the plan for programs; what was not measured is null."""
+    from m3di.reproduce.costs import kind_of
+
+    is_measured = plan.is_measured
+    members = [
+        {
+            "key": task.member.key,
+            "kind": kind_of(task.member),
+            "serves": task.serves,
+            "is_finished": task.is_finished,
+            "seconds": task.seconds if task.is_finished or task.cost is not None else None,
+            "n_bytes": task.n_bytes if task.is_finished or task.cost is not None else None,
+        }
+        for task in plan.tasks
+    ]
+    return {
+        "n_workers": plan.n_jobs,
+        "n_members": len(plan.tasks),
+        "n_finished": len(plan.tasks) - len(plan.missing),
+        "seconds": plan.seconds if is_measured else None,
+        "n_bytes": plan.n_bytes if is_measured else None,
+        "members": members,
+    }
 
 
 def _run(reproduction: Reproduction, plan: ReproductionPlan, share: str | None, address: str | None) -> None:

@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from m3di.cli.progress import PLAIN_INTERVAL_S, duration
+from m3di.cli.progress import PLAIN_INTERVAL_S, duration, plain_interval_s, progress_console, writer
 
 if TYPE_CHECKING:
     from m3di.reproduce.side_by_side import Event
@@ -67,10 +66,10 @@ class MembersState:
 @contextmanager
 def members_display(seconds: Mapping[str, float]) -> Iterator[Callable[[Event], None]]:
     """Show how far all members are; yields a function for their events."""
-    console = Console(stderr=True)
+    console = progress_console()
     state = MembersState(seconds)
     if not console.is_terminal:
-        yield _plain(state, lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True))
+        yield _plain(state, writer(console), plain_interval_s())
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as bars:
@@ -92,7 +91,9 @@ def members_display(seconds: Mapping[str, float]) -> Iterator[Callable[[Event], 
         yield show
 
 
-def _plain(state: MembersState, write: Callable[[str], None]) -> Callable[[Event], None]:
+def _plain(
+    state: MembersState, write: Callable[[str], None], interval_s: float = PLAIN_INTERVAL_S
+) -> Callable[[Event], None]:
     """A line for each member that ends, and one now and then."""
     shown = state.clock()
 
@@ -103,7 +104,7 @@ def _plain(state: MembersState, write: Callable[[str], None]) -> Callable[[Event
             write(_trouble(event))
         if event.kind == "finished":
             write(f"{event.key}: finished; {state.line()}")
-        elif event.kind == "units" and state.clock() - shown >= PLAIN_INTERVAL_S:
+        elif event.kind == "units" and state.clock() - shown >= interval_s:
             write(f"{event.key}: {event.done:,}/{event.total:,}; {state.line()}")
         else:
             return

@@ -7,14 +7,24 @@ from pathlib import Path
 import click
 
 from m3di.cli.command import command
+from m3di.cli.completion import SPLITS
 from m3di.cli.from_fields import RENDER, options_of
 from m3di.cli.options import FOLDER
+from m3di.cli.telling import say
 
 
-@command("sample")
+@command(
+    "sample",
+    examples=(
+        "m3di sample --n 1000 --out samples.parquet",
+        "m3di sample --spec m3di --do object_xpos=left --split val --n 20 --out s.csv",
+    ),
+)
 @click.option("--n", required=True, type=int, help="Samples.")
 @click.option("--out", type=FOLDER, required=True, help="The .parquet or .csv file to write.")
-@click.option("--split", default="train", show_default=True, help="train, val or test.")
+@click.option(
+    "--split", type=SPLITS, default="train", show_default=True, help="train, val, test, or another one of the spec."
+)
 @options_of(RENDER, "spec", "interventions", "seed", defaults={"spec": "m3di", "seed": 0})
 def sample_latents(spec: str, interventions: tuple[str, ...], seed: int, n: int, split: str, out: Path) -> None:
     """Draw latents and captions only: raw and physical values, no images."""
@@ -23,4 +33,4 @@ def sample_latents(spec: str, interventions: tuple[str, ...], seed: int, n: int,
 
     intervened = intervene(load_spec(spec), interventions)
     write_samples(out, sample(intervened, split, n, seed=seed))
-    click.echo(f"{out}: {n} samples of {intervened.name}")
+    say(f"{out}: {n} samples of {intervened.name}")

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from m3di.cli.asking import YES, Question, TimeTold
 from m3di.cli.command import command
+from m3di.cli.completion import RECIPES
 from m3di.cli.from_fields import SIMULATION, options_of
 from m3di.cli.options import FOLDER
+from m3di.cli.telling import note, remark, say
+
+if TYPE_CHECKING:
+    from m3di.simulate import SimulationConfig
 
 
 def of_scales() -> dict[str, str]:
@@ -22,15 +28,24 @@ def of_scales() -> dict[str, str]:
     return dict.fromkeys((*(field.name for field in fields(Scale)), *SIZES), "of the scale")
 
 
-@command()
-@click.option("--recipe", help="An experiment of the paper: table1, table4, figure5, figure6, figure7a, figure8.")
+@command(
+    examples=(
+        "m3di simulate --recipe table1 --scale cpu",
+        "m3di simulate --steps 1000 --batch-size 512 --n-content 3 --seeds 2",
+        "m3di simulate --recipe figure8 --scale smoke --out runs/smoke",
+    )
+)
+@click.option(
+    "--recipe", type=RECIPES, help="An experiment of the paper: table1, table4, figure5, figure6, figure7a, figure8."
+)
 @click.option(
     "--scale", default="paper", show_default=True, help="Scale of a recipe: paper, cpu, smoke, or a fraction."
 )
 @click.option("--out", type=FOLDER, default=Path("runs/simulation"), show_default=True, help="Folder of the runs.")
 @options_of(SIMULATION, beside="m3di.cli.simulate:of_scales")
 @click.option("--seeds", "n_seeds", type=int, help="Runs of each setting.  [default: 1, or of the scale]")
-def simulate(recipe: str | None, scale: str, out: Path, n_seeds: int | None, **options: Any) -> None:
+@YES
+def simulate(recipe: str | None, scale: str, out: Path, n_seeds: int | None, yes: bool, **options: Any) -> None:
     """Simulate multimodal data of known latents, train encoders, and probe what they recovered.
 
     Run it again to continue an interrupted run; what is finished is not done again.
@@ -41,10 +56,11 @@ def simulate(recipe: str | None, scale: str, out: Path, n_seeds: int | None, **o
     changes = {name: value for name, value in options.items() if value not in (None, ())}
     name = recipe or "simulation"
     asked = _members(recipe, scale, n_seeds, changes)
-    for note in dict.fromkeys(note for member in asked for note in member.config.notes()):
-        click.echo(f"note: {note}")
+    for each in dict.fromkeys(each for member in asked for each in member.config.notes()):
+        note(each)
+    question = Question(yes, _steps_of_others([member.config for member in asked], out))
     finished = [
-        Finished(member.label, _run(member.config, out, f"{number}/{len(asked)}"))
+        Finished(member.label, _run(member.config, out, f"{number}/{len(asked)}", question))
         for number, member in enumerate(asked, start=1)
     ]
     rows = summarise(name, finished)
@@ -52,7 +68,16 @@ def simulate(recipe: str | None, scale: str, out: Path, n_seeds: int | None, **o
     save_table(rows, table, title=f"{name}, scale {scale}" if recipe else name)
     if recipe:
         save_figure(recipe, rows, table)
-    click.echo(f"\n{markdown_table(rows)}\nlook at  {table}.md" + (f" and {table}.png" if recipe else ""))
+    click.echo(f"\n{markdown_table(rows)}")
+    say(f"look at  {table}.md" + (f" and {table}.png" if recipe else ""))
+
+
+def _steps_of_others(configs: Sequence[SimulationConfig], out: Path) -> int:
+    """Count the steps of the runs that are not finished, without the first of them."""
+    from m3di.simulate import folder_name, is_finished
+
+    left = [config for config in configs if not is_finished(config, out / folder_name(config))]
+    return sum(config.n_steps for config in left[1:])
 
 
 def _members(recipe: str | None, scale: str, n_seeds: int | None, changes: dict[str, Any]) -> list[Any]:
@@ -77,13 +102,27 @@ def _members(recipe: str | None, scale: str, n_seeds: int | None, changes: dict[
     return members(recipe, shrunk, first_seed=first_seed, **changes)
 
 
-def _run(config: Any, out: Path, number: str) -> dict[str, Any]:
+def _run(config: Any, out: Path, number: str, question: Question) -> dict[str, Any]:
     """Run one simulation and show its progress."""
     from m3di.simulate import folder_name, is_finished, simulate
 
     run = out / folder_name(config)
-    click.echo(f"[{number}] {run}" + ("  (finished before)" if is_finished(config, run) else ""))
-    return simulate(config, run, _reporter(config.n_steps))
+    say(f"[{number}] {run}" + ("  (finished before)" if is_finished(config, run) else ""))
+    return simulate(config, run, _reporter(config.n_steps), _pace(config.n_steps, question))
+
+
+def _pace(n_steps: int, question: Question) -> Callable[[int], bool]:
+    """Say after the first steps how long the others take, and ask."""
+    time_told = TimeTold(n_steps, "here")
+
+    def pace(step: int) -> bool:
+        told = time_told.after(step)
+        if told is not None:
+            remark(f"  {told}")
+            question.after(time_told)
+        return told is None
+
+    return pace
 
 
 def _reporter(n_steps: int) -> Callable[[int, float], None]:
@@ -94,6 +133,6 @@ def _reporter(n_steps: int) -> Callable[[int, float], None]:
         nonlocal shown
         if step * 10 // n_steps > shown or step == n_steps:
             shown = step * 10 // n_steps
-            click.echo(f"  step {step}/{n_steps}  loss {loss:.4f}")
+            say(f"  step {step}/{n_steps}  loss {loss:.4f}")
 
     return on_step

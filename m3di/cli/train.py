@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from m3di.cli.asking import YES, Question, TimeTold
 from m3di.cli.command import SEVERAL, command
+from m3di.cli.completion import PRESETS
 from m3di.cli.from_fields import TRAIN, options_of
 from m3di.cli.options import FOLDER, IMPORT, with_options
-from m3di.cli.progress import duration
+from m3di.cli.progress import progress_console, writer
+from m3di.cli.telling import say
 from m3di.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,45 +25,18 @@ if TYPE_CHECKING:
     from m3di.learn.training.sweep import Sweep
 
 RUNS = Path("runs")
-LEAST_STEPS, LEAST_S = 5, 3.0  # measured before a run says how long it will take
-
-
-class TimeTold:
-    """Says once, after the first steps, how long the others will take.
-
-    Args:
-        n_steps: Of the whole run.
-        place: Where it runs.
-        clock: Returns the time in seconds.
-    """
-
-    def __init__(self, n_steps: int, place: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._n_steps, self._place, self._clock = n_steps, place, clock
-        self._first: tuple[int, float] | None = None  # a run that goes on does not begin at step 1
-        self._is_told = False
-
-    def after(self, step: int) -> str | None:
-        """What to say after a step; the first one is not counted, for it sets things up."""
-        now = self._clock()
-        if self._first is None:
-            self._first = (step, now)
-        n, seconds = step - self._first[0], now - self._first[1]
-        left = self._n_steps - step
-        if self._is_told or n < LEAST_STEPS or seconds < LEAST_S or left == 0:
-            return None
-        self._is_told = True
-        speed = f"{seconds / n:.2g} s a step, measured over {n} steps"
-        rest = f"{duration(left * seconds / n)} {self._place} for the other {left:,} steps"
-        return f"about {rest} ({speed}); a stopped run goes on"
 
 
 @contextmanager
-def loss_bar(n_steps: int, name: str, place: str) -> Iterator[Callable[[int, float], None]]:
+def loss_bar(
+    n_steps: int, name: str, place: str, question: Question | None = None
+) -> Iterator[Callable[[int, float], None]]:
     """Show a bar with the loss, and after the first steps the time that the others take.
 
-    If the output is not a terminal, there is a line for about every tenth of the steps instead of the bar.
+    If the output is not a terminal, there is a line for about every tenth of the steps instead of the bar. The question
+    is asked once that time is known.
     """
-    console = Console(stderr=True)
+    console = progress_console()
     time_told = TimeTold(n_steps, place)
     columns = (TextColumn(name), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
     with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as bar:
@@ -72,9 +46,13 @@ def loss_bar(n_steps: int, name: str, place: str) -> Iterator[Callable[[int, flo
             bar.update(task, completed=step, description=f"loss {loss:.4f}")
             told = time_told.after(step)
             if told is not None:
-                console.print(f"{name}: {told}", highlight=False, markup=False, soft_wrap=True)
+                writer(console)(f"{name}: {told}")
+            if told is not None and question is not None:
+                bar.stop()
+                question.after(time_told)
+                bar.start()
             if not console.is_terminal and (step % max(1, n_steps // 10) == 0 or step == 1):
-                click.echo(f"step {step}/{n_steps}  loss {loss:.4f}")
+                say(f"step {step}/{n_steps}  loss {loss:.4f}")
 
         yield on_step
 
@@ -96,16 +74,28 @@ def of_presets() -> dict[str, str]:
     return {name: "of the preset" for preset in PRESETS.values() for name in preset.values}
 
 
-@command()
+@command(
+    examples=(
+        "m3di train --data data/m3di --steps 1000 --batch-size 64",
+        "m3di train --data data/m3di --preset cpu-demo --seed 1",
+        "m3di train --data data/m3di --sweep encoding_size=1:8 --seeds 3 --run runs/sizes",
+        "m3di train --presets",
+    )
+)
 @click.option("--data", "root", type=FOLDER, default=Path("data/m3di"), show_default=True, help="Folder of a dataset.")
 @click.option("--run", type=FOLDER, help="Folder of the run, or of the sweep.  [default: runs/NAME-NUMBER]")
 @click.option(
-    "--preset", default="quick", show_default=True, help="Values of all other options: see `m3di train --presets`."
+    "--preset",
+    type=PRESETS,
+    default="quick",
+    show_default=True,
+    help="Values of all other options: see `m3di train --presets`.",
 )
 @click.option("--presets", is_flag=True, help="List the presets and exit.")
 @IMPORT
 @options_of(TRAIN, beside="m3di.cli.train:of_presets")
 @with_options(*SWEEP)
+@YES
 def train(
     root: Path,
     run: Path | None,
@@ -116,6 +106,7 @@ def train(
     n_seeds: int | None,
     share: str | None,
     ray_address: str | None,
+    yes: bool,
     **hyperparameters: Any,
 ) -> None:
     """Train encoders of two or more views with the symmetric InfoNCE loss.
@@ -133,16 +124,14 @@ def train(
     keep_freed_memory()
     import_modules(modules)
     if share is not None and not axes and n_seeds is None and run is not None and preset == "quick":
-        _run_sweep(read_sweep(run), run, share, ray_address)  # of an existing sweep
+        _run_sweep(read_sweep(run), run, share, ray_address, yes=yes)  # of an existing sweep
         return
     config = config_from(preset, hyperparameters)
     n_seeds = find_preset(preset).n_seeds if n_seeds is None else n_seeds
     if axes or n_seeds != 1 or share is not None:
-        _run_sweep(make_sweep(root, config, axes, n_seeds), run, share, ray_address)
+        _run_sweep(make_sweep(root, config, axes, n_seeds), run, share, ray_address, yes=yes)
     else:
-        result = _run_one(root, run, config)
-        if is_first_process():
-            click.echo(result)
+        _tell(_run_one(root, run, config, "train", Question(yes)))
 
 
 def _list_presets() -> None:
@@ -153,12 +142,17 @@ def _list_presets() -> None:
         click.echo(f"{name}\n    {preset.description}\n    {values}")
 
 
-def _run_one(root: Path, run: Path | None, config: TrainConfig, name: str = "train") -> TrainResult:
+def _tell(result: TrainResult) -> None:
+    if is_first_process():
+        say(str(result))
+
+
+def _run_one(root: Path, run: Path | None, config: TrainConfig, name: str, question: Question) -> TrainResult:
     from m3di.learn import train as train_encoders
     from m3di.learn.training.device import resolve_device
 
     place = {"cpu": "on the CPU", "cuda": "on a GPU"}[resolve_device(config.device)]
-    with loss_bar(config.n_steps, name, place) if is_first_process() else nullcontext() as on_step:
+    with loss_bar(config.n_steps, name, place, question) if is_first_process() else nullcontext() as on_step:
         return train_encoders(root, run, config, on_step, runs=RUNS)
 
 
@@ -167,7 +161,10 @@ def is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _run_sweep(sweep: Sweep, run: Path | None, share: str | None, ray_address: str | None) -> None:
+def _run_sweep(
+    sweep: Sweep, run: Path | None, share: str | None, ray_address: str | None, *, yes: bool = False
+) -> None:
+    from m3di.learn.training.run_folder import read_summary
     from m3di.learn.training.sweep import run_members, share_of, sweep_folder, write_sweep
     from m3di.learn.training.sweep_workers import n_devices, run_on_each_device, run_on_ray
 
@@ -180,11 +177,12 @@ def _run_sweep(sweep: Sweep, run: Path | None, share: str | None, ray_address: s
     folder = run or sweep_folder(RUNS, sweep)
     names = share_of(sweep, share)
     write_sweep(folder, sweep)
+    left = [name for name in names if read_summary(folder / name) is None]
+    question = Question(yes, sum(sweep.config_of(name).n_steps for name in left[1:]))
 
     def run_one(folder: Path, name: str) -> TrainResult:
-        result = _run_one(sweep.data_root, folder / name, sweep.config_of(name), name)
-        if is_first_process():
-            click.echo(result)
+        result = _run_one(sweep.data_root, folder / name, sweep.config_of(name), name, question)
+        _tell(result)
         return result
 
     if ray_address is not None:
@@ -194,4 +192,4 @@ def _run_sweep(sweep: Sweep, run: Path | None, share: str | None, ray_address: s
     else:
         run_members(folder, names, run_one)
     if is_first_process():
-        click.echo(f"{folder}: {len(names)} members finished")
+        say(f"{folder}: {len(names)} members finished")

@@ -31,6 +31,7 @@ from m3di.data.load.collation import whole_batch
 from m3di.data.load.dataset import Multimodal3DIdent
 from m3di.data.load.example import load_example
 from m3di.data.load.loader import BatchLoader, read_ahead
+from m3di.data.load.pixel_cache import cache_folder
 from m3di.data.load.sources import Files, ShardSource, Source, open_source
 from m3di.data.storage.places import Folder, LocalFolder, open_folder, open_to_read
 from m3di.data.storage.upload import fetch, folder_to_write, upload
@@ -58,7 +59,7 @@ from m3di.data.unfinished.plan_notes import (
 from m3di.data.unfinished.receipts import Receipt, read_receipt, receipt_name
 from m3di.data.unfinished.salvage import JOURNAL_IMAGE, sound_images
 from m3di.data.unfinished.whole_folder import whole_folder
-from m3di.data.upkeep.info import info
+from m3di.data.upkeep.info import facts, info
 from m3di.data.upkeep.push import push
 from m3di.data.upkeep.shipped_example import EXAMPLE, copy_example
 from m3di.data.upkeep.subset_merge import merge, subset
@@ -103,6 +104,7 @@ __all__ = [
     "TextEntry",
     "Tokenizer",
     "build_tokenizer",
+    "cache_folder",
     "check_claim",
     "claim",
     "copy_example",
@@ -110,6 +112,7 @@ __all__ = [
     "damaged_plan",
     "disk_errors",
     "export",
+    "facts",
     "fetch",
     "file_entry",
     "files_of",

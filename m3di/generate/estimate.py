@@ -13,10 +13,10 @@ from m3di.errors import UsageError
 from m3di.generate.destinations import Machines, destination
 from m3di.generate.options import RenderOptions
 from m3di.generate.plan import prepare
-from m3di.generate.shards import ContentsOf, job_of
+from m3di.generate.shards import ContentsOf, NoPool, Progress, job_of
 from m3di.generate.workers import open_pool
-from m3di.latents import sample, told_given
-from m3di.render import PoolEvent, RenderedImage, Watch
+from m3di.latents import Samples, Spec, sample, told_given, told_splits
+from m3di.render import PoolEvent, RenderedImage, RenderPool, Watch
 
 BLOCK = 512
 IMAGES_PER_WORKER = 4
@@ -41,6 +41,7 @@ class Estimate:
         sample_bytes: Mean size of a sample in its shard.
         n_tables: Tables that the run writes; 0 for a part.
         given: The condition of the spec, and the share of draws that fulfil it; empty where there is none.
+        splits: What is another one in splits that have a process of their own.
     """
 
     title: str
@@ -54,6 +55,7 @@ class Estimate:
     sample_bytes: float
     n_tables: int
     given: str = ""
+    splits: tuple[str, ...] = ()
 
     @property
     def n_bytes(self) -> int:
@@ -76,6 +78,7 @@ class Estimate:
                 f"plan      {self.title}",
                 f"samples   {counts}; {self.n_views} image{'s' * (self.n_views != 1)} each",
                 *([f"given     {self.given}"] if self.given else []),
+                *(f"split     {each}" for each in self.splits),
                 f"done      {self.n_done:,} samples are there already",
                 f"files     {self.n_shards:,} shards, {self.n_tables} tables",
                 f"measured  {speed}{self.sample_bytes / 1e3:,.1f} kB a sample",
@@ -86,12 +89,19 @@ class Estimate:
         )
 
 
-def dry_run(options: RenderOptions, watch: Watch | None = None, *, machines: Machines | None = None) -> Estimate:
+def dry_run(
+    options: RenderOptions,
+    watch: Watch | None = None,
+    progress: Progress | None = None,
+    *,
+    machines: Machines | None = None,
+) -> Estimate:
     """Plan a run: count samples and shards by the spec; measure speed and bytes with a few images on this machine.
 
     Args:
         options: What to render, how, and where to.
         watch: Called with everything that happens in the workers.
+        progress: Called with images rendered to measure, and images in all.
         machines: The machines that will render; None for this one.
 
     Raises:
@@ -108,10 +118,8 @@ def dry_run(options: RenderOptions, watch: Watch | None = None, *, machines: Mac
             next_step="leave --ray out, on a node of the cluster: a task with as many --workers is as quick",
         )
     spec, options, user_shapes, plan = prepare(options)
-    views = list(spec.rendered)
     shards = to.shards(plan)
     data.check_claim(to.folder, plan)
-    n_done = to.n_done(spec, plan)
     ends: dict[int, list[float]] = defaultdict(list)
 
     def note_end(event: PoolEvent) -> None:
@@ -122,30 +130,55 @@ def dry_run(options: RenderOptions, watch: Watch | None = None, *, machines: Mac
 
     with open_pool(spec, options, user_shapes, note_end) as pool:
         n_workers, began = pool.n_started, time.monotonic()
-        n_images = n_workers * (IMAGES_PER_WORKER_ON_GPU if options.gpu else IMAGES_PER_WORKER)
-        n_rows = max(2, -(-n_images // max(1, len(views))))
-        samples = sample(spec, "train", n_rows, seed=options.seed)
-        places = [(row, view) for row in range(n_rows) for view in views]
-        images = list(pool.render(job_of(samples, row, view) for row, view in places))
-    shown: list[dict[str, RenderedImage]] = [{} for _ in range(n_rows)]
-    for (row, view), image in zip(places, images, strict=True):
-        shown[row][view] = image
+        samples, shown = _few(pool, spec, options, progress)
     contents_of = ContentsOf(plan, samples)
     sizes = [sum(map(_in_tar, contents_of(row, each).values())) for row, each in enumerate(shown)]
     n_samples = {split: sum(shard.n for shard in shards if shard.split == split) for split in plan.n_samples}
     return Estimate(
         title=f"{spec.name} into {to}, {options.size_px} px, quality {options.quality}",
         n_samples=n_samples,
-        n_views=len(views),
+        n_views=len(spec.rendered),
         n_shards=len(shards),
-        n_done=n_done,
-        n_measured=len(images),
+        n_done=to.n_done(spec, plan),
+        n_measured=sum(map(len, shown)),
         n_workers=n_workers,
         images_per_s=rate(list(ends.values()), began),
-        sample_bytes=sum(sizes) / n_rows,
+        sample_bytes=sum(sizes) / len(shown),
         n_tables=0 if to.part else sum(n > 0 for n in n_samples.values()),
         given=told_given(spec),
+        splits=tuple(f"{split}: {each}" for split, each in told_splits(spec).items()),
     )
+
+
+def _few(
+    pool: RenderPool | NoPool, spec: Spec, options: RenderOptions, progress: Progress | None
+) -> tuple[Samples, list[dict[str, RenderedImage]]]:
+    """Render a few samples: those, and the images of each by view."""
+    views = list(spec.rendered)
+    n_images = pool.n_started * (IMAGES_PER_WORKER_ON_GPU if options.gpu else IMAGES_PER_WORKER)
+    n_rows = max(2, -(-n_images // max(1, len(views))))
+    samples = sample(spec, "train", n_rows, seed=options.seed)
+    places = [(row, view) for row in range(n_rows) for view in views]
+    shown: list[dict[str, RenderedImage]] = [{} for _ in range(n_rows)]
+    images = pool.render(job_of(samples, row, view) for row, view in places)
+    for number, ((row, view), image) in enumerate(zip(places, images, strict=True), start=1):
+        shown[row][view] = image
+        if progress:
+            progress(number, len(places))
+    return samples, shown
+
+
+def images_left(options: RenderOptions, machines: Machines) -> int:
+    """Count the images that a run has still to render.
+
+    Raises:
+        UsageError: An option is out of range or excludes another, or there is no such spec or part.
+        M3diError: The folder holds something else, or Blender is missing.
+    """
+    to = destination(options.out, machines)
+    spec, options, _, plan = prepare(options)
+    data.check_claim(to.folder, plan)
+    return (sum(shard.n for shard in to.shards(plan)) - to.n_done(spec, plan)) * len(spec.rendered)
 
 
 def rate(ends: Sequence[Sequence[float]], began: float) -> float:

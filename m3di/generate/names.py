@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from m3di.generate.destinations import Machines, Staged, default_staging
-from m3di.generate.estimate import Estimate, dry_run
+from m3di.generate.estimate import Estimate, dry_run, images_left
 from m3di.generate.finishing import finalize, finish
 from m3di.generate.missing_shards import render_missing
 from m3di.generate.options import RenderOptions, WorkerOptions
@@ -26,6 +26,7 @@ __all__ = [
     "dry_run",
     "finalize",
     "finish",
+    "images_left",
     "jobs",
     "make_plan",
     "preview",

@@ -15,6 +15,7 @@ from m3di.latents.problems import hint, listed
 from m3di.latents.resolve import plain_spec, spec_from_dict
 from m3di.latents.sampling import Samples, sample
 from m3di.latents.spec import Spec
+from m3di.latents.splits import in_every_split
 from m3di.latents.view import APART
 
 Intervention = float | str | Mapping[str, Any]
@@ -49,8 +50,13 @@ def do(spec: Spec, interventions: Mapping[str, Intervention] | None = None, **by
         >>> sample(right, "train", 3).views["image"]["object_xpos"].tolist()
         [2, 2, 2]
     """
-    plain = plain_spec(spec)
     wanted = {**(interventions or {}), **by_name}
+    return in_every_split(spec, lambda each: _done(each, wanted))
+
+
+def _done(spec: Spec, wanted: Mapping[str, Intervention]) -> Spec:
+    """A spec, whose splits are all alike, under interventions."""
+    plain = plain_spec(spec)
     _note_factual(spec, plain)
     # Of a factor, then of one view of it: what is asked of one view holds there, in any order.
     for target in sorted(wanted, key=lambda each: "." in each):

@@ -160,6 +160,11 @@ def driver_version(backend: str) -> str:
     return module.read_text().strip() if module and module.is_file() else ""
 
 
+def nvidia_cards() -> list[tuple[str, str, str]]:
+    """Name, version of the driver and memory of each NVIDIA card; nothing where there is no driver."""
+    return [(name, driver, memory) for name, driver, memory in _query_nvidia("name", "driver_version", "memory.total")]
+
+
 def lack_ray_tracing_cores(gpus: Sequence[Gpu]) -> bool:
     """Whether none of some NVIDIA cards has cores that trace rays, as far as the driver's tool tells."""
     capabilities = _query_nvidia("pci.bus_id", "compute_cap")

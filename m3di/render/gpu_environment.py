@@ -33,8 +33,13 @@ def gpu_environment(environment: Mapping[str, str] = os.environ) -> dict[str, st
     return {name: value for name, value in wanted.items() if name not in environment} | kept
 
 
+def kernel_folder() -> Path:
+    """Return the folder for compiled kernels where the driver has none of its own; make nothing."""
+    return own_temporary_folder("kernels")
+
+
 def _own_folder(name: str) -> Path:
-    return make_private(make_private(own_temporary_folder("kernels")) / name)
+    return make_private(make_private(kernel_folder()) / name)
 
 
 def _is_writable(folder: Path) -> bool:

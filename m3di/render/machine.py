@@ -9,13 +9,18 @@ import sys
 from m3di.errors import M3diError
 
 
+def missing_packages() -> list[str]:
+    """Packages that rendering needs and that are not installed; imports none of them."""
+    return [name for name in ("bpy", "OpenEXR", "pebble", "psutil") if importlib.util.find_spec(name) is None]
+
+
 def check_blender() -> None:
     """Raise unless all that rendering needs is installed; imports none of it.
 
     Raises:
         M3diError: A package of the extra `render` is missing.
     """
-    missing = [name for name in ("bpy", "OpenEXR", "pebble", "psutil") if importlib.util.find_spec(name) is None]
+    missing = missing_packages()
     if missing:
         raise M3diError(
             f"rendering needs Blender's Python module, and {', '.join(missing)} is not installed",

@@ -6,7 +6,8 @@ from m3di.latents import ANNOTATIONS, builtin_shapes
 from m3di.render.agreement import agree
 from m3di.render.camera import DATASET_CAMERA, Camera
 from m3di.render.choices import LEAST_SIZE_PX, PASSES
-from m3di.render.gpu import GPU_BACKENDS, Gpu, default_workers_per_gpu
+from m3di.render.gpu import GPU_BACKENDS, Gpu, default_workers_per_gpu, nvidia_cards
+from m3di.render.gpu_environment import kernel_folder
 from m3di.render.job import (
     GB,
     Outcome,
@@ -19,7 +20,7 @@ from m3di.render.job import (
 )
 from m3di.render.library.import_mesh import ImportOptions, import_shape
 from m3di.render.library.user_shapes import UserShape, find_shapes, remove_user_shape, user_shapes
-from m3di.render.machine import check_blender, default_n_workers
+from m3di.render.machine import check_blender, default_n_workers, missing_packages
 from m3di.render.pool import RenderPool
 from m3di.render.quality import QUALITIES, Quality
 from m3di.render.scene import SceneValues, scene_values
@@ -56,6 +57,9 @@ __all__ = [
     "default_workers_per_gpu",
     "find_shapes",
     "import_shape",
+    "kernel_folder",
+    "missing_packages",
+    "nvidia_cards",
     "remove_user_shape",
     "scene_values",
     "turntables",

@@ -12,7 +12,7 @@ from m3di.simulate import checkpoint
 from m3di.simulate.config import SimulationConfig
 from m3di.simulate.judge import evaluate
 from m3di.simulate.simulation import Simulation
-from m3di.simulate.trainer import OnStep, train
+from m3di.simulate.trainer import OnStep, Pace, train
 from m3di.system.allocator import keep_freed_memory
 from m3di.system.files import read_json, write_json
 
@@ -56,13 +56,16 @@ def folder_name(config: SimulationConfig) -> str:
     return "-".join([*(parts or ["paper"]), f"seed{config.seed}"])
 
 
-def simulate(config: SimulationConfig, run: Path, on_step: OnStep | None = None) -> dict[str, Any]:
+def simulate(
+    config: SimulationConfig, run: Path, on_step: OnStep | None = None, pace: Pace | None = None
+) -> dict[str, Any]:
     """Train and evaluate a simulation in a run folder; do not repeat what is done there already.
 
     Args:
         config: What to simulate.
         run: The run folder; see `m3di.simulate.trainer` for what is in it.
         on_step: See `train`.
+        pace: See `train`.
 
     Returns:
         The content of RUN/results.json; see `evaluate`.
@@ -77,7 +80,7 @@ def simulate(config: SimulationConfig, run: Path, on_step: OnStep | None = None)
     simulation = Simulation(config)
     run.mkdir(parents=True, exist_ok=True)
     with hold_run(run), float32_products(config.precision, simulation.device):
-        train(simulation, run, on_step)
+        train(simulation, run, on_step, pace)
         results = evaluate(simulation)
         write_json(run / checkpoint.RESULTS_NAME, results)
     return results

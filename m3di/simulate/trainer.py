@@ -29,9 +29,11 @@ from m3di.simulate.simulation import Simulation
 
 COLUMNS = ("step", "loss", "seconds")
 OnStep = Callable[[int, float], None]
+Pace = Callable[[int], bool]
+N_WARM_UP = 3  # steps that set things up: on a GPU, a graph is made of the third
 
 
-def train(simulation: Simulation, run: Path, on_step: OnStep | None = None) -> None:
+def train(simulation: Simulation, run: Path, on_step: OnStep | None = None, pace: Pace | None = None) -> None:
     """Train until `config.n_steps`, from the run folder's checkpoint where it has one.
 
     Args:
@@ -39,6 +41,8 @@ def train(simulation: Simulation, run: Path, on_step: OnStep | None = None) -> N
         run: The run folder; made where there is none. A run that was stopped in it goes on, to the weights that it
             would have had.
         on_step: Called every `log_every` steps, and after the last, with the step and the mean loss.
+        pace: Called after each of the first steps, once the device has done it, with the step, until it returns False:
+            so that somebody can measure how long they take.
 
     Raises:
         M3diError: The folder holds another run, or the loss is no longer finite.
@@ -48,11 +52,16 @@ def train(simulation: Simulation, run: Path, on_step: OnStep | None = None) -> N
     checkpoint.restore(simulation, run)
     with MetricsFile(run / METRICS_NAME, COLUMNS, simulation.n_done) as metrics:
         start, since = time.perf_counter(), simulation.n_done
+        set_up = since + N_WARM_UP
         total = torch.zeros((), device=simulation.device)
         while simulation.n_done < config.n_steps:
             total += simulation.step()
             step = simulation.n_done
             last = step == config.n_steps
+            if pace is not None and step > set_up:
+                if simulation.device == "cuda":
+                    torch.cuda.synchronize()
+                pace = pace if pace(step) else None
             if step % config.log_every == 0 or last:
                 loss = total.item() / (step - since)
                 _check_finite(loss, run, step, config)

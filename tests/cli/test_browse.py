@@ -42,6 +42,7 @@ def test_the_page_is_served_and_opened(fake_dataset: Path, monkeypatch: pytest.M
     ("options", "code", "parts"),
     [
         (["--port", 70_000], 2, ["there is no such port", "0 to 65535"]),
+        (["--n-encoded", -1], 2, ["--n-encoded is too small", "got:      -1", "0 or more"]),
         (["--out", "page.html", "--n", 0], 2, ["--n is too small"]),
         (["--out", "page.txt"], 2, ["the page needs another name"]),
         (["--run", "."], 2, ["there is no training run here"]),

@@ -33,6 +33,7 @@ WORDS: Mapping[str, tuple[str, Any]] = {
     "gpu_devices": ("0,2", (0, 2)),
     "passes": ("mask,depth", ("mask", "depth")),
     "interventions": ("object_color=0.5", ("object_color=0.5",)),
+    "n_of": ("ood=5", ("ood=5",)),
     "views": ("image,text", ("image", "text")),
     "augment": ("shift,noise", ("shift", "noise")),
     "loggers": ("wandb", ("wandb",)),
@@ -137,7 +138,7 @@ def test_the_command_line_goes_before_the_environment_before_the_file_before_the
 
 def test_every_source_goes_before_the_preset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
-    monkeypatch.setattr(cli_train, "_run_one", lambda root, folder, config: seen.append(config))
+    monkeypatch.setattr(cli_train, "_run_one", lambda root, folder, config, *_: seen.append(config))
     (tmp_path / "c.yaml").write_text("train:\n  preset: cpu-demo\n  warmup: 30\n  batch-size: 31\n  lr: 0.5\n")
     monkeypatch.setenv("M3DI_TRAIN_BATCH_SIZE", "20")
     monkeypatch.setenv("M3DI_TRAIN_LR", "0.25")
@@ -196,7 +197,11 @@ def test_a_variable_of_no_command_is_noted(monkeypatch: pytest.MonkeyPatch) -> N
     [
         ("M3DI_RENDER_SISE", ("render",), ("render has no such option", "next:     did you mean 'M3DI_RENDER_SIZE'?")),
         ("M3DI_RENDER_FOO", ("render",), ("M3DI_RENDER_N, ", "next:     unset M3DI_RENDER_FOO")),
-        ("M3DI_INFO_FOO", ("info", "x"), ("expected: none: it has no options\n", "next:     unset M3DI_INFO_FOO")),
+        (
+            "M3DI_INFO_FOO",
+            ("info", "x"),
+            ("expected: M3DI_INFO_JSON, M3DI_INFO_QUIET, M3DI_INFO_VERBOSE\n", "next:     unset M3DI_INFO_FOO"),
+        ),
         ("M3DI_SPECS_BOUND_N", ("specs", "list"), ("specs has no such", "did you mean 'M3DI_SPECS_BOUNDS_N'?")),
     ],
 )

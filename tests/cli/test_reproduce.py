@@ -9,12 +9,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from m3di.cli import reproduce as command
 from m3di.cli.reproduce_display import MembersState, _plain
 from m3di.errors import M3diError
 from m3di.reproduce.costs import Cost, kind_of
@@ -40,7 +38,7 @@ def half_an_hour_each(monkeypatch: pytest.MonkeyPatch) -> None:
         (("--scale", "cpux"), "did you mean 'cpu'"),
         (("--only", "figure33"), "did you mean 'figure3'"),
         (("--only", "table1,table9"), "the paper has no result 'table9'"),
-        (("--jobs", 0), "at least one member runs at a time"),
+        (("--workers", 0), "at least one member runs at a time"),
         (("--ray", "local", "--member", "0/2"), "leave one out"),
         (("--member", "3/2"), "share of the members cannot be read"),
     ],
@@ -52,7 +50,7 @@ def test_options_that_cannot_be(tmp_path: Path, options: tuple[object, ...], mes
 
 
 def test_hours_are_not_begun_without_a_word(tmp_path: Path, half_an_hour_each: None) -> None:
-    options = ("reproduce", "--scale", "cpu", "--only", "table1a", "--jobs", 1, "--out", tmp_path / "out")
+    options = ("reproduce", "--scale", "cpu", "--only", "table1a", "--workers", 1, "--out", tmp_path / "out")
     done = m3di(*options)
     assert (done.returncode, done.stdout) == (2, "")
     for part in ("there is no terminal to ask on", "about 2 h 30 min", "add --yes", "5 members, 0 finished"):
@@ -67,7 +65,7 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(tmp_path: Path, half_an_hou
         "cpu",
         "--only",
         "figure3,figure8",
-        "--jobs",
+        "--workers",
         2,
         "--out",
         "out",
@@ -85,14 +83,16 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(tmp_path: Path, half_an_hou
 def test_a_terminal_is_asked(tmp_path: Path, half_an_hour_each: None, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
-    def confirm(text: str, *, abort: bool) -> None:
+    def confirm(text: str, *, err: bool) -> bool:
         asked.append(text)
-        raise M3diError("no")
+        return False
 
-    monkeypatch.setattr(command, "sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True)))
-    monkeypatch.setattr(command.click, "confirm", confirm)
-    m3di("reproduce", "--scale", "cpu", "--only", "table1a", "--jobs", 1, "--out", tmp_path / "out")
+    monkeypatch.setattr("m3di.cli.asking.is_asked", lambda: True)
+    monkeypatch.setattr("click.confirm", confirm)
+    done = m3di("reproduce", "--scale", "cpu", "--only", "table1a", "--workers", 1, "--out", tmp_path / "out")
     assert asked == ["Begin? It takes about 2 h 30 min, and goes on after any stop"]
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.endswith("\nnothing was begun\n")
 
 
 def test_what_is_finished_is_not_done_again_and_a_share_writes_no_report(
@@ -166,7 +166,7 @@ def test_two_results_for_real_go_on_after_a_kill(tmp_path: Path) -> None:
     """Simulations, Blender, training and probes; the first process is killed in the middle."""
     out = tmp_path / "out"
     base = [sys.executable, "-m", "m3di", "reproduce", "--out", str(out)]
-    options = [*base, "--only", "table1b,figure11", "--jobs", "2"]
+    options = [*base, "--only", "table1b,figure11", "--workers", "2"]
     with subprocess.Popen(options, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as first:
         assert first.stderr is not None
         for line in first.stderr:

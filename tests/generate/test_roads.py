@@ -49,6 +49,7 @@ OPTIONS = {
     "n_train": Option(("--n", 6), in_plan=lambda plan: plan.n_samples["train"] == 6),
     "n_val": Option(("--n-val", 3), in_plan=lambda plan: plan.n_samples["val"] == 3),
     "n_test": Option(("--n-test", 2), in_plan=lambda plan: plan.n_samples["test"] == 2),
+    "n_of": Option(("--n-of", "train=6"), in_plan=lambda plan: plan.n_samples["train"] == 6),
     "seed": Option(("--seed", 7), in_plan=lambda plan: plan.seed == 7),
     "shard_size": Option(("--shard-size", 2), in_plan=lambda plan: plan.shard_size == 2),
     "interventions": Option(
@@ -70,6 +71,8 @@ OPTIONS = {
 }
 WHERE_AND_WHO = {"out", "shards", "ray", "staging", "is_dry"}
 """Options that choose the road."""
+TELLING = {"yes", "as_json", "quiet", "verbose"}
+"""Options about what is asked and printed."""
 
 
 def words_of(*left_out: str) -> list[object]:
@@ -86,7 +89,7 @@ def parameters_of(command: str) -> set[str]:
 def test_the_table_has_every_option() -> None:
     assert set(inspect.signature(generate.RenderOptions).parameters) == {*OPTIONS, "out"}
     assert {each.name for each in fields(generate.Machines)} | {"out", "is_dry"} == WHERE_AND_WHO
-    assert parameters_of("render") == set(OPTIONS) | WHERE_AND_WHO
+    assert parameters_of("render") == set(OPTIONS) | WHERE_AND_WHO | TELLING
 
 
 def test_who_renders_a_given_dataset_again_has_the_options_that_change_no_byte() -> None:

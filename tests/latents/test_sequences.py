@@ -225,6 +225,42 @@ def test_temporal_causal3dident_follows_its_published_goals(citris: dict[str, np
     assert changed == pytest.approx(0.05 * 6 / 7, abs=4 * np.sqrt(0.043 / shape[:, 1:].size))
 
 
+def shifted_goals(before: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Those of Natithan/SMS-TRIS."""
+    spot, ground, hue = before["spotlight_color"], before["background_color"], before["object_color"]
+    mean = np.angle(np.exp(1j * spot) + np.exp(1j * ground))
+    by_shape = [np.pi, 0, mean + np.pi, 3 * TURN / 5, mean, 2 * TURN / 5, 4.5 * TURN / 5]
+    return {
+        "xpos": 1.5 * np.cos(before["object_betarot"]),
+        "ypos": -1.5 * np.cos(before["object_alpharot"]),
+        "zpos": 1.5 * np.sin(before["object_betarot"]),
+        "alpharot": hue,
+        "betarot": ground,
+        "spotlight_pos": np.arctan2(before["object_ypos"], before["object_zpos"]),
+        "spotlight_color": TURN - ground * spot,
+        "background_color": ground + hue,
+        "object_color": np.choose(before["object_shape"], [each + 0 * mean for each in by_shape]),
+    }
+
+
+def test_in_each_shifted_split_one_goal_is_another_one() -> None:
+    spec = load_spec("shifted-causal3dident")
+    length = spec.sequence.length if spec.sequence else 0
+    assert len(spec.overlays) == 9
+    for split in spec.overlays:
+        drawn = sample(spec, split, 60 * length).views["image"]
+        chain = {name: values.reshape(-1, length) for name, values in drawn.items()}
+        before = {name: values[:, :-1] for name, values in chain.items()}
+        key = split.removeprefix("shifted_")
+        shifted = next(name for name in (key, f"object_{key}") if name in chain)
+        for name, goal in {**published_goals(before), shifted: shifted_goals(before)[key]}.items():
+            far = goal - before[name] if name in STD else np.angle(np.exp(1j * (goal - before[name])))
+            left = chain[name][:, 1:] - before[name] - far / 2
+            left = left if name in STD else np.angle(np.exp(1j * left))
+            kept = np.abs(before[name] + far / 2) < 1.5 if name in STD else np.ones_like(left, dtype=bool)
+            assert stats.kstest(left[kept], stats.norm(0, STD.get(name, 0.15)).cdf).pvalue > 1e-5, (split, name)
+
+
 def test_temporal_causal3dident_has_the_published_arrows() -> None:
     causes = {
         "object_xpos": {"object_betarot"},

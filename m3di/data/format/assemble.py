@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from m3di.system.files import write_atomically
 
 PLACE = ("key", "shard")
 Contents = Mapping[str, bytes]
+Count = Callable[[int, int], None]
+"""Told how many are done, of how many."""
 
 
 def assemble(
@@ -45,6 +47,23 @@ def assemble(
         shards = tuple(file_entry(root / name, n_inside) for name, n_inside in names)
         splits[split] = SplitEntry(n_samples=n, shards=shards, table=file_entry(table, n))
     return seal(root, plan, splits, devices)
+
+
+def counted(
+    contents: Mapping[str, Iterable[Contents]], n_samples: Mapping[str, int], count: Count | None
+) -> dict[str, Iterator[Contents]]:
+    """Count the files of each sample as they are taken, over all splits."""
+    n_done, n_total = 0, sum(n_samples.values())
+
+    def each_of(split: str) -> Iterator[Contents]:
+        nonlocal n_done
+        for each in contents[split]:
+            n_done += 1
+            if count is not None:
+                count(n_done, n_total)
+            yield each
+
+    return {split: each_of(split) for split in contents}
 
 
 def sample_json(row: Mapping[str, Any]) -> bytes:

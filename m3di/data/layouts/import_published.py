@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from m3di._version import __version__
-from m3di.data.format.assemble import Contents, assemble, described, sample_json
+from m3di.data.format.assemble import Contents, Count, assemble, counted, described, sample_json
 from m3di.data.format.entries import TextEntry
 from m3di.data.format.images import ImageError, ImageSizeError, decode
 from m3di.data.format.manifest import Manifest, Plan
@@ -27,7 +27,12 @@ from m3di.latents import plain_spec
 _IMAGE = re.compile(r"[0-9]+\.png")
 
 
-def import_published(source: str | os.PathLike[str], root: str | os.PathLike[str], shard_size: int = 1000) -> Manifest:
+def import_published(
+    source: str | os.PathLike[str],
+    root: str | os.PathLike[str],
+    shard_size: int = 1000,
+    count: Count | None = None,
+) -> Manifest:
     """Turn the published layout into our format; images, captions and raw latents stay as they are.
 
     Args:
@@ -35,6 +40,7 @@ def import_published(source: str | os.PathLike[str], root: str | os.PathLike[str
             it, see `unpack`.
         root: A new or empty folder.
         shard_size: Samples of a shard.
+        count: Told how many samples are written, of how many.
 
     Raises:
         M3diError: The source is not in the published layout, counts or ranges are wrong, or the archive holds a path
@@ -46,14 +52,14 @@ def import_published(source: str | os.PathLike[str], root: str | os.PathLike[str
         raise DataError("there is nothing to import", where=str(source), next_step="check the path")
     with whole_folder(root) as folder:
         if source.is_dir():
-            return _import_folder(source, folder, shard_size)
+            return _import_folder(source, folder, shard_size, count)
         unpacked = folder / "unpacked"
         unpacked.mkdir()
         unpack(source, unpacked)
         inside = _top(unpacked)
         if not published.split_folders(LocalFolder(inside)):
             raise _no_layout(source)
-        manifest = _import_folder(inside, folder, shard_size)
+        manifest = _import_folder(inside, folder, shard_size, count)
         shutil.rmtree(unpacked)
         return manifest
 
@@ -68,7 +74,7 @@ def _top(folder: Path) -> Path:
     return folder
 
 
-def _import_folder(source: Path, root: Path, shard_size: int) -> Manifest:
+def _import_folder(source: Path, root: Path, shard_size: int, count: Count | None) -> Manifest:
     folder = LocalFolder(source)
     splits = published.split_folders(folder)
     if not splits:
@@ -91,7 +97,7 @@ def _import_folder(source: Path, root: Path, shard_size: int) -> Manifest:
     empty = described(next(iter(tables.values()))).slice(0, 0)
     contents = {split: _contents(opened, split, table, plan) for split, table in tables.items()}
     stated = {split: tables.get(split, empty) for split in plan.n_samples}
-    return assemble(root, plan, stated, contents)
+    return assemble(root, plan, stated, counted(contents, plan.n_samples, count))
 
 
 def _no_layout(source: Path) -> M3diError:

@@ -181,9 +181,19 @@ def cache_path(identity: str, split: str, view: str, n: int, shape: tuple[int, i
     Raises:
         M3diError: There is no such folder.
     """
+    key = hashlib.sha256(f"{VERSION} {identity} {n} {shape}".encode()).hexdigest()[:16]
+    return cache_folder() / f"{key}-{split}-{view}.rgb"
+
+
+def cache_folder() -> Path:
+    """Return the folder of decoded images: M3DI_CACHE, or the user's cache folder.
+
+    Raises:
+        M3diError: There is no such folder.
+    """
     base = os.environ.get("M3DI_CACHE") or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "m3di")  # noqa: PTH118
     try:
-        folder = Path(base).expanduser().absolute()
+        return Path(base).expanduser().absolute()
     except RuntimeError as error:  # the user has no home
         raise M3diError(
             "there is no folder for the cache of decoded images",
@@ -191,5 +201,3 @@ def cache_path(identity: str, split: str, view: str, n: int, shape: tuple[int, i
             got=error,
             next_step="set M3DI_CACHE to a folder, or cache='ram' or None",
         ) from error
-    key = hashlib.sha256(f"{VERSION} {identity} {n} {shape}".encode()).hexdigest()[:16]
-    return folder / f"{key}-{split}-{view}.rgb"

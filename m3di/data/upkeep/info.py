@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from m3di.data.format.manifest import Manifest
 from m3di.data.load.sources import ShardSource, open_source
 from m3di.data.storage.places import open_to_read
 from m3di.errors import printable
-from m3di.latents import Factor, told, told_given
+from m3di.latents import Factor, told, told_given, told_splits
 
 
 def info(root: str | os.PathLike[str]) -> str:
@@ -37,6 +38,7 @@ def info(root: str | os.PathLike[str]) -> str:
         lines.append(f"given     {told_given(spec)}")
     if spec.interventions:
         lines.append(f"do        {'; '.join(told(spec.interventions))}")
+    lines += [f"split     {split}: {each}" for split, each in told_splits(spec).items()]
     if spec.plugins:
         lines.append(f"plugins   {', '.join(spec.plugins)}: kept as text, run by nothing but m3di --plugin")
     lines.append(f"identity  {source.fingerprint}")
@@ -46,6 +48,50 @@ def info(root: str | os.PathLike[str]) -> str:
         for factor, use in observed.view.factors.items():
             lines.append(f"  {factor:{width}}  {use.role:8}  {_support(spec.factors[factor])}")
     return printable("\n".join(lines))
+
+
+def facts(root: str | os.PathLike[str]) -> dict[str, Any]:
+    """Tell the same in values that JSON has, for programs: keys stay, and null or an empty list is nothing.
+
+    Raises:
+        M3diError: There is none.
+    """
+    source = open_source(open_to_read(root))
+    spec, manifest = source.spec, source.manifest if isinstance(source, ShardSource) else None
+    return {
+        "spec": spec.name,
+        "description": spec.description,
+        "layout": "m3di" if manifest else "published",
+        "samples": source.n_samples,
+        "source": manifest.source if manifest else "published",
+        "seeds": list(manifest.all_seeds) if manifest else [],
+        "render": dict(manifest.render) if manifest else {},
+        "devices": list(manifest.devices) if manifest else [],
+        "n_files": len(manifest.files) if manifest else None,
+        "n_bytes": sum(entry.n_bytes for entry in manifest.files) if manifest else None,
+        "extensions": dict(manifest.extensions) if manifest else {},
+        "given": spec.given.condition if spec.given is not None else None,
+        "interventions": told(spec.interventions),
+        "plugins": list(spec.plugins),
+        "identity": source.fingerprint,
+        "views": [
+            {
+                "name": name,
+                "modality": observed.view.modality,
+                "factors": [
+                    {"name": factor, "role": use.role, **_facts_of(spec.factors[factor])}
+                    for factor, use in observed.view.factors.items()
+                ],
+            }
+            for name, observed in spec.observed.items()
+        ],
+    }
+
+
+def _facts_of(factor: Factor) -> dict[str, Any]:
+    is_label = factor.type == "categorical"
+    low, high = (None, None) if is_label else factor.bounds
+    return {"kind": factor.kind, "values": list(factor.names) if is_label else None, "low": low, "high": high}
 
 
 def _seeds(manifest: Manifest) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from m3di.data.format.assemble import Count
 from m3di.data.format.entries import FileEntry
 from m3di.data.format.manifest import MANIFEST, Manifest, to_json
 from m3di.data.format.parquet import UNREADABLE, read_parquet, read_parquet_metadata
@@ -45,6 +46,8 @@ def verify(
     *,
     quick: bool = False,
     on_note: Callable[[DataProblem], object] = lambda note: None,
+    on_problem: Callable[[DataProblem], object] = lambda problem: None,
+    count: Count | None = None,
 ) -> Manifest:
     """Check a dataset, and return its manifest.
 
@@ -52,6 +55,8 @@ def verify(
         root: Its folder, or its URL: then every file is fetched once.
         quick: Structure only: sizes, tar members, keys, rows; no hashes, no images, no latents.
         on_note: Called with differences that are no damage: an edited card.
+        on_problem: Called with each problem, before the error that names them all.
+        count: Told how many samples are checked, of how many.
 
     Raises:
         M3diError: Files are missing, damaged or foreign; the message names them all.
@@ -62,10 +67,9 @@ def verify(
         0
     """
     source = open_shards(root)
-    found = find_problems(source.folder, source.manifest, quick=quick)
-    for note in found:
-        if note.is_note:
-            on_note(note)
+    found = find_problems(source.folder, source.manifest, quick=quick, count=count)
+    for each in found:
+        (on_note if each.is_note else on_problem)(each)
     problems = [problem for problem in found if not problem.is_note]
     if problems:
         listed = "".join(f"\n  - {problem}" for problem in problems)
@@ -98,12 +102,35 @@ def _next_step(root: str, source: ShardSource, problems: list[DataProblem]) -> s
     return f"restore these files from a copy; to repair would be to render up to {n:,} images"
 
 
-def find_problems(root: Path | Folder, manifest: Manifest, *, quick: bool = False) -> list[DataProblem]:
+def find_problems(
+    root: Path | Folder, manifest: Manifest, *, quick: bool = False, count: Count | None = None
+) -> list[DataProblem]:
     """List all problems of a dataset, and notes."""
-    return list(_problems(LocalFolder(root) if isinstance(root, Path) else root, manifest, quick))
+    return list(_problems(LocalFolder(root) if isinstance(root, Path) else root, manifest, quick, _Counter(count)))
 
 
-def _problems(folder: Folder, manifest: Manifest, quick: bool) -> Iterator[DataProblem]:
+@dataclass
+class _Counter:
+    """Counts samples within shards, and shards whose rest is not looked at."""
+
+    count: Count | None
+    n_total: int = 0
+    n_before: int = 0
+
+    def sample(self, number: int) -> None:
+        """Tell that a sample of the shard is checked."""
+        if self.count is not None:
+            self.count(self.n_before + number + 1, self.n_total)
+
+    def shard(self, n: int) -> None:
+        """Tell that a shard is."""
+        self.n_before += n
+        if self.count is not None:
+            self.count(self.n_before, self.n_total)
+
+
+def _problems(folder: Folder, manifest: Manifest, quick: bool, counter: _Counter) -> Iterator[DataProblem]:
+    counter.n_total = sum(shard.n_samples for entry in manifest.splits.values() for shard in entry.shards)
     if folder.read(MANIFEST) != to_json(manifest) or manifest.sealed() != manifest:
         yield DataProblem(MANIFEST, "not as it was written: its checksum or its layout is wrong")
     sizes = folder.sizes()
@@ -117,9 +144,12 @@ def _problems(folder: Folder, manifest: Manifest, quick: bool) -> Iterator[DataP
         for shard in entry.shards:
             with _sound_file(folder, shard, quick) as path:
                 yield from (
-                    [path] if isinstance(path, DataProblem) else _shard_problems(path, manifest, shard, first, checks)
+                    [path]
+                    if isinstance(path, DataProblem)
+                    else _shard_problems(path, manifest, shard, first, checks, counter)
                 )
             first += shard.n_samples
+            counter.shard(shard.n_samples)
         if not first == entry.n_samples == manifest.n_samples[split]:
             what = f"the shards of {split} hold {first} samples, expected {manifest.n_samples[split]}"
             yield DataProblem(MANIFEST, what)
@@ -172,7 +202,7 @@ def _table(folder: Folder, manifest: Manifest, split: str, quick: bool) -> pa.Ta
 
 
 def _shard_problems(
-    path: Path, manifest: Manifest, entry: FileEntry, first: int, checks: SampleChecks | None
+    path: Path, manifest: Manifest, entry: FileEntry, first: int, checks: SampleChecks | None, counter: _Counter
 ) -> list[DataProblem]:
     try:
         found = list(read_shard(path))
@@ -186,11 +216,11 @@ def _shard_problems(
     wrong = [sample.key for sample in found if set(sample.members) != expected]
     if wrong:
         return [DataProblem(entry.file, f"sample {wrong[0]} does not have exactly {sorted(expected)}")]
-    return _content_problems(path, entry, found, first, checks) if checks is not None else []
+    return _content_problems(path, entry, found, first, checks, counter) if checks is not None else []
 
 
 def _content_problems(
-    path: Path, entry: FileEntry, found: list[ShardSample], first: int, checks: SampleChecks
+    path: Path, entry: FileEntry, found: list[ShardSample], first: int, checks: SampleChecks, counter: _Counter
 ) -> list[DataProblem]:
     """Return the first wrong sample of a shard: one is enough to render it again."""
     with path.open("rb") as stream:
@@ -201,4 +231,5 @@ def _content_problems(
                 contents[extension] = stream.read(member.size)
             for what in checks.sample_problems(first + number, entry.file, sample, contents):
                 return [DataProblem(entry.file, f"sample {sample.key}: {what}")]
+            counter.sample(number)
     return []
