@@ -227,11 +227,13 @@ def _extended(base: Layer, own: Layer, where: str, base_name: str) -> Layer:
 
 def _laid_over(below: Any, above: Any, path: Path, own: Layer, marks: Marks, problems: list[Problem]) -> Any:
     """Own data over those below; `marks` become those of the result."""
+    is_case = len(path) == 5 and path[0] == "regimes"  # the mechanism of a factor in a case
     is_whole = isinstance(above, dict) and (
         ("role" in above and len(path) == 4 and path[0] == "views")
-        or ("name" in above and path[-1:] in (("mechanism",), ("change",)))
+        or ("name" in above and (path[-1:] in (("mechanism",), ("change",)) or is_case))
         or (len(path) == 2 and path[0] in (*BESIDE, "interventions"))
         or (len(path) == 3 and path[0] == "views" and is_subset(path[2], above))
+        or (len(path) == 3 and path[::2] == ("regimes", "chosen"))
     )
     if is_whole or not (isinstance(below, dict) and isinstance(above, dict)):
         if len(path) == 2 and path[0] in BESIDE and below is not None and below != above:

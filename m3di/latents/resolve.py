@@ -18,8 +18,9 @@ from m3di.latents.checks import spec_problems
 from m3di.latents.factor import STORED, Factor
 from m3di.latents.filled_in import add_parents, spread_given
 from m3di.latents.modality import modalities
-from m3di.latents.name_checks import MAX_NAME, NAME
+from m3di.latents.name_pattern import MAX_NAME, NAME
 from m3di.latents.problems import Origin, Problem, hint, listed, problems_of, report, value_at
+from m3di.latents.regimes import Regime, add_regimes, record_regimes
 from m3di.latents.spec import Given, Spec
 from m3di.latents.stored import stored_problems
 from m3di.latents.subsets import SUBSETS, Subset
@@ -36,6 +37,7 @@ _MODELS: dict[str, type[BaseModel]] = {
     "views": View,
     "pairs": Pairs,
     "sequence": Sequence,
+    "regimes": Regime,
     "given": Given,
 }
 
@@ -94,8 +96,10 @@ def validated(
     """
     data = copy.deepcopy(data)
     problems = [*(found or []), *_name_problems(data)]
+    problems += add_regimes(data)
     problems += _add_choices(data, {each.path for each in problems})
     add_parents(data)
+    record_regimes(data)
     problems += spread_given(data)
     spec, more, unsound = _parsed(data, origin)
     known = {each.path for each in problems}
@@ -153,7 +157,7 @@ def _part(problem: Problem) -> Path:
         return path[:3]
     if path[:1] == ("views",):
         return path[:4] if len(path) > 3 and path[2] == "factors" else path[:2]
-    return path[:2] if path[:1] in (("factors",), ("templates",), ("plugins",), ("texts",)) else path[:1]
+    return path[:2] if path[:1] in (("factors",), ("templates",), ("plugins",), ("texts",), ("regimes",)) else path[:1]
 
 
 def _cut(data: dict[str, Any], path: Path) -> bool:
@@ -252,7 +256,7 @@ def _keys_at(place: Path) -> list[str]:
         return list(_MODELS[str(place[0])].model_fields)
     if place[0] == "templates":
         return list(Template.model_fields)
-    if len(place) == 3 and place[2] in SUBSETS:
+    if len(place) == 3 and (place[2] in SUBSETS or place[::2] == ("regimes", "chosen")):
         return list(Subset.model_fields)
     model = FactorUse if len(place) == 4 else _MODELS.get(str(place[0]), Spec)
     return [field.alias or name for name, field in model.model_fields.items()]

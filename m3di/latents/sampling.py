@@ -180,11 +180,34 @@ class _Evaluation:
         return np.where(self.value(world, view, when) == 1, changed, kept)
 
     def _draw(self, world: CausalWorld, noise: str, view: str, name: str, use: MechanismUse) -> NDArray[Any]:
-        """A factor's value by its mechanism, with the noise of one view and the parents of one view."""
+        """A factor's value by its mechanism, with the noise of one view and the parents of one view.
+
+        Where a case of a regime holds, by the mechanism that replaces it there, with the same noise.
+        """
         if name == world.do:
             return self._apply(MechanismUse(name="uniform"), name, self._noise(name, f"{noise} do"), [])
         sequence = self.spec.sequence
         is_fresh = use.lag > 0 or (sequence is not None and name in sequence.redrawn)
+        replaced = self.spec.replaced(name, view) if use is self.spec.factors[name].mechanism else ()
+        if not replaced:
+            return self._apply(*self._inputs(world, noise, view, name, use, is_fresh=is_fresh))
+        is_fresh = is_fresh or self.spec.is_temporal(use)
+        holding = np.zeros(self.n, dtype=np.int64)
+        for number, each in enumerate(replaced, 1):
+            holding[self.value(world, view, each.switch) == each.value] = number
+        values = np.empty(self.n, dtype=self.spec.factors[name].dtype)
+        for number, one in enumerate((use, *(each.use for each in replaced))):
+            # Asked for in every frame, also where it holds in no sample: later frames build on earlier ones.
+            inputs = self._inputs(world, noise, view, name, one, is_fresh=is_fresh or one.lag > 0)
+            rows = np.flatnonzero(holding == number)
+            if len(rows):
+                values[rows] = self._apply(*inputs, rows=rows)
+        return values
+
+    def _inputs(
+        self, world: CausalWorld, noise: str, view: str, name: str, use: MechanismUse, *, is_fresh: bool
+    ) -> tuple[MechanismUse, str, NDArray[np.float64], list[Parent]]:
+        """What a mechanism gets for a factor: the mechanism that holds in this frame, the factor, noise and parents."""
         if use.lag > world.frame:
             use = self.spec.factors[name].first
         missing = [parent for parent in use.causes if parent not in self.spec.factors]
@@ -198,9 +221,9 @@ class _Evaluation:
         if world.frame and self.spec.is_temporal(use):
             before = self.value(CausalWorld(world.do, world.frame - 1), view, name)
             u = self._noise(name, f"{noise} frame {world.frame}")
-            return self._apply(use, name, u, [Parent(self.spec.factors[name], before, name), *parents])
+            return use, name, u, [Parent(self.spec.factors[name], before, name), *parents]
         own = f"{noise} frame {world.frame}" if world.frame and is_fresh else noise
-        return self._apply(use, name, self._noise(name, own), parents)
+        return use, name, self._noise(name, own), parents
 
     def _parent(self, world: CausalWorld, view: str, parent: str) -> Parent:
         """A parent in the same frame, or in an earlier one."""
@@ -210,10 +233,21 @@ class _Evaluation:
     def _noise(self, name: str, view: str) -> NDArray[np.float64]:
         return uniforms_at(self.seed, self.split, name, view, indices=self.indices, attempts=self.attempts)
 
-    def _told(self, row: int) -> str:
-        return f"{'sequence' if self.spec.is_chain else 'sample'} {self.indices[row]} of {self.split}"
+    def _told(self, row: int, rows: NDArray[np.int64] | None) -> str:
+        index = self.indices[row if rows is None else rows[row]]
+        return f"{'sequence' if self.spec.is_chain else 'sample'} {index} of {self.split}"
 
-    def _apply(self, use: MechanismUse, name: str, u: NDArray[np.float64], parents: list[Parent]) -> NDArray[Any]:
+    def _apply(
+        self,
+        use: MechanismUse,
+        name: str,
+        u: NDArray[np.float64],
+        parents: list[Parent],
+        rows: NDArray[np.int64] | None = None,
+    ) -> NDArray[Any]:
+        """Values by a mechanism, for all samples or for those in some rows."""
+        if rows is not None:
+            u, parents = u[rows], [replace(each, values=each.values[rows]) for each in parents]
         factor, mechanism = self.spec.factors[name], self.spec.mechanism(use.name)
         where = f"factor {name!r} of spec {self.spec.name!r}"
         if mechanism is None:
@@ -232,7 +266,7 @@ class _Evaluation:
         except UndefinedError as error:
             raise NoValueError(
                 f"the mechanism {use.name!r} has a parameter without a value",
-                where=f"{where}, {self._told(error.row or 0)}",
+                where=f"{where}, {self._told(error.row or 0, rows)}",
                 got=error.part,
                 expected=error.expected,
                 next_step="keep it within its limits: clip(x, low, high), max(x, least), or a table by label",
@@ -249,7 +283,7 @@ class _Evaluation:
             row = first_outside(factor, values)
             raise NoValueError(
                 f"the mechanism {use.name!r} gave what is no value of the factor",
-                where=where if row is None else f"{where}, {self._told(row)}",
+                where=where if row is None else f"{where}, {self._told(row, rows)}",
                 got=problem,
                 expected=support(factor),
                 next_step="correct the mechanism, its parameters or the factor's range",
