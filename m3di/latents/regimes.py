@@ -32,7 +32,8 @@ class Regime(Strict):
             is called as the regime. Where the spec does not declare that factor, its values are the cases, each as
             likely.
         cases: By case, what is another one there, by factor: a value, the name of a mechanism, or a mapping, as in
-            `interventions`. Where several cases that hold replace the mechanism of one factor, the last one counts.
+            `interventions`. Where several cases that hold replace the mechanism of one factor, the last one counts;
+            those of a regime with `chosen` come after all others.
     """
 
     chosen: Subset | None = None
@@ -68,7 +69,7 @@ def case_factor(regime: str, case: str) -> str:
 def replaced_in(regimes: Mapping[str, Regime], factors: Mapping[str, Factor]) -> dict[str, tuple[Replaced, ...]]:
     """The mechanisms that replace those of factors, by factor: of several that hold, the last one counts."""
     found: dict[str, tuple[Replaced, ...]] = {}
-    for name, regime in regimes.items():
+    for name, regime in sorted(regimes.items(), key=lambda each: each[1].chosen is not None):
         for case, mechanisms in regime.cases.items():
             switch = regime.switch(name, case)
             labels = factors[switch].names if switch in factors and factors[switch].type == "categorical" else ()
@@ -181,7 +182,8 @@ def _write_mechanism(path: Path, mechanisms: dict[str, Any], asked: Any, data: d
     name, plugins = str(path[-1]), data.get("plugins")
     declared = data["factors"].get(name) if isinstance(data.get("factors"), dict) else None
     if not isinstance(declared, dict):
-        return []  # reported with the regime
+        mechanisms[name] = {"name": "uniform"}  # what is wrong with the factor is reported
+        return []
     if isinstance(asked, bool) or not isinstance(asked, (int, float, str, dict)):
         what = "what holds in a case is a value of the factor, a mechanism, or a mapping"
         expected = "a number, the name of a value or of a mechanism, or {std: 0.5}"
