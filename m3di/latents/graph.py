@@ -83,7 +83,13 @@ def notes(spec: Spec) -> list[str]:
                 says = f"If that is meant, {{role: {use.role}, unshared: true, ...}} says so, and this note goes."
                 found.append(f"{view} has a value of {name} of its own ({use.role}); {_told(name, others)}. {says}")
             found += declared.kind.notes(spec, view, name)
-    return found
+    return found + [
+        f"{each.switch} varies from frame to frame, and the noise of {name} stays: in all frames where the case holds, "
+        f"{name} has one value. With the mechanism {{name: copy, parents: [{name}@-1]}} it is set to new ones."
+        for name in spec.factors
+        for each in spec.replaced(name)
+        if not spec.moves(name) and each.use.name != "constant" and any(map(spec.moves, spec.ancestors([each.switch])))
+    ]
 
 
 def _told(name: str, others: dict[str, list[str]]) -> str:

@@ -30,7 +30,14 @@ GIVEN = (
 PLUGINS = "Python files beside it that register mechanisms or modalities (a resolved spec holds their texts, by name)."
 BUILTIN = tuple(MECHANISMS[name] for name in MECHANISMS.own())
 BUILTIN_MODALITIES = tuple(each for each in modalities() if each.keys)  # others have no keys in a view
-_LAID_OVER = (Spec, Factor, View, Pairs, Sequence, Regime)  # models whose keys a spec that extends another may leave out
+_LAID_OVER = (
+    Spec,
+    Factor,
+    View,
+    Pairs,
+    Sequence,
+    Regime,
+)  # models whose keys a spec that extends another may leave out
 _MODELS: tuple[type[BaseModel], ...] = (*_LAID_OVER, FactorUse, MechanismUse, Subset, Template, Phrasing)
 
 

@@ -81,6 +81,32 @@ def replaced_in(regimes: Mapping[str, Regime], factors: Mapping[str, Factor]) ->
     return found
 
 
+def told_regimes(regimes: Mapping[str, Regime]) -> list[str]:
+    """Regimes in words, a line each: their cases, what these replace, and how it is chosen which hold."""
+    lines = []
+    for name, regime in regimes.items():
+        cases = [
+            case if list(mechanisms) == [case] else f"{case} ({', '.join(mechanisms) or 'nothing is replaced'})"
+            for case, mechanisms in regime.cases.items()
+        ]
+        how = "the case that the factor names" if regime.chosen is None else f"{_told_chance(regime.chosen)}"
+        lines.append(f"{name}: {', '.join(cases)}; {how}")
+    return lines
+
+
+def _told_chance(chosen: Subset) -> str:
+    if chosen.sets is not None:
+        sets = ["none" if not each else " and ".join(each) for each in chosen.sets]
+        weights = f", with weights {', '.join(f'{each:g}' for each in chosen.weights)}" if chosen.weights else ""
+        return f"one of {', '.join(sets)}{weights}"
+    given = chosen.probability
+    chances = given if isinstance(given, dict) else {"each": 0.5 if given is None else given}
+    told = [f"{case} with probability {chance:.3g}" for case, chance in chances.items()]
+    bounds = [f"at least {chosen.at_least}"] if chosen.at_least else []
+    bounds += [f"at most {chosen.at_most}"] if chosen.at_most is not None else []
+    return ", ".join([*told, *bounds])
+
+
 def add_regimes(data: dict[str, Any]) -> list[Problem]:
     """Declare the factors that say which cases hold, and write each case's mechanisms as such.
 
