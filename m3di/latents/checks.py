@@ -194,6 +194,7 @@ class _Checks:
                 "take one of these arrows away",
                 related=(
                     *(("factors", name, "mechanism") for name in names),
+                    *(each.path for name in names for each in self.spec.replaced(name)),
                     *(("views", view, "factors", name) for view in self.spec.views for name in names),
                 ),
             )

@@ -7,7 +7,8 @@ from graphlib import CycleError
 
 from m3di.latents.mechanism_checks import unknown_factor
 from m3di.latents.problems import Problem, hint, listed
-from m3di.latents.regimes import Regime
+from m3di.latents.regimes import Regime, case_factor
+from m3di.latents.said import NO_YES
 from m3di.latents.spec import Spec
 from m3di.latents.yaml_text import Path
 
@@ -19,6 +20,7 @@ def regime_problems(spec: Spec, declared: Sequence[str]) -> Iterator[Problem]:
         spec: The spec, without its unsound parts.
         declared: Names of all its factors, the unsound ones too.
     """
+    yield from _two_of_one_name(spec)
     for name, regime in spec.regimes.items():
         path: Path = ("regimes", name)
         for case, mechanisms in regime.cases.items():
@@ -38,6 +40,18 @@ def regime_problems(spec: Spec, declared: Sequence[str]) -> Iterator[Problem]:
         yield from _out_of_reach(spec, name, factors)
 
 
+def _two_of_one_name(spec: Spec) -> Iterator[Problem]:
+    """Cases of two regimes that one factor would stand for."""
+    taken: dict[str, str] = {}
+    for name, regime in spec.regimes.items():
+        switches = [case_factor(name, case) for case in regime.cases] if regime.chosen is not None else []
+        for switch in (name, *switches):
+            if switch in taken:
+                what = f"the regimes {taken[switch]!r} and {name!r} would both have the factor {switch!r}"
+                yield Problem(("regimes", name), what, switch, "one factor for each", "rename a case, or a regime")
+            taken.setdefault(switch, name)
+
+
 def _unchosen(spec: Spec, name: str, regime: Regime) -> Iterator[Problem]:
     """Cases that no value of a factor stands for."""
     path: Path = ("regimes", name)
@@ -47,6 +61,13 @@ def _unchosen(spec: Spec, name: str, regime: Regime) -> Iterator[Problem]:
             key = "sets" if regime.chosen.sets is not None else "probability"
             step = f"name it there, or take {left_out[0]} away"
             yield Problem((*path, "chosen", key), f"it does not name the case {left_out[0]!r}", None, "all cases", step)
+        for case in regime.cases:
+            switch = case_factor(name, case)
+            own = spec.factors.get(switch)
+            if own is not None and (own.type != "categorical" or own.names != NO_YES):
+                what = f"the factor {switch!r}, which says whether the case {case!r} holds, is another one"
+                expected, step = f"the values {', '.join(NO_YES)}", "rename the factor, the regime or the case"
+                yield Problem((*path, "cases", case), what, switch, expected, step)
         return
     label = spec.factors.get(name)
     if label is None:
@@ -71,15 +92,18 @@ def _is_shown(spec: Spec, factors: list[str]) -> bool:
 
 
 def _out_of_reach(spec: Spec, name: str, factors: list[str]) -> Iterator[Problem]:
-    """A view has a mechanism of its own, which a case would not replace."""
+    """A view has a mechanism or a constant of its own, which a case would not replace."""
     for view, declared in spec.views.items():
         for factor in dict.fromkeys(factors):
             use = declared.factors.get(factor)
-            if use is not None and use.mechanism is not None and f"{view}.{factor}" not in spec.interventions:
+            if use is None or f"{view}.{factor}" in spec.interventions:
+                continue
+            if use.role == "constant" or use.mechanism is not None:
+                own = "always one value" if use.role == "constant" else "a mechanism of its own"
                 yield Problem(
-                    ("views", view, "factors", factor, "mechanism"),
-                    f"{view} has a mechanism of its own for {factor}: the regime {name!r} would not reach it",
+                    ("views", view, "factors", factor),
+                    f"{view} has {own} for {factor}: the regime {name!r} would not reach it",
                     expected="one mechanism of the factor, which all views have",
-                    next_step="take one of the two away",
+                    next_step=f"write `{factor}: style`, or take it out of the regime",
                     related=(("regimes", name),),
                 )

@@ -360,6 +360,19 @@ def regime(cases: str, rest: str = "") -> str:
 
 
 WRONG = {
+    "declared otherwise": (
+        regime("{a: {object_color: 0}}", "chosen: {}")
+        + "factors: {intervened_a: {type: categorical, kind: label, values: [never, ever]}}\n",
+        r"the factor 'intervened_a', which says whether the case 'a' holds, is another one",
+    ),
+    "two of one name": (
+        "extends: m3di\nname: wrong\nregimes: {a: {chosen: {}, cases: {b_c: {object_color: 0}}}, a_b: {chosen: {}, cases: {c: {object_color: 1}}}}",
+        r"the regimes 'a' and 'a_b' would both have the factor 'a_b_c'",
+    ),
+    "constant": (
+        regime("{a: {object_zpos: 0.5}}", "chosen: {}"),
+        r"image has always one value for object_zpos: the regime 'intervened' would not reach it",
+    ),
     "unknown factor": (
         regime("{a: {object_colour: uniform}}", "chosen: {}"),
         r"regimes.intervened.cases.a.object_colour: no factor is called 'object_colour'; did you mean 'object_color'",

@@ -11,7 +11,7 @@ from PIL import Image
 from m3di.errors import M3diError, UsageError
 from m3di.latents import Spec, load_spec, parse_spec, spec_names
 from m3di.latents.changing import choosing_factors
-from m3di.report import causal_graph, save_causal_graph
+from m3di.report import causal_graph, factor_places, save_causal_graph
 from m3di.report.pictures.graph import ROLE_COLORS, linked_factors
 from tests.conftest import slow
 
@@ -44,7 +44,7 @@ def test_names_do_not_overlap_and_parents_stand_left(name: str) -> None:
     loose = {each.get_text().split()[0] for each in axes[-1].texts} if len(spec.views) > 2 else set()
     assert len(set(places.values())) == len(places)
     assert {*places, *loose} == spec.factors.keys() - hidden
-    for child in places if name != "shifted-temporal-causal3dident" else ():  # in a circle over frames
+    for child in places:
         for parent in set(spec.parents(child)) - hidden - {child}:
             assert places[parent][0] < places[child][0]
 
@@ -118,6 +118,19 @@ regimes:
     }  # type: ignore[union-attr]
     assert boxes == {"environment": "Square", "object_color": "Round"}
     assert "set in some samples" in {each.get_text() for each in figure.legends[0].get_texts()}
+
+
+def test_where_cases_make_a_circle_over_frames_parents_of_the_usual_mechanisms_stand_left() -> None:
+    text = """
+extends: temporal-causal3dident
+name: t
+regimes: {environment: {cases: {usual: {}, z: {object_zpos: {mean: spotlight_pos@-1 / 9}},
+  alpha: {object_alpharot: {mean: object_zpos@-1}}}}}
+"""
+    spec = parse_spec(text, where="t")
+    places = factor_places(spec)
+    assert places["background_color"][0] < places["object_alpharot"][0] < places["object_zpos"][0]
+    assert places["environment"][0] < places["object_alpharot"][0]
 
 
 @pytest.mark.parametrize("suffix", [".png", *slow(".svg", ".pdf")])
