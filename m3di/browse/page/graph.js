@@ -4,6 +4,7 @@ import { h, s } from "./dom.js";
 const COLUMN = 150;
 const ROW = 34;
 const MARGIN = 40;
+const LEAST_SCALE = 0.75;
 
 /** The graphs as elements; `choose(view, parent, child)` is called for an arrow. */
 export function graphs(about, choose) {
@@ -40,10 +41,9 @@ export function graphs(about, choose) {
       return s("g", { class: each.role === "not seen" ? "node unseen" : "node" }, s("title", {}, `${each.name}: ${each.role}`), box, s("text", { x, y: y + 4 }, [each.name, ...each.marks].join(" ")));
     });
     const head = s("marker", { id: `head-${graph.view}`, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto" }, s("path", { d: "M0 0L8 4L0 8z" }));
-    return h(
-      "figure", { class: "graph" }, h("figcaption", {}, `${graph.view} (${graph.modality})`),
-      s("svg", { viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": `causal graph of ${graph.view}` }, s("defs", {}, head), ...nodes, ...arrows),
-    );
+    const drawing = s("svg", { viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": `causal graph of ${graph.view}` }, s("defs", {}, head), ...nodes, ...arrows);
+    drawing.style.minWidth = `${LEAST_SCALE * width}px`; // a wide graph scrolls, rather than shrink to nothing
+    return h("figure", { class: "graph" }, h("figcaption", {}, `${graph.view} (${graph.modality})`), h("div", { class: "scrolled" }, drawing));
   });
 }
 
