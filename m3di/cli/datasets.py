@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from m3di.cli.command import SEVERAL, command
@@ -37,13 +39,25 @@ def import_dataset(source: str, root: str, shard_size: int) -> None:
 
 
 @command("merge")
-@click.argument("roots", metavar="FOLDER|URL...", nargs=-1, required=True)
+@click.argument("roots", metavar="[NAME=]FOLDER|URL...", nargs=-1, required=True)
 @OUT
 def merge_datasets(roots: tuple[str, ...], out: str) -> None:
-    """Join datasets of one spec."""
+    """Join datasets of one spec, or of specs with the same factors and views.
+
+    NAME=FOLDER calls the splits of a dataset NAME_train, NAME_val, ..., or NAME where only one of them has samples: so
+    datasets of different processes keep apart.
+    """
     from m3di.data import merge
 
-    wrote(out, merge(roots, out).n_samples)
+    named = [_named(root) for root in roots]
+    wrote(out, merge([root for _, root in named], out, names=[name for name, _ in named]).n_samples)
+
+
+def _named(text: str) -> tuple[str | None, str]:
+    """Read NAME=FOLDER; a folder that is there may have the sign in its name."""
+    name, equals, root = text.partition("=")
+    plain = bool(equals and root) and "/" not in name and ":" not in name and not Path(text).exists()
+    return (name, root) if plain else (None, text)
 
 
 @command("subset")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from m3di.cli.progress import progress_bar, watched_bar
 from m3di.errors import UsageError
 
 if TYPE_CHECKING:
-    from m3di.evaluate import ProbeData, Protocol
+    from m3di.evaluate import ProbeData, Protocol, Request
 
 PATH = UserPath()
 DEVICES = ("auto", "cpu", "cuda")  # as in m3di.learn, which is imported late; a test compares the two
@@ -40,6 +41,14 @@ PROBE_OPTIONS = (
     "--do", "interventions", multiple=True, type=SEVERAL, metavar="FACTOR=VALUE", help="Render and evaluate under this."
 )
 @click.option("--permute-content", is_flag=True, help="Render and evaluate with each other's content.")
+@click.option(
+    "--split",
+    "splits",
+    multiple=True,
+    type=SEVERAL,
+    metavar="NAME",
+    help="Score on this split. Repeatable.  [default: test]",
+)
 @click.option("--fit", "fit_root", type=PATH, help="Dataset to fit probes on.  [default: the one they are scored on]")
 @with_options(*PROBE_OPTIONS)
 @click.option("--n-bootstrap", default=1000, show_default=True, help="Resamples behind each interval.")
@@ -56,7 +65,9 @@ def evaluate(paths: tuple[Path, ...], out: Path | None, **options: Any) -> None:
 
     Options about workers and GPUs are those of --do and --permute-content.
     """
-    from m3di.evaluate import Request, evaluate_all, members_of, write_results
+    import pyarrow.compute as pc
+
+    from m3di.evaluate import evaluate_all, gather, members_of, write_results
     from m3di.system.plugins import import_modules
 
     import_modules(options["modules"])
@@ -67,8 +78,33 @@ def evaluate(paths: tuple[Path, ...], out: Path | None, **options: Any) -> None:
         raise UsageError("encodings are those of one checkpoint", where="--save-encodings", got="--all-checkpoints too")
     if options["save_encodings"] is not None and len(members) != 1:
         raise UsageError("encodings are those of one run", where="--save-encodings", got=f"{len(members)} runs")
-    request = Request(
-        data=_data(options, members[0].path),
+    splits = options.pop("splits") or ("test",)
+    if options["save_encodings"] is not None and len(splits) > 1:
+        raise UsageError("encodings are those of one split", where="--save-encodings", got=f"{len(splits)} splits")
+    requests = [_request(options, members[0].path, split) for split in splits]
+    with progress_bar("evaluate") as progress:
+        tables = [evaluate_all(members, each, lambda name, number, total: progress(number, total)) for each in requests]
+    table, is_over_steps = gather(tables), options["all_checkpoints"]
+    path = out or _default_out(paths, requests, over_steps=is_over_steps)
+    write_results(path, table)
+    if is_over_steps:
+        n_steps = len(set(table["step"].to_pylist()))
+        click.echo(f"{n_steps} checkpoints; draw their scores over steps with  m3di report {path.parent}")
+    else:
+        for name in dict.fromkeys(table["data"].to_pylist()):
+            if len(splits) > 1:
+                click.echo(f"\n{name}")
+            _print_scores(table.filter(pc.equal(table["data"], name)), several=len(members) > 1)  # type: ignore[attr-defined]
+    click.echo(f"{path}: {len(table)} scores of {len(members)} run{'s'[: len(members) > 1]}")
+
+
+def _request(options: dict[str, Any], first: Path, split: str) -> Request:
+    """Return what is to be evaluated on a split."""
+    from m3di.evaluate import Request
+
+    return Request(
+        data=_data(options, first, split),
+        split=split,
         protocol=_protocol(options),
         factors=_names(options["factors"]),
         device=options["device"],
@@ -77,16 +113,6 @@ def evaluate(paths: tuple[Path, ...], out: Path | None, **options: Any) -> None:
         all_checkpoints=options["all_checkpoints"],
         save_encodings=options["save_encodings"],
     )
-    with progress_bar("evaluate") as progress:
-        table = evaluate_all(members, request, lambda name, number, total: progress(number, total))
-    path = out or _default_out(paths, request.data, over_steps=request.all_checkpoints)
-    write_results(path, table)
-    if request.all_checkpoints:
-        n_steps = len(set(table["step"].to_pylist()))
-        click.echo(f"{n_steps} checkpoints; draw their scores over steps with  m3di report {path.parent}")
-    else:
-        _print_scores(table, several=len(members) > 1)
-    click.echo(f"{path}: {len(table)} scores of {len(members)} run{'s'[: len(members) > 1]}")
 
 
 @command()
@@ -95,6 +121,7 @@ def evaluate(paths: tuple[Path, ...], out: Path | None, **options: Any) -> None:
 @IMPORT
 @click.option("--data", "root", type=PATH, help="Dataset to evaluate on.  [default: the one the runs were trained on]")
 @with_options(*PROBE_OPTIONS)
+@click.option("--split", default="test", show_default=True, metavar="NAME", help="Score on this split.")
 @click.option("--n-bootstrap", default=1000, show_default=True, help="Resamples behind each p value of two runs.")
 @click.option("--out", type=PATH, help="Also write the differences to this .parquet or .csv.")
 def compare(first: Path, second: Path, out: Path | None, **options: Any) -> None:
@@ -107,8 +134,9 @@ def compare(first: Path, second: Path, out: Path | None, **options: Any) -> None
     from m3di.system.plugins import import_modules
 
     import_modules(options["modules"])
-    data = None if options["root"] is None else ProbeData(options["root"])
-    request = Request(data, _protocol(options), _names(options["factors"]), device=options["device"])
+    split = options["split"]
+    data = None if options["root"] is None else ProbeData(options["root"], split=split)
+    request = Request(data, _protocol(options), _names(options["factors"]), options["device"], split=split)
     table = compare_runs(first, second, request)
     if out is not None:
         write_results(out, table)
@@ -128,7 +156,7 @@ def report(path: Path, out: Path | None, metric: str, classifier: str) -> None:
         click.echo(f"look at  {figure}")
 
 
-def _data(options: dict[str, Any], first: Path) -> ProbeData | None:
+def _data(options: dict[str, Any], first: Path, split: str) -> ProbeData | None:
     """Return the samples that were asked for; None if each run uses those that it was trained on."""
     from m3di.evaluate import ProbeData
     from m3di.learn.training.run_folder import read_config
@@ -143,7 +171,8 @@ def _data(options: dict[str, Any], first: Path) -> ProbeData | None:
             return None
         trained_on = None if first.suffix == ".npz" else read_config(first).get("data", {}).get("root")
         same = first.suffix == ".npz" or (trained_on is not None and Path(trained_on).resolve() == root.resolve())
-        return ProbeData(root, "factual" if same else root.name, options["fit_root"])
+        name = " ".join([*([] if same else [root.name]), *([] if split == "test" else [split])])
+        return ProbeData(root, name or "factual", options["fit_root"], split)
     from m3di.generate.twins import render_twin
 
     if first.suffix == ".npz":
@@ -155,12 +184,13 @@ def _data(options: dict[str, Any], first: Path) -> ProbeData | None:
             factual,
             interventions=interventions,
             permuted=permuted,
+            split=split,
             progress=count,
             watch=watch,
             **workers,
         )
     fit_root = options["fit_root"]
-    return ProbeData(folder, name if fit_root is None else f"{name}, fitted on {fit_root.name}", fit_root)
+    return ProbeData(folder, name if fit_root is None else f"{name}, fitted on {fit_root.name}", fit_root, split)
 
 
 def _protocol(options: dict[str, Any]) -> Protocol:
@@ -177,10 +207,10 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def _default_out(paths: tuple[Path, ...], data: ProbeData | None, *, over_steps: bool) -> Path:
+def _default_out(paths: tuple[Path, ...], requests: Sequence[Request], *, over_steps: bool) -> Path:
     from m3di.evaluate.runs import OVER_STEPS, RESULTS, file_name
 
-    name = file_name("factual" if data is None else data.name, OVER_STEPS if over_steps else RESULTS)
+    name = file_name(" ".join(each.data_name for each in requests), OVER_STEPS if over_steps else RESULTS)
     if len(paths) == 1:
         return paths[0] / name if paths[0].is_dir() else paths[0].with_suffix(".parquet")
     return Path(os.path.commonpath([path.resolve().parent for path in paths])) / name

@@ -15,12 +15,13 @@ from m3di.cli.progress import watched_bar
 
 @command()
 @click.option("--n", default=12, show_default=True, help="Samples to show.")
+@click.option("--split", default="train", show_default=True, help="Their split.")
 @click.option("--out", type=FOLDER, default=Path("preview.png"), show_default=True, help="The PNG to write.")
 @options_of(RENDER, *SCENE, defaults={"quality": "draft"})
 @click.option("--columns", "n_columns", default=4, show_default=True, help="Samples in a row.")
 @click.option("--latents/--no-latents", default=True, show_default=True, help="Write the latents below each sample.")
 @click.option("--group-by", metavar="FACTOR", help="Put samples together by the values of a factor, or VIEW.FACTOR.")
-def preview(out: Path, n: int, n_columns: int, latents: bool, group_by: str | None, **options: Any) -> None:
+def preview(out: Path, n: int, split: str, n_columns: int, latents: bool, group_by: str | None, **options: Any) -> None:
     """Render a contact sheet of a spec: images with captions and latents."""
     from m3di.generate import RenderOptions
     from m3di.generate import preview as render_preview
@@ -29,10 +30,10 @@ def preview(out: Path, n: int, n_columns: int, latents: bool, group_by: str | No
 
     wanted = RenderOptions(out=out, **{name: value for name, value in options.items() if value is not None})
     spec = wanted.load_spec()
-    check_layout(sample(spec, "train", 1, seed=wanted.seed), n_columns, group_by)
+    check_layout(sample(spec, split, 1, seed=wanted.seed), n_columns, group_by)
     tell_notes(spec)
     with watched_bar("preview") as (count, watch):
-        shown = render_preview(wanted, n, count, watch)
+        shown = render_preview(wanted, n, count, watch, split=split)
     layout = {"n_columns": n_columns, "latents": latents, "group_by": group_by}
     save_contact_sheet(out, shown.samples, shown.images, shown.captions, **layout)
     missing = missing_characters(text for texts in shown.captions.values() for text in texts)

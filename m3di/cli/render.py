@@ -16,7 +16,7 @@ from m3di.errors import without_credentials
 
 
 @command()
-@options_of(RENDER, "n_train", "n_val", "n_test")
+@options_of(RENDER, "n_train", "n_val", "n_test", "n_of")
 @click.option("--out", help="Folder or URL (s3://...) of the dataset.  [default: data/NAME]")
 @options_of(RENDER, *SCENE, "shard_size", "passes")
 @with_options(*MANY_OPTIONS)

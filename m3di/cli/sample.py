@@ -14,7 +14,7 @@ from m3di.cli.options import FOLDER
 @command("sample")
 @click.option("--n", required=True, type=int, help="Samples.")
 @click.option("--out", type=FOLDER, required=True, help="The .parquet or .csv file to write.")
-@click.option("--split", default="train", show_default=True, help="train, val or test.")
+@click.option("--split", default="train", show_default=True, help="train, val, test, or another one of the spec.")
 @options_of(RENDER, "spec", "interventions", "seed", defaults={"spec": "m3di", "seed": 0})
 def sample_latents(spec: str, interventions: tuple[str, ...], seed: int, n: int, split: str, out: Path) -> None:
     """Draw latents and captions only: raw and physical values, no images."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -13,6 +14,9 @@ from m3di.cli.command import group
 from m3di.cli.options import FOLDER, tell_notes
 from m3di.errors import M3diError
 
+if TYPE_CHECKING:
+    from m3di.latents import Spec
+
 
 @group()
 def specs() -> None:
@@ -20,6 +24,9 @@ def specs() -> None:
 
 
 SPEC = click.argument("spec", metavar="NAME|FILE")
+SPLIT = click.option(
+    "--split", metavar="NAME", help="As it is in this split.  [default: as in those that change nothing]"
+)
 
 
 @specs.command("list")
@@ -44,7 +51,7 @@ def show_spec(spec: str) -> None:
 @SPEC
 def check_spec(spec: str) -> None:
     """Report every problem of a spec file."""
-    from m3di.latents import load_spec, told_given, told_regimes
+    from m3di.latents import load_spec, told_given, told_regimes, told_splits
 
     loaded = load_spec(spec)
     click.echo(f"{spec}: sound; {len(loaded.factors)} factors, views {', '.join(loaded.observed)}")
@@ -52,19 +59,21 @@ def check_spec(spec: str) -> None:
         click.echo(f"given: {told_given(loaded)}")
     for line in told_regimes(loaded.regimes):
         click.echo(f"regime {line}")
+    for split, text in told_splits(loaded).items():
+        click.echo(f"split {split}: {text}")
     tell_notes(loaded)
 
 
 @specs.command("graph")
 @SPEC
+@SPLIT
 @click.option("--out", type=FOLDER, help="The .png, .svg or .pdf to write.  [default: NAME-graph.png]")
-def graph_spec(spec: str, out: Path | None) -> None:
+def graph_spec(spec: str, split: str | None, out: Path | None) -> None:
     """Draw the causal graph, one panel a view."""
-    from m3di.latents import load_spec
     from m3di.report import save_causal_graph
 
-    loaded = load_spec(spec)
-    path = out or Path(f"{loaded.name}-graph.png")
+    loaded = _in_split(spec, split)
+    path = out or Path(f"{loaded.name}{f'-{split}' if split else ''}-graph.png")
     save_causal_graph(path, loaded)
     click.echo(f"look at  {path}")
 
@@ -89,17 +98,26 @@ def reference_of_specs(out: Path | None) -> None:
 
 @specs.command("bounds")
 @SPEC
+@SPLIT
 @click.option("--n", default=100_000, show_default=True, help="Samples of the estimates.")
-def bound_spec(spec: str, n: int) -> None:
+def bound_spec(spec: str, split: str | None, n: int) -> None:
     """Print how well each factor can be predicted from the content block alone."""
-    from m3di.latents import bounds, load_spec
+    from m3di.latents import bounds
 
     table = Table("view", "factor", "role", "metric", "best", "chance", "method", "error", box=None)
-    for each in bounds(load_spec(spec), n=n):
+    for each in bounds(_in_split(spec, split), n=n):
         numbers = (f"{each.value:.3f}", f"{each.chance:.3f}", each.method)
         error = f"{each.error:.3f}" if each.method != "exact" else ""
         table.add_row(each.view, each.factor, each.role, each.metric, *numbers, error)
     Console(width=120).print(table)
+
+
+def _in_split(spec: str, split: str | None) -> Spec:
+    """Load a spec, as it is in a split if one is named."""
+    from m3di.latents import check_split, load_spec
+
+    loaded = load_spec(spec)
+    return loaded.base if split is None else loaded.in_split(check_split(loaded, split))
 
 
 def _printed(text: str, out: Path | None) -> None:

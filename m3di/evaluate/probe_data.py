@@ -1,4 +1,4 @@
-"""Samples for fitting and scoring probes: val and test of one dataset, or of two."""
+"""Samples for fitting and scoring probes: val and another split of one dataset, or of two."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from m3di.evaluate.encoded import FactorValues
 from m3di.evaluate.factors import factors_of
 from m3di.latents import Spec
 
+FITTED, SCORED = "val", "test"
+"""The splits that probes are fitted and scored on, where no other one is asked for."""
 Root = str | os.PathLike[str]
 
 
@@ -21,24 +23,26 @@ class ProbeData:
     """Datasets of an evaluation.
 
     Attributes:
-        root: Folder or URL of the dataset whose test split is scored.
+        root: Folder or URL of the dataset that is scored.
         name: Its name in results: `factual`, or an intervention.
         fit_root: The dataset whose val split probes are fitted on; the same one if None.
+        split: The split that is scored.
     """
 
     root: Root
     name: str = "factual"
     fit_root: Root | None = None
+    split: str = SCORED
 
     @cached_property
     def test(self) -> Multimodal3DIdent:
         """The samples that are scored."""
-        return Multimodal3DIdent(self.root, split="test")
+        return Multimodal3DIdent(self.root, split=self.split)
 
     @cached_property
     def fit(self) -> Multimodal3DIdent:
         """The samples that probes are fitted on, in the same views."""
-        return Multimodal3DIdent(self.fit_root or self.root, split="val", views=self.test.views)
+        return Multimodal3DIdent(self.fit_root or self.root, split=FITTED, views=self.test.views)
 
     @property
     def spec(self) -> Spec:

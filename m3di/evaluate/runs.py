@@ -17,7 +17,7 @@ from m3di.evaluate.encoded import Encoded
 from m3di.evaluate.factors import choose_factors
 from m3di.evaluate.metric import Score
 from m3di.evaluate.npz import read_npz, write_npz
-from m3di.evaluate.probe_data import ProbeData
+from m3di.evaluate.probe_data import SCORED, ProbeData
 from m3di.evaluate.protocol import Protocol
 from m3di.evaluate.results import gather, is_made_by, read_results, to_table, with_columns, write_results
 from m3di.evaluate.scores import score
@@ -60,6 +60,7 @@ class Request:
         again: Score again what was scored before.
         all_checkpoints: Score each checkpoint of each run, not only the newest.
         save_encodings: An .npz to write the encodings of a single run to.
+        split: The split to score of the dataset that each run was trained on.
     """
 
     data: ProbeData | None = None
@@ -70,6 +71,12 @@ class Request:
     again: bool = False
     all_checkpoints: bool = False
     save_encodings: Path | None = None
+    split: str = SCORED
+
+    @property
+    def data_name(self) -> str:
+        """What the samples are called in results."""
+        return self.data.name if self.data is not None else "factual" if self.split == SCORED else self.split
 
 
 def members_of(paths: Sequence[Path]) -> tuple[list[NamedRun], list[str]]:
@@ -134,7 +141,9 @@ def data_of(member: NamedRun, request: Request, opened: dict[str, ProbeData] | N
     if request.data is not None:
         return request.data
     root = str(read_config(member.path).get("data", {}).get("root", ""))
-    data = (opened if opened is not None else {}).setdefault(root, ProbeData(root))
+    data = (opened if opened is not None else {}).setdefault(
+        root, ProbeData(root, request.data_name, split=request.split)
+    )
     check_trained_on(member.path, data)
     return data
 
@@ -240,6 +249,7 @@ def _made_by(member: NamedRun, data: ProbeData, request: Request) -> dict[str, A
         "fit": data.fit.fingerprint,
         "test": data.test.fingerprint,
         "data": data.name,
+        **({} if data.split == SCORED else {"split": data.split}),
         "weights": _weights_sha256(latest_checkpoint(member.path)),
     }
 

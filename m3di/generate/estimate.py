@@ -15,7 +15,7 @@ from m3di.generate.options import RenderOptions
 from m3di.generate.plan import prepare
 from m3di.generate.shards import ContentsOf, job_of
 from m3di.generate.workers import open_pool
-from m3di.latents import sample, told_given
+from m3di.latents import sample, told_given, told_splits
 from m3di.render import PoolEvent, RenderedImage, Watch
 
 BLOCK = 512
@@ -41,6 +41,7 @@ class Estimate:
         sample_bytes: Mean size of a sample in its shard.
         n_tables: Tables that the run writes; 0 for a part.
         given: The condition of the spec, and the share of draws that fulfil it; empty where there is none.
+        splits: What is another one in splits that have a process of their own.
     """
 
     title: str
@@ -54,6 +55,7 @@ class Estimate:
     sample_bytes: float
     n_tables: int
     given: str = ""
+    splits: tuple[str, ...] = ()
 
     @property
     def n_bytes(self) -> int:
@@ -76,6 +78,7 @@ class Estimate:
                 f"plan      {self.title}",
                 f"samples   {counts}; {self.n_views} image{'s' * (self.n_views != 1)} each",
                 *([f"given     {self.given}"] if self.given else []),
+                *(f"split     {each}" for each in self.splits),
                 f"done      {self.n_done:,} samples are there already",
                 f"files     {self.n_shards:,} shards, {self.n_tables} tables",
                 f"measured  {speed}{self.sample_bytes / 1e3:,.1f} kB a sample",
@@ -145,6 +148,7 @@ def dry_run(options: RenderOptions, watch: Watch | None = None, *, machines: Mac
         sample_bytes=sum(sizes) / n_rows,
         n_tables=0 if to.part else sum(n > 0 for n in n_samples.values()),
         given=told_given(spec),
+        splits=tuple(f"{split}: {each}" for split, each in told_splits(spec).items()),
     )
 
 

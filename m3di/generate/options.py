@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from m3di.data.format.limits import MAX_SAMPLES, MAX_SEED, MAX_SIZE_PX
 from m3di.errors import UsageError, check_word
+from m3di.generate.split_sizes import asked_sizes, split_sizes
 from m3di.render import GPU_BACKENDS, LEAST_SIZE_PX, PASSES, QUALITIES, default_n_workers
 from m3di.system.settings import STRICT, Count, Finite, OneOf, Option, TextOr, Whole, explained
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     SpecOrName = str | Spec
 else:  # `m3di render --help` waits for no NumPy
     SpecOrName = Annotated[Any, TextOr("m3di.latents:Spec")]
+DEFAULT_SIZE = "what the spec says; with --n, 8 % of the training samples, at least one"
 BACKENDS = [name.lower() for name in GPU_BACKENDS]
 
 
@@ -49,18 +51,15 @@ class RenderOptions:
     n_train: Annotated[
         int | None, Field(ge=1, le=MAX_SAMPLES), "Training samples.", Option("--n", default="what the spec says")
     ] = None
-    n_val: Annotated[
-        int | None,
-        Field(ge=0, le=MAX_SAMPLES),
-        "Validation samples.",
-        Option(default="8 % of the training samples, at least one"),
-    ] = None
-    n_test: Annotated[
-        int | None,
-        Field(ge=0, le=MAX_SAMPLES),
-        "Test samples.",
-        Option(default="8 % of the training samples, at least one"),
-    ] = None
+    n_val: Annotated[int | None, Field(ge=0, le=MAX_SAMPLES), "Validation samples.", Option(default=DEFAULT_SIZE)] = (
+        None
+    )
+    n_test: Annotated[int | None, Field(ge=0, le=MAX_SAMPLES), "Test samples.", Option(default=DEFAULT_SIZE)] = None
+    n_of: Annotated[
+        tuple[str, ...],
+        "Samples of another split of the spec.",
+        Option("--n-of", metavar="SPLIT=N", repeated=True, default="what the spec says, in proportion to --n"),
+    ] = ()
     seed: Annotated[int, Field(ge=0, le=MAX_SEED), "Seed of all noise streams."] = 0
     size_px: Annotated[
         int, Field(ge=LEAST_SIZE_PX, le=MAX_SIZE_PX), "Side of the square images in pixels.", Option("--size")
@@ -132,13 +131,13 @@ class RenderOptions:
 
     def resolved(self, spec: Spec) -> RenderOptions:
         """Return these options with every default filled in."""
-        n_train = spec.splits.get("train", 0) if self.n_train is None else self.n_train
-        scaled = max(1, round(0.08 * n_train))
+        sizes = split_sizes(spec.sizes, self.n_train, {"val": self.n_val, "test": self.n_test}, asked_sizes(self.n_of))
         return replace(
             self,
-            n_train=n_train,
-            n_val=scaled if self.n_val is None else self.n_val,
-            n_test=scaled if self.n_test is None else self.n_test,
+            n_train=sizes.pop("train", 0) or None,
+            n_val=sizes.pop("val", 0),
+            n_test=sizes.pop("test", 0),
+            n_of=tuple(f"{split}={n}" for split, n in sizes.items()),
             n_workers=self.n_workers or (None if self.gpu else default_n_workers()),
         )
 

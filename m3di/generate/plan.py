@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from m3di import __version__, data
 from m3di.errors import UsageError
 from m3di.generate.options import RenderOptions
+from m3di.generate.split_sizes import asked_sizes
 from m3di.latents import ANNOTATIONS, LATENTS, SPLITS, Spec, captions, plain_spec, sample, shapes_shown
 from m3di.render import PASSES, UserShape, check_blender, find_shapes
 
@@ -91,7 +92,7 @@ def make_plan(spec: Spec, options: RenderOptions, user_shapes: Sequence[UserShap
     return data.Plan(
         spec=plain_spec(spec),
         seed=options.seed,
-        n_samples=dict(zip(SPLITS, (options.n_train or 0, options.n_val or 0, options.n_test or 0), strict=True)),
+        n_samples=_n_samples(spec, options),
         shard_size=options.shard_size,
         extensions={**extensions, LATENTS: "json"},
         render={
@@ -108,6 +109,12 @@ def make_plan(spec: Spec, options: RenderOptions, user_shapes: Sequence[UserShap
         shapes={shape.name: shape.sha256 for shape in user_shapes},
         annotations=tuple(ANNOTATIONS),
     )
+
+
+def _n_samples(spec: Spec, options: RenderOptions) -> dict[str, int]:
+    """Return the samples of each split, the usual splits first."""
+    usual = dict(zip(SPLITS, (options.n_train or 0, options.n_val or 0, options.n_test or 0), strict=True))
+    return {split: n for split, n in usual.items() if n or split in spec.splits} | asked_sizes(options.n_of)
 
 
 def blender_version(spec: Spec) -> str:
@@ -132,9 +139,10 @@ def user_shapes_of(spec: Spec) -> tuple[UserShape, ...]:
     Raises:
         UsageError: The spec names a shape that does not exist.
     """
+    shown = {name: place for each in (*spec.variants.values(), spec.base) for name, place in shapes_shown(each).items()}
     found = [
         shape
-        for name, place in shapes_shown(spec).items()
+        for name, place in shown.items()
         for shape in find_shapes((name,), where=f"{'.'.join(map(str, place))} of the spec")
     ]
     return tuple(sorted(found, key=lambda shape: shape.name))

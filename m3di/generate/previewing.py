@@ -27,14 +27,22 @@ class Preview:
     captions: dict[str, list[str]]
 
 
-def preview(options: RenderOptions, n: int, progress: Progress | None = None, watch: Watch | None = None) -> Preview:
-    """Render the first `n` training samples of a spec without writing anything.
+def preview(
+    options: RenderOptions,
+    n: int,
+    progress: Progress | None = None,
+    watch: Watch | None = None,
+    *,
+    split: str = "train",
+) -> Preview:
+    """Render the first `n` samples of a split of a spec without writing anything.
 
     Args:
         options: What to render, and how.
         n: Number of samples.
         progress: Called with samples done and samples in all.
         watch: Called with everything that happens in the workers.
+        split: The split.
 
     Raises:
         UsageError: An option is out of range, or there is no such spec.
@@ -43,7 +51,7 @@ def preview(options: RenderOptions, n: int, progress: Progress | None = None, wa
     if n < 1:
         raise UsageError("--n is too small", where="--n", got=n, expected="1 or more")
     spec, options, user_shapes = resolve(options)
-    samples = sample(spec, "train", n, seed=options.seed)
+    samples = sample(spec, split, n, seed=options.seed)
     names = list(spec.rendered)
     if not names:
         raise UsageError(

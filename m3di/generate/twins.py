@@ -6,14 +6,15 @@ import hashlib
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from m3di import data
+from m3di.data.load.chosen import split_called
 from m3di.errors import M3diError, UsageError
 from m3di.generate.options import WorkerOptions, options_like, passes_of
 from m3di.generate.run import render
 from m3di.generate.shards import Progress
-from m3di.latents import intervene, permute_content
+from m3di.latents import Spec, intervene, permute_content
 from m3di.render import Watch
 
 if TYPE_CHECKING:
@@ -28,12 +29,13 @@ def render_twin(
     *,
     interventions: tuple[str, ...] = (),
     permuted: bool = False,
+    split: str = "test",
     out: Path | None = None,
     progress: Progress | None = None,
     watch: Watch | None = None,
     **workers: Unpack[WorkerOptions],
 ) -> tuple[Path, str]:
-    """Render val and test of a dataset under interventions, or take what was rendered before.
+    """Render val and test (or another split) of a dataset under interventions, or take what was rendered before.
 
     Sample i of the twin has the noise of sample i of the dataset, its size, quality, passes and number of samples.
 
@@ -41,6 +43,7 @@ def render_twin(
         root: Folder of the dataset.
         interventions: Written FACTOR=VALUE.
         permuted: Repeat every view with the content of the neighbour, see `permute_content`.
+        split: The split that is rendered beside val.
         out: Folder of the twin; None takes `ROOT-do-...` beside the dataset.
         progress: Called with images done and images in all.
         watch: Called with everything that happens in the workers.
@@ -68,19 +71,28 @@ def render_twin(
     name = " ".join(f"do({each})" for each in interventions)
     if permuted:
         spec, name = permute_content(spec), f"{name} {PERMUTED}".strip()
+    split = split_called(split, manifest.splits, str(root))
+    name = name if split == "test" else f"{name} {split}"
     folder = out or root.with_name(f"{root.name}-{_slug(name)}")
     options = replace(
         options_like(manifest, folder, workers),
         spec=spec,
-        n_train=1,  # a dataset has a train split; this one is not used
-        n_val=manifest.n_samples.get("val", 0),
-        n_test=manifest.n_samples.get("test", 0),
+        **_sizes(manifest, spec, split),
         seed=manifest.seed,
     )
     if _was_begun_without_passes(folder):
         options = replace(options, passes=())
     render(options, progress, watch)
     return folder, name
+
+
+def _sizes(manifest: data.Manifest, spec: Spec, split: str) -> dict[str, Any]:
+    """Return the numbers of samples of a twin, as options: those of val and of one more split, as in the dataset."""
+    wanted = {each: n if each in ("val", split) else 0 for each, n in manifest.n_samples.items()}
+    wanted |= {each: 0 for each in spec.splits if each not in wanted}
+    n_train = max(1, wanted.pop("train", 0))  # a dataset has a train split; one sample that is not used
+    usual = {"n_train": n_train, "n_val": wanted.pop("val", 0), "n_test": wanted.pop("test", 0)}
+    return {**usual, "n_of": tuple(f"{each}={n}" for each, n in wanted.items())}
 
 
 def _was_begun_without_passes(root: Path) -> bool:

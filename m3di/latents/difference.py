@@ -28,6 +28,11 @@ def described_change(base_name: str, base: dict[str, Any], data: dict[str, Any])
     return f"Extends {about}; changed: {', '.join(places[:MAX_PLACES])}{more}."
 
 
+def changed_places(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """Where the data of two specs differ, as `described_change` names it."""
+    return list(_places(one, other, ()))
+
+
 def _places(base: dict[str, Any], data: dict[str, Any], path: tuple[str, ...]) -> Iterator[str]:
     """The deepest keys that tell what is different: a mechanism, the use of a factor."""
     for key in dict.fromkeys((*base, *data)):

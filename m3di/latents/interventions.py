@@ -12,6 +12,7 @@ from m3di.latents.replacement import Intervention, Replacement, asked_mechanism,
 from m3di.latents.resolve import plain_spec, spec_from_dict
 from m3di.latents.sampling import Samples, sample
 from m3di.latents.spec import Spec
+from m3di.latents.splits import in_every_split
 from m3di.latents.view import APART
 
 
@@ -32,8 +33,8 @@ def do(spec: Spec, interventions: Mapping[str, Intervention] | None = None, **by
         The spec with those mechanisms replaced, and `interventions` that say which. Factors keep their noise: sampled
         with the same seed, all that does not descend from the factors stays the same, bit for bit. Of a factor that is
         set, the record `VIEW_changed_FACTOR` says `kept`. Where the spec has a condition (`given`), what was accepted
-        is not rejected again. Where regimes replace the mechanism of a factor in some samples, they do so no more once it
-        has another one from here; the columns that say in which stay as they were drawn. In one view only,
+        is not rejected again. Regimes no longer replace a mechanism that is another one from here; the columns that say
+        in which samples they did stay as they were drawn. In one view only,
         content that descends from the factor is style there: it follows what the view has, and is not shared.
 
     Raises:
@@ -45,8 +46,13 @@ def do(spec: Spec, interventions: Mapping[str, Intervention] | None = None, **by
         >>> sample(right, "train", 3).views["image"]["object_xpos"].tolist()
         [2, 2, 2]
     """
-    plain = plain_spec(spec)
     wanted = {**(interventions or {}), **by_name}
+    return in_every_split(spec, lambda each: _done(each, wanted))
+
+
+def _done(spec: Spec, wanted: Mapping[str, Intervention]) -> Spec:
+    """A spec, whose splits are all alike, under interventions."""
+    plain = plain_spec(spec)
     _note_factual(spec, plain)
     # Of a factor, then of one view of it: what is asked of one view holds there, in any order.
     for target in sorted(wanted, key=lambda each: "." in each):

@@ -9,24 +9,23 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from copy import deepcopy
 from functools import cache
 from importlib.resources import files
 from pathlib import Path as FilePath
-from typing import Any
 
 from m3di.errors import UsageError, did_you_mean
 from m3di.latents.difference import described_change
 from m3di.latents.interventions import do
 from m3di.latents.layer import Layer, take_in_files
 from m3di.latents.mechanisms import run_plugin
-from m3di.latents.problems import UNSET, Origin, Problem, fault_problems, hint, listed, report
+from m3di.latents.overlay import keep_proportions, laid_over
+from m3di.latents.problems import UNSET, Origin, Problem, fault_problems, report
 from m3di.latents.resolve import TITLE, validated
 from m3di.latents.spec import SPEC_NAME, Spec
-from m3di.latents.subsets import is_subset
-from m3di.latents.yaml_text import Document, Location, Marks, Path, is_yaml_name, read_text, read_yaml
-
-BESIDE = ("plugins", "templates", "texts")  # files as text, by name: replaced whole, never laid over
+from m3di.latents.splits import in_every_split
+from m3di.latents.yaml_text import Document, Location, Path, is_yaml_name, read_text, read_yaml
 
 
 def spec_names() -> list[str]:
@@ -90,20 +89,23 @@ def _finished(layer: Layer, where: str) -> Spec:
             )
     origin = Origin(where, layer.marks)
     spec = validated(layer.data, origin, problems, shapes=True)
-    if not spec.interventions:
-        return spec
+    problems += _undoable(spec.base, ())
+    for split, variant in spec.variants.items() if not problems else ():
+        problems += _undoable(variant, ("splits", split))
+    if problems:
+        raise report(TITLE, problems, layer.data, origin)
+    return in_every_split(spec, lambda each: do(each, each.interventions) if each.interventions else each)
+
+
+def _undoable(spec: Spec, below: Path) -> Iterator[Problem]:
+    """Interventions of a spec that do not fit it."""
     for target, intervention in spec.interventions.items():
         try:
             do(spec, {target: intervention})
         except UsageError as error:
             details = error.details
-            path: Path = ("interventions", target)
-            problems.append(
-                Problem(path, error.what, details.get("got", UNSET), details.get("expected"), details.get("next"))
-            )
-    if problems:
-        raise report(TITLE, problems, layer.data, origin)
-    return do(spec, spec.interventions)
+            path: Path = (*below, "interventions", target)
+            yield Problem(path, error.what, details.get("got", UNSET), details.get("expected"), details.get("next"))
 
 
 def _line_told(where: str) -> Location | None:
@@ -207,7 +209,7 @@ def _extended(base: Layer, own: Layer, where: str, base_name: str) -> Layer:
     below = {key: value for key, value in base.data.items() if key not in ("name", "description")}
     for key in ("name", "description"):
         marks.pop((key,), None)
-    data = _laid_over(below, own.data, (), own, marks, problems)
+    data = laid_over(below, own.data, (), own, marks, problems)
     if "name" not in data and not any(problem.path == ("name",) for problem in problems):
         stem = FilePath(where).stem
         problems.append(
@@ -222,79 +224,5 @@ def _extended(base: Layer, own: Layer, where: str, base_name: str) -> Layer:
         )
     if not data.get("description"):
         data["description"] = described_change(base_name, base.data, data)
+    keep_proportions(base.data.get("splits"), own.data.get("splits"), data.get("splits"))
     return Layer(data, marks, problems)
-
-
-def _laid_over(below: Any, above: Any, path: Path, own: Layer, marks: Marks, problems: list[Problem]) -> Any:
-    """Own data over those below; `marks` become those of the result."""
-    is_case = len(path) == 5 and path[0] == "regimes"  # the mechanism of a factor in a case
-    is_whole = isinstance(above, dict) and (
-        ("role" in above and len(path) == 4 and path[0] == "views")
-        or ("name" in above and (path[-1:] in (("mechanism",), ("change",)) or is_case))
-        or (len(path) == 2 and path[0] in (*BESIDE, "interventions"))
-        or (len(path) == 3 and path[0] == "views" and is_subset(path[2], above))
-        or (len(path) == 3 and path[::2] == ("regimes", "chosen"))
-    )
-    if is_whole or not (isinstance(below, dict) and isinstance(above, dict)):
-        if len(path) == 2 and path[0] in BESIDE and below is not None and below != above:
-            problems.append(
-                Problem(
-                    path,
-                    f"two different files are called {path[1]!r}, one of them in what it extends",
-                    repr(path[1]),
-                    "names that differ",
-                    "rename one of them",
-                    own.marks.get(path),
-                )
-            )
-        for each in [each for each in marks if each[: len(path)] == path]:
-            del marks[each]
-        marks.update({each: place for each, place in own.marks.items() if each[: len(path)] == path})
-        return above if not isinstance(above, dict) else _without_null(above)
-    merged = {**below}
-    for key, value in above.items():
-        place = (*path, key)
-        if value is None:
-            _take_away(merged, place, own, marks, problems)
-            continue
-        merged[key] = _laid_over(below.get(key), value, place, own, marks, problems)
-        if place in own.marks:
-            marks[place] = own.marks[place]
-    return merged
-
-
-def _without_null(above: dict[str, Any]) -> dict[str, Any]:
-    """What replaces something whole: there, null stands for a key that is left out."""
-    return {key: value for key, value in above.items() if value is not None}
-
-
-def _take_away(merged: dict[str, Any], path: Path, own: Layer, marks: Marks, problems: list[Problem]) -> None:
-    """Take a key away that is null. One that is not there was to be another; a whole section is a slip."""
-    is_name = (len(path) == 2 and path[0] in ("factors", "views")) or (len(path) == 4 and path[2] == "factors")
-    if path in (("factors",), ("views",), ("splits",), ("name",)) or (len(path) == 3 and path[2] == "factors"):
-        problems.append(
-            Problem(
-                path,
-                "the key is empty",
-                "nothing",
-                "entries below it, indented",
-                "write its entries, or leave the key out",
-                own.marks.get(path),
-            )
-        )
-    elif is_name and path[-1] not in merged:
-        known = [str(key) for key in merged]
-        kind = "view" if path[0] == "views" and len(path) == 2 else "factor"
-        problems.append(
-            Problem(
-                path,
-                f"there is no {kind} {path[-1]!r} to take away{hint(str(path[-1]), known)}",
-                "null",
-                listed(known),
-                "correct the name",
-                own.marks.get(path),
-            )
-        )
-    else:
-        merged.pop(str(path[-1]), None)
-        marks[path] = own.marks[path]

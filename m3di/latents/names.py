@@ -34,6 +34,8 @@ from m3di.latents.scene_checks import shapes_shown
 from m3di.latents.scene_factors import ANNOTATIONS, LATER_ANNOTATIONS, SCENE_FACTORS, SceneFactor
 from m3di.latents.shapes import DATA_HOME, builtin_shapes, shape_folder, shape_names, user_shape_names
 from m3di.latents.spec import SPLITS, Observed, Spec
+from m3di.latents.split_texts import told_splits
+from m3di.latents.splits import check_split
 from m3di.latents.templates import load_template, parse_template, template_names
 from m3di.latents.varying import Parent, Varies, Varying
 from m3di.latents.view import FactorUse, View
@@ -66,6 +68,7 @@ __all__ = [
     "bounds",
     "builtin_shapes",
     "captions",
+    "check_split",
     "counterfactual",
     "do",
     "find_modality",
@@ -105,6 +108,7 @@ __all__ = [
     "told",
     "told_given",
     "told_regimes",
+    "told_splits",
     "uniforms",
     "user_shape_names",
 ]

@@ -260,7 +260,7 @@ def _typed(kind: str, message: str, path: Path, context: Mapping[str, Any], valu
     if kind in bounds:
         limit = context[{">": "gt", ">=": "ge", "<": "lt", "<=": "le"}[bounds[kind]]]
         return Problem(path, message, expected=f"a number {bounds[kind]} {limit:g}", next_step="change the number")
-    if kind == "dict_type" and path[-1:] == ("factors",) and isinstance(value, list):
+    if kind == "dict_type" and path[-1:] == ("factors",) and path[0] != "splits" and isinstance(value, list):
         return Problem(
             path, message, expected="FACTOR: ROLE lines", next_step=f"write {value[0] if value else 'NAME'}: content"
         )

@@ -15,7 +15,7 @@ from m3di.latents.mechanisms import MECHANISMS, Mechanism
 from m3di.latents.modality import modalities
 from m3di.latents.regimes import Regime
 from m3di.latents.scene_factors import SCENE_FACTORS
-from m3di.latents.spec import Spec
+from m3di.latents.spec import Spec, Split
 from m3di.latents.subsets import Subset
 from m3di.latents.templates import Phrasing, Template, load_template, template_names
 from m3di.latents.variants import Pairs, Sequence
@@ -179,6 +179,8 @@ def _page() -> Iterator[str]:
     yield from ("", "[processes.md](processes.md) has examples.")
     yield from ("", "## A random subset: `chosen`, `changes`, `mentions`, `misstates`", "")
     yield from _table(Subset)
+    yield from ("", "## A split with a process of its own: `splits: {NAME: {...}}`", "")
+    yield from _table(Split)
     yield from ("", "## A caption template", "")
     yield from (
         "[templates/README.md](../templates/README.md) says more. A file beside the spec, or an entry of `templates`:",

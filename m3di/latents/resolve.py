@@ -17,12 +17,15 @@ from m3di.latents.changing import add_changes
 from m3di.latents.checks import spec_problems
 from m3di.latents.factor import STORED, Factor
 from m3di.latents.filled_in import add_parents, spread_given
+from m3di.latents.layer import Layer
 from m3di.latents.modality import modalities
 from m3di.latents.name_pattern import MAX_NAME, NAME
-from m3di.latents.problems import Origin, Problem, hint, listed, problems_of, report, value_at
+from m3di.latents.overlay import laid_over
+from m3di.latents.problems import UNSET, Origin, Problem, found_at, hint, listed, problems_of, report, value_at
 from m3di.latents.regimes import Regime, add_regimes, record_regimes
-from m3di.latents.spec import Given, Spec
-from m3di.latents.stored import stored_problems
+from m3di.latents.spec import Given, Spec, Split
+from m3di.latents.splits import overlay_problems, split_name_problems, unlike, with_variants
+from m3di.latents.stored import stored_problems, stored_split_problems
 from m3di.latents.subsets import SUBSETS, Subset
 from m3di.latents.templates import Template
 from m3di.latents.trial import trial_problems
@@ -59,8 +62,7 @@ def spec_from_dict(data: dict[str, Any], *, where: str, stored: bool = False) ->
 
 def plain_spec(spec: Spec) -> dict[str, Any]:
     """A spec as plain data: JSON, YAML and `spec_from_dict` take it."""
-    plain: dict[str, Any] = spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True)
-    return plain
+    return spec.plain
 
 
 def to_yaml(spec: Spec) -> str:
@@ -74,7 +76,7 @@ def _stored(data: dict[str, Any], origin: Origin) -> Spec:
         spec = Spec.model_validate(data, context={STORED: True})
     except ValidationError as error:
         raise report(TITLE, problems_of(error, data, origin), data, origin) from None
-    problems = list(stored_problems(spec))
+    problems = list(stored_problems(spec.base)) or list(stored_split_problems(spec, data, origin))
     if problems:
         raise report(TITLE, problems, data, origin)
     return spec
@@ -94,8 +96,25 @@ def validated(
     Raises:
         UsageError: It is no valid spec; the message holds every problem with its place.
     """
+    spec, problems = _resolved(data, origin, found or [], shapes=shapes)
+    if spec is not None and not problems and spec.overlays:
+        variants = {}
+        for name in spec.overlays:
+            variants[name], more = _variant(spec.base, data, name, origin, shapes=shapes)
+            problems += more
+        if not problems:
+            spec = with_variants(spec.base, {name: each for name, each in variants.items() if each is not None})
+    if problems or spec is None:
+        raise report(TITLE, _in_order(problems, origin), data, origin)
+    return spec
+
+
+def _resolved(
+    data: dict[str, Any], origin: Origin, found: list[Problem], *, shapes: bool
+) -> tuple[Spec | None, list[Problem]]:
+    """The spec in resolved data, its splits as they were given, and all that is wrong with it but for the splits."""
     data = copy.deepcopy(data)
-    problems = [*(found or []), *_name_problems(data)]
+    problems = [*found, *_name_problems(data)]
     problems += add_regimes(data)
     problems += _add_choices(data, {each.path for each in problems})
     add_parents(data)
@@ -106,13 +125,43 @@ def validated(
     problems += [each for each in more if each.path not in known]
     if spec is not None:
         # A template whose file could not be read is not looked for once more.
-        unread = {each.path for each in found or [] if each.path[:1] == ("views",)}
-        problems += spec_problems(spec, data, unsound | unread, shapes=shapes)
+        unread = {each.path for each in found if each.path[:1] == ("views",)}
+        problems += spec_problems(spec.base, data, unsound | unread, shapes=shapes)
     if not problems and spec is not None:
-        problems += trial_problems(spec)
-    if problems or spec is None:
-        raise report(TITLE, _in_order(problems, origin), data, origin)
-    return spec
+        problems += trial_problems(spec.base)
+    return spec, problems
+
+
+def _variant(
+    base: Spec, data: dict[str, Any], split: str, origin: Origin, *, shapes: bool
+) -> tuple[Spec | None, list[Problem]]:
+    """The process of a split, and what is wrong with it."""
+    given = data["splits"][split]
+    overlay = {key: each for key, each in given.items() if key != "n"}
+    problems = list(overlay_problems(base, split, overlay))
+    if problems:
+        return None, problems
+    top: Path = ("splits", split)
+    own = Layer(overlay, {path[2:]: place for path, place in origin.marks.items() if path[:2] == top and path[2:]})
+    marks, found = dict(origin.marks), list[Problem]()
+    laid = laid_over({**data, "splits": base.sizes}, overlay, (), own, marks, found)
+    placed = Origin(origin.where, marks)
+    spec, found = _resolved(laid, placed, found, shapes=shapes)
+    if spec is not None and not found:
+        found += [
+            Problem(
+                (), f"{each}: all splits have the same columns", None, "the columns of the spec", "make another spec"
+            )
+            for each in unlike(base, spec)
+        ]
+    return spec, [_in_split(problem, top, laid, placed) for problem in found]
+
+
+def _in_split(problem: Problem, top: Path, laid: dict[str, Any], placed: Origin) -> Problem:
+    """A problem of the process of a split, as one of the spec."""
+    got = found_at(problem.path, laid, placed) if problem.got is UNSET else problem.got
+    at = placed.place_of(problem) if problem.path else None
+    return replace(problem, path=(*top, *problem.path), got=got, at=at)
 
 
 def _in_order(problems: list[Problem], origin: Origin) -> list[Problem]:
@@ -151,6 +200,8 @@ _APART = ("material", "ground", "lights", "raised", "axes", "mentions", "misstat
 def _part(problem: Problem) -> Path:
     """The part of a spec that a problem makes unsound: a factor, the use of one, a view, or what stands at the top."""
     path = problem.path
+    if len(path) > 1 and path[0] == "splits":
+        return path[:2]
     if problem.what.startswith("Extra inputs") and len(path) == 3 and path[0] == "views":
         return path
     if len(path) > 2 and path[0] == "views" and path[2] in _APART:
@@ -252,6 +303,8 @@ def _keys_at(place: Path) -> list[str]:
     """The keys that a place of a spec can have."""
     if not place:
         return [*Spec.model_fields, "extends"]
+    if len(place) == 2 and place[0] == "splits":
+        return list(Split.model_fields)
     if place[0] in ("pairs", "sequence", "given"):
         return list(_MODELS[str(place[0])].model_fields)
     if place[0] == "templates":
@@ -272,6 +325,8 @@ def _name_problems(data: dict[str, Any]) -> Iterator[Problem]:
                 spelt = re.sub(r"[^A-Za-z0-9_]", "_", name)[:40]
                 spelt = spelt if spelt[:1].isalpha() else f"x{spelt}"
                 yield Problem((section, name), f"a name is {expected}", repr(name), expected, f"for example {spelt}")
+    splits = data.get("splits")
+    yield from split_name_problems({str(key): each for key, each in splits.items()} if isinstance(splits, dict) else {})
 
 
 def _add_choices(data: dict[str, Any], reported: set[Path]) -> list[Problem]:

@@ -18,7 +18,8 @@ from m3di.latents.mechanism_use import MechanismUse, earlier
 from m3di.latents.missing import missing_mechanisms
 from m3di.latents.noise import uniforms_at
 from m3di.latents.rejection import N_MEASURED, accepted_attempts, holds
-from m3di.latents.spec import SPLITS, Observed, Spec
+from m3di.latents.spec import Observed, Spec
+from m3di.latents.splits import check_split
 from m3di.latents.supports import NoValueError, first_outside, support, value_problem
 from m3di.latents.varying import Parent
 
@@ -296,7 +297,7 @@ def sample(spec: Spec, split: str, n: int, *, seed: int = 0, start: int = 0, par
 
     Args:
         spec: The spec.
-        split: `train`, `val` or `test`; splits share no noise.
+        split: `train`, `val`, `test`, or another one of the spec; splits share no noise.
         n: Number of samples.
         seed: Seed of the dataset.
         start: Index of the first sample.
@@ -312,8 +313,7 @@ def sample(spec: Spec, split: str, n: int, *, seed: int = 0, start: int = 0, par
         >>> samples.views["image"]["object_shape"].shape
         (4,)
     """
-    if split not in SPLITS:
-        raise UsageError(f"no split is called {split!r}", expected=", ".join(SPLITS))
+    spec = spec.in_split(check_split(spec, split))
     for name, number in (("n", n), ("start", start), ("seed", seed)):
         if number < 0:
             raise UsageError(f"{name} is negative", got=number, expected="0 or more")

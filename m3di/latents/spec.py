@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from graphlib import TopologicalSorter
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag, model_serializer
 
-from m3di.latents.factor import Factor, Strict
+from m3di.latents.factor import STORED, Factor, Strict
 from m3di.latents.mechanism_use import MechanismUse
 from m3di.latents.mechanisms import Mechanism, find_mechanism
+from m3di.latents.overlay import laid_over
 from m3di.latents.regimes import Regime, Replaced, replaced_in
 from m3di.latents.templates import Template
 from m3di.latents.variants import Pairs, Sequence
@@ -21,6 +22,46 @@ from m3di.latents.view import View
 SPLITS = ("train", "val", "test")
 
 SPEC_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+
+
+class Split(Strict):
+    """A split with a process of its own: the spec, with what is given here laid over it as `extends` does.
+
+    Attributes:
+        n: Number of samples.
+        factors: Other mechanisms (`mechanism`, `first`) of factors of the spec.
+        views: What is another one in views of the spec: the use of a factor, `changes`, `mentions`, `misstates`, and in
+            images `shape`, `material`, `ground`, `lights`, `raised` and `axes`.
+        regimes: Other cases of regimes, other mechanisms in them, and how they are `chosen`.
+        given: A condition in place of the spec's own; null for none.
+        interventions: Further mechanisms that are replaced, as `do` has them.
+    """
+
+    n: Annotated[int, Field(ge=0)]
+    factors: dict[str, Any] = Field(default_factory=dict)
+    views: dict[str, Any] = Field(default_factory=dict)
+    regimes: dict[str, Any] = Field(default_factory=dict)
+    given: str | dict[str, Any] | None = None
+    interventions: dict[str, Any] = Field(default_factory=dict)
+
+    @model_serializer(mode="plain")
+    def plain(self) -> dict[str, Any]:
+        """As it was given, nulls included: they take away."""
+        return {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
+
+    @property
+    def overlay(self) -> dict[str, Any]:
+        """What is laid over the spec."""
+        return {name: each for name, each in self.plain().items() if name != "n"}
+
+
+def _kind_of_split(value: Any) -> str:
+    return "overlay" if isinstance(value, (dict, Split)) else "number"
+
+
+SizeOrSplit = Annotated[
+    Annotated[int, Field(ge=0), Tag("number")] | Annotated[Split, Tag("overlay")], Discriminator(_kind_of_split)
+]
 
 
 class Factual(Strict):
@@ -80,7 +121,7 @@ class Spec(Strict):
         sequence: Frames of the image views.
         regimes: Mechanisms that are others in some samples: interventions inside a dataset, and environments.
         given: The condition that every sample fulfils, as a text: `abs(object_xpos - object_ypos) < 0.5`.
-        splits: Numbers of samples.
+        splits: Number of samples of each split; or a mapping with the number `n` and what is another one there.
         interventions: Mechanisms that are replaced, as `do` has them, by FACTOR or VIEW.FACTOR.
         plugins: Python files that register mechanisms; in a resolved spec their text, by file name.
         templates: Caption templates of its own, by the name that a view gives.
@@ -95,11 +136,57 @@ class Spec(Strict):
     sequence: Sequence | None = None
     regimes: dict[str, Regime] = Field(default_factory=dict)
     given: Given | None = None
-    splits: dict[Literal["train", "val", "test"], Annotated[int, Field(ge=0)]]
+    splits: dict[str, SizeOrSplit]
     interventions: dict[str, float | str | dict[str, Any]] = Field(default_factory=dict)
     plugins: dict[str, str] = Field(default_factory=dict)
     templates: dict[str, Template] = Field(default_factory=dict)
     texts: dict[str, str] = Field(default_factory=dict)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Spec:
+        """A copy with other values; what was computed of the old ones is not taken over."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in [name for name in copied.__dict__ if name not in type(self).model_fields]:
+            del copied.__dict__[name]
+        return copied
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """The spec as plain data: JSON, YAML and `spec_from_dict` take it."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Number of samples of each split."""
+        return {name: each.n if isinstance(each, Split) else each for name, each in self.splits.items()}
+
+    @property
+    def overlays(self) -> dict[str, dict[str, Any]]:
+        """What is another one in splits that have a process of their own."""
+        found = {name: each.overlay for name, each in self.splits.items() if isinstance(each, Split)}
+        return {name: each for name, each in found.items() if each}
+
+    @property
+    def base(self) -> Spec:
+        """The process of all splits that have none of their own."""
+        if not self.overlays:
+            return self
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        return Spec.model_construct({*self.model_fields_set}, **{**values, "splits": self.sizes})
+
+    @cached_property
+    def variants(self) -> dict[str, Spec]:
+        """The processes of the splits that have one of their own."""
+        if not self.overlays:
+            return {}
+        plain = self.base.plain
+        return {
+            name: Spec.model_validate(laid_over(plain, overlay), context={STORED: True})
+            for name, overlay in self.overlays.items()
+        }
+
+    def in_split(self, split: str) -> Spec:
+        """The process of a split, as a spec whose splits are all alike."""
+        return self.variants.get(split, self.base)
 
     def mechanism(self, name: str) -> Mechanism | None:
         """The mechanism that this spec calls `name`, of its plugins (if they were run here) or registered; or None."""

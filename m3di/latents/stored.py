@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from graphlib import CycleError
+from typing import Any
+
+from pydantic import ValidationError
 
 from m3di.errors import UsageError
 from m3di.latents.expressions import CONDITION, parsed
 from m3di.latents.factor import MAX_WHOLE, Factor
 from m3di.latents.name_pattern import MAX_NAME, NAME
-from m3di.latents.problems import Problem
+from m3di.latents.problems import Origin, Problem, problems_of
 from m3di.latents.spec import Spec
+from m3di.latents.splits import overlay_problems, split_name_problems, unlike
 
 MAX_VIEWS = 10_000
 
@@ -37,6 +42,25 @@ def stored_problems(spec: Spec) -> Iterator[Problem]:
     yield from _unknown_factors(spec)
     if spec.given is not None:
         yield from _given_problems(spec)
+
+
+def stored_split_problems(spec: Spec, data: dict[str, Any], origin: Origin) -> Iterator[Problem]:
+    """What keeps the data of splits with processes of their own from being read."""
+    found = [*split_name_problems(spec.splits)]
+    found += [each for name, overlay in spec.overlays.items() for each in overlay_problems(spec.base, name, overlay)]
+    if found:
+        yield from found
+        return
+    try:
+        variants = spec.variants
+    except (ValidationError, TypeError, AttributeError) as error:
+        got = next(problems_of(error, data, origin)).what if isinstance(error, ValidationError) else str(error)
+        yield Problem(("splits",), f"a split does not fit the spec: {got}")
+        return
+    for name, variant in variants.items():
+        for problem in stored_problems(variant):
+            yield replace(problem, path=("splits", name, *problem.path))
+        yield from (Problem(("splits", name), each) for each in unlike(spec.base, variant))
 
 
 def _given_problems(spec: Spec) -> Iterator[Problem]:

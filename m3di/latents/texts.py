@@ -17,7 +17,8 @@ from typing import Any, Literal
 from m3di.errors import UsageError
 from m3di.latents.problems import Problem, shortened
 from m3di.latents.sampling import Samples
-from m3di.latents.spec import SPLITS, Spec
+from m3di.latents.spec import Spec
+from m3di.latents.splits import is_split_name
 
 BY_CAPTION, BY_SAMPLE = ("caption", "text"), ("seed", "split", "index", "text")
 COLUMNS = "caption,text or seed,split,index,text"
@@ -103,11 +104,9 @@ def _read(row: dict[str, str], surplus: int, where: str, line: int) -> tuple[str
     if "caption" in row:
         return " ".join(row["caption"].split()), text
     seed, split, index = (row[name].strip() for name in BY_SAMPLE[:3])
-    if not (seed.isdecimal() and index.isdecimal() and split in SPLITS):
+    if not (seed.isdecimal() and index.isdecimal() and is_split_name(split)):
         got = f"seed {seed!r}, split {split!r}, index {index!r}"
-        raise _wrong(
-            "a row names no sample", where, line, got, f"whole numbers, and one of {', '.join(SPLITS)}", "correct it"
-        )
+        raise _wrong("a row names no sample", where, line, got, "whole numbers, and the name of a split", "correct it")
     return f"{int(seed)}/{split}/{int(index)}", text
 
 

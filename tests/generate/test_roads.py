@@ -49,6 +49,7 @@ OPTIONS = {
     "n_train": Option(("--n", 6), in_plan=lambda plan: plan.n_samples["train"] == 6),
     "n_val": Option(("--n-val", 3), in_plan=lambda plan: plan.n_samples["val"] == 3),
     "n_test": Option(("--n-test", 2), in_plan=lambda plan: plan.n_samples["test"] == 2),
+    "n_of": Option(("--n-of", "train=6"), in_plan=lambda plan: plan.n_samples["train"] == 6),
     "seed": Option(("--seed", 7), in_plan=lambda plan: plan.seed == 7),
     "shard_size": Option(("--shard-size", 2), in_plan=lambda plan: plan.shard_size == 2),
     "interventions": Option(

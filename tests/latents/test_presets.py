@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from m3di.latents import Samples, Spec, captions, load_spec, parse_spec, sample, spec_names
+from m3di.latents import Samples, Spec, bounds, captions, load_spec, parse_spec, sample, share_accepted, spec_names
 from tests.conftest import slow
 
 N = 100_000
@@ -37,7 +37,8 @@ def test_all_presets_are_there() -> None:
     assert set(spec_names()) == {
         *("m3di", "m3di-independent", "m3di-counterfactual", "m3di-sequence", "m3di-three-views"),
         *("image-pairs", "image-pairs-causal", "3dident", "3dident-periodic", "causal3dident"),
-        *("temporal-causal3dident", "instantaneous-temporal-causal3dident"),
+        *("temporal-causal3dident", "instantaneous-temporal-causal3dident", "shifted-causal3dident"),
+        *("3dident-strong", "m3di-discrete"),
         *("ar1-pairs", "multiview-crl", "misaligned-captions"),
         *BOXES,
     }
@@ -119,6 +120,41 @@ def test_3dident() -> None:
 def scores(values: np.ndarray) -> np.ndarray:
     """Normal scores of a factor that is uniform on [-1, 1]."""
     return stats.norm.ppf((values + 1) / 2)
+
+
+def test_3dident_strong() -> None:
+    spec = load_spec("3dident-strong")
+    first, whole = draw("3dident-strong").views["view1"], draw("box-position-rotation-hue-causal").views["view1"]
+    arrows = [("object_xpos", "object_ypos"), ("object_alpharot", "object_betarot"), ("spotlight_pos", "object_zpos")]
+    kept = np.ones(N, dtype=bool)
+    for child, parent in arrows:
+        assert spec.parents(child) == (parent,)
+        assert np.abs(first[child] - first[parent]).max() < 0.5
+        kept &= np.abs(whole[child] - whole[parent]) < 0.5
+    # 16.5 % of pairs are kept there; what is kept is what is drawn here.
+    assert share_accepted(spec) == pytest.approx(0.165, abs=4 * np.sqrt(0.165 * 0.835 / 10_000))
+    assert kept.mean() == pytest.approx(0.165, abs=0.003)
+    for name in {each for both in arrows for each in both}:
+        np.testing.assert_array_equal(first[name][kept], whole[name][kept])  # where the first draw fits, it is taken
+
+
+def test_m3di_discrete() -> None:
+    spec = load_spec("m3di-discrete")
+    image = draw("m3di-discrete").views["image"]
+    for name, values in image.items():
+        if name not in ("render_seed", "object_zpos"):  # the sampling noise, and a constant
+            n = spec.factors[name].n
+            assert spec.factors[name].type == "categorical"
+            assert stats.chisquare(np.bincount(values, minlength=n)).pvalue > 1e-4
+    # The hue lies in the third of the wheel that the x-position selects, as in m3di; roles are those of m3di.
+    hue = spec.factors["object_color"].physical(image["object_color"])
+    np.testing.assert_array_equal(np.floor(3 * hue), image["object_xpos"])
+    for view, declared in load_spec("m3di").views.items():
+        assert {name: use.role for name, use in declared.factors.items()} == {
+            name: use.role for name, use in spec.views[view].factors.items()
+        }
+    found = {(each.view, each.factor): each for each in bounds(spec, n=4000)}
+    assert found["image", "object_color"].value == pytest.approx(1 / 3, abs=0.01)  # one of three, given the position
 
 
 def test_ar1_pairs() -> None:

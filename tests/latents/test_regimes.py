@@ -456,3 +456,19 @@ def test_a_mistake_is_told_with_its_place(name: str) -> None:
     text, message = WRONG[name]
     with pytest.raises(UsageError, match=message):
         parse_spec(text, where="wrong.yaml")
+
+
+def test_a_split_has_regimes_and_interventions_of_its_own() -> None:
+    splits = """
+splits:
+  train: 100
+  moved: {n: 100, interventions: {object_xpos: right}}
+  often: {n: 100, regimes: {intervened: {chosen: {probability: 1}, cases: {hue: {object_color: 0.25}}}}}
+  elsewhere: {n: 100, interventions: {intervened_hue: "yes"}}
+"""
+    spec = parse_spec(INSIDE + splits, where="test.yaml")
+    assert spec_from_dict(plain_spec(spec), where="again") == spec
+    right, often, elsewhere = (sample(spec, split, 400).views["image"] for split in ("moved", "often", "elsewhere"))
+    assert (right["object_xpos"] == 2).all() and set(right["intervened_object_xpos"]) == {0, 1}
+    assert (often["object_color"] == 0.25).all() and (often["intervened_rotation"] == 1).all()
+    assert (elsewhere["intervened_hue"] == 1).all() and set(elsewhere["object_xpos"]) == {0, 1, 2}

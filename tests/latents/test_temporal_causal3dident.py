@@ -56,13 +56,25 @@ regimes:
 """
 
 
-def shifted_goals(of: Frames) -> dict[str, tuple[str, np.ndarray]]:
-    """Three goals of SMS-TRIS, each of which replaces one of the above, by environment."""
+def shifted_goals(of: Frames) -> Frames:
+    """The goals of SMS-TRIS, each of which replaces one of the above."""
+    spot, ground = of["spotlight_color"], of["background_color"]
+    mean = mean_hue(spot, ground)
+    by_shape = [np.pi, 0, mean + np.pi, 3 * TURN / 5, mean, 2 * TURN / 5, 4.5 * TURN / 5]
     return {
-        "x": ("object_xpos", 1.5 * np.cos(of["object_betarot"])),
-        "alpha": ("object_alpharot", of["object_color"]),
-        "ground": ("background_color", of["background_color"] + of["object_color"]),
+        "object_xpos": 1.5 * np.cos(of["object_betarot"]),
+        "object_ypos": -1.5 * np.cos(of["object_alpharot"]),
+        "object_zpos": 1.5 * np.sin(of["object_betarot"]),
+        "object_alpharot": of["object_color"],
+        "object_betarot": ground,
+        "spotlight_pos": np.arctan2(of["object_ypos"], of["object_zpos"]),
+        "spotlight_color": TURN - ground * spot,
+        "background_color": ground + of["object_color"],
+        "object_color": np.choose(of["object_shape"], [each + 0 * mean for each in by_shape]),
     }
+
+
+ENVIRONMENTS = {"x": "object_xpos", "alpha": "object_alpharot", "ground": "background_color"}
 
 
 def check_step(name: str, goal: np.ndarray, before: Frames, after: Frames, rows: np.ndarray) -> None:
@@ -175,7 +187,8 @@ def test_each_environment_shifts_one_mechanism_and_interventions_happen_within_i
     assert (where == where[:, :1]).all() and set(where[:, 0]) == set(range(4))  # a sequence stays in its environment
     before, after = neighbours(drawn)
     usual = {**goals(before), "background_color": before["background_color"]}
-    for environment, (name, goal) in shifted_goals(before).items():
+    for environment, name in ENVIRONMENTS.items():
+        goal = shifted_goals(before)[name]
         here, left = after["environment"] == names.index(environment), after[f"intervened_{name}"] == 0
         check_step(name, goal, before, after, here & left)
         check_step(name, usual[name], before, after, ~here & left)
@@ -188,5 +201,19 @@ def test_each_environment_shifts_one_mechanism_and_interventions_happen_within_i
 def test_a_named_environment_is_an_intervention_from_outside() -> None:
     drawn = frames(do(parse_spec(SHIFTED, where="shifted.yaml"), environment="alpha"), 30)
     before, after = neighbours(drawn)
-    name, goal = shifted_goals(before)["alpha"]
+    name = ENVIRONMENTS["alpha"]
+    goal = shifted_goals(before)[name]
     check_step(name, goal, before, after, after[f"intervened_{name}"] == 0)
+
+
+def test_in_each_shifted_split_one_goal_is_another_one_and_targets_are_drawn_as_ever() -> None:
+    spec = load_spec("shifted-causal3dident")
+    assert len(spec.overlays) == 9
+    for split in spec.overlays:
+        drawn = sample(spec, split, 60 * 100).views["image"]
+        before, after = neighbours({name: each.reshape(60, 100) for name, each in drawn.items()})
+        key = split.removeprefix("shifted_")
+        shifted = next(name for name in (key, f"object_{key}") if name in before)
+        usual = {**goals(before), "background_color": before["background_color"]}
+        for name, goal in {**usual, shifted: shifted_goals(before)[shifted]}.items():
+            check_step(name, goal, before, after, after[f"intervened_{name}"] == 0)

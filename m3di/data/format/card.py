@@ -8,7 +8,7 @@ import yaml
 
 from m3di.data.format.citation import cited
 from m3di.data.format.manifest import MANIFEST, Manifest
-from m3di.latents import Factor, MechanismUse, Spec, to_yaml, told, told_given, told_regimes
+from m3di.latents import Factor, MechanismUse, Spec, to_yaml, told, told_given, told_regimes, told_splits
 
 PICTURE = "samples.png"
 _SIZES = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")]
@@ -27,7 +27,7 @@ def dataset_card(manifest: Manifest) -> str:
 
 # {spec.name}
 
-{spec.description}{_regimes(spec)}{_given(spec)}{_interventions(spec)}
+{spec.description}{_regimes(spec)}{_given(spec)}{_interventions(spec)}{_splits(spec)}
 {picture}
 {counts} samples{_sizes(manifest)}. {_seeds(manifest)} Every generative factor of
 every sample is known.
@@ -160,6 +160,12 @@ def _interventions(spec: Spec) -> str:
         return ""
     listed = ", ".join(f"`{each}`" for each in told(spec.interventions))
     return f"\n\n**Under interventions**: {listed}. These mechanisms are replaced; all noise is that of `{spec.name}`."
+
+
+def _splits(spec: Spec) -> str:
+    """Tell which splits have a process of their own."""
+    listed = "".join(f"\n- `{split}`: {each}" for split, each in told_splits(spec).items())
+    return f"\n\n**Splits with a process of their own**; all else is as in the others:\n{listed}" if listed else ""
 
 
 def _licences(manifest: Manifest) -> str:

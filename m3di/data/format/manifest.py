@@ -33,7 +33,7 @@ from m3di.data.format.plain_names import (
 from m3di.data.format.shards import BLOCK, shard_name
 from m3di.data.storage.places import Folder, LocalFolder
 from m3di.errors import DataError, M3diError
-from m3di.latents import ANNOTATIONS, LATENTS, LATER_ANNOTATIONS, Spec, spec_from_dict
+from m3di.latents import ANNOTATIONS, LATENTS, LATER_ANNOTATIONS, SPLITS, Spec, spec_from_dict
 from m3di.system.files import PARTIAL, write_atomically
 
 MANIFEST = "dataset.json"
@@ -333,6 +333,9 @@ def _check_views(plan: Plan, where: str) -> None:
         missing = sorted(views - set(getattr(plan, place)))
         if missing:
             raise _invalid(f"{where}: {place}", f"nothing of the view {missing[0]!r} of its spec")
+    strange = sorted(set(plan.n_samples) - {*SPLITS, *spec.splits})
+    if strange:
+        raise _invalid(f"{where}: n_samples", f"{strange[0]!r}, which is no split of its spec")
     unknown = sorted(set(plan.text) - expected["text"])
     if unknown:
         raise _invalid(f"{where}: text", f"{unknown[0]!r}, which is no text view of its spec")

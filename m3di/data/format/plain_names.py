@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from m3di.data.format.limits import MAX_BYTES, MAX_SAMPLES, MAX_SEED, MAX_SIZE_PX
-from m3di.latents import SPLITS
+from m3di.latents.splits import SPLIT_NAME
 
 MAX_NAME = 200  # characters; file systems take 255 bytes
 
@@ -37,7 +37,7 @@ def _matching(pattern: re.Pattern[str], what: str) -> AfterValidator:
 
 
 FileName = Annotated[str, _matching(_FILE, "plain file name")]
-SplitName = Annotated[str, _matching(re.compile("|".join(SPLITS)), "split")]
+SplitName = Annotated[str, _matching(SPLIT_NAME, "split")]
 PartName = Annotated[str, _matching(_DOTTED, "plain name of a file of a sample")]
 Extension = Annotated[str, _matching(_DOTTED, "plain file extension")]
 ShapeName = Annotated[str, _matching(_SHAPE, "plain name of a shape")]

@@ -59,7 +59,7 @@ class Multimodal3DIdent(Dataset[Any]):
 
     Args:
         root: Folder or URL (with fsspec) of a dataset, or a folder in the published layout.
-        split: `train`, `val` (or `validation`) or `test`.
+        split: `train`, `val` (or `validation`), `test`, or another one that the dataset has.
         transform: Applied to each image tensor.
         target_transform: Applied to each dict of factors.
         views: Views to deliver, or one; all if None.
@@ -101,8 +101,8 @@ class Multimodal3DIdent(Dataset[Any]):
         check_one_of("cache", cache, (None, "ram", "disk"))
         check_one_of("on_error", on_error, ("raise", "skip"))
         self._source = open_source(open_to_read(root))
-        self.spec = self._source.spec
         self.split = split_called(split, self._source.n_samples, str(root))
+        self.spec = self._source.spec.in_split(self.split)
         self.views = tuple(self.spec.observed) if views is None else names_of("views", views)
         self._wanted = None if factors is None else names_of("factors", factors)
         check_known("view", self.views, self.spec.observed, str(root))

@@ -8,7 +8,7 @@ from m3di.data.format.manifest import Manifest
 from m3di.data.load.sources import ShardSource, open_source
 from m3di.data.storage.places import open_to_read
 from m3di.errors import printable
-from m3di.latents import Factor, told, told_given, told_regimes
+from m3di.latents import Factor, told, told_given, told_regimes, told_splits
 
 
 def info(root: str | os.PathLike[str]) -> str:
@@ -38,6 +38,7 @@ def info(root: str | os.PathLike[str]) -> str:
         lines.append(f"given     {told_given(spec)}")
     if spec.interventions:
         lines.append(f"do        {'; '.join(told(spec.interventions))}")
+    lines += [f"split     {split}: {each}" for split, each in told_splits(spec).items()]
     if spec.plugins:
         lines.append(f"plugins   {', '.join(spec.plugins)}: kept as text, run by nothing but m3di --plugin")
     lines.append(f"identity  {source.fingerprint}")

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +22,9 @@ from m3di.data.load.where import mask_of
 from m3di.data.storage.places import local_path
 from m3di.data.unfinished.whole_folder import whole_folder
 from m3di.errors import M3diError, UsageError, did_you_mean
+from m3di.latents import SPLITS, Spec, plain_spec
+from m3di.latents.difference import changed_places
+from m3di.latents.splits import SPLIT_EXPECTED, is_split_name, process_of, unlike, with_variants
 
 FORMATS = ("png", "webp", "qoi")
 
@@ -31,6 +35,7 @@ class _Part:
 
     source: ShardSource
     table: pa.Table
+    split: str
 
     @property
     def rows(self) -> pa.Table:
@@ -93,7 +98,7 @@ def subset(
         table = _with_origin(source, split)
         keep = mask_of(where, table, source.spec) if where is not None else np.ones(table.num_rows, dtype=bool)
         rows = np.flatnonzero(keep)[: n if split in splits or not splits else 0]
-        parts[split] = [_Part(source, table.take(pa.array(rows)))]
+        parts[split] = [_Part(source, table.take(pa.array(rows)), split)]
     if not any(part.table.num_rows for each in parts.values() for part in each):
         raise M3diError("no sample is left", where=str(root), got=where, next_step="loosen the condition")
     extensions = dict(manifest.extensions)
@@ -103,37 +108,100 @@ def subset(
     return _joined(folder, plan_of(manifest).model_copy(update={"extensions": extensions}), parts)
 
 
-def merge(roots: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) -> Manifest:
-    """Write the samples of several datasets of one spec as one dataset, split by split, in the order given.
+def merge(
+    roots: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str], *, names: Sequence[str | None] = ()
+) -> Manifest:
+    """Write the samples of several datasets as one dataset, split by split, in the order given.
+
+    Their specs are one, or have the same columns: then each split has a process of its own, and keeps it.
+
+    Args:
+        roots: Folders or URLs of the datasets.
+        out: A new or empty folder.
+        names: For each dataset, what its splits are called in the new one: `NAME_SPLIT`, or `NAME` where only one of
+            them has samples. None, or nothing, leaves them as they are called.
 
     Raises:
-        M3diError: They differ in spec or settings, hold a sample twice, or `out` is not empty.
-        UsageError: Fewer than two are given, or `out` is a URL.
+        M3diError: They differ in columns, in settings or in the process of a split, hold a sample twice, or `out` is
+            not empty.
+        UsageError: Fewer than two are given, a name is none, or `out` is a URL.
     """
     if len(roots) < 2:
         raise UsageError("there is nothing to join", got=f"{len(roots)} datasets", expected="two or more")
     folder = local_path(out)
     sources = [open_shards(root) for root in roots]
     plans = [_comparable(source.manifest) for source in sources]
-    for root, plan in zip(roots[1:], plans[1:], strict=True):
-        differences = plans[0].differences(plan)
+    for root, source, plan in zip(roots[1:], sources[1:], plans[1:], strict=True):
+        differences = plans[0].model_copy(update={"spec": {}}).differences(plan.model_copy(update={"spec": {}}))
+        if plans[0].spec != plan.spec:
+            differences += unlike(sources[0].spec.base, source.spec.base)
         if differences:
             raise M3diError(
                 "the datasets differ in more than their samples",
                 where=f"{roots[0]} | {root}",
                 got="\n            ".join(differences),
-                expected="one spec, one image size and quality, one format",
+                expected="the same factors and views, one image size and quality, one format",
             )
-    parts = {
-        split: [_Part(source, _with_origin(source, split)) for source in sources if split in source.manifest.splits]
-        for split in sources[0].manifest.splits
-    }
+    parts: dict[str, list[_Part]] = {split: [] for split in sources[0].manifest.splits} if not any(names) else {}
+    for source, called in zip(sources, _called(sources, names), strict=True):
+        for split, target in called.items():
+            parts.setdefault(target, []).append(_Part(source, _with_origin(source, split), split))
+    spec = _joined_spec(parts)
     for split, each in parts.items():
         _check_distinct(split, each)
     text = {view: _joined_text([source.manifest.text[view] for source in sources]) for view in sources[0].manifest.text}
     seeds = tuple(dict.fromkeys(seed for source in sources for seed in source.manifest.all_seeds))
-    update = {"text": text, "seeds": seeds if len(seeds) > 1 else ()}
+    update: dict[str, Any] = {"text": text, "seeds": seeds if len(seeds) > 1 else ()}
+    update |= {"spec": plans[0].spec if spec is None else plain_spec(spec)}
     return _joined(folder, plan_of(sources[0].manifest).model_copy(update=update), parts)
+
+
+def _called(sources: Sequence[ShardSource], names: Sequence[str | None]) -> list[dict[str, str]]:
+    """Return, for each dataset, what each of its splits is called in the joined one."""
+    found: list[dict[str, str]] = []
+    for source, name in zip(sources, [*names, *[None] * (len(sources) - len(names))], strict=True):
+        filled = [split for split, n in source.n_samples.items() if n]
+        if name is not None and not is_split_name(name):
+            raise UsageError(
+                "splits cannot be called so", where="NAME=FOLDER", got=repr(name), expected=SPLIT_EXPECTED,
+                next_step="take another name",
+            )  # fmt: skip
+        if name is None:
+            found.append({split: split for split in source.manifest.splits})
+        else:
+            found.append({split: name if len(filled) == 1 else f"{name}_{split}" for split in filled})
+    return found
+
+
+def _joined_spec(parts: dict[str, list[_Part]]) -> Spec | None:
+    """Return the spec of the joined splits; None where it is that of the first dataset.
+
+    Raises:
+        M3diError: Samples of two processes would be in one split.
+    """
+    processes: dict[str, Spec] = {}
+    for split, each in parts.items():
+        for part in each:
+            process = part.source.spec.in_split(part.split)
+            if process_of(processes.setdefault(split, process)) == process_of(process):
+                continue
+            before = next(other for other in each if other.source is not part.source)
+            differing = changed_places(process_of(processes[split]), process_of(process))
+            raise M3diError(
+                f"samples of two processes would be in the split {split!r}",
+                where=f"{before.source.folder} | {part.source.folder}",
+                got=", ".join(differing[:8]),
+                expected="one process for each split",
+                next_step=f"name the splits of one of them: m3di merge ... NAME={part.source.folder}",
+            )
+    first = next(part.source.spec for each in parts.values() for part in each)
+    own = {split: process for split, process in processes.items() if process_of(process) != process_of(first.base)}
+    same = all(process_of(first.in_split(split)) == process_of(process) for split, process in processes.items())
+    if same and processes.keys() <= {*SPLITS, *first.splits}:
+        return None
+    sizes = {split: sum(part.table.num_rows for part in each) for split, each in parts.items()}
+    base = first.base.model_copy(update={"splits": sizes})
+    return with_variants(base, own)
 
 
 def _with_origin(source: ShardSource, split: str) -> pa.Table:

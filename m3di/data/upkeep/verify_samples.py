@@ -36,7 +36,7 @@ class SampleChecks:
 
     def __init__(self, manifest: Manifest, split: str, table: pa.Table) -> None:
         self.manifest, self.split, self.table = manifest, split, table
-        self.spec = manifest.parsed_spec
+        self.spec = manifest.parsed_spec.in_split(split)
         self.latents = manifest.extensions[LATENTS]
         members = {f"{extension}_{part}" for extension in manifest.extensions.values() for part in ("offset", "size")}
         self.texts = {name: f"{name}.caption" for name in manifest.text}
@@ -127,7 +127,7 @@ class SampleChecks:
 
     def _derived(self) -> dict[str, list[Any]]:
         expected: dict[str, list[Any]] = {}
-        missing = left_out(self.manifest)
+        missing = left_out(self.manifest, self.split)
         for rows, samples in self._drawn():
             for view in self.spec.made.keys() - missing:
                 digests = [hashlib.sha256(raw).digest() for raw in files_of(samples, view)]
@@ -158,7 +158,14 @@ class SampleChecks:
             # Draw distant rows separately: never draw many more samples than there are rows.
             for part in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(index) > MAX_GAP) + 1):
                 start, stop = int(index[part[0]]), int(index[part[-1]]) + 1
-                yield rows[part], sample(self.spec, split, stop - start, seed=seed, start=start, partly=True)
+                yield (
+                    rows[part],
+                    sample(self._drawn_as(split), split, stop - start, seed=seed, start=start, partly=True),
+                )
+
+    def _drawn_as(self, split: str) -> Spec:
+        """Return the process of this split, for samples that had the noise of the split they come from."""
+        return self.spec.model_copy(update={"splits": {**self.spec.splits, split: 0}})
 
     def _picked(self, samples: Samples, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         return self._index[rows] - samples.start
@@ -172,14 +179,16 @@ class SampleChecks:
     @cached_property
     def _captioned(self) -> list[str]:
         """Return the text views whose template and factors are installed here."""
-        return [name for name in self.texts if name not in left_out(self.manifest)]
+        return [name for name in self.texts if name not in left_out(self.manifest, self.split)]
 
 
-def left_out(manifest: Manifest) -> dict[str, str]:
-    """List what cannot be derived here, with the reason: `VIEW.FACTOR`, or VIEW for captions."""
+def left_out(manifest: Manifest, split: str | None = None) -> dict[str, str]:
+    """List what cannot be derived here of a split, or of any, with the reason: `VIEW.FACTOR`, or VIEW for captions."""
     if manifest.source == "imported":
         return {}
-    spec = manifest.parsed_spec
+    if split is None:
+        return {name: why for each in manifest.splits for name, why in left_out(manifest, each).items()}
+    spec = manifest.parsed_spec.in_split(split)
     found: dict[str, str] = {}
     missing = missing_mechanisms(spec)
     for name, observed in spec.observed.items():
