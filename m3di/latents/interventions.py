@@ -32,8 +32,8 @@ def do(spec: Spec, interventions: Mapping[str, Intervention] | None = None, **by
         The spec with those mechanisms replaced, and `interventions` that say which. Factors keep their noise: sampled
         with the same seed, all that does not descend from the factors stays the same, bit for bit. Of a factor that is
         set, the record `VIEW_changed_FACTOR` says `kept`. Where the spec has a condition (`given`), what was accepted
-        is not rejected again. Where regimes replace the mechanism of a factor in some samples, they do so no more once it
-        has another one from here; the columns that say in which stay as they were drawn. In one view only,
+        is not rejected again. Regimes no longer replace a mechanism that is another one from here; the columns that say
+        in which samples they did stay as they were drawn. In one view only,
         content that descends from the factor is style there: it follows what the view has, and is not shared.
 
     Raises:
