@@ -33,7 +33,7 @@ def preview(out: Path, n: int, split: str, n_columns: int, latents: bool, group_
     check_layout(sample(spec, split, 1, seed=wanted.seed), n_columns, group_by)
     tell_notes(spec)
     with watched_bar("preview") as (count, watch):
-        shown = render_preview(wanted, n, count, watch, split=split)
+        shown = render_preview(wanted, n, count, watch, split)
     layout = {"n_columns": n_columns, "latents": latents, "group_by": group_by}
     save_contact_sheet(out, shown.samples, shown.images, shown.captions, **layout)
     missing = missing_characters(text for texts in shown.captions.values() for text in texts)

@@ -114,7 +114,6 @@ def dry_run(options: RenderOptions, watch: Watch | None = None, *, machines: Mac
     views = list(spec.rendered)
     shards = to.shards(plan)
     data.check_claim(to.folder, plan)
-    n_done = to.n_done(spec, plan)
     ends: dict[int, list[float]] = defaultdict(list)
 
     def note_end(event: PoolEvent) -> None:
@@ -141,7 +140,7 @@ def dry_run(options: RenderOptions, watch: Watch | None = None, *, machines: Mac
         n_samples=n_samples,
         n_views=len(views),
         n_shards=len(shards),
-        n_done=n_done,
+        n_done=to.n_done(spec, plan),
         n_measured=len(images),
         n_workers=n_workers,
         images_per_s=rate(list(ends.values()), began),

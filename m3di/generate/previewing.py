@@ -32,7 +32,6 @@ def preview(
     n: int,
     progress: Progress | None = None,
     watch: Watch | None = None,
-    *,
     split: str = "train",
 ) -> Preview:
     """Render the first `n` samples of a split of a spec without writing anything.

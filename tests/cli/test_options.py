@@ -33,6 +33,7 @@ WORDS: Mapping[str, tuple[str, Any]] = {
     "gpu_devices": ("0,2", (0, 2)),
     "passes": ("mask,depth", ("mask", "depth")),
     "interventions": ("object_color=0.5", ("object_color=0.5",)),
+    "n_of": ("ood=5", ("ood=5",)),
     "views": ("image,text", ("image", "text")),
     "augment": ("shift,noise", ("shift", "noise")),
     "loggers": ("wandb", ("wandb",)),

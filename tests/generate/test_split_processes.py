@@ -128,7 +128,7 @@ def test_related_datasets_are_joined_with_each_process_in_splits_of_its_own(
     other_spec = tmp_path / "strong.yaml"
     other_spec.write_text("extends: m3di\nname: strong\nfactors: {object_color: {mechanism: {strength: 0.5}}}\n")
     other = write_fake_dataset(tmp_path / "strong", spec=str(other_spec), n_train=3, n_val=1, n_test=1, shard_size=4)
-    with pytest.raises(M3diError, match="samples of two processes would be in the split 'train'"):
+    with pytest.raises(M3diError, match="more than their samples: two processes would be in the split 'train'"):
         merge([own, other], tmp_path / "bad")
     joined = merge([own, other], tmp_path / "joined", names=[None, "strong"])
     assert joined.n_samples == {**SIZES, "strong_train": 3, "strong_val": 1, "strong_test": 1}

@@ -146,7 +146,7 @@ def _origin(table: pa.Table) -> Iterator[str]:
     seed, split, index = ORIGIN
     unknown = [each for each in pc.unique(table[split]).to_pylist() if not is_split_name(each)]  # type: ignore[attr-defined]
     if unknown:
-        yield f"{split} says {min(unknown)!r}, expected the name of a split"
+        yield f"{split} says {min(unknown)!r}, expected train, val, test or another plain name"
     for name, most in ((seed, MAX_SEED), (index, MAX_SAMPLES)):
         values = _integers(table, name)
         wrong = np.flatnonzero((values < 0) | (values > most))

@@ -188,7 +188,7 @@ def _joined_spec(parts: dict[str, list[_Part]]) -> Spec | None:
             before = next(other for other in each if other.source is not part.source)
             differing = changed_places(process_of(processes[split]), process_of(process))
             raise M3diError(
-                f"samples of two processes would be in the split {split!r}",
+                f"the datasets differ in more than their samples: two processes would be in the split {split!r}",
                 where=f"{before.source.folder} | {part.source.folder}",
                 got=", ".join(differing[:8]),
                 expected="one process for each split",
