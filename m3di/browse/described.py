@@ -11,7 +11,7 @@ from m3di.browse.gathered import Gathered
 from m3di.data import ShardSource
 from m3di.errors import without_credentials
 from m3di.latents import Factor, Spec, arrows, told
-from m3di.report import ROLE_COLORS, factor_places
+from m3di.report import ROLE_COLORS, factor_marks, factor_places
 
 Json = dict[str, Any]
 BOX = ("object_left_px", "object_top_px", "object_right_px", "object_bottom_px")
@@ -138,7 +138,7 @@ def graph_of(spec: Spec) -> list[Json]:
     places = factor_places(spec)
     found = []
     for name, view in spec.views.items():
-        nodes = [
+        nodes: list[Json] = [
             {
                 "name": factor,
                 "column": places[factor][0],
@@ -148,8 +148,15 @@ def graph_of(spec: Spec) -> list[Json]:
             for factor in spec.factors
             if factor in places  # those that choose what changes have none, as in the figures of a report
         ]
-        # A parent of an earlier frame is drawn as one of the same; one that is the factor itself is not drawn.
-        parents = {(parent.partition("@")[0], child) for parent, child in arrows(spec, name)}
-        edges = sorted(each for each in parents if each[0] != each[1] and places.keys() >= set(each))
+        drawn = [(*parent.partition("@")[::2], child) for parent, child in arrows(spec, name)]
+        own_past = {child for parent, _, child in drawn if parent == child}
+        for node in nodes:
+            node["marks"] = factor_marks(spec, node["name"], own_past=node["name"] in own_past)
+        # Parent and child, and how many frames earlier the parent lies: 0 for the same one.
+        edges = sorted(
+            (parent, child, -int(lag or 0))
+            for parent, lag, child in drawn
+            if parent != child and places.keys() >= {parent, child}
+        )
         found.append({"view": name, "modality": view.modality, "nodes": nodes, "edges": edges})
     return found

@@ -58,12 +58,14 @@ def show_spec(spec: str) -> None:
 @SPEC
 def check_spec(spec: str) -> None:
     """Report every problem of a spec file."""
-    from m3di.latents import load_spec, told_given, told_splits
+    from m3di.latents import load_spec, told_given, told_regimes, told_splits
 
     loaded = load_spec(spec)
     click.echo(f"{spec}: sound; {len(loaded.factors)} factors, views {', '.join(loaded.observed)}")
     if loaded.given is not None:
         click.echo(f"given: {told_given(loaded)}")
+    for line in told_regimes(loaded.regimes):
+        click.echo(f"regime {line}")
     for split, text in told_splits(loaded).items():
         click.echo(f"split {split}: {text}")
     tell_notes(loaded)

@@ -16,6 +16,8 @@ from m3di.latents.mechanism_checks import Used, mechanism_problems, unknown_fact
 from m3di.latents.mechanism_use import MechanismUse
 from m3di.latents.name_checks import name_problems
 from m3di.latents.problems import Problem, hint, listed
+from m3di.latents.regime_checks import regime_problems
+from m3di.latents.regimes import Regime
 from m3di.latents.scene_checks import shape_problems
 from m3di.latents.sequences import sequence_problems
 from m3di.latents.spec import Spec
@@ -56,8 +58,13 @@ class _Checks:
             yield from self._mechanism(path, factor, factor.mechanism, factor.mechanism.parents, own)
             if "first" in factor.model_fields_set:
                 yield from self._mechanism(("factors", name, "first"), factor, factor.first, factor.first.parents, own)
+        for name in spec.factors:
+            for each in spec.replaced(name):
+                own = {name: spec.factors[name]}
+                yield from self._mechanism(each.path, spec.factors[name], each.use, each.use.parents, own)
         for view in spec.views:
             yield from self._view(view)
+        yield from regime_problems(spec, self.declared)
         cycles = list(self._cycles())
         yield from cycles
         yield from self._pairs()
@@ -95,7 +102,8 @@ class _Checks:
                 and (use.mechanism is None or known.issuperset(use.mechanism.causes))
             }
             views[view] = declared.model_copy(update={"factors": uses})
-        return Spec.model_construct(**{**dict(self.spec), "factors": factors, "views": views})
+        regimes = {name: each for name, each in self.spec.regimes.items() if _names_known(name, each, known)}
+        return Spec.model_construct(**{**dict(self.spec), "factors": factors, "views": views, "regimes": regimes})
 
     def _is_sound(self, view: str) -> bool:
         """Whether all factors of a view are there and sound, and the keys that its modality has."""
@@ -186,6 +194,7 @@ class _Checks:
                 "take one of these arrows away",
                 related=(
                     *(("factors", name, "mechanism") for name in names),
+                    *(each.path for name in names for each in self.spec.replaced(name)),
                     *(("views", view, "factors", name) for view in self.spec.views for name in names),
                 ),
             )
@@ -284,6 +293,13 @@ class _Checks:
                     next_step=f"write `{name}: style`, or `{ancestor}: content`",
                     related=(("factors", name), ("factors", ancestor), ("views", view, "factors", ancestor)),
                 )
+
+
+def _names_known(name: str, regime: Regime, known: set[str]) -> bool:
+    """Whether all factors that a regime names are there."""
+    uses = [(factor, use) for case in regime.cases.values() for factor, use in case.items()]
+    named = [each for factor, use in uses for each in (factor, *use.causes)]
+    return known.issuperset((*named, *(regime.switch(name, case) for case in regime.cases)))
 
 
 def _unshared(path: Path, name: str, role: str, other: str) -> Problem:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,6 +11,7 @@ from m3di.latents.expressions import CONDITION
 from m3di.latents.factor import STORED, Factor
 from m3di.latents.mechanisms import find_mechanism
 from m3di.latents.problems import Problem
+from m3di.latents.regimes import mechanisms_in
 
 
 def spread_given(data: dict[str, Any]) -> list[Problem]:
@@ -40,7 +40,7 @@ def add_parents(data: dict[str, Any]) -> None:
         if isinstance(plugins, dict)
         else {}
     )
-    for use in _mechanisms_in(data):
+    for _, use in mechanisms_in(data):
         mechanism = find_mechanism(str(use.get("name")), texts)
         declared = use.get("parents", [])
         if mechanism is None or not mechanism.varying or len(declared or []) != (mechanism.n_parents or 0):
@@ -61,17 +61,3 @@ def _without_mechanisms(factor: Any) -> Any:
         if isinstance(factor, dict)
         else factor
     )
-
-
-def _mechanisms_in(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The mechanisms of factors, and those that views have in their place."""
-    factors, views = data.get("factors"), data.get("views")
-    holders = list(factors.values()) if isinstance(factors, dict) else []
-    for view in views.values() if isinstance(views, dict) else ():
-        uses = view.get("factors") if isinstance(view, dict) else None
-        holders += list(uses.values()) if isinstance(uses, dict) else []
-    for holder in holders:
-        for key in ("mechanism", "first"):
-            use = holder.get(key) if isinstance(holder, dict) else None
-            if isinstance(use, dict) and isinstance(use.get("parents", []), (list, tuple, type(None))):
-                yield use

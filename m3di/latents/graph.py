@@ -35,8 +35,7 @@ def apart(spec: Spec, view: str) -> frozenset[str]:
         use = uses.get(name)
         if use is not None and use.role == "content":
             continue
-        mechanism = spec.used_mechanism(view, name)
-        inherits = mechanism is not None and not found.isdisjoint(mechanism.causes)
+        inherits = not found.isdisjoint(spec.causes(name, view))
         if inherits or (use is not None and use.is_apart) or spec.mixed(view, name):
             found.add(name)
     return frozenset(found)
@@ -48,8 +47,7 @@ def followers(spec: Spec, view: str, name: str) -> list[str]:
         return []
     reached = {name}
     for other in spec.order:
-        mechanism = spec.used_mechanism(view, other)
-        if other != name and mechanism is not None and not reached.isdisjoint(mechanism.causes):
+        if other != name and not reached.isdisjoint(spec.causes(other, view)):
             reached.add(other)
     return [other for other in spec.views[view].factors if other in reached]
 
@@ -85,7 +83,13 @@ def notes(spec: Spec) -> list[str]:
                 says = f"If that is meant, {{role: {use.role}, unshared: true, ...}} says so, and this note goes."
                 found.append(f"{view} has a value of {name} of its own ({use.role}); {_told(name, others)}. {says}")
             found += declared.kind.notes(spec, view, name)
-    return found
+    return found + [
+        f"{each.switch} varies from frame to frame, and the noise of {name} stays: in all frames where the case holds, "
+        f"{name} has one value. With the mechanism {{name: copy, parents: [{name}@-1]}} it is set to new ones."
+        for name in spec.factors
+        for each in spec.replaced(name)
+        if not spec.moves(name) and each.use.name != "constant" and any(map(spec.moves, spec.ancestors([each.switch])))
+    ]
 
 
 def _told(name: str, others: dict[str, list[str]]) -> str:
@@ -101,7 +105,7 @@ def shared_ancestors(spec: Spec, name: str) -> frozenset[str]:
     """A factor and all that its shared value depends on."""
     found, open_names = {name}, [name]
     while open_names:
-        for parent in spec.factors[open_names.pop()].mechanism.causes:
+        for parent in spec.causes(open_names.pop()):
             if parent not in found and parent in spec.factors:
                 found.add(parent)
                 open_names.append(parent)
@@ -133,16 +137,35 @@ def arrows(spec: Spec, view: str) -> frozenset[tuple[str, str]]:
         use = spec.views[view].factors.get(child)
         if use is not None and use.when is not None:
             found.add((use.when, child))
-        mechanism = spec.used_mechanism(view, child)
-        if mechanism is None or not mechanism.parents or spec.mixed(view, child):
+        mechanism, replaced = spec.used_mechanism(view, child), spec.replaced(child, view)
+        if mechanism is None or spec.mixed(view, child) or not (mechanism.parents or replaced):
             continue
         change = use.change if use is not None and use.when is None else None
         if change is not None and not _change_keeps(spec, child, factor, change):
             continue
-        for parent in dict.fromkeys(mechanism.parents):
-            if _matters(spec, factor, mechanism, parent):
-                found.add((parent, child))
+        found.update((each.switch, child) for each in replaced if _differs(spec, factor, mechanism, each.use))
+        for each in (mechanism, *(case.use for case in replaced)):
+            found.update(
+                (parent, child) for parent in dict.fromkeys(each.parents) if _matters(spec, factor, each, parent)
+            )
     return frozenset(found)
+
+
+def _differs(spec: Spec, factor: Factor, one: MechanismUse, other: MechanismUse) -> bool:
+    """Whether two mechanisms of a factor give different values, all noise and parents being the same."""
+    generator, noise = np.random.default_rng(0), probe_noise(N_PROBES)
+    names = dict.fromkeys((*one.parents, *other.parents))
+    factors = {name: spec.factors[earlier(name)[0]] for name in names}
+    drawn = {name: Parent(each, some_values(each, N_PROBES, generator), name) for name, each in factors.items()}
+    results = []
+    for use in (one, other):
+        mechanism = spec.mechanism(use.name)
+        if mechanism is None:
+            return True
+        parents = [drawn[name] for name in use.parents]
+        with np.errstate(all="ignore"):
+            results.append(mechanism.values(noise, parents, factor, use.parameters, strict=False))
+    return not _is_same(*results)
 
 
 def _matters(spec: Spec, factor: Factor, use: MechanismUse, name: str) -> bool:

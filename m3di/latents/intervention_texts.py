@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from m3di.errors import UsageError
-from m3di.latents.interventions import Intervention, do
+from m3di.latents.interventions import do
+from m3di.latents.replacement import Intervention
 from m3di.latents.spec import Spec
 from m3di.latents.yaml_text import read_yaml
 

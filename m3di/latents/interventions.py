@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from m3di.errors import UsageError
-from m3di.latents.factor import Factor
 from m3di.latents.graph import shared_ancestors, unlike
-from m3di.latents.mechanisms import find_mechanism, mechanism_names
 from m3di.latents.problems import hint, listed
+from m3di.latents.replacement import Intervention, Replacement, asked_mechanism, replaced
 from m3di.latents.resolve import plain_spec, spec_from_dict
 from m3di.latents.sampling import Samples, sample
 from m3di.latents.spec import Spec
 from m3di.latents.splits import in_every_split
 from m3di.latents.view import APART
-
-Intervention = float | str | Mapping[str, Any]
 
 
 def do(spec: Spec, interventions: Mapping[str, Intervention] | None = None, **by_name: Intervention) -> Spec:
@@ -38,7 +33,8 @@ def do(spec: Spec, interventions: Mapping[str, Intervention] | None = None, **by
         The spec with those mechanisms replaced, and `interventions` that say which. Factors keep their noise: sampled
         with the same seed, all that does not descend from the factors stays the same, bit for bit. Of a factor that is
         set, the record `VIEW_changed_FACTOR` says `kept`. Where the spec has a condition (`given`), what was accepted
-        is not rejected again. In one view only,
+        is not rejected again. Regimes no longer replace a mechanism that is another one from here; the columns that say
+        in which samples they did stay as they were drawn. In one view only,
         content that descends from the factor is style there: it follows what the view has, and is not shared.
 
     Raises:
@@ -70,7 +66,7 @@ def _do_one(spec: Spec, plain: dict[str, Any], target: str, intervention: Interv
     """Replace one mechanism in `plain`, and note it there."""
     view, _, name = target.rpartition(".")
     _check_target(spec, target, view, name)
-    replacement = _mechanism(spec, name, intervention, target)
+    replacement = asked_mechanism(spec.factors[name], intervention, f"do({target})", spec.plugins)
     own = plain["factors"][name].get("mechanism", {"name": "uniform"})
     done = plain.get("interventions", {})
     for each in [view] if view else plain["views"]:
@@ -84,7 +80,11 @@ def _do_one(spec: Spec, plain: dict[str, Any], target: str, intervention: Interv
     if view:
         _release_content(spec, plain["views"][view]["factors"], name)
     else:
-        plain["factors"][name]["mechanism"] = _replaced(own, replacement)
+        plain["factors"][name]["mechanism"] = replaced(own, replacement)
+        if replacement.whole:  # from outside the dataset: no case inside it holds against that
+            for regime in plain.get("regimes", {}).values():
+                for case in regime["cases"].values():
+                    case.pop(name, None)
     earlier = done.get(target)
     if isinstance(earlier, dict) and isinstance(replacement.record, dict) and not replacement.whole:
         done[target] = {**earlier, **replacement.record}
@@ -97,7 +97,7 @@ def _note_factual(spec: Spec, plain: dict[str, Any]) -> None:
     """Keep what the first intervention replaces: the condition of the spec is looked at in it."""
     if spec.given is not None and spec.given.factual is None:
         before = plain_spec(spec)
-        plain["given"]["factual"] = {key: before[key] for key in ("factors", "views")}
+        plain["given"]["factual"] = {key: before[key] for key in ("factors", "views", "regimes") if key in before}
 
 
 def _drop_idle_marks(plain: dict[str, Any], where: str) -> None:
@@ -185,99 +185,8 @@ def permute_content(spec: Spec) -> Spec:
     return spec_from_dict(plain, where="permuted content")
 
 
-@dataclass(frozen=True)
-class _Replacement:
-    """What a mechanism becomes: `whole` replaces it, else its parameters are laid over. `record` is what was asked."""
-
-    data: dict[str, Any]
-    whole: bool
-    record: float | str | dict[str, Any]
-    plugins: Mapping[str, str] = field(default_factory=dict)
-
-
-def _mechanism(spec: Spec, name: str, intervention: Intervention, target: str) -> _Replacement:
-    factor = spec.factors[name]
-    if isinstance(intervention, Mapping):
-        given = dict(intervention)
-        if not given:
-            raise UsageError(
-                "the mapping of an intervention is empty",
-                where=f"do({target})",
-                got="{}",
-                expected="{name: MECHANISM, ...} or parameters of the factor's own one",
-                next_step="name what is to change, such as {strength: 0.5}",
-            )
-        return _Replacement(given, "name" in given, given, spec.plugins)
-    if isinstance(intervention, str):
-        if factor.type == "categorical" and intervention in factor.names:
-            return _constant(factor, factor.names.index(intervention))
-        if spec.mechanism(intervention) is not None:
-            return _Replacement({"name": intervention}, True, {"name": intervention})
-        known = factor.names if factor.type == "categorical" and factor.values else ()
-        raise UsageError(
-            f"{intervention!r} is neither a value of the factor nor a mechanism"
-            f"{hint(intervention, (*known, *mechanism_names(spec.plugins)))}",
-            where=f"do({target})",
-            got=repr(intervention),
-            expected=", ".join((*known, _numbers(factor), "a mechanism such as uniform")),
-            next_step="correct the value",
-        )
-    _check_no_name(factor, intervention, target)
-    low, high = factor.bounds
-    is_number = not isinstance(intervention, bool) and math.isfinite(intervention) and low <= intervention <= high
-    if not is_number or (factor.type != "continuous" and intervention != int(intervention)):
-        raise UsageError(
-            "the value is not one of the factor's",
-            where=f"do({target})",
-            got=f"{intervention:g}",
-            expected=_numbers(factor),
-            next_step="take another value",
-        )
-    return _constant(factor, intervention)
-
-
-def _check_no_name(factor: Factor, number: float, target: str) -> None:
-    """A number is a raw value. Where a value of another number has it as its name, either could be meant."""
-    if factor.type != "categorical":
-        return
-    for index, name in enumerate(factor.names):
-        try:
-            is_name = float(name) == number
-        except ValueError:
-            continue
-        if is_name and index != number:
-            raise UsageError(
-                f"{number:g} is the name of value {index}, and the number of another: which is meant?",
-                where=f"do({target})",
-                got=f"{number:g}",
-                expected=", ".join(f"{each}: {value!r}" for each, value in enumerate(factor.names[:12])),
-                next_step=f"for the value called {name!r}: {{name: constant, value: {index}}}; "
-                f"for value {number:g}: {{name: constant, value: {number:g}}}",
-            )
-
-
-def _numbers(factor: Factor) -> str:
-    low, high = factor.bounds
-    kind = "a number" if factor.type == "continuous" else "a whole number"
-    return f"{kind} from {low:g} to {high:g}" if math.isfinite(low) else "a finite number"
-
-
-def _constant(factor: Factor, value: float) -> _Replacement:
-    record = factor.value_name(value) if factor.type == "categorical" else float(value)
-    return _Replacement({"name": "constant", "value": float(value)}, True, record)
-
-
-def _replaced(mechanism: dict[str, Any], replacement: _Replacement) -> dict[str, Any]:
-    if replacement.whole:
-        return replacement.data
-    kept, known = dict(mechanism), find_mechanism(str(mechanism.get("name")), replacement.plugins)
-    if known is not None and known.varying and "parents" in kept:
-        kept["parents"] = kept["parents"][: known.n_parents]  # those that the new parameters name are found again
-    return {**kept, **replacement.data}
-
-
 def _intervene(
-    uses: dict[str, Any], name: str, own: dict[str, Any], replacement: _Replacement, *, only_here: bool, shared: bool
+    uses: dict[str, Any], name: str, own: dict[str, Any], replacement: Replacement, *, only_here: bool, shared: bool
 ) -> None:
     """Change how a view uses a factor, where the factor's own mechanism does not decide."""
     use = uses[name] if isinstance(uses[name], dict) else {"role": uses[name]}
@@ -288,16 +197,16 @@ def _intervene(
         if is_constant:
             uses[name] = {**constant, **kept, **({"unshared": True} if shared else {})}
         elif use["role"] in APART:
-            private = {"role": "private", "mechanism": _replaced(use.get("mechanism", own), replacement)}
+            private = {"role": "private", "mechanism": replaced(use.get("mechanism", own), replacement)}
             uses[name] = {**private, **kept, **({"unshared": True} if shared else {})}
         else:  # style has the shared noise, which is kept
             style = {key: each for key, each in use.items() if key != "unshared"}
-            uses[name] = {**style, "role": "style", "mechanism": _replaced(use.get("mechanism", own), replacement)}
+            uses[name] = {**style, "role": "style", "mechanism": replaced(use.get("mechanism", own), replacement)}
     elif use["role"] == "constant":
         uses[name] = {**(constant if is_constant else {"role": "private"}), **kept}
     elif "mechanism" in use:
         kept = {key: each for key, each in use.items() if key != "change" or not is_constant}
-        uses[name] = {**kept, "mechanism": _replaced(use["mechanism"], replacement)}
+        uses[name] = {**kept, "mechanism": replaced(use["mechanism"], replacement)}
     elif "change" in use and is_constant:
         # What is set is set in every view: a disturbed copy would be another value than the one asked for.
         uses[name] = {key: each for key, each in use.items() if key != "change"}

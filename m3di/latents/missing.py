@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from m3di.latents.conditions import given_factors
 from m3di.latents.mechanism_use import MechanismUse
+from m3di.latents.regimes import Replaced
 from m3di.latents.spec import Spec
 
 
@@ -13,7 +14,8 @@ def missing_mechanisms(spec: Spec) -> dict[str, dict[str, str]]:
     order = spec.order * (2 if spec.sequence is not None else 1)  # once more for what earlier frames cause
     for name in order:
         factor = spec.factors[name]
-        _note_missing(spec, name, [factor.mechanism, *([factor.first] if factor.mechanism.lag else [])], shared)
+        own = [factor.mechanism, *([factor.first] if factor.mechanism.lag else [])]
+        _note_missing(spec, name, own, spec.replaced(name), shared)
     found: dict[str, dict[str, str]] = {}
     unknown = _needed_by_given(spec)
     for view, declared in spec.views.items():
@@ -25,7 +27,8 @@ def missing_mechanisms(spec: Spec) -> dict[str, dict[str, str]]:
                 continue
             change = [use.change] if use is not None and use.change is not None else []
             mechanism = spec.used_mechanism(view, name)
-            _note_missing(spec, name, [*([mechanism] if mechanism else []), *change], lacking)
+            uses = [*([mechanism] if mechanism else []), *change]
+            _note_missing(spec, name, uses, spec.replaced(name, view), lacking)
         found[view] = {name: each for name, each in lacking.items() if name in declared.factors}
         if unknown is not None:  # which draws were kept is not known
             found[view] = {name: found[view].get(name, unknown) for name in declared.factors}
@@ -39,6 +42,7 @@ def _needed_by_given(spec: Spec) -> str | None:
         uses = [view.factors[name] for view in factual.views.values() if name in view.factors]
         mechanisms = [
             factual.factors[name].mechanism,
+            *(each.use for each in factual.replaced(name)),
             *(each for use in uses for each in (use.mechanism, use.change) if each),
         ]
         for each in mechanisms:
@@ -47,8 +51,12 @@ def _needed_by_given(spec: Spec) -> str | None:
     return None
 
 
-def _note_missing(spec: Spec, name: str, uses: list[MechanismUse], lacking: dict[str, str]) -> None:
+def _note_missing(
+    spec: Spec, name: str, uses: list[MechanismUse], replaced: tuple[Replaced, ...], lacking: dict[str, str]
+) -> None:
+    uses = [*uses, *(each.use for each in replaced)]
     absent = [use.name for use in uses if spec.mechanism(use.name) is None]
     absent += [lacking[parent] for use in uses for parent in use.causes if parent in lacking]
+    absent += [lacking[each.switch] for each in replaced if each.switch in lacking]
     if absent:
         lacking[name] = absent[0]

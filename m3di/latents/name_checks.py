@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import keyword
-import re
 from collections.abc import Iterator
 
 from m3di.latents.problems import Problem
 from m3di.latents.spec import Spec
-
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-"""Names of factors and views."""
-
-MAX_NAME = 100
-"""Characters of such a name."""
 
 LATENTS = "latents"
 """What the file of a sample's latents is called in a dataset."""

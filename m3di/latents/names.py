@@ -27,6 +27,7 @@ from m3di.latents.name_checks import LATENTS
 from m3di.latents.noise import uniforms
 from m3di.latents.predictability import Bound, bounds
 from m3di.latents.reference import reference_page, spec_schema
+from m3di.latents.regimes import told_regimes
 from m3di.latents.resolve import plain_spec, spec_from_dict, to_yaml
 from m3di.latents.sampling import Samples, sample, share_accepted, told_given
 from m3di.latents.scene_checks import shapes_shown
@@ -106,6 +107,7 @@ __all__ = [
     "to_yaml",
     "told",
     "told_given",
+    "told_regimes",
     "told_splits",
     "uniforms",
     "user_shape_names",

@@ -22,6 +22,8 @@ def is_whole(path: Path, above: Any) -> bool:
     return isinstance(above, dict) and (
         ("role" in above and len(path) == 4 and path[0] == "views")
         or ("name" in above and path[-1:] in (("mechanism",), ("change",)))
+        or ("name" in above and len(path) == 5 and path[0] == "regimes")  # the mechanism of a factor in a case
+        or (len(path) == 3 and path[::2] == ("regimes", "chosen"))
         or (len(path) == 2 and path[0] in (*BESIDE, "interventions"))
         or (len(path) == 3 and path[0] == "views" and is_subset(path[2], above))
     )

@@ -122,6 +122,8 @@ def _exact(spec: Spec, content: frozenset[str], view: str, name: str) -> tuple[f
     mechanism = spec.mechanism(use.name)
     if mechanism is None or mechanism.temporal or not use.parents or not content.issuperset(use.parents):
         return None
+    if any(spec.replaced(each) for each in (name, *use.parents)):
+        return None  # in some samples, another mechanism holds
     if name in spec.ancestors(content):
         return None  # content that it causes tells of it, too
     if apart(spec, spec.observed[view].declared).intersection(use.parents):

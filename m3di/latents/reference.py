@@ -13,6 +13,7 @@ from m3di.latents.factor import Factor
 from m3di.latents.mechanism_use import MechanismUse
 from m3di.latents.mechanisms import MECHANISMS, Mechanism
 from m3di.latents.modality import modalities
+from m3di.latents.regimes import Regime
 from m3di.latents.scene_factors import SCENE_FACTORS
 from m3di.latents.spec import Spec, Split
 from m3di.latents.subsets import Subset
@@ -29,7 +30,14 @@ GIVEN = (
 PLUGINS = "Python files beside it that register mechanisms or modalities (a resolved spec holds their texts, by name)."
 BUILTIN = tuple(MECHANISMS[name] for name in MECHANISMS.own())
 BUILTIN_MODALITIES = tuple(each for each in modalities() if each.keys)  # others have no keys in a view
-_LAID_OVER = (Spec, Factor, View, Pairs, Sequence)  # models whose keys a spec that extends another may leave out
+_LAID_OVER = (
+    Spec,
+    Factor,
+    View,
+    Pairs,
+    Sequence,
+    Regime,
+)  # models whose keys a spec that extends another may leave out
 _MODELS: tuple[type[BaseModel], ...] = (*_LAID_OVER, FactorUse, MechanismUse, Subset, Template, Phrasing)
 
 
@@ -51,7 +59,10 @@ def spec_schema() -> dict[str, Any]:
     roles = definitions["FactorUse"]["properties"]["role"]["enum"]
     use = {"anyOf": [{"enum": roles}, {"$ref": "#/$defs/FactorUse"}, {"type": "null"}]}
     definitions["View"]["properties"]["factors"]["additionalProperties"] = use
-    for section, name in (("factors", "Factor"), ("views", "View")):
+    asked = {"anyOf": [{"type": "number"}, {"type": "string"}, {"$ref": "#/$defs/MechanismUse"}, {"type": "null"}]}
+    cases = {"anyOf": [{"type": "object", "additionalProperties": asked}, {"type": "null"}]}
+    definitions["Regime"]["properties"]["cases"]["additionalProperties"] = cases
+    for section, name in (("factors", "Factor"), ("views", "View"), ("regimes", "Regime")):
         entries = definitions["Spec"]["properties"][section]
         entries["additionalProperties"] = {"anyOf": [{"$ref": f"#/$defs/{name}"}, {"type": "null"}]}
     phrasing = {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/Phrasing"}]}
@@ -163,6 +174,11 @@ def _page() -> Iterator[str]:
     yield from _table(Pairs)
     yield from ("", "## `sequence`", "")
     yield from _table(Sequence)
+    yield from ("", "## A regime: `regimes: {NAME: {...}}`", "")
+    yield from _table(Regime, instead={"cases": ("a mapping by case", "needed", attribute_texts(Regime)["cases"])})
+    yield from ("", "[processes.md](processes.md) has examples.")
+    yield from ("", "## A random subset: `chosen`, `changes`, `mentions`, `misstates`", "")
+    yield from _table(Subset)
     yield from ("", "## A split with a process of its own: `splits: {NAME: {...}}`", "")
     yield from _table(Split)
     yield from ("", "## A caption template", "")

@@ -19,9 +19,10 @@ from m3di.latents.factor import STORED, Factor
 from m3di.latents.filled_in import add_parents, spread_given
 from m3di.latents.layer import Layer
 from m3di.latents.modality import modalities
-from m3di.latents.name_checks import MAX_NAME, NAME
+from m3di.latents.name_pattern import MAX_NAME, NAME
 from m3di.latents.overlay import laid_over
 from m3di.latents.problems import UNSET, Origin, Problem, found_at, hint, listed, problems_of, report, value_at
+from m3di.latents.regimes import Regime, add_regimes, record_regimes
 from m3di.latents.spec import Given, Spec, Split
 from m3di.latents.splits import overlay_problems, split_name_problems, unlike, with_variants
 from m3di.latents.stored import stored_problems, stored_split_problems
@@ -39,6 +40,7 @@ _MODELS: dict[str, type[BaseModel]] = {
     "views": View,
     "pairs": Pairs,
     "sequence": Sequence,
+    "regimes": Regime,
     "given": Given,
 }
 
@@ -113,8 +115,10 @@ def _resolved(
     """The spec in resolved data, its splits as they were given, and all that is wrong with it but for the splits."""
     data = copy.deepcopy(data)
     problems = [*found, *_name_problems(data)]
+    problems += add_regimes(data)
     problems += _add_choices(data, {each.path for each in problems})
     add_parents(data)
+    record_regimes(data)
     problems += spread_given(data)
     spec, more, unsound = _parsed(data, origin)
     known = {each.path for each in problems}
@@ -204,7 +208,7 @@ def _part(problem: Problem) -> Path:
         return path[:3]
     if path[:1] == ("views",):
         return path[:4] if len(path) > 3 and path[2] == "factors" else path[:2]
-    return path[:2] if path[:1] in (("factors",), ("templates",), ("plugins",), ("texts",)) else path[:1]
+    return path[:2] if path[:1] in (("factors",), ("templates",), ("plugins",), ("texts",), ("regimes",)) else path[:1]
 
 
 def _cut(data: dict[str, Any], path: Path) -> bool:
@@ -305,7 +309,7 @@ def _keys_at(place: Path) -> list[str]:
         return list(_MODELS[str(place[0])].model_fields)
     if place[0] == "templates":
         return list(Template.model_fields)
-    if len(place) == 3 and place[2] in SUBSETS:
+    if len(place) == 3 and (place[2] in SUBSETS or place[::2] == ("regimes", "chosen")):
         return list(Subset.model_fields)
     model = FactorUse if len(place) == 4 else _MODELS.get(str(place[0]), Spec)
     return [field.alias or name for name, field in model.model_fields.items()]

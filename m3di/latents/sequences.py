@@ -46,17 +46,18 @@ def sequence_problems(spec: Spec, declared: Sequence[str]) -> Iterator[Problem]:
 def _of_factor(spec: Spec, name: str) -> Iterator[Problem]:
     factor = spec.factors[name]
     path: Path = ("factors", name)
-    uses: dict[Path, MechanismUse] = {path: factor.mechanism}
+    uses: dict[Path, MechanismUse] = {(*path, "mechanism"): factor.mechanism}
+    uses |= {each.path: each.use for each in spec.replaced(name)}
     for view, each in spec.views.items():
         mechanism = each.factors[name].mechanism if name in each.factors else None
         if mechanism is not None:
-            uses[("views", view, "factors", name)] = mechanism
+            uses[("views", view, "factors", name, "mechanism")] = mechanism
     earliest = max(uses, key=lambda place: uses[place].lag)
     lag = uses[earliest].lag
     has_first = "first" in factor.model_fields_set
     if lag and spec.sequence is None:
         yield Problem(
-            (*earliest, "mechanism"),
+            earliest,
             f"{name} has a parent in an earlier frame, and the spec has no frames",
             ", ".join(uses[earliest].parents),
             "sequence: {length: 8}, at the top of the spec",

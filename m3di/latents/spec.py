@@ -14,6 +14,7 @@ from m3di.latents.factor import STORED, Factor, Strict
 from m3di.latents.mechanism_use import MechanismUse
 from m3di.latents.mechanisms import Mechanism, find_mechanism
 from m3di.latents.overlay import laid_over
+from m3di.latents.regimes import Regime, Replaced, replaced_in
 from m3di.latents.templates import Template
 from m3di.latents.variants import Pairs, Sequence
 from m3di.latents.view import View
@@ -31,6 +32,7 @@ class Split(Strict):
         factors: Other mechanisms (`mechanism`, `first`) of factors of the spec.
         views: What is another one in views of the spec: the use of a factor, `changes`, `mentions`, `misstates`, and in
             images `shape`, `material`, `ground`, `lights`, `raised` and `axes`.
+        regimes: Other cases of regimes, other mechanisms in them, and how they are `chosen`.
         given: A condition in place of the spec's own; null for none.
         interventions: Further mechanisms that are replaced, as `do` has them.
     """
@@ -38,6 +40,7 @@ class Split(Strict):
     n: Annotated[int, Field(ge=0)]
     factors: dict[str, Any] = Field(default_factory=dict)
     views: dict[str, Any] = Field(default_factory=dict)
+    regimes: dict[str, Any] = Field(default_factory=dict)
     given: str | dict[str, Any] | None = None
     interventions: dict[str, Any] = Field(default_factory=dict)
 
@@ -67,10 +70,12 @@ class Factual(Strict):
     Attributes:
         factors: The factors by name.
         views: The views by name.
+        regimes: The regimes by name.
     """
 
     factors: dict[str, Factor]
     views: dict[str, View]
+    regimes: dict[str, Regime] = Field(default_factory=dict)
 
 
 class Given(Strict):
@@ -114,6 +119,7 @@ class Spec(Strict):
         views: The views by name.
         pairs: Views in another world.
         sequence: Frames of the image views.
+        regimes: Mechanisms that are others in some samples: interventions inside a dataset, and environments.
         given: The condition that every sample fulfils, as a text: `abs(object_xpos - object_ypos) < 0.5`.
         splits: Number of samples of each split; or a mapping with the number `n` and what is another one there.
         interventions: Mechanisms that are replaced, as `do` has them, by FACTOR or VIEW.FACTOR.
@@ -128,6 +134,7 @@ class Spec(Strict):
     views: dict[str, View]
     pairs: Pairs | None = None
     sequence: Sequence | None = None
+    regimes: dict[str, Regime] = Field(default_factory=dict)
     given: Given | None = None
     splits: dict[str, SizeOrSplit]
     interventions: dict[str, float | str | dict[str, Any]] = Field(default_factory=dict)
@@ -205,7 +212,7 @@ class Spec(Strict):
         """The spec before its interventions, as far as `given` knows it."""
         if self.given is None or self.given.factual is None:
             return self
-        before = {"factors": self.given.factual.factors, "views": self.given.factual.views}
+        before = dict(self.given.factual)
         changed: dict[str, Any] = {**before, "given": Given(condition=self.given.condition), "interventions": {}}
         return Spec.model_construct(**{**dict(self), **changed})
 
@@ -222,11 +229,37 @@ class Spec(Strict):
         graph = {name: self.present_parents(name) for name in self.factors}
         return tuple(name for name in TopologicalSorter(graph).static_order() if name in self.factors)
 
+    @cached_property
+    def replacements(self) -> dict[str, tuple[Replaced, ...]]:
+        """What regimes put in the place of mechanisms, by factor."""
+        return replaced_in(self.regimes, self.factors)
+
+    def replaced(self, name: str, view: str = "") -> tuple[Replaced, ...]:
+        """What regimes put in the place of a factor's mechanism; nothing in a view that has another mechanism or none.
+
+        Of several that hold, the last one counts.
+        """
+        use = self.views[view].factors.get(name) if view else None
+        is_own = use is None or (use.mechanism is None and use.role != "constant")
+        return self.replacements.get(name, ()) if is_own else ()
+
+    def causes(self, name: str, view: str = "") -> tuple[str, ...]:
+        """What a factor's value in a view depends on, or its shared value, before any `change`: parents in any frame.
+
+        What says which case of a regime holds is one of them.
+        """
+        own = self.used_mechanism(view, name) if view else self.factors[name].mechanism
+        found = list(own.causes) if own is not None else []
+        for each in self.replaced(name, view):
+            found += [each.switch, *each.use.causes]
+        return tuple(dict.fromkeys(found))
+
     def mechanisms_of(self, name: str) -> tuple[MechanismUse, ...]:
-        """The mechanisms that give a factor its values: its own, that of first frames, and those that views have."""
+        """The mechanisms that give a factor its values: its own, those of views and regimes, that of first frames."""
         factor = self.factors[name]
         uses = [view.factors[name].mechanism for view in self.views.values() if name in view.factors]
         found = [factor.mechanism, *(use for use in uses if use is not None)]
+        found += [each.use for each in self.replaced(name)]
         return (*found, factor.first) if any(use.lag for use in found) else tuple(found)
 
     def parents(self, name: str) -> tuple[str, ...]:
@@ -240,9 +273,9 @@ class Spec(Strict):
         return tuple(dict.fromkeys([*present, *self._choosing(name)]))
 
     def _choosing(self, name: str) -> list[str]:
-        """The factors that say when it changes, in any view."""
+        """The factors that say when it changes, in any view, and which cases of regimes hold."""
         uses = [view.factors[name] for view in self.views.values() if name in view.factors]
-        return [use.when for use in uses if use.when is not None]
+        return [*(use.when for use in uses if use.when is not None), *(each.switch for each in self.replaced(name))]
 
     def moves(self, name: str) -> bool:
         """Whether a factor has noise of its own in every frame, in any view."""

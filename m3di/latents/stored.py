@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from m3di.errors import UsageError
 from m3di.latents.expressions import CONDITION, parsed
 from m3di.latents.factor import MAX_WHOLE, Factor
-from m3di.latents.name_checks import MAX_NAME, NAME
+from m3di.latents.name_pattern import MAX_NAME, NAME
 from m3di.latents.problems import Origin, Problem, problems_of
 from m3di.latents.spec import Spec
 from m3di.latents.splits import overlay_problems, split_name_problems, unlike
@@ -71,9 +71,7 @@ def _given_problems(spec: Spec) -> Iterator[Problem]:
         yield Problem(("given",), f"{error.what}: {error.details.get('got')}")
     factual = spec.given.factual if spec.given else None
     if factual is not None:
-        before = Spec.model_construct(
-            **{**dict(spec), "factors": factual.factors, "views": factual.views, "given": None}
-        )
+        before = Spec.model_construct(**{**dict(spec), **dict(factual), "given": None})
         if {*before.factors} != {*spec.factors} or {*before.views} != {*spec.views}:
             yield Problem(("given", "factual"), "its factors and views are not those of the spec")
         else:
@@ -88,6 +86,11 @@ def _unknown_factors(spec: Spec) -> Iterator[Problem]:
                 yield Problem(path, "no factor is called so")
             elif use.role == "constant" and not _is_value(spec.factors[name], use.value):
                 yield Problem(path, "the role `constant` needs a `value` in the range of the factor")
+    for name, regime in spec.regimes.items():
+        for case, mechanisms in regime.cases.items():
+            for each in (regime.switch(name, case), *mechanisms):
+                if each not in spec.factors:
+                    yield Problem(("regimes", name, "cases", case), f"no factor is called {each!r}")
     for name in spec.pairs.counterfactual if spec.pairs else ():
         if name not in spec.factors:
             yield Problem(("pairs", "counterfactual"), f"no factor is called {name!r}")

@@ -20,6 +20,7 @@ N_FRAMES = 8  # and frames of them
 def trial_problems(spec: Spec) -> Iterator[Problem]:
     """What shows on samples only: a parameter that varies has no value for parents that do meet."""
     mechanisms = [factor.mechanism for factor in spec.factors.values()]
+    mechanisms += [each.use for name in spec.factors for each in spec.replaced(name)]
     mechanisms += [use.mechanism for view in spec.views.values() for use in view.factors.values() if use.mechanism]
     varying = any((found := spec.mechanism(use.name)) is not None and found.varying for use in mechanisms)
     try:

@@ -147,4 +147,14 @@ def test_every_built_in_spec_has_a_graph_to_draw(spec: str) -> None:
     for graph in graph_of(load_spec(spec)):
         nodes = {each["name"] for each in graph["nodes"]}
         assert nodes
-        assert all(nodes >= set(edge) for edge in graph["edges"])
+        assert all(nodes >= {parent, child} for parent, child, _ in graph["edges"])
+
+
+def test_a_graph_tells_earlier_parents_from_present_ones_and_what_a_regime_sets() -> None:
+    (graph,) = graph_of(load_spec("instantaneous-temporal-causal3dident"))
+    assert ("object_betarot", "object_xpos", 0) in graph["edges"]
+    marks = {each["name"]: each["marks"] for each in graph["nodes"]}
+    assert marks["object_xpos"] == ["↻", "⚒"] and marks["render_seed"] == []
+    (graph,) = graph_of(load_spec("temporal-causal3dident"))
+    assert ("object_betarot", "object_xpos", 1) in graph["edges"]
+    assert not any(parent == child or child.startswith("intervened") for parent, child, _ in graph["edges"])

@@ -37,7 +37,8 @@ def test_all_presets_are_there() -> None:
     assert set(spec_names()) == {
         *("m3di", "m3di-independent", "m3di-counterfactual", "m3di-sequence", "m3di-three-views"),
         *("image-pairs", "image-pairs-causal", "3dident", "3dident-periodic", "causal3dident"),
-        *("temporal-causal3dident", "shifted-causal3dident", "3dident-strong", "m3di-discrete"),
+        *("temporal-causal3dident", "instantaneous-temporal-causal3dident", "shifted-causal3dident"),
+        *("3dident-strong", "m3di-discrete"),
         *("ar1-pairs", "multiview-crl", "misaligned-captions"),
         *BOXES,
     }

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from m3di.errors import UsageError
-from m3di.latents import arrows, counterfactual, do, load_spec, parse_spec, plain_spec, sample, spec_from_dict
+from m3di.latents import counterfactual, do, parse_spec, plain_spec, sample, spec_from_dict
 from m3di.latents.spec import Spec
 
 TURN = 2 * np.pi
@@ -179,110 +179,3 @@ def test_a_factor_without_range_needs_a_first_frame() -> None:
     walk = parse_spec(text.replace("FIRST", ", first: {name: normal, mean: 0, std: 1}"), where="own")
     last = sample(walk, "train", 20_000).views["image_t8"]["x"]
     assert last.std() == pytest.approx(3.0, rel=0.03)
-
-
-# Temporal Causal3DIdent, phlippe/CITRIS: goals by the frame before.
-STD = {"object_xpos": 0.1, "object_ypos": 0.1, "object_zpos": 0.1}
-
-
-@pytest.fixture(scope="module")
-def citris() -> dict[str, np.ndarray]:
-    return frames(load_spec("temporal-causal3dident"), 300)
-
-
-def published_goals(before: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    spot, ground = before["spotlight_color"], before["background_color"]
-    mean = np.angle(np.exp(1j * spot) + np.exp(1j * ground))
-    by_shape = [0 * mean, TURN / 5 + 0 * mean, mean, 2 * TURN / 5 + 0 * mean, mean + np.pi, 3 * TURN / 5 + 0 * mean]
-    return {
-        "object_xpos": 1.5 * np.sin(before["object_betarot"]),
-        "object_ypos": 1.5 * np.sin(before["object_alpharot"]),
-        "object_zpos": 1.5 * np.cos(before["object_alpharot"]),
-        "object_alpharot": ground,
-        "object_betarot": before["object_color"],
-        "spotlight_color": TURN - ground,
-        "spotlight_pos": np.arctan2(before["object_xpos"], before["object_ypos"]),
-        "object_color": np.choose(before["object_shape"], [*by_shape, 4 * TURN / 5 + 0 * mean]),
-        "background_color": ground,
-    }
-
-
-@pytest.mark.slow
-def test_temporal_causal3dident_follows_its_published_goals(citris: dict[str, np.ndarray]) -> None:
-    before = {name: values[:, :-1] for name, values in citris.items()}
-    for name, goal in published_goals(before).items():
-        far = goal - before[name]
-        if name not in STD:
-            far = np.angle(np.exp(1j * far))  # the shorter way round
-        left = citris[name][:, 1:] - before[name] - far / 2
-        if name not in STD:
-            left = np.angle(np.exp(1j * left))
-        # A position near the end of its range is drawn again by the published code, which truncation is.
-        kept = np.abs(before[name] + far / 2) < 1.5 if name in STD else np.ones_like(left, dtype=bool)
-        assert stats.kstest(left[kept], stats.norm(0, STD.get(name, 0.15)).cdf).pvalue > 1e-4, name
-    shape = citris["object_shape"]
-    changed = (shape[:, 1:] != shape[:, :-1]).mean()
-    assert changed == pytest.approx(0.05 * 6 / 7, abs=4 * np.sqrt(0.043 / shape[:, 1:].size))
-
-
-def shifted_goals(before: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Those of Natithan/SMS-TRIS."""
-    spot, ground, hue = before["spotlight_color"], before["background_color"], before["object_color"]
-    mean = np.angle(np.exp(1j * spot) + np.exp(1j * ground))
-    by_shape = [np.pi, 0, mean + np.pi, 3 * TURN / 5, mean, 2 * TURN / 5, 4.5 * TURN / 5]
-    return {
-        "xpos": 1.5 * np.cos(before["object_betarot"]),
-        "ypos": -1.5 * np.cos(before["object_alpharot"]),
-        "zpos": 1.5 * np.sin(before["object_betarot"]),
-        "alpharot": hue,
-        "betarot": ground,
-        "spotlight_pos": np.arctan2(before["object_ypos"], before["object_zpos"]),
-        "spotlight_color": TURN - ground * spot,
-        "background_color": ground + hue,
-        "object_color": np.choose(before["object_shape"], [each + 0 * mean for each in by_shape]),
-    }
-
-
-def test_in_each_shifted_split_one_goal_is_another_one() -> None:
-    spec = load_spec("shifted-causal3dident")
-    length = spec.sequence.length if spec.sequence else 0
-    assert len(spec.overlays) == 9
-    for split in spec.overlays:
-        drawn = sample(spec, split, 60 * length).views["image"]
-        chain = {name: values.reshape(-1, length) for name, values in drawn.items()}
-        before = {name: values[:, :-1] for name, values in chain.items()}
-        key = split.removeprefix("shifted_")
-        shifted = next(name for name in (key, f"object_{key}") if name in chain)
-        for name, goal in {**published_goals(before), shifted: shifted_goals(before)[key]}.items():
-            far = goal - before[name] if name in STD else np.angle(np.exp(1j * (goal - before[name])))
-            left = chain[name][:, 1:] - before[name] - far / 2
-            left = left if name in STD else np.angle(np.exp(1j * left))
-            kept = np.abs(before[name] + far / 2) < 1.5 if name in STD else np.ones_like(left, dtype=bool)
-            assert stats.kstest(left[kept], stats.norm(0, STD.get(name, 0.15)).cdf).pvalue > 1e-5, (split, name)
-
-
-def test_temporal_causal3dident_has_the_published_arrows() -> None:
-    causes = {
-        "object_xpos": {"object_betarot"},
-        "object_ypos": {"object_alpharot"},
-        "object_zpos": {"object_alpharot"},
-        "object_alpharot": {"background_color"},
-        "object_betarot": {"object_color"},
-        "spotlight_pos": {"object_xpos", "object_ypos"},
-        "spotlight_color": {"background_color"},
-        "object_color": {"object_shape", "spotlight_color", "background_color"},
-        "background_color": set(),
-        "object_shape": set(),
-    }
-    expected = {(f"{parent}@-1", name) for name, parents in causes.items() for parent in {*parents, name}}
-    assert arrows(load_spec("temporal-causal3dident"), "image") == expected
-
-
-def test_temporal_causal3dident_begins_uniform_and_keeps_its_ranges(citris: dict[str, np.ndarray]) -> None:
-    spec = load_spec("temporal-causal3dident")
-    assert spec.factors["object_shape"].names == ("teapot", "armadillo", "hare", "cow", "dragon", "head", "horse")
-    for name, values in citris.items():
-        low, high = spec.factors[name].bounds
-        assert values.min() >= low and values.max() <= high
-        if spec.factors[name].type == "continuous":
-            assert stats.kstest(values[:, 0], stats.uniform(low, high - low).cdf).pvalue > 1e-4, name

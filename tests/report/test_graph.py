@@ -11,8 +11,8 @@ from PIL import Image
 from m3di.errors import M3diError, UsageError
 from m3di.latents import Spec, load_spec, parse_spec, spec_names
 from m3di.latents.changing import choosing_factors
-from m3di.report import causal_graph, save_causal_graph
-from m3di.report.pictures.graph import ROLE_COLORS
+from m3di.report import causal_graph, factor_places, save_causal_graph
+from m3di.report.pictures.graph import ROLE_COLORS, linked_factors
 from tests.conftest import slow
 
 
@@ -38,9 +38,12 @@ QUICK = ("3dident", "causal3dident", "image-pairs-causal", "m3di", "m3di-three-v
 @pytest.mark.parametrize("name", [*QUICK, *slow(*(each for each in spec_names() if each not in QUICK))])
 def test_names_do_not_overlap_and_parents_stand_left(name: str) -> None:
     spec = load_spec(name)
-    places = {each.get_text().removesuffix(" ↻"): each.get_position() for each in causal_graph(spec).axes[0].texts}
-    hidden = choosing_factors(spec)  # what says which factors change is a dashed frame
-    assert len(set(places.values())) == len(spec.factors) - len(hidden)
+    axes = causal_graph(spec).axes
+    places = {each.get_text().split()[0]: each.get_position() for each in axes[0].texts}
+    hidden = choosing_factors(spec)  # what says which factors change is a dashed frame, or a hammer
+    loose = {each.get_text().split()[0] for each in axes[-1].texts} if len(spec.views) > 2 else set()
+    assert len(set(places.values())) == len(places)
+    assert {*places, *loose} == spec.factors.keys() - hidden
     for child in places:
         for parent in set(spec.parents(child)) - hidden - {child}:
             assert places[parent][0] < places[child][0]
@@ -72,7 +75,7 @@ def test_three_views_stand_below_each_other_and_what_changes_has_a_dashed_frame(
     )
     figure = causal_graph(parse_spec(text, where="t"))
     places = [axis.get_subplotspec() for axis in figure.axes]
-    assert [(each.rowspan.start, each.colspan.start) for each in places if each] == [(0, 0), (1, 0), (2, 0)]
+    assert [(each.rowspan.start, each.colspan.start) for each in places if each] == [(0, 0), (1, 0), (2, 0), (3, 0)]
     dashed = [
         {
             each.get_text()
@@ -81,9 +84,53 @@ def test_three_views_stand_below_each_other_and_what_changes_has_a_dashed_frame(
         }
         for axis in figure.axes
     ]
-    assert [len(each) for each in dashed] == [0, 0, 2]
-    assert dashed[2] == {"object_color", "spotlight_pos"}
-    assert "after_changes" not in {each.get_text() for each in figure.axes[2].texts}
+    assert [len(each) for each in dashed] == [0, 0, 1, 0]
+    assert dashed[2] == {"object_color"}
+    assert "after_changes" not in {each.get_text() for axis in figure.axes for each in axis.texts}
+
+
+def test_of_three_views_factors_without_arrows_are_drawn_once_with_the_role_in_each_view() -> None:
+    spec = load_spec("m3di-three-views")
+    *panels, below = causal_graph(spec).axes
+    assert len(panels) == 3 and {each.get_text() for each in panels[0].texts} == linked_factors(spec)
+    loose = [each.get_text() for each in below.texts]
+    assert sorted(loose) == sorted(spec.factors.keys() - linked_factors(spec) - choosing_factors(spec))
+    squares = [to_hex(each.get_facecolor()[0]).upper() for each in below.collections]
+    for number, name in enumerate(loose):
+        roles = [view.factors[name].role if name in view.factors else "not seen" for view in spec.views.values()]
+        assert squares[3 * number : 3 * number + 3] == [ROLE_COLORS[role] for role in roles]
+
+
+def test_a_regime_is_a_square_box_of_its_label_or_a_hammer_on_what_it_sets() -> None:
+    text = """
+extends: m3di
+name: t
+regimes:
+  environment: {cases: {usual: {}, other: {object_color: uniform}}}
+  intervened: {chosen: {}, cases: {object_shape: {object_shape: cow}, turned: {object_alpharot: 0, object_betarot: 0}}}
+"""
+    figure = causal_graph(parse_spec(text, where="t"))
+    texts = {each.get_text(): each for each in figure.axes[0].texts}
+    assert {"object_shape ⚒", "object_alpharot ⚒ turned", "object_betarot ⚒ turned", "object_color"} <= texts.keys()
+    assert not [each for each in texts if each.startswith("intervened")]
+    boxes = {
+        name: type(texts[name].get_bbox_patch().get_boxstyle()).__name__ for name in ("environment", "object_color")
+    }  # type: ignore[union-attr]
+    assert boxes == {"environment": "Square", "object_color": "Round"}
+    assert "set in some samples" in {each.get_text() for each in figure.legends[0].get_texts()}
+
+
+def test_where_cases_make_a_circle_over_frames_parents_of_the_usual_mechanisms_stand_left() -> None:
+    text = """
+extends: temporal-causal3dident
+name: t
+regimes: {environment: {cases: {usual: {}, z: {object_zpos: {mean: spotlight_pos@-1 / 9}},
+  alpha: {object_alpharot: {mean: object_zpos@-1}}}}}
+"""
+    spec = parse_spec(text, where="t")
+    places = factor_places(spec)
+    assert places["background_color"][0] < places["object_alpharot"][0] < places["object_zpos"][0]
+    assert places["environment"][0] < places["object_alpharot"][0]
 
 
 @pytest.mark.parametrize("suffix", [".png", *slow(".svg", ".pdf")])

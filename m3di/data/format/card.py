@@ -8,7 +8,7 @@ import yaml
 
 from m3di.data.format.citation import cited
 from m3di.data.format.manifest import MANIFEST, Manifest
-from m3di.latents import Factor, FactorUse, Spec, to_yaml, told, told_given, told_splits
+from m3di.latents import Factor, MechanismUse, Spec, to_yaml, told, told_given, told_regimes, told_splits
 
 PICTURE = "samples.png"
 _SIZES = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")]
@@ -27,7 +27,7 @@ def dataset_card(manifest: Manifest) -> str:
 
 # {spec.name}
 
-{spec.description}{_given(spec)}{_interventions(spec)}{_splits(spec)}
+{spec.description}{_regimes(spec)}{_given(spec)}{_interventions(spec)}{_splits(spec)}
 {picture}
 {counts} samples{_sizes(manifest)}. {_seeds(manifest)} Every generative factor of
 every sample is known.
@@ -137,6 +137,17 @@ def _seeds(manifest: Manifest) -> str:
     return f"Seeds {seeds}." if len(manifest.all_seeds) > 1 else f"Seed {seeds}."
 
 
+def _regimes(spec: Spec) -> str:
+    if not spec.regimes:
+        return ""
+    listed = "\n".join(f"- {each}" for each in told_regimes(spec.regimes))
+    return f"""
+
+**Mechanisms that are others in some samples** (regimes). Which case holds, the columns `REGIME` or `REGIME_CASE` say:
+
+{listed}"""
+
+
 def _given(spec: Spec) -> str:
     if spec.given is None:
         return ""
@@ -212,7 +223,7 @@ def _contents(manifest: Manifest) -> str:
 def _rows(spec: Spec) -> list[str]:
     return [
         f"| {view} | {name} | {use.role} | {spec.factors[name].kind} | {_values(spec.factors[name])} "
-        f"| {_physical(spec.factors[name])} | {_mechanism(spec.factors[name], use)} |"
+        f"| {_physical(spec.factors[name])} | {_mechanism(spec, view, name)} |"
         for view, declared in spec.views.items()
         for name, use in declared.factors.items()
     ]
@@ -234,11 +245,17 @@ def _physical(factor: Factor) -> str:
     return f"{numbers} {factor.unit or ''}".strip()
 
 
-def _mechanism(factor: Factor, use: FactorUse) -> str:
+def _mechanism(spec: Spec, view: str, name: str) -> str:
+    factor, use = spec.factors[name], spec.views[view].factors[name]
     if use.value is not None:
         return f"always {use.value:g}{'; recorded only, not drawn' if use.recorded else ''}"
-    mechanism = use.mechanism or factor.mechanism
-    called = f"{mechanism.name}({', '.join(mechanism.parents)})" if mechanism.parents else mechanism.name
+    called = _called(use.mechanism or factor.mechanism)
+    for each in spec.replaced(name, view):
+        called += f", or {_called(each.use)} where {each.switch} is {spec.factors[each.switch].value_name(each.value)}"
     called = f"{called}, then {use.change.name}" if use.change else called
     called = f"{called} where {use.when}" if use.when else called
     return f"{called}; recorded only, not drawn" if use.recorded else called
+
+
+def _called(mechanism: MechanismUse) -> str:
+    return f"{mechanism.name}({', '.join(mechanism.parents)})" if mechanism.parents else mechanism.name

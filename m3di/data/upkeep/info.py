@@ -9,7 +9,7 @@ from m3di.data.format.manifest import Manifest
 from m3di.data.load.sources import ShardSource, open_source
 from m3di.data.storage.places import open_to_read
 from m3di.errors import printable
-from m3di.latents import Factor, told, told_given, told_splits
+from m3di.latents import Factor, told, told_given, told_regimes, told_splits
 
 
 def info(root: str | os.PathLike[str]) -> str:
@@ -34,6 +34,7 @@ def info(root: str | os.PathLike[str]) -> str:
         ]
     else:
         lines.append("made      the published layout of Multimodal3DIdent")
+    lines += [f"regime    {each}" for each in told_regimes(spec.regimes)]
     if spec.given is not None:
         lines.append(f"given     {told_given(spec)}")
     if spec.interventions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,10 @@ COLUMN_FROM = 3
 """So many views stand below each other."""
 SOMETIMES = (0, (3, 1.5))
 """Line of the frame of a factor that changes in some samples."""
+PAST = "\N{CLOCKWISE OPEN CIRCLE ARROW}"
+"""Behind the name of a factor that its own past causes."""
+HAMMER = "\N{HAMMER AND PICK}"
+"""Behind the name of a factor that a regime sets in some samples."""
 FORMATS = (".png", ".svg", ".pdf")
 
 
@@ -36,46 +41,109 @@ def causal_graph(spec: Spec) -> Figure:
     """Draw the graph of every declared view: the arrows that its data obey. Parents stand left of their children.
 
     An arrow from an earlier frame is dashed; a factor that its own past causes has a round arrow behind its name.
-    Three views and more stand below each other. A dashed frame is that of a factor which changes, or is mixed, in some
-    of the samples; the factors that say in which (`VIEW_changes`, `VIEW_changed_FACTOR`) are not drawn.
+    Three views and more stand below each other; there, factors without arrows are drawn once, below all, with the role
+    that each view gives them. A dashed frame is that of a factor which changes, or is mixed, in some of the samples, a
+    hammer marks one that a regime sets in some of them, with the name of the case where that is another; the factors
+    that say in which (`VIEW_changed_FACTOR`, `REGIME_CASE`) are not drawn. The label of a regime has a square box.
     """
     from matplotlib.figure import Figure  # half a second, which the page of `m3di browse` need not wait for
 
     place = factor_places(spec)
+    loose = [name for name in place if name not in linked_factors(spec)]
+    if len(spec.views) < COLUMN_FROM or len(loose) == len(place):
+        loose = []
+    for name in loose:
+        del place[name]
     n_columns, n_rows = (max(each[axis] for each in place.values()) + 1 for axis in (0, 1))
-    shape = (1, len(spec.views)) if len(spec.views) < COLUMN_FROM else (len(spec.views), 1)
+    n_columns = max(n_columns, 3)
+    shape = (1, len(spec.views)) if len(spec.views) < COLUMN_FROM else (len(spec.views) + bool(loose), 1)
+    rows = [n_rows] * shape[0]
+    rows[-1] = -(-len(loose) // n_columns) if loose else n_rows
     width = max(5.0, COLUMN_WIDTH_IN * n_columns * shape[1])
-    figure = Figure(figsize=(width, (ROW_HEIGHT_IN * (n_rows + 2)) * shape[0] + ROW_HEIGHT_IN), layout="constrained")
-    axes = figure.subplots(*shape, squeeze=False).ravel()
-    for axis, view in zip(axes, spec.views, strict=True):
+    height = ROW_HEIGHT_IN * (sum(rows) + 2 * len(rows) + 1)
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots(*shape, squeeze=False, height_ratios=[each + 2 for each in rows]).ravel()
+    for axis, n in zip(axes, rows * shape[1], strict=True):
         axis.set_xlim(-0.5, n_columns - 0.5)
-        axis.set_ylim(n_rows - 0.4, -0.6)
+        axis.set_ylim(n - 0.4, -0.6)
+        axis.axis("off")
+    for axis, view in zip(axes, spec.views, strict=False):
         _draw_panel(axis, spec, view, place)
-    handles = [
-        axes[0].scatter([], [], marker="s", s=60, color=color, edgecolor="#555555", label=role)
+    if loose:
+        _draw_loose(axes[-1], spec, loose, n_columns)
+    figure.legend(handles=_handles(axes[0], spec), loc="outside lower center", ncols=4, fontsize=8, frameon=False)
+    return figure
+
+
+def _handles(axis: Axes, spec: Spec) -> list[Any]:
+    """What the legend explains."""
+    handles: list[Any] = [
+        axis.scatter([], [], marker="s", s=60, color=color, edgecolor="#555555", label=role)
         for role, color in ROLE_COLORS.items()
     ]
     if any(use.when is not None for view in spec.views.values() for use in view.factors.values()):
-        (line,) = axes[0].plot([], [], color="#555555", linestyle=SOMETIMES, lw=1.2, label="changes in some samples")
-        handles.append(line)
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8, frameon=False)
-    return figure
+        handles += axis.plot([], [], color="#555555", linestyle=SOMETIMES, lw=1.2, label="changes in some samples")
+    if any(use.lag for name in spec.factors for use in spec.mechanisms_of(name)):
+        handles += axis.plot([], [], color="#555555", linestyle="--", lw=1.2, label="arrow from an earlier frame")
+    if any(regime.chosen is not None for regime in spec.regimes.values()):
+        handles.append(axis.scatter([], [], marker=f"${HAMMER}$", s=60, color="black", label="set in some samples"))
+    return handles
+
+
+def _draw_loose(axis: Axes, spec: Spec, names: list[str], n_columns: int) -> None:
+    """Factors without arrows, each with a square a view in the colour of its role there."""
+    axis.set_title(f"without arrows, as in {', '.join(spec.views)}", fontsize=11)
+    step = 0.22 / COLUMN_WIDTH_IN
+    for number, name in enumerate(names):
+        column, row = number % n_columns, number // n_columns
+        left = column - 0.4
+        for place, view in enumerate(spec.views.values()):
+            role = view.factors[name].role if name in view.factors else "not seen"
+            axis.scatter(
+                left + step * place, row, marker="s", s=60, color=ROLE_COLORS[role], edgecolor="#555555", lw=0.6
+            )
+        axis.text(left + step * len(spec.views), row, _shown(spec, name), ha="left", va="center", fontsize=8)
+
+
+def _shown(spec: Spec, name: str, *, own_past: bool = False) -> str:
+    return " ".join([name, *factor_marks(spec, name, own_past=own_past)])
+
+
+def factor_marks(spec: Spec, name: str, *, own_past: bool) -> list[str]:
+    """What stands behind the name of a factor: that its own past causes it, and that it is set in some samples."""
+    cases = [
+        case
+        for regime in spec.regimes.values()
+        for case, mechanisms in regime.cases.items()
+        if regime.chosen is not None and name in mechanisms
+    ]
+    marks = [PAST] if own_past else []
+    return [*marks, *(HAMMER if case == name else f"{HAMMER} {case}" for case in cases)]
 
 
 def _draw_panel(axis: Axes, spec: Spec, view_name: str, place: dict[str, tuple[int, int]]) -> None:
     view, drawn = spec.views[view_name], arrows(spec, view_name)
     axis.set_title(f"{view_name} ({view.modality})", fontsize=11)
-    axis.axis("off")
     boxes = {}
+    labels = {name for name, regime in spec.regimes.items() if regime.chosen is None}
     for name in (each for each in spec.factors if each in place):
         role = view.factors[name].role if name in view.factors else "not seen"
         ink = "black" if name in view.factors else "#888888"
         frame = {"boxstyle": "round,pad=0.3", "facecolor": ROLE_COLORS[role], "edgecolor": "#555555", "lw": 0.6}
         if name in view.factors and view.factors[name].when is not None:
             frame |= {"linestyle": SOMETIMES, "lw": 1.2}
+        if name in labels:
+            frame |= {"boxstyle": "square,pad=0.3", "lw": 1.2}
         own_past = any(parent.partition("@")[0] == name for parent, child in drawn if child == name)
-        shown = f"{name} \N{CLOCKWISE OPEN CIRCLE ARROW}" if own_past else name
-        text = axis.text(*place[name], shown, ha="center", va="center", fontsize=8, color=ink, bbox=frame)
+        text = axis.text(
+            *place[name],
+            _shown(spec, name, own_past=own_past),
+            ha="center",
+            va="center",
+            fontsize=8,
+            color=ink,
+            bbox=frame,
+        )
         boxes[name] = text.get_bbox_patch()
     for parent, name in sorted(drawn):
         origin, _, is_earlier = parent.partition("@")
@@ -91,7 +159,7 @@ def _arrow(
 
     # Arrows over several columns bend around the names between.
     span = place[name][0] - place[parent][0]
-    bend = -0.2 if is_earlier and span <= 0 else 0.12 * (span - 1)
+    bend = -0.2 if is_earlier and span <= 0 else min(0.12 * (span - 1), 0.8 / max(span, 1))
     return FancyArrowPatch(
         place[parent],
         place[name],
@@ -127,17 +195,13 @@ def factor_places(spec: Spec) -> dict[str, tuple[int, int]]:
     """
     hidden = choosing_factors(spec)
     drawn = [name for name in spec.factors if name not in hidden]
-    causes = {name: [each for each in spec.parents(name) if each != name and each not in hidden] for name in drawn}
-    parents = causes
-    try:
-        order = list(TopologicalSorter(parents).static_order())
-    except CycleError:  # over several frames; those of one frame have none
-        parents = {name: [each for each in spec.present_parents(name) if each not in hidden] for name in drawn}
-        order = [name for name in spec.order if name not in hidden]
+    # Over several frames all arrows may make a circle, those of the usual mechanisms rarely, those in one frame never.
+    choices = (spec.parents, lambda name: _usual_parents(spec, name), spec.present_parents)
+    order, parents = next(found for each in choices if (found := _in_order(drawn, each)) is not None)
     depth: dict[str, int] = {}
     for name in order:
         depth[name] = 1 + max((depth[parent] for parent in parents[name]), default=-1)
-    linked = {each for name in drawn for parent in causes[name] for each in (name, parent)}
+    linked = linked_factors(spec)
     place: dict[str, tuple[int, int]] = {}
     filled = [0] * (max(depth.values()) + 1)
     for name in (name for name in drawn if name in linked):
@@ -147,3 +211,26 @@ def factor_places(spec: Spec) -> dict[str, tuple[int, int]]:
     for number, name in enumerate(name for name in drawn if name not in linked):
         place[name] = (number % n_columns, first + number // n_columns)
     return place
+
+
+def _usual_parents(spec: Spec, name: str) -> tuple[str, ...]:
+    """Parents of a factor's own mechanism in any frame, and what says which case of a regime holds."""
+    return (*spec.factors[name].mechanism.causes, *(each.switch for each in spec.replaced(name)))
+
+
+def _in_order(
+    names: list[str], parents_of: Callable[[str], Iterable[str]]
+) -> tuple[list[str], dict[str, list[str]]] | None:
+    """Names, parents first, and the parents of each among them; None where they make a circle."""
+    parents = {name: [each for each in parents_of(name) if each != name and each in names] for name in names}
+    try:
+        return list(TopologicalSorter(parents).static_order()), parents
+    except CycleError:
+        return None
+
+
+def linked_factors(spec: Spec) -> frozenset[str]:
+    """Factors that some arrow joins to another one, in any view and frame."""
+    hidden = choosing_factors(spec)
+    pairs = [(parent, name) for name in spec.factors if name not in hidden for parent in spec.parents(name)]
+    return frozenset(each for pair in pairs if pair[0] != pair[1] and pair[0] not in hidden for each in pair)
