@@ -46,8 +46,8 @@ def split_name_problems(names: Mapping[str, Any]) -> Iterator[Problem]:
             other = RESERVED_SPLITS[name.lower()]
             said = f"{name!r} means something else to readers of datasets"
             yield Problem(path, said, repr(name), "another name", f"call it {other}")
-        elif name not in SPLITS and not isinstance(declared, (dict, Split)) and _misspelt(name):
-            near = _misspelt(name)
+        elif name not in SPLITS and not isinstance(declared, (dict, Split)) and misspelt(name):
+            near = misspelt(name)
             said = f"no split is called {name!r}; did you mean {near!r}?"
             yield Problem(path, said, repr(name), f"{near}, or a name that is not so near", "correct it")
         if name.lower() in folded:
@@ -56,7 +56,7 @@ def split_name_problems(names: Mapping[str, Any]) -> Iterator[Problem]:
         folded.setdefault(name.lower(), name)
 
 
-def _misspelt(name: str) -> str | None:
+def misspelt(name: str) -> str | None:
     """One of the usual splits whose letters these are, in another order or number."""
     return next((each for each in SPLITS if {*each} == {*name.lower()}), None)
 

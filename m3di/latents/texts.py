@@ -15,10 +15,10 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from m3di.errors import UsageError
-from m3di.latents.problems import Problem, shortened
+from m3di.latents.problems import Problem, listed, shortened
 from m3di.latents.sampling import Samples
-from m3di.latents.spec import Spec
-from m3di.latents.splits import is_split_name
+from m3di.latents.spec import SPLITS, Spec
+from m3di.latents.splits import is_split_name, misspelt
 
 BY_CAPTION, BY_SAMPLE = ("caption", "text"), ("seed", "split", "index", "text")
 COLUMNS = "caption,text or seed,split,index,text"
@@ -104,7 +104,9 @@ def _read(row: dict[str, str], surplus: int, where: str, line: int) -> tuple[str
     if "caption" in row:
         return " ".join(row["caption"].split()), text
     seed, split, index = (row[name].strip() for name in BY_SAMPLE[:3])
-    if not (seed.isdecimal() and index.isdecimal() and is_split_name(split)):
+    if not (seed.isdecimal() and index.isdecimal() and is_split_name(split)) or (
+        split not in SPLITS and misspelt(split)
+    ):
         got = f"seed {seed!r}, split {split!r}, index {index!r}"
         raise _wrong("a row names no sample", where, line, got, "whole numbers, and the name of a split", "correct it")
     return f"{int(seed)}/{split}/{int(index)}", text
@@ -141,6 +143,17 @@ def text_problems(spec: Spec, view: str) -> Iterator[Problem]:
         details = error.details
         what = f"{error.what}: {details['where']}" if "where" in details else error.what
         yield Problem(path, what, details.get("got"), details.get("expected"), details.get("next"))
+        return
+    known = {*SPLITS, *spec.splits}
+    named = {key.split("/")[1] for key in texts.found} if texts is not None and texts.by == "sample" else set()
+    if named - known:
+        yield Problem(
+            path,
+            f"the file has texts of a split that the spec does not have: {min(named - known)!r}",
+            min(named - known),
+            listed([*SPLITS, *(each for each in spec.splits if each not in SPLITS)]),
+            "correct the name, or add the split to the spec",
+        )
         return
     other = "interventions" if spec.interventions else "pairs" if spec.pairs else None
     if texts is not None and texts.by == "sample" and other:

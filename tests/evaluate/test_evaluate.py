@@ -238,3 +238,17 @@ def test_tables_that_are_none(tmp_path: Path, run: Path) -> None:
         write_results(tmp_path / "out.xlsx", table)
     write_results(tmp_path / "out.csv", table)
     assert (tmp_path / "out.csv").read_text().startswith('"run","encoding_size","seed","data","view"')
+
+
+def test_another_split_is_scored_by_probes_that_are_fitted_on_val(root: Path, run: Path) -> None:
+    usual = evaluate(NamedRun(run, "run"), QUICK)
+    other = evaluate(NamedRun(run, "run"), replace(QUICK, split="val"))
+    assert set(usual["data"].to_pylist()) == {"factual"} and set(other["data"].to_pylist()) == {"val"}
+    assert set(other["n_test"].to_pylist()) == {N_VAL} == set(other["n_fit"].to_pylist())
+    encoded = encode_run(run, ProbeData(root, split="val"))
+    for fit, test in encoded.encodings.values():
+        np.testing.assert_array_equal(fit, test)
+    # Both are kept beside the run, each under its own name.
+    assert {each.name for each in run.glob("evaluation*.parquet")} == {"evaluation.parquet", "evaluation-val.parquet"}
+    with pytest.raises(UsageError, match="the dataset has no split 'vla'"):
+        evaluate(NamedRun(run, "run"), replace(QUICK, split="vla"))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from m3di import Multimodal3DIdent, data, generate
-from m3di.data.names import export, info, merge, subset, verify
+from m3di.data.names import export, import_published, info, merge, subset, verify
 from m3di.errors import M3diError, UsageError
 from m3di.generate.repair import repair
 from m3di.generate.twins import render_twin
@@ -120,6 +120,11 @@ def test_subsets_and_exports_keep_splits(own: Path, tmp_path: Path) -> None:
     verify(tmp_path / "chosen")
     export(own, "imagefolder", tmp_path / "folder")
     assert len(list((tmp_path / "folder" / "held_out").glob("*.png"))) == 5
+    export(own, "upstream", tmp_path / "published")
+    read = Multimodal3DIdent(tmp_path / "published", "shifted")
+    assert len(read) == 6 and set(read.table["image.spotlight_pos"].to_pylist()) == {0.5}
+    assert import_published(tmp_path / "published", tmp_path / "back").n_samples == SIZES
+    verify(tmp_path / "back")
 
 
 def test_related_datasets_are_joined_with_each_process_in_splits_of_its_own(

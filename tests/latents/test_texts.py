@@ -274,3 +274,15 @@ def test_the_words_of_a_language_are_whole(language: str) -> None:
         for form, texts in forms.items():
             assert set(texts) >= set(factors[name].names), (name, form)
     assert {"word", "a", "the", "it"} <= language_lexicon(language)["object_shape"].keys()
+
+
+def test_texts_of_samples_are_of_splits_that_the_spec_has(tmp_path: Path) -> None:
+    (tmp_path / "texts.csv").write_text("seed,split,index,text\n0,cows,0,a cow\n", encoding="utf-8")
+    text = "extends: m3di\nname: t\nviews: {text: {texts: texts.csv}}\n"
+    (tmp_path / "t.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match="texts of a split that the spec does not have: 'cows'"):
+        load_spec(tmp_path / "t.yaml")
+    (tmp_path / "t.yaml").write_text(
+        f'{text}splits: {{cows: {{n: 1, given: object_shape == "cow"}}}}\n', encoding="utf-8"
+    )
+    assert captions(sample(load_spec(tmp_path / "t.yaml"), "cows", 1), "text") == ["a cow"]

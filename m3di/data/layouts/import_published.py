@@ -109,7 +109,8 @@ def _no_layout(source: Path) -> M3diError:
 
 
 def _plan(source: PublishedSource, tables: dict[str, pa.Table], shard_size: int) -> Plan:
-    n_samples = {split: tables[split].num_rows if split in tables else 0 for split in ("train", "val", "test")}
+    names = dict.fromkeys(("train", "val", "test") if source.plan is None else source.plan.n_samples)
+    n_samples = {split: tables[split].num_rows if split in tables else 0 for split in names}
     if source.plan is not None and source.plan.n_samples == n_samples:
         extensions = {**source.plan.extensions, "image": "png"}
         return source.plan.model_copy(update={"extensions": extensions})

@@ -72,11 +72,14 @@ def color_ranks(spec: Spec) -> NDArray[np.int64]:
 def split_folders(folder: Folder) -> dict[str, str]:
     """Find the splits of a published folder: the prefix of the files of each; empty if there are none.
 
+    Those of other names are found by the plan that our export has left.
+
     Raises:
         M3diError: A split is there under two names.
     """
     found: dict[str, str] = {}
-    for split in SPLITS:
+    plan = read_published_plan(folder)
+    for split in dict.fromkeys((*SPLITS, *(plan.n_samples if plan is not None else ()))):
         names = [split, *(alias for alias, name in ALIASES.items() if name == split)]
         there = [f"{name}/" for name in names if folder.exists(f"{name}/{IMAGE_CSV}")]
         if len(there) > 1:
