@@ -22,7 +22,8 @@ COLUMNS = ("setting", "quantity", "ours", "spread over seeds", "chance", "from c
 NOT_RUN, DAMAGED = "not run", "damaged"
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
-table { display: block; overflow-x: auto; border-collapse: collapse; margin: 1rem 0; font-size: 0.85rem; font-variant-numeric: tabular-nums; }
+table { display: block; overflow-x: auto; }
+table { border-collapse: collapse; margin: 1rem 0; font-size: 0.85rem; font-variant-numeric: tabular-nums; }
 th, td { border-bottom: 1px solid #ddd; padding: 0.25rem 0.6rem; text-align: left; vertical-align: top; }
 th { border-bottom: 2px solid #888; }
 img { max-width: 100%; height: auto; display: block; margin: 1rem 0; }
