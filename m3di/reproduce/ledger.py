@@ -24,9 +24,11 @@ from typing import Any
 
 from m3di._version import __version__
 from m3di.errors import DataError, DiskError, M3diError
+from m3di.evaluate.runs import RESULTS as EVALUATION
 from m3di.reproduce.members import RUNS, Member, Training
 from m3di.reproduce.paper_results import RESULTS
 from m3di.reproduce.scales import ReproductionScale, find_scale
+from m3di.simulate.checkpoint import RESULTS_NAME
 from m3di.system.disk import disk_errors
 from m3di.system.files import read_json, write_json
 
@@ -138,11 +140,14 @@ def is_member_finished(member: Member, out: Path) -> bool:
     try:
         return member.is_finished(out)
     except M3diError as error:
+        where = Path(error.details.get("where", out / member.key))
+        # Scores are made once more from the weights; whatever else is damaged costs the whole member.
+        lost = where if where.name in (RESULTS_NAME, EVALUATION) else out / member.key
         raise DataError(
             f"the results of {member.key} cannot be used: {error.what}",
-            where=error.details.get("where", str(out / member.key)),
+            where=str(where),
             got=error.details.get("got"),
-            next_step=f"put them back from a copy, or delete {out / member.key}: it is then done once more",
+            next_step=f"put them back from a copy, or delete {lost}: what it held is then made once more",
         ) from error
 
 
