@@ -62,7 +62,7 @@ def reproduce(scale: str, out: Path, only: tuple[str, ...], **options: Any) -> N
     share = options["share"]
     n_jobs = _jobs(options) or default_jobs()
     reproduction = Reproduction(out, find_scale(scale), options["gpu"])
-    results = choose_results([name.strip() for each in only for name in each.split(",") if name.strip()])
+    results = choose_results(_names(only))
     if not options["is_dry"]:
         begin(reproduction)
     plan = make_reproduction_plan(reproduction, results, n_jobs)
@@ -89,6 +89,19 @@ def reproduce(scale: str, out: Path, only: tuple[str, ...], **options: Any) -> N
             _report(reproduction)
             raise
         _report(reproduction)
+
+
+def _names(only: tuple[str, ...]) -> list[str]:
+    names = [name.strip() for each in only for name in each.split(",") if name.strip()]
+    if only and not names:  # such as an empty variable: everything may take days
+        raise UsageError(
+            "no result is named",
+            where="--only",
+            got=repr(only[0]),
+            expected="names of results, such as figure3,table1",
+            next_step="leave --only out for all results",
+        )
+    return names
 
 
 def _report(reproduction: Reproduction) -> None:
@@ -184,12 +197,10 @@ def _run(reproduction: Reproduction, plan: ReproductionPlan, share: str | None, 
     from m3di.reproduce.planning import own_share
     from m3di.reproduce.side_by_side import run_side_by_side
 
-    asked, left_out = own_share(plan, share)
+    asked = own_share(plan, share)
     members = [task.member for task in asked]
     with members_display({task.member.key: task.seconds or 1.0 for task in asked}) as on_event:
         if address is not None:
             run_on_ray(reproduction, members, address, on_event)
         else:
             run_side_by_side(reproduction, members, plan.n_jobs, on_event)
-    if left_out:
-        raise left_out

@@ -40,7 +40,7 @@ class MembersState:
             self.running[event.key] = 0.0
         elif event.kind == "units":
             self.running[event.key] = event.done / max(1, event.total)
-        else:
+        elif event.kind != "waits":
             self.running.pop(event.key, None)
             self._done += self._seconds[event.key]
             self.n_finished += event.kind == "finished"
@@ -82,11 +82,13 @@ def members_display(seconds: Mapping[str, float]) -> Iterator[Callable[[Event], 
                 tasks[event.key] = bars.add_task(event.key, total=event.total)
             elif event.kind == "units":
                 bars.update(tasks[event.key], completed=event.done, total=event.total)  # type: ignore[arg-type]
+            elif event.kind == "waits":
+                console.print(_told(event), highlight=False, markup=False)
             else:
                 if event.key in tasks:
                     bars.remove_task(tasks.pop(event.key))  # type: ignore[arg-type]
                 if event.kind != "finished":
-                    console.print(_trouble(event), highlight=False, markup=False)
+                    console.print(_told(event), highlight=False, markup=False)
 
         yield show
 
@@ -100,8 +102,8 @@ def _plain(
     def show(event: Event) -> None:
         nonlocal shown
         state.note(event)
-        if event.kind in ("failed", "skipped"):
-            write(_trouble(event))
+        if event.kind in ("failed", "skipped", "waits"):
+            write(_told(event))
         if event.kind == "finished":
             write(f"{event.key}: finished; {state.line()}")
         elif event.kind == "units" and state.clock() - shown >= interval_s:
@@ -113,6 +115,6 @@ def _plain(
     return show
 
 
-def _trouble(event: Event) -> str:
-    word = "failed" if event.kind == "failed" else SKIPPED
+def _told(event: Event) -> str:
+    word = {"skipped": SKIPPED}.get(event.kind, event.kind)
     return f"{event.key}: {word}: {' '.join(event.why.split())}"

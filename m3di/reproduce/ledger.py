@@ -4,7 +4,7 @@ OUT/
   reproduce.json           scale, whether datasets are rendered on a GPU, a hash of all members' settings; written first
   measured.json            how long a step, an image and a probe take on this machine
   data/, runs/, simulations/    members, see `m3di.reproduce.members`
-  records/                 of each member: seconds over all attempts, where it ran, whether it is done
+  records/                 of each member: seconds over all attempts, when and where it ran, whether it is done
   logs/                    what the workers said
   report/                  report.html, report.md and their pictures
 """
@@ -18,14 +18,17 @@ import platform
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from m3di._version import __version__
-from m3di.errors import DiskError, M3diError
+from m3di.errors import DataError, DiskError, M3diError
+from m3di.evaluate.runs import RESULTS as EVALUATION
 from m3di.reproduce.members import RUNS, Member, Training
 from m3di.reproduce.paper_results import RESULTS
 from m3di.reproduce.scales import ReproductionScale, find_scale
+from m3di.simulate.checkpoint import RESULTS_NAME
 from m3di.system.disk import disk_errors
 from m3di.system.files import read_json, write_json
 
@@ -128,6 +131,26 @@ def write_sweeps(reproduction: Reproduction) -> None:
             write_sweep(folder, Sweep(root, trainings[0].config, {each.name: each.values for each in trainings}))
 
 
+def is_member_finished(member: Member, out: Path) -> bool:
+    """Whether a member is done.
+
+    Raises:
+        M3diError: It is done, but its results cannot be read: to do it once more may take hours, so that is asked for.
+    """
+    try:
+        return member.is_finished(out)
+    except M3diError as error:
+        where = Path(error.details.get("where", out / member.key))
+        # Scores are made once more from the weights; whatever else is damaged costs the whole member.
+        lost = where if where.name in (RESULTS_NAME, EVALUATION) else out / member.key
+        raise DataError(
+            f"the results of {member.key} cannot be used: {error.what}",
+            where=str(where),
+            got=error.details.get("got"),
+            next_step=f"put them back from a copy, or delete {lost}: what it held is then made once more",
+        ) from error
+
+
 def record_path(out: Path, key: str) -> Path:
     """Return where a member's record is."""
     return out / RECORDS / f"{key.replace('/', '__')}.json"
@@ -136,7 +159,10 @@ def record_path(out: Path, key: str) -> Path:
 def read_record(out: Path, key: str) -> dict[str, Any]:
     """Return a member's record; empty if there is none."""
     path = record_path(out, key)
-    return read_json(path) if path.is_file() else {}
+    try:
+        return read_json(path) if path.is_file() else {}
+    except DataError:  # only times are lost, and the report says what it knows
+        return {}
 
 
 class Record:
@@ -154,7 +180,8 @@ class Record:
         if finished or now - self._noted >= SECONDS_BETWEEN_NOTES:
             self._noted = now
             seconds = self._before + now - self._began
-            content = {"seconds": round(seconds, 3), "finished": finished, "machine": machine()}
+            content: dict[str, Any] = {"seconds": round(seconds, 3), "finished": finished, "machine": machine()}
+            content["at"] = f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC"
             write_json(self._path, content)
 
 

@@ -14,17 +14,19 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
 from m3di.errors import M3diError
-from m3di.reproduce.ledger import Record, Reproduction, reopen
-from m3di.reproduce.members import OnUnit, Resources
+from m3di.reproduce.ledger import Record, Reproduction, is_member_finished, reopen
+from m3di.reproduce.members import Member, OnUnit, Resources
 from m3di.system.allocator import keep_freed_memory
+from m3di.system.lock import HeldError
 from m3di.system.signals import interrupt_behind, sigterm_interrupts
 
 SECONDS_BETWEEN_EVENTS = 0.5
+SECONDS_BETWEEN_TRIES = 2.0  # to do what another process does
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -39,7 +41,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         with sigterm_interrupts():
             while (key := asked.get()) is not None:
-                _tell(events, key=key, **do_member(reproduction, key, resources, _telling(events, key)))
+                ended = do_member(reproduction, key, resources, _telling(events, key), _telling_waits(events, key))
+                _tell(events, key=key, **ended)
     except (Exception, KeyboardInterrupt) as error:
         if interrupt_behind(error) is None:
             raise
@@ -53,21 +56,44 @@ def _read(stream: IO[str], asked: queue.Queue[str | None]) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def do_member(reproduction: Reproduction, key: str, resources: Resources, on_unit: OnUnit) -> dict[str, str]:
-    """Do a member, keep its record, and return how it ended."""
+def do_member(
+    reproduction: Reproduction,
+    key: str,
+    resources: Resources,
+    on_unit: OnUnit,
+    on_wait: Callable[[HeldError], None] = lambda error: None,
+) -> dict[str, str]:
+    """Do a member, keep its record, and return how it ended.
+
+    A member that another process does, such as another job of an array, is waited for; if that process ends early,
+    this one goes on with the member.
+    """
     member = reproduction.members[key]
+    waits = False
+    while True:
+        try:
+            if not is_member_finished(member, reproduction.out):
+                _do(member, reproduction, resources, on_unit)
+        except HeldError as error:
+            if not waits:
+                on_wait(error)
+            waits = True
+            time.sleep(SECONDS_BETWEEN_TRIES)
+        except M3diError as error:
+            return {"event": "failed", "why": str(error)}
+        else:
+            return {"event": "finished"}
+
+
+def _do(member: Member, reproduction: Reproduction, resources: Resources, on_unit: OnUnit) -> None:
     record = Record(reproduction.out, member)
 
     def note(done: int, total: int) -> None:
         record.note()
         on_unit(done, total)
 
-    try:
-        member.run(reproduction.out, resources, note)
-    except M3diError as error:
-        return {"event": "failed", "why": str(error)}
+    member.run(reproduction.out, resources, note)
     record.note(finished=True)
-    return {"event": "finished"}
 
 
 def _telling(events: IO[str], key: str) -> OnUnit:
@@ -81,6 +107,10 @@ def _telling(events: IO[str], key: str) -> OnUnit:
             _tell(events, event="units", key=key, done=done, total=total)
 
     return on_unit
+
+
+def _telling_waits(events: IO[str], key: str) -> Callable[[HeldError], None]:
+    return lambda error: _tell(events, event="waits", key=key, why=f"{error.what}: {error.details.get('got')}")
 
 
 def _tell(events: IO[str], **event: object) -> None:

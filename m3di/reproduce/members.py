@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from m3di.data import MANIFEST
-from m3di.evaluate import NamedRun, ProbeData, Request, evaluate
+from m3di.evaluate import NamedRun, ProbeData, Request, evaluate, read_results
 from m3di.evaluate import Protocol as ProbeProtocol
 from m3di.evaluate.runs import RESULTS
 from m3di.generate import RenderOptions, render
 from m3di.learn.training.config import TrainConfig
 from m3di.learn.training.train import train
 from m3di.simulate import SimulationConfig, folder_name, is_finished, simulate
+from m3di.system.files import read_json
 
 OnUnit = Callable[[int, int], None]  # units done, and units in all
 DATA, RUNS, SIMULATIONS = "data", "runs", "simulations"
@@ -52,7 +53,11 @@ class Member(Protocol):
         """All that decides its outcome, as JSON has it."""
 
     def is_finished(self, out: Path) -> bool:
-        """Whether it is done."""
+        """Whether it is done.
+
+        Raises:
+            M3diError: Its results are there and cannot be read.
+        """
 
     def run(self, out: Path, resources: Resources, on_unit: OnUnit) -> None:
         """Do it, or the rest of it."""
@@ -92,7 +97,11 @@ class Rendering:
         return asdict(self)
 
     def is_finished(self, out: Path) -> bool:
-        return (out / self.key / MANIFEST).is_file()
+        path = out / self.key / MANIFEST
+        if not path.is_file():
+            return False
+        read_json(path)  # raises if it is cut
+        return True
 
     def options(self, out: Path, resources: Resources) -> RenderOptions:
         """Options of `m3di render`."""
@@ -150,7 +159,8 @@ class Training:
         return {"data": self.data.key, "config": asdict(self.config), "probes": list(self.probes)}
 
     def is_finished(self, out: Path) -> bool:
-        return (out / self.key / RESULTS).is_file()
+        path = out / self.key / RESULTS
+        return path.is_file() and read_results(path).num_rows > 0  # raises if it is cut
 
     def run(self, out: Path, resources: Resources, on_unit: OnUnit) -> None:
         root, run = out / self.data.key, out / self.key

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,9 +19,14 @@ Found = TypeVar("Found")
 
 
 def above_chance(value: float, chance: float | None) -> float:
-    """How far a score is on the way from chance (0) to the best score (1)."""
+    """How far a score is on the way from chance (0) to the best score (1); 0 where chance is the best score."""
     base = chance or 0.0
-    return (value - base) / (1.0 - base)
+    return (value - base) / (1.0 - base) if base < 1.0 else 0.0 * value  # NaN stays NaN
+
+
+def speaks_against(share: float, is_wrong: bool) -> bool:
+    """Whether a score speaks against a rule; one that is no number does, whatever the rule: it shows nothing."""
+    return is_wrong or not math.isfinite(share)
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,9 @@ class Line:
     @property
     def spread(self) -> float | None:
         """Standard deviation over seeds; None for one seed."""
-        return statistics.stdev(self.values) if len(self.values) > 1 else None
+        if len(self.values) < 2:
+            return None
+        return statistics.stdev(self.values) if all(map(math.isfinite, self.values)) else math.nan
 
     @property
     def difference(self) -> float | None:
@@ -103,11 +111,16 @@ class ResultOutcome:
 
     @property
     def word(self) -> Word:
-        """Of all rules together."""
+        """Of all rules that were judged; "not judged" if none was."""
         words = {verdict.word for verdict in self.verdicts}
         if "does not hold" in words:
             return "does not hold"
-        return "holds" if words == {"holds"} else "not judged"
+        return "holds" if "holds" in words else "not judged"
+
+    @property
+    def n_judged(self) -> int:
+        """How many rules were judged."""
+        return sum(verdict.word != "not judged" for verdict in self.verdicts)
 
 
 def judge(patterns: Sequence[Pattern[Any]], found: Any, lines: Sequence[Line], judged: Judged) -> list[Verdict]:
@@ -144,6 +157,6 @@ def _of_numbers(lines: Sequence[Line], judged: Judged) -> Verdict:
     far = [
         f"{line.setting}, {line.quantity}: {line.difference:+.2f}"
         for line in lines
-        if line.difference is not None and abs(line.difference) > TOLERANCE
+        if line.difference is not None and speaks_against(line.difference, abs(line.difference) > TOLERANCE)
     ]
     return Verdict(rule, "does not hold" if far else "holds", "; ".join(far))

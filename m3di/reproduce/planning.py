@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from m3di.errors import DiskError, M3diError
+from m3di.errors import DiskError
 from m3di.learn.training.sweep import shared_out
 from m3di.reproduce.costs import Cost, kind_of
-from m3di.reproduce.ledger import Reproduction
+from m3di.reproduce.ledger import Reproduction, is_member_finished
 from m3di.reproduce.members import Member
 from m3di.reproduce.paper_results import Result
 
@@ -110,7 +110,7 @@ def make_reproduction_plan(
             names += [result.name] * (result.name not in names)
     known = costs or {}
     tasks = [
-        Task(member, tuple(serves[key]), member.is_finished(reproduction.out), known.get(kind_of(member)))
+        Task(member, tuple(serves[key]), is_member_finished(member, reproduction.out), known.get(kind_of(member)))
         for key, member in members.items()
     ]
     return ReproductionPlan(tasks, n_jobs)
@@ -130,11 +130,11 @@ def check_room(out: Path, n_bytes: float) -> None:
         )
 
 
-def own_share(plan: ReproductionPlan, share: str | None) -> tuple[list[Task], M3diError | None]:
-    """Return what this process is to do, and an error to raise afterwards if it cannot do all of its share.
+def own_share(plan: ReproductionPlan, share: str | None) -> list[Task]:
+    """Return what this process is to do, in the order in which to begin.
 
-    Members are dealt out over all of them, finished or not, so that the jobs of an array agree. A member of the share
-    whose dataset is another job's, and is not finished, cannot be done now.
+    Members are dealt out over all of them, finished or not, so that the jobs of an array agree. Datasets of other jobs
+    that members of the share need come after its own: the first job that is free makes one, and the others wait for it.
 
     Args:
         plan: All members.
@@ -144,18 +144,10 @@ def own_share(plan: ReproductionPlan, share: str | None) -> tuple[list[Task], M3
         UsageError: It is not two numbers with 0 <= I < N.
     """
     if share is None:
-        return plan.missing, None
+        return plan.missing
     dealt = sorted(plan.tasks, key=lambda task: bool(task.member.needs))
     keys = {task.member.key for task in shared_out(dealt, share, of="the members", where="--member")}
     own = [task for task in plan.missing if task.member.key in keys]
-    there = {task.member.key for task in plan.tasks if task.is_finished} | {task.member.key for task in own}
-    can = [task for task in own if there.issuperset(task.member.needs)]
-    if len(can) == len(own):
-        return can, None
-    waits = next(task.member for task in own if task not in can)
-    return can, M3diError(
-        "members of this share wait for datasets of other jobs",
-        where=f"--member {share}",
-        got=f"{len(own) - len(can)} not done, such as {waits.key}, which needs {', '.join(waits.needs)}",
-        next_step="the others are finished; run the same command again when the other jobs have ended",
-    )
+    needed = {key for task in own for key in task.member.needs} - keys
+    others = [task for task in plan.missing if task.member.key in needed]
+    return sorted([*own, *others], key=lambda task: (bool(task.member.needs), task.member.key in needed))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import base64
-import datetime
 import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from m3di.reproduce.ledger import REPORT, Reproduction, machine, read_record
+from m3di._version import __version__
+from m3di.errors import M3diError
+from m3di.reproduce.ledger import REPORT, Reproduction, is_member_finished, read_record
 from m3di.reproduce.outcome import Line, ResultOutcome
 from m3di.reproduce.paper_results import RESULTS, Result
 from m3di.system.disk import disk_errors
@@ -18,20 +19,23 @@ from m3di.system.files import write_atomically
 
 PAPER = "Daunhawer et al., Identifiability Results for Multimodal Contrastive Learning, ICLR 2023"
 COLUMNS = ("setting", "quantity", "ours", "spread over seeds", "chance", "from content", "paper", "difference")
-NOT_RUN = "not run"
+NOT_RUN, DAMAGED = "not run", "damaged"
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
+table { display: block; overflow-x: auto; }
 table { border-collapse: collapse; margin: 1rem 0; font-size: 0.85rem; font-variant-numeric: tabular-nums; }
 th, td { border-bottom: 1px solid #ddd; padding: 0.25rem 0.6rem; text-align: left; vertical-align: top; }
 th { border-bottom: 2px solid #888; }
 img { max-width: 100%; height: auto; display: block; margin: 1rem 0; }
 figure { margin: 1.5rem 0; }
 figcaption { color: #666; font-size: 0.8rem; }
+p { overflow-wrap: anywhere; }
 section { margin-top: 3rem; border-top: 1px solid #ccc; }
 details > summary { cursor: pointer; }
 .holds { color: #00694e; font-weight: 600; }
 .does-not-hold { color: #a33b00; font-weight: 600; }
 td > span { white-space: nowrap; }
+.damaged { color: #a33b00; font-weight: 600; }
 .not-judged, .not-run { color: #666; font-weight: 600; }
 """
 
@@ -46,6 +50,7 @@ class Section:
         missing: Keys of those.
         seconds: That its members took, each by itself.
         pictures: PNG files.
+        damage: Why the results of a member cannot be read, if so.
     """
 
     result: Result
@@ -53,11 +58,21 @@ class Section:
     missing: Sequence[str]
     seconds: float
     pictures: Sequence[Path] = ()
+    damage: M3diError | None = None
 
     @property
     def word(self) -> str:
         """The verdict in short."""
+        if self.damage is not None:
+            return DAMAGED
         return NOT_RUN if self.outcome is None else self.outcome.word
+
+    @property
+    def judged(self) -> str:
+        """How many of its rules were judged."""
+        if self.outcome is None:
+            return ""
+        return f"{self.outcome.n_judged} of {len(self.outcome.verdicts)} rules judged"
 
 
 def write_report(reproduction: Reproduction) -> list[Path]:
@@ -67,7 +82,7 @@ def write_report(reproduction: Reproduction) -> list[Path]:
         The two files.
 
     Raises:
-        M3diError: They cannot be written, or a member's results are damaged.
+        M3diError: They cannot be written, or a member's results are damaged: then both are written before, and say so.
     """
     folder = reproduction.out / REPORT
     with disk_errors(folder, "the report cannot be written"):
@@ -77,14 +92,20 @@ def write_report(reproduction: Reproduction) -> list[Path]:
         files = {"report.md": _markdown(sections, about), "report.html": _html(sections, about)}
         for name, text in files.items():
             write_atomically(folder / name, text.encode())
+    damage = next((each.damage for each in sections if each.damage is not None), None)
+    if damage is not None:
+        raise damage
     return [folder / name for name in files]
 
 
 def _section(result: Result, reproduction: Reproduction, folder: Path) -> Section:
     out = reproduction.out
     members = result.members(reproduction.scale)
-    missing = [member.key for member in members if not member.is_finished(out)]
     seconds = sum(float(read_record(out, member.key).get("seconds", 0.0)) for member in members)
+    try:
+        missing = [member.key for member in members if not is_member_finished(member, out)]
+    except M3diError as error:
+        return Section(result, None, (), seconds, damage=error)
     if missing:
         return Section(result, None, missing, seconds)
     pictures = result.draw(reproduction.scale, out, folder)
@@ -113,7 +134,11 @@ def _about(reproduction: Reproduction) -> dict[str, str]:
         "made on": "; ".join(where) or "nothing is finished",
         "time of all members": duration_of(sum(float(record.get("seconds", 0.0)) for record in records))
         + ", each by itself",
-        "report": f"{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d %H:%M} UTC, m3di {machine()['m3di']}",
+        # No clock: of the same members the same report, byte for byte.
+        "last member finished": max(
+            (str(record["at"]) for record in records if "at" in record), default="not recorded"
+        ),
+        "report": f"m3di {__version__}",
     }
 
 
@@ -161,7 +186,8 @@ def _shown(outcome: ResultOutcome) -> tuple[list[str], list[list[str]]]:
 
 def _markdown(sections: Sequence[Section], about: Mapping[str, str]) -> str:
     parts = [f"# The paper, reproduced\n\n{PAPER}.\n\n"]
-    parts.append(_table(("result", "verdict"), [[each.result.title, each.word] for each in sections]))
+    verdicts = [[each.result.title, each.word, each.judged] for each in sections]
+    parts.append(_table(("result", "verdict", ""), verdicts))
     parts.append("\n## Settings\n\n")
     parts.append(_table(("", ""), list(map(list, about.items()))))
     for each in sections:
@@ -170,14 +196,16 @@ def _markdown(sections: Sequence[Section], about: Mapping[str, str]) -> str:
             parts.append(f": {_missing(each)}\n")
             continue
         parts.append(f". Its members took {duration_of(each.seconds)}, each by itself.\n\n")
-        verdicts = [[verdict.rule, verdict.word, verdict.why] for verdict in each.outcome.verdicts]
-        parts.append(_table(("rule, stated beforehand", "verdict", "why"), verdicts))
+        rules = [[verdict.rule, verdict.word, verdict.why] for verdict in each.outcome.verdicts]
+        parts.append(_table(("rule, stated beforehand", "verdict", "why"), rules))
         parts += [f"\n![{path.stem}]({path.name})\n" for path in each.pictures]
         parts.append("\n" + _table(*_shown(each.outcome)))
     return "".join(parts)
 
 
 def _missing(section: Section) -> str:
+    if section.damage is not None:
+        return " ".join(str(section.damage).split())
     n = len(section.missing)
     return f"{n} of its members {'is' if n == 1 else 'are'} not finished, such as {section.missing[0]}."
 
@@ -189,9 +217,9 @@ def _html(sections: Sequence[Section], about: Mapping[str, str]) -> str:
         "<meta name='viewport' content='width=device-width, initial-scale=1'>",
         f"<title>{title}</title><style>{_STYLE}</style></head><body><h1>{title}</h1><p>{html.escape(PAPER)}.</p>",
         _html_table(
-            ("result", "verdict"),
+            ("result", "verdict", ""),
             [
-                (f"<a href='#{each.result.name}'>{html.escape(each.result.title)}</a>", _word(each.word))
+                (f"<a href='#{each.result.name}'>{html.escape(each.result.title)}</a>", _word(each.word), each.judged)
                 for each in sections
             ],
             as_it_is=True,

@@ -30,11 +30,11 @@ class Event:
     """What happened to a member.
 
     Args:
-        kind: "begin", "units", "finished", "failed" or "skipped".
+        kind: "begin", "units", "waits" (for another process), "finished", "failed" or "skipped".
         key: Of the member.
         done: Units done.
         total: Units in all.
-        why: Of a failure.
+        why: Of a failure, or what it waits for.
     """
 
     kind: str
@@ -70,7 +70,7 @@ def run_side_by_side(reproduction: Reproduction, members: Sequence[Member], n_jo
             if worker is None:  # its process ended after it was done
                 continue
             on_event(event)
-            if event.kind == "units":
+            if event.kind in ("units", "waits"):
                 continue
             worker.key = ""
             if event.kind == "finished":

@@ -11,7 +11,17 @@ from m3di.report.runs.loss_curves import find_elbow
 from m3di.report.simulation.curves import save_figure
 from m3di.report.simulation.tables import Cell, Finished, Row, save_table, summarise
 from m3di.reproduce.members import Member, Simulating
-from m3di.reproduce.outcome import ABSENT, FOUND, PREDICTED, Line, Pattern, ResultOutcome, above_chance, judge
+from m3di.reproduce.outcome import (
+    ABSENT,
+    FOUND,
+    PREDICTED,
+    Line,
+    Pattern,
+    ResultOutcome,
+    above_chance,
+    judge,
+    speaks_against,
+)
 from m3di.reproduce.scales import ReproductionScale
 from m3di.simulate import RecipeRun, members, parse_scale
 from m3di.simulate.checkpoint import RESULTS_NAME
@@ -114,7 +124,7 @@ def _those(rows: Rows, block: str, is_wrong: Callable[[Row, float], bool]) -> li
     shares = [(row, _share(row.cells[block])) for row in rows if block in row.cells]
     if not shares:
         return None
-    return [f"{told(row)}: {block} {share:.2f}" for row, share in shares if is_wrong(row, share)]
+    return [f"{told(row)}: {block} {share:.2f}" for row, share in shares if speaks_against(share, is_wrong(row, share))]
 
 
 def _is_dependent(row: Row) -> bool:
@@ -152,12 +162,17 @@ def _permuted_seen(rows: Rows) -> list[str] | None:
 
 
 def _permuted_first(rows: Rows) -> list[str] | None:
-    return _those(rows, "content'", lambda row, share: share <= _share(row.cells["content"]))
+    return _those(rows, "content'", lambda row, share: not share > _share(row.cells["content"]))
 
 
 def _cause_cut(rows: Rows) -> list[str] | None:
     own = [row for row in rows if row.label.get("causal") and not row.label.get("statistical")]
-    return _those(own, "style", lambda row, share: share > row.cells[OBSERVED].mean / 2)
+    return _those(own, "style", lambda row, share: not _is_halved(_share(row.cells[OBSERVED]), share))
+
+
+def _is_halved(before: float, after: float) -> bool:
+    """What could not be predicted before cannot be lost."""
+    return before > ABSENT and after <= before / 2
 
 
 def _statistical_stays(rows: Rows) -> list[str] | None:
@@ -169,7 +184,10 @@ INTERVENTIONS = (
     Pattern[Rows](f"Without dependence, content before the permutation is gone: at most {ABSENT}.", _content_left),
     Pattern[Rows](f"Permuted content is found unless both dependences are there: at least {FOUND}.", _permuted_seen),
     Pattern[Rows]("In every row permuted content is predicted better than content before it.", _permuted_first),
-    Pattern[Rows]("Style that content causes loses at least half of what could be predicted.", _cause_cut),
+    Pattern[Rows](
+        f"Style that content causes loses at least half of what could be predicted, which is above {ABSENT}.",
+        _cause_cut,
+    ),
     Pattern[Rows](f"Style of statistical dependence alone stays: at least {PREDICTED}.", _statistical_stays),
     MODALITY_DISCARDED,
 )
@@ -180,13 +198,17 @@ def _found_from_its_size_on(rows: Rows) -> list[str] | None:
     shares = {int(row.label["encoding_size"]): _share(row.cells["content"]) for row in rows}
     largest = max(shares)
     n_content = largest // 2  # the recipe goes to twice the content
-    return [f"size {size}: {share:.2f}" for size, share in shares.items() if size >= n_content and share < FOUND]
+    return [
+        f"size {size}: {share:.2f}"
+        for size, share in shares.items()
+        if size >= n_content and speaks_against(share, share < FOUND)
+    ]
 
 
 def _elbow_at_content(rows: Rows) -> list[str] | None:
     losses = {int(row.label["encoding_size"]): row.cells["loss"].mean for row in rows}
     elbow, n_content = find_elbow(list(losses), list(losses.values())), max(losses) // 2
-    if elbow is not None and abs(elbow - n_content) <= 1:
+    if elbow is not None and elbow > min(losses) and abs(elbow - n_content) <= 1:
         return []
     return [f"elbow {'not found' if elbow is None else f'at {elbow}'}, content has {n_content} dimensions"]
 

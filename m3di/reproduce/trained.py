@@ -19,7 +19,17 @@ from m3di.report.runs.heat_map import heat_map
 from m3di.report.runs.loss_curves import MIN_SIZES, elbow_figure, find_elbow
 from m3di.report.style import save_figure
 from m3di.reproduce.members import Member, Rendering, Training
-from m3di.reproduce.outcome import ABSENT, FOUND, Line, Pattern, ResultOutcome, Verdict, above_chance, judge
+from m3di.reproduce.outcome import (
+    ABSENT,
+    FOUND,
+    Line,
+    Pattern,
+    ResultOutcome,
+    Verdict,
+    above_chance,
+    judge,
+    speaks_against,
+)
 from m3di.reproduce.scales import ReproductionScale
 
 Scores = Sequence[Mapping[str, Any]]  # means over seeds, see `over_seeds`
@@ -108,7 +118,10 @@ class TrainedResult:
         """Scores of the largest encodings, or the loss of every size."""
         if self.shows == "loss":
             sizes = sorted({row["encoding_size"] for row in scores})
-            return [Line(f"encoding size {size}", "validation loss", _losses(rows, size), "loss") for size in sizes]
+            losses = {size: _losses(rows, size) for size in sizes}
+            return [
+                Line(f"encoding size {size}", "validation loss", each, "loss") for size, each in losses.items() if each
+            ]
         largest = _of_largest(scores)
         return [
             Line(
@@ -137,12 +150,17 @@ def _distinct(name: str, names: Sequence[str]) -> list[str]:
 
 def _values(rows: Scores, score: Mapping[str, Any]) -> tuple[float, ...]:
     same = ("encoding_size", "view", "factor", "estimator", "metric")
-    return tuple(float(row["value"]) for row in rows if all(row[name] == score[name] for name in same))
+    return _numbers([row for row in rows if all(row[name] == score[name] for name in same)])
 
 
 def _losses(rows: Scores, size: int) -> tuple[float, ...]:
     own = [row for row in rows if row["metric"] == "val_loss" and row["encoding_size"] == size]
-    return tuple(float(row["value"]) for row in own)
+    return _numbers(own)
+
+
+def _numbers(rows: Scores) -> tuple[float, ...]:
+    """The values of seeds, without those where a score was not defined: means over seeds leave them out too."""
+    return tuple(float(row["value"]) for row in rows if row["value"] is not None)
 
 
 def _of_largest(scores: Scores) -> Scores:
@@ -159,7 +177,7 @@ def _those(scores: Scores, role: str, is_wrong: Callable[[Mapping[str, Any], flo
     return [
         f"size {row['encoding_size']}, {row['factor']} from {row['view']}: {share:.2f}"
         for row, share in shares
-        if is_wrong(row, share)
+        if speaks_against(share, is_wrong(row, share))
     ]
 
 
@@ -188,7 +206,9 @@ def _style_kept(scores: Scores) -> list[str] | None:
 
 def _no_elbow(scores: Scores) -> list[str] | None:
     own = sorted((row for row in scores if row["metric"] == "val_loss"), key=lambda row: row["encoding_size"])
-    sizes, losses = [row["encoding_size"] for row in own], [row["mean"] for row in own]
+    sizes, losses = [row["encoding_size"] for row in own], [row["mean"] for row in own if row["mean"] is not None]
+    if len(losses) < len(sizes):
+        return ["elbow: none, a loss is missing"]
     if len(sizes) < MIN_SIZES:
         return None
     elbow = find_elbow(sizes, losses)

@@ -33,6 +33,10 @@ JOIN_S = 5.0
 NAME_S = 2.0
 
 
+class HeldError(M3diError):
+    """Another process holds a folder (exit code 1)."""
+
+
 class HeldLock:
     """A lock that this process holds, or has held.
 
@@ -103,7 +107,7 @@ def locked(folder: Path, name: str = LOCK, what: str = RENDERING) -> Iterator[He
         what: The message if another process holds it.
 
     Raises:
-        M3diError: Another process holds it; the message says which.
+        HeldError: Another process holds it; the message says which.
         OSError: The file cannot be written.
     """
     path = folder / name
@@ -205,8 +209,8 @@ def _named(owner: dict[str, Any]) -> str:
     return "process {pid} on {host}, since {since}".format_map({"pid": "?", "host": "?", "since": "?", **owner})
 
 
-def _refused(path: Path, owner: dict[str, Any], what: str) -> M3diError:
-    return M3diError(
+def _refused(path: Path, owner: dict[str, Any], what: str) -> HeldError:
+    return HeldError(
         what,
         where=str(path.parent),
         got=_named(owner),

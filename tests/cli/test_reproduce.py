@@ -38,6 +38,8 @@ def half_an_hour_each(monkeypatch: pytest.MonkeyPatch) -> None:
         (("--scale", "cpux"), "did you mean 'cpu'"),
         (("--only", "figure33"), "did you mean 'figure3'"),
         (("--only", "table1,table9"), "the paper has no result 'table9'"),
+        (("--only", ""), "no result is named"),
+        (("--only", ", ,"), "leave --only out for all results"),
         (("--workers", 0), "at least one member runs at a time"),
         (("--ray", "local", "--member", "0/2"), "leave one out"),
         (("--member", "3/2"), "share of the members cannot be read"),
@@ -152,10 +154,12 @@ def test_progress_counts_the_work_and_not_the_members() -> None:
     now[0] = 45.0
     show(Event("units", "long", 50, 100))
     show(Event("skipped", "lost", why="it needs\nanother"))
+    show(Event("waits", "long", why="another process is here"))
     assert lines == [
         "short: finished; 1/3 members, 10 % of the work, about 1 min 30 s left",
         "long: 50/100; 1/3 members, 55 % of the work, about 0 min 37 s left",
         "lost: not run: it needs another",
+        "long: waits: another process is here",
     ]
     assert state.line().endswith("1 failed or not run")
 

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
 
+from m3di.errors import M3diError
+from m3di.evaluate import read_results
+from m3di.evaluate.results import SCHEMA, write_results
+from m3di.evaluate.runs import RESULTS as EVALUATION
 from m3di.reproduce.ledger import Reproduction, record_path
-from m3di.reproduce.outcome import ResultOutcome
+from m3di.reproduce.members import Training
+from m3di.reproduce.outcome import ResultOutcome, above_chance
 from m3di.reproduce.paper_results import RESULTS, choose_results
 from m3di.reproduce.report_page import write_report
 from m3di.reproduce.scales import SCALES
+from m3di.reproduce.simulated import SimulatedResult
+from m3di.reproduce.trained import TrainedResult
 from m3di.system.files import write_json
+from tests.reproduce import stubs
 from tests.reproduce.stubs import finish, finish_all, ideal
 
 
@@ -31,6 +44,111 @@ def test_every_pattern_holds_where_scores_are_as_the_paper_claims(name: str, tmp
     unjudged = [each.why for each in found.verdicts if each.word == "not judged"]
     assert set(unjudged) <= {"there is no such score", "only at the paper's own settings"}
     assert found.lines
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_the_verdict_of_a_result_is_that_of_the_rules_that_were_judged(name: str, tmp_path: Path) -> None:
+    """At scale `cpu` no numbers are compared, and some figures have no style of some kind."""
+    reproduction = Reproduction(tmp_path / "out", SCALES["cpu"])
+    for member in RESULTS[name].members(reproduction.scale):
+        finish(reproduction.out, member)
+    found = outcome_of(name, reproduction)
+    assert found.word == "holds"
+    assert 0 < found.n_judged <= len(found.verdicts)
+
+
+@pytest.mark.parametrize("scale", ["cpu", "full"])
+@pytest.mark.parametrize("name", ["table1a", "table4a", "figure5", "figure7a", "figure8", "figure3", "figure10"])
+def test_no_rule_holds_where_scores_are_no_numbers(
+    name: str, scale: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stubs, "write_json", _write_nan_too)
+    reproduction = Reproduction(tmp_path / "out", SCALES[scale])
+    nan = float("nan")
+    for member in RESULTS[name].members(reproduction.scale):
+        finish(reproduction.out, member, lambda config, data, block: nan, trained=nan)
+    found = outcome_of(name, reproduction)
+    assert found.word == "does not hold"
+    by_content = [each for each in found.verdicts if "ontent" in each.rule and "loss" not in each.rule]
+    if name.startswith(("table", "figure5", "figure7a", "figure8")):
+        assert {each.word for each in by_content} <= {"does not hold", "not judged"}, found.verdicts
+        assert all("nan" in each.why for each in by_content if each.word == "does not hold")
+    assert all(line.spread is None or line.spread >= 0 or math.isnan(line.mean) for line in found.lines)
+
+
+def _write_nan_too(path: Path, content: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+
+
+def test_a_score_that_one_seed_does_not_have_is_left_out_of_its_line(tmp_path: Path) -> None:
+    reproduction = Reproduction(tmp_path / "out", SCALES["full"])
+    runs = [member for member in RESULTS["figure3"].members(reproduction.scale) if isinstance(member, Training)]
+    for member in RESULTS["figure3"].members(reproduction.scale):
+        finish(reproduction.out, member)
+    path = reproduction.out / runs[-1].key / EVALUATION
+    rows = read_results(path).to_pylist()
+    lost = [row for row in rows if row["factor"] == "image.object_color" or row["metric"] == "val_loss"]
+    for row in lost:
+        row["value"] = None
+    write_results(path, pa.Table.from_pylist(rows, schema=SCHEMA))
+    found = outcome_of("figure3", reproduction).lines
+    assert [len(each.values) for each in found if each.quantity == "object color (style)"] == [2]
+    assert [len(each.values) for each in outcome_of("figure7b", reproduction).lines][-1] == 2
+
+
+def test_chance_may_be_the_best_score() -> None:
+    assert (above_chance(1.0, 1.0), above_chance(0.5, None), above_chance(0.6, 0.2)) == (0.0, 0.5, pytest.approx(0.5))
+
+
+def test_style_that_was_never_predicted_cannot_be_lost(tmp_path: Path) -> None:
+    reproduction = Reproduction(tmp_path / "out", SCALES["cpu"])
+    for member in RESULTS["figure8"].members(reproduction.scale):
+        finish(reproduction.out, member, lambda config, data, block: -0.04 if data == "observed" else -0.03)
+    (rule,) = [each for each in outcome_of("figure8", reproduction).verdicts if "loses at least half" in each.rule]
+    assert (rule.word, rule.why) == ("does not hold", "pi 0.75, causal dependence: style -0.03")
+
+
+@pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind in (SimulatedResult, TrainedResult):
+        monkeypatch.setattr(kind, "draw", lambda result, scale, out, folder: [])
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_a_damaged_member_is_named_and_the_report_has_all_others(tmp_path: Path) -> None:
+    reproduction = Reproduction(tmp_path / "out", SCALES["smoke"])
+    for name in ("table1b", "figure7b"):
+        for member in RESULTS[name].members(reproduction.scale):
+            finish(reproduction.out, member)
+    cut = reproduction.out / RESULTS["table1b"].members(reproduction.scale)[1].key / "results.json"
+    cut.write_text(cut.read_text()[:100])
+    with pytest.raises(
+        M3diError, match=r"cannot be used: results.json is not JSON(?s:.)*or delete \S*/results.json: what it held"
+    ):
+        write_report(reproduction)
+    text = (reproduction.out / "report" / "report.md").read_text()
+    assert "| Table 1b: simulation, two views of one modality | damaged |" in text
+    assert "**damaged**: the results of simulations/" in text
+    assert "| Figure 7b: image/text pairs, validation loss against the encoding size | not judged |" in text
+    assert (
+        "<span class='damaged'>damaged</span>: the results of simulations/"
+        in (reproduction.out / "report" / "report.html").read_text()
+    )
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_a_report_of_the_same_members_has_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reproduction = Reproduction(tmp_path / "out", SCALES["smoke"])
+    for member in RESULTS["figure7b"].members(reproduction.scale):
+        finish(reproduction.out, member)
+    first = [path.read_bytes() for path in write_report(reproduction)]
+    monkeypatch.setattr("time.time", lambda: 4e9)
+    record = {"seconds": 9.0, "finished": False, "at": "2031-05-04 10:00 UTC"}
+    assert [path.read_bytes() for path in write_report(reproduction)] == first
+    write_json(record_path(reproduction.out, "data/m3di"), record)
+    markdown, _ = write_report(reproduction)
+    assert "| last member finished | 2031-05-04 10:00 UTC |" in markdown.read_text()
 
 
 @pytest.mark.parametrize("name", [name for name in RESULTS if name != "figure7b"])

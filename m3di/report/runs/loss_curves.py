@@ -31,7 +31,7 @@ def find_elbow(sizes: Sequence[int], losses: Sequence[float]) -> int | None:
 
     Source: Satopaa et al., "Finding a 'kneedle' in a haystack", 2011; the `kneed` library with its defaults.
     """
-    if len(sizes) < MIN_SIZES:
+    if len(sizes) < MIN_SIZES or not np.isfinite(losses).all() or min(losses) == max(losses):
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # it warns where it finds none, and None says so
