@@ -142,7 +142,14 @@ def _seal(folder: data.Folder, here: Path, spec: Spec, plan: data.Plan, names: M
     first = next(shards_of(plan), None)
     if first is not None:
         data.fetch(folder, first.name, here)  # for the sample picture
-    return data.seal(here, plan, splits, devices)
+    return data.seal(here, plan, splits, devices, created=_day_begun(folder, names))
+
+
+def _day_begun(folder: data.Folder, names: Mapping[str, int]) -> str:
+    """Return the day that the dataset states, if it was finished before, else that of its first run."""
+    if data.MANIFEST in names:
+        return data.manifest_in(folder).created
+    return data.noted_day(names) or data.today()
 
 
 def _kept_receipt(
