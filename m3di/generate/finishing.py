@@ -80,7 +80,7 @@ def check_all_there(folder: data.Folder, plan: data.Plan, names: Mapping[str, in
         more = f" and {len(parts) - MAX_SHOWN} more" if len(parts) > MAX_SHOWN else ""
         listed += f"\n            of the parts {first}{more}"
     raise M3diError(
-        f"{len(missing)} shards are missing",
+        "1 shard is missing" if len(missing) == 1 else f"{len(missing)} shards are missing",
         where=str(folder),
         got=listed,
         next_step=f"run these parts again: --shards {parts[0]} and so on" if parts else "run the same command again",
