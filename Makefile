@@ -67,8 +67,9 @@ lock: .venv/installed
 
 # Builds what would be uploaded, and tries it as a user has it: installed from the wheel, in a new environment, where the
 # tests see no other m3di than that. Uploads nothing. Needs a dated section of this version in CHANGELOG.md.
-release: .venv/installed
-	$(BIN)/python tests/release_notes.py > /dev/null
+release:
+	$(PYTHON) tests/release_notes.py > /dev/null
+	$(MAKE) .venv/installed
 	rm -rf dist build .venv-release
 	$(BIN)/python -m build --outdir dist
 	$(BIN)/uvx --quiet twine@7.0.0 check --strict dist/*

@@ -39,7 +39,7 @@ MAY_BE_SKIPPED = (
 
 
 NEED_RENDER = ("render", "cli/test_shapes.py", "report/test_lettering.py", "test_faults.py")
-"""What `--without-blender` leaves out: it renders, imports meshes, or looks for Blender's fonts."""
+"""What `--without-blender` leaves out, as tests marked `blender`: what renders, imports meshes, or wants its fonts."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -66,6 +66,7 @@ def no_blender(request: pytest.FixtureRequest) -> Iterator[None]:
         if request.config.getoption("without_blender"):
             patch.setattr("m3di.generate.plan.version", lambda name: "5.0.1")
             patch.setattr("m3di.generate.plan.check_blender", lambda: None)
+            patch.setattr("m3di.generate.ray_tasks.check_blender", lambda: None)
         yield
 
 
@@ -90,10 +91,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests that need a GPU run only where they are asked for."""
-    if "gpu" in (config.getoption("markexpr") or ""):
-        return
-    left_out = [item for item in items if item.get_closest_marker("gpu")]
+    """Tests that need a GPU run only where they are asked for; those that need Blender not without it."""
+    asked = "gpu" in (config.getoption("markexpr") or "")
+    marks = [*(() if asked else ("gpu",)), *(("blender",) if config.getoption("without_blender") else ())]
+    left_out = [item for item in items if any(map(item.get_closest_marker, marks))]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]

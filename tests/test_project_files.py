@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from m3di._version import __version__
-from tests.release_notes import release_notes
+from tests.release_notes import release_notes, version_of
 
 ROOT = Path(__file__).parents[1]
 TARGETS = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
@@ -124,3 +124,12 @@ def test_the_notes_of_a_release() -> None:
 def test_a_release_without_notes_is_refused(version: str) -> None:
     with pytest.raises(SystemExit, match=f"no notes for {version}: give the section its heading"):
         release_notes(CHANGES, version)
+
+
+def test_the_version_of_a_release_is_that_of_the_citation() -> None:
+    texts = [(ROOT / name).read_text(encoding="utf-8") for name in ("m3di/_version.py", "CITATION.cff")]
+    assert version_of(*texts) == __version__
+    with pytest.raises(SystemExit, match=r"_version\.py has the version 9\.9, CITATION\.cff " + re.escape(__version__)):
+        version_of('__version__ = "9.9"\n', texts[1])
+    with pytest.raises(SystemExit, match=r"CITATION\.cff none"):
+        version_of(texts[0], "title: it\n")

@@ -331,7 +331,7 @@ def test_encoders_come_back(tones: Path, tmp_path: Path) -> None:
     )
     result = m3di.train(tones, tmp_path / "run", config)
     batch = m3di.Multimodal3DIdent(tones, "test")[range(4)]
-    again = m3di.load_encoders(tmp_path / "run")
+    again = m3di.load_encoders(str(tmp_path / "run"))
     assert torch.equal(again.encode("ear", batch["ear"]), result.encoders.encode("ear", batch["ear"]))
     with pytest.raises(UsageError, match="the run has no image view"):
         again.encode_images(batch["ear"])

@@ -1,8 +1,9 @@
-"""What the site adds to the pages of docs/: files of the repository that they link to, and the help of all commands."""
+"""What the site adds to the pages of docs/: files they link to, the help of commands, what tutorials print and draw."""
 
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import click
@@ -13,7 +14,12 @@ from mkdocs.structure.pages import Page
 from m3di._version import __version__
 from m3di.cli.main import cli
 
+sys.path.insert(0, str(Path(__file__).parent))  # MkDocs loads this file alone
+
+from notebooks import Tutorial, executed
+
 ROOT = Path(__file__).parents[2]
+TUTORIALS = "tutorials"
 BESIDE = ("CHANGELOG.md", "CODE_OF_CONDUCT.md", "CONTRIBUTING.md", "SECURITY.md")
 BELOW = {"benchmarks/RESULTS.md": "results.md", "templates/README.md": "templates.md"}
 PAGES = {
@@ -21,6 +27,7 @@ PAGES = {
     **{of: f"project/{name}" for of, name in BELOW.items()},
 }
 """Pages of the site by their place in the repository."""
+_executed: dict[str, Tutorial] = {}
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -34,12 +41,22 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for of, to in PAGES.items():
         files.append(File.generated(config, to, content=(ROOT / of).read_text(encoding="utf-8")))
     files.append(File.generated(config, "commands.md", content=command_line()))
+    pages = {path.stem: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs" / TUTORIALS).glob("*.md"))}
+    for name, tutorial in executed(pages).items():
+        _executed[f"{TUTORIALS}/{name}.md"] = tutorial
+        made = {f"{name}.ipynb": tutorial.notebook, **tutorial.pictures}
+        for file, content in made.items():
+            files.append(File.generated(config, f"{TUTORIALS}/{file}", content=content))
     return files
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Turn links of the repository into links of the site; what the site does not have becomes plain text."""
+    """Turn links of the repository into links of the site; what the site does not have becomes plain text. Tutorials
+    show what their code has printed and drawn.
+    """
     place = page.file.src_uri
+    if place in _executed:
+        markdown = _executed[place].page
     origin = {to: of for of, to in PAGES.items()}.get(place, f"docs/{place}")
     above = "../" * place.count("/")
 

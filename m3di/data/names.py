@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from m3di.data.format.assemble import nested_json
+from m3di.data.format.citation import today
 from m3di.data.format.devices import note_devices, noted_devices
 from m3di.data.format.entries import FileEntry, SplitEntry, TextEntry
 from m3di.data.format.made_files import files_of
@@ -53,6 +54,7 @@ from m3di.data.unfinished.plan_notes import (
     is_plan_note,
     new_log_name,
     note_plan,
+    noted_day,
     noted_plan,
     plan_fingerprint,
 )
@@ -137,6 +139,7 @@ __all__ = [
     "new_log_name",
     "note_devices",
     "note_plan",
+    "noted_day",
     "noted_devices",
     "noted_plan",
     "open_folder",
@@ -165,6 +168,7 @@ __all__ = [
     "shard_rows",
     "sound_images",
     "subset",
+    "today",
     "upload",
     "verify",
     "whole_batch",

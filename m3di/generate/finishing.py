@@ -80,7 +80,7 @@ def check_all_there(folder: data.Folder, plan: data.Plan, names: Mapping[str, in
         more = f" and {len(parts) - MAX_SHOWN} more" if len(parts) > MAX_SHOWN else ""
         listed += f"\n            of the parts {first}{more}"
     raise M3diError(
-        f"{len(missing)} shards are missing",
+        "1 shard is missing" if len(missing) == 1 else f"{len(missing)} shards are missing",
         where=str(folder),
         got=listed,
         next_step=f"run these parts again: --shards {parts[0]} and so on" if parts else "run the same command again",
@@ -142,7 +142,14 @@ def _seal(folder: data.Folder, here: Path, spec: Spec, plan: data.Plan, names: M
     first = next(shards_of(plan), None)
     if first is not None:
         data.fetch(folder, first.name, here)  # for the sample picture
-    return data.seal(here, plan, splits, devices)
+    return data.seal(here, plan, splits, devices, created=_day_begun(folder, names))
+
+
+def _day_begun(folder: data.Folder, names: Mapping[str, int]) -> str:
+    """Return the day that the dataset states, if it was finished before, else that of its first run."""
+    if data.MANIFEST in names:
+        return data.manifest_in(folder).created
+    return data.noted_day(names) or data.today()
 
 
 def _kept_receipt(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
+from typing import Any, ClassVar
 
 import fsspec
 import pytest
 from click.testing import CliRunner
+from fsspec.implementations.memory import MemoryFileSystem
 
 from m3di import data
 from m3di.cli.main import cli
@@ -70,3 +73,44 @@ def test_the_command_says_what_is_there(fake_dataset: Path, tmp_path: Path) -> N
     assert result.output.endswith(f"{out}: train 20, val 4, test 4 samples\n")
     assert "there: train-00000.tar\n" in result.output
     assert data.verify(out) == data.read_manifest(fake_dataset)
+
+
+class FakeHub(MemoryFileSystem):
+    """The Hub as fsspec sees it: each file that is put is a commit, and a rename would copy it in two more."""
+
+    protocol = "hf"
+    store: ClassVar[dict[str, Any]] = {}
+    pseudo_dirs: ClassVar[list[str]] = [""]
+    commits: ClassVar[list[str]] = []
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return "/" + path.removeprefix("hf://").strip("/")
+
+    def put_file(self, lpath: str, rpath: str, *args: Any, **options: Any) -> None:
+        self.commits.append(rpath)
+        super().put_file(lpath, rpath, *args, **options)
+
+    def mv(self, *_: Any, **options: Any) -> None:
+        raise AssertionError("a file of the Hub has its name at once")
+
+
+def test_the_hub_gets_one_commit_a_file(fake_dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules["fsspec.registry"]._registry, "hf", FakeHub)  # type: ignore[attr-defined]
+    assert data.push(fake_dataset, "hf://datasets/me/mine") == data.verify("hf://datasets/me/mine")
+    names = [name.removeprefix("/datasets/me/mine/") for name in FakeHub.commits]
+    assert sorted(names) == sorted(path.name for path in fake_dataset.iterdir())
+    assert names[-1] == data.MANIFEST
+    data.push(fake_dataset, "hf://datasets/me/mine")
+    assert len(FakeHub.commits) == len(names)
+
+
+def test_what_the_hub_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(hub.HfFileSystem, "_repo_and_revision_exist", lambda *_: (True, None))
+    monkeypatch.setattr(hub.HfApi, "upload_file", lambda api, **options: asked.append(options))
+    (tmp_path / "README.md").write_text("a card")
+    data.open_folder("hf://datasets/me/mine").put(tmp_path / "README.md", "README.md")
+    (call,) = asked
+    assert (call["repo_type"], call["repo_id"], call["path_in_repo"]) == ("dataset", "me/mine", "README.md")

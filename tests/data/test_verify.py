@@ -150,7 +150,7 @@ def reseal(root: Path) -> None:
         )
         for name, entry in manifest.splits.items()
     }
-    seal(root, plan_of(manifest), splits)
+    seal(root, plan_of(manifest), splits, created=manifest.created)
 
 
 def rewrite_shard(root: Path, change: Callable[[int, dict[str, bytes]], None]) -> None:
@@ -252,7 +252,7 @@ def test_wrong_tables_with_right_hashes(
 def test_a_wrong_size_of_all_images(copy: Path) -> None:
     manifest = read_manifest(copy)
     plan = plan_of(manifest).model_copy(update={"render": {**manifest.render, "size_px": 48}})
-    seal(copy, plan, manifest.splits)
+    seal(copy, plan, manifest.splits, created=manifest.created)
     with pytest.raises(M3diError, match="its image in image has 32 x 32 pixels, expected 48 x 48"):
         verify(copy)
 

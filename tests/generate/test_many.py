@@ -108,6 +108,7 @@ def test_a_run_continues_where_it_stopped(fake_dataset: Path, tmp_path: Path) ->
     with pytest.raises(Stopped):  # in the second shard
         deliver(root, tmp_path / "stage", pool=pool)
     assert sorted(data.open_folder(root).sizes()) == [
+        "begun-2026-01-01.partial",
         data.copy_name(generate.make_plan(SPEC, fake_options(tmp_path))),
         "plan.json.partial",
         "train-00000.tar",

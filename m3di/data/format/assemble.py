@@ -29,6 +29,8 @@ def assemble(
     tables: Mapping[str, pa.Table],
     contents: Mapping[str, Iterable[Contents]],
     devices: Iterable[str] = (),
+    *,
+    created: str,
 ) -> Manifest:
     """Write a dataset.
 
@@ -38,6 +40,7 @@ def assemble(
         tables: For each split its rows; key, shard and offsets are replaced.
         contents: For each split the files of each row, by extension.
         devices: GPUs that have rendered the images.
+        created: Day of its manifest.
     """
     splits = {}
     for split, n in plan.n_samples.items():
@@ -46,7 +49,7 @@ def assemble(
         write_atomically(table, _placed(root, plan, tables[split], names))
         shards = tuple(file_entry(root / name, n_inside) for name, n_inside in names)
         splits[split] = SplitEntry(n_samples=n, shards=shards, table=file_entry(table, n))
-    return seal(root, plan, splits, devices)
+    return seal(root, plan, splits, devices, created=created)
 
 
 def counted(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from m3di.data.format.citation import CREATOR, cited, today
+from m3di.data.format.citation import CREATOR, cited
 from m3di.data.format.entries import FileEntry, SplitEntry
 from m3di.data.format.manifest import Manifest
 from m3di.data.format.responsible import responsible
@@ -76,8 +76,7 @@ def croissant(manifest: Manifest, schemas: Mapping[str, pa.Schema]) -> bytes:
         "version": "1.0.0",
         "creator": {"@type": "sc:Organization", "name": CREATOR},
         "citeAs": cited(imported=imported),
-        "datePublished": today(),
-        "dateCreated": today(),
+        **_dates(manifest),
         "inLanguage": "en",
         "isAccessibleForFree": True,
         "keywords": [
@@ -97,6 +96,11 @@ def croissant(manifest: Manifest, schemas: Mapping[str, pa.Schema]) -> bytes:
         "recordSet": [_table(name, entry, schemas[name]) for name, entry in splits.items()],
     }
     return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _dates(manifest: Manifest) -> dict[str, str]:
+    """When it was made, which is all that is known of when it was published; nothing of an old dataset."""
+    return dict.fromkeys(("datePublished", "dateCreated"), manifest.created) if manifest.created else {}
 
 
 def _description(spec: Spec) -> str:

@@ -21,6 +21,7 @@ from m3di.data.format.entries import FileEntry, SplitEntry, StrictEntry, TextEnt
 from m3di.data.format.limits import MAX_MANIFEST_BYTES
 from m3di.data.format.plain_names import (
     Count,
+    Day,
     Extension,
     PartName,
     Printed,
@@ -92,7 +93,7 @@ class Plan(StrictEntry):
     def _without_what_is_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out the keys that are empty, such as `seeds` and `devices`."""
         dumped: dict[str, Any] = handler(self)
-        may_lack = ("seeds", "annotations", "devices")
+        may_lack = ("seeds", "annotations", "devices", "created")
         return {name: value for name, value in dumped.items() if name not in may_lack or value}
 
     @property
@@ -119,12 +120,15 @@ class Manifest(Plan):
         documents: Card, Croissant file and sample picture.
         devices: GPUs that rendered it, each with back end and driver; none for the CPU, or if unknown. They are no part
             of its identity: another card may continue it.
+        created: Day (UTC) on which the first run began; of a dataset cut or joined from others, the latest of theirs.
+            Recorded once, and no part of its identity. Empty, and not written, in old datasets.
         checksum: SHA-256 of this manifest with an empty checksum.
     """
 
     splits: dict[SplitName, SplitEntry]
     documents: tuple[FileEntry, ...] = ()
     devices: tuple[Printed, ...] = ()
+    created: Day | Literal[""] = ""
     checksum: Sha256 | Literal[""] = ""
 
     @model_validator(mode="after")
@@ -174,9 +178,8 @@ class Manifest(Plan):
     @property
     def fingerprint(self) -> str:
         """Identity of the data: equal for equal bytes in all shards and tables."""
-        return hashlib.sha256(
-            to_json(self.model_copy(update={"documents": (), "devices": (), "checksum": ""}))
-        ).hexdigest()
+        data = self.model_copy(update={"documents": (), "devices": (), "created": "", "checksum": ""})
+        return hashlib.sha256(to_json(data)).hexdigest()
 
     def sealed(self) -> Manifest:
         """Return the manifest with its checksum."""

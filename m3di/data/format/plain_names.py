@@ -42,6 +42,7 @@ PartName = Annotated[str, _matching(_DOTTED, "plain name of a file of a sample")
 Extension = Annotated[str, _matching(_DOTTED, "plain file extension")]
 ShapeName = Annotated[str, _matching(_SHAPE, "plain name of a shape")]
 Sha256 = Annotated[str, _matching(_SHA256, "SHA-256 of 64 hexadecimal digits")]
+Day = Annotated[str, _matching(re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}"), "day such as 2026-01-31")]
 Printed = Annotated[str, _matching(re.compile(r"[^\x00-\x1f\x7f-\x9f]*"), "text of one line")]
 Count = Annotated[int, Field(ge=0, le=MAX_SAMPLES)]
 NBytes = Annotated[int, Field(ge=0, le=MAX_BYTES)]

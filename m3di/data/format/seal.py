@@ -23,7 +23,9 @@ CARD = "README.md"
 N_PICTURED = 8
 
 
-def seal(root: Path, plan: Plan, splits: Mapping[str, SplitEntry], devices: Iterable[str] = ()) -> Manifest:
+def seal(
+    root: Path, plan: Plan, splits: Mapping[str, SplitEntry], devices: Iterable[str] = (), *, created: str
+) -> Manifest:
     """Write all files except shards and tables, which are there already; the manifest comes last.
 
     Args:
@@ -31,8 +33,10 @@ def seal(root: Path, plan: Plan, splits: Mapping[str, SplitEntry], devices: Iter
         plan: The plan of the dataset.
         splits: Its shards and tables.
         devices: GPUs that have rendered it.
+        created: Day of its manifest.
     """
-    manifest = Manifest(**plan.model_dump(), splits=dict(splits), devices=tuple(sorted(set(devices))))
+    gpus = tuple(sorted(set(devices)))
+    manifest = Manifest(**plan.model_dump(), splits=dict(splits), devices=gpus, created=created)
     sealed = write_documents(root, manifest).sealed()
     write_manifest(root, sealed)
     return sealed

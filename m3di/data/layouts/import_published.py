@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from m3di._version import __version__
 from m3di.data.format.assemble import Contents, Count, assemble, counted, described, sample_json
+from m3di.data.format.citation import today
 from m3di.data.format.entries import TextEntry
 from m3di.data.format.images import ImageError, ImageSizeError, decode
 from m3di.data.format.manifest import Manifest, Plan
@@ -97,7 +98,7 @@ def _import_folder(source: Path, root: Path, shard_size: int, count: Count | Non
     empty = described(next(iter(tables.values()))).slice(0, 0)
     contents = {split: _contents(opened, split, table, plan) for split, table in tables.items()}
     stated = {split: tables.get(split, empty) for split in plan.n_samples}
-    return assemble(root, plan, stated, counted(contents, plan.n_samples, count))
+    return assemble(root, plan, stated, counted(contents, plan.n_samples, count), created=today())
 
 
 def _no_layout(source: Path) -> M3diError:

@@ -19,8 +19,9 @@ from m3di.data.storage.errors import (
 )
 from m3di.errors import M3diError
 
-# Object stores show an object once all of it is there. What is written elsewhere can be seen growing.
-OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oci", "oss", "memory"}
+# Object stores show an object once all of it is there, and so does the Hub (hf), where each file is a commit. What is
+# written elsewhere can be seen growing.
+OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oci", "oss", "hf", "memory"}
 
 
 class RemoteFolder:

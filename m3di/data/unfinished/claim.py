@@ -12,9 +12,11 @@ from m3di.data.storage.places import Folder, LocalFolder
 from m3di.data.unfinished.plan_notes import (
     copy_name,
     damaged_plan,
+    is_day_note,
     is_log,
     is_plan_note,
     is_witnessed,
+    note_day,
     note_plan,
     noted_plan,
 )
@@ -39,6 +41,7 @@ def claim(folder: Folder, plan: Plan) -> None:
             folder.remove([name])  # damaged
         folder.create(name, content)
         check_claim(folder, plan)
+    note_day(folder)
 
 
 def check_claim(folder: Folder, plan: Plan) -> None:
@@ -59,7 +62,8 @@ def check_claim(folder: Folder, plan: Plan) -> None:
     if noted is not None:
         refuse_differences(noted, plan, str(folder))
         return
-    others = [name for name in names if not (is_lock(name) or is_log(name) or is_plan_note(name))]
+    ours = (is_lock, is_log, is_plan_note, is_day_note)
+    others = [name for name in names if not any(is_one(name) for is_one in ours)]
     if not others or is_witnessed(folder, names, plan):
         return
     if any(map(is_plan_note, names)):
@@ -136,6 +140,7 @@ def prepare_folder(out: Path, plan: Plan) -> None:
     make_folder(out)
     with _write_errors(out):
         note_plan(out, plan)
+        note_day(LocalFolder(out))
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
     plan.json.partial                      the plan
     plan-0123456789abcdef.json.partial     the same once more; its name is the start of the SHA-256 of its bytes
+    begun-2026-01-31.partial               the day of the first run, which the finished dataset states
 
 Even if both are damaged inside, the name tells whether a command began the dataset; so does the log, whose `start`
 lines have that fingerprint.
@@ -17,6 +18,7 @@ import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
+from m3di.data.format.citation import today
 from m3di.data.format.manifest import PLAN, Plan, parse_plan, to_json
 from m3di.data.storage.places import Folder
 from m3di.errors import DataError, M3diError
@@ -25,6 +27,7 @@ from m3di.system.files import PARTIAL, write_atomically
 LOG = "render.log.jsonl"
 """What happened when: written by runs, no part of a dataset."""
 _BROUGHT_LOG = re.compile(r"render\.(part-[0-9]+-of-[0-9]+\.)?[0-9a-f]{8}\.log\.jsonl")
+_BEGUN = re.compile(rf"begun-([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}){re.escape(PARTIAL)}")
 _COPY = re.compile(rf"plan-[0-9a-f]{{16}}\.json{re.escape(PARTIAL)}")
 
 
@@ -49,6 +52,28 @@ def _copy_name(content: bytes) -> str:
 def is_plan_note(name: str) -> bool:
     """Whether a file is a copy of a plan, or was going to be one."""
     return name.startswith(PLAN) or _COPY.match(name) is not None
+
+
+def is_day_note(name: str) -> bool:
+    """Whether a file says when a dataset was begun, or was going to."""
+    return _BEGUN.match(name) is not None
+
+
+def note_day(folder: Folder) -> None:
+    """Note that the dataset of a folder, local or remote, was begun today, unless a day is noted.
+
+    Raises:
+        M3diError: The note cannot be written, or SOURCE_DATE_EPOCH is no moment.
+    """
+    if not noted_day(folder.sizes()):
+        folder.create(f"begun-{today()}{PARTIAL}", b"")
+
+
+def noted_day(names: Iterable[str]) -> str:
+    """Return the day on which a dataset was begun, by the files of its folder: of several parts the first; empty if
+    none is noted.
+    """
+    return min((found[1] for found in map(_BEGUN.fullmatch, names) if found), default="")
 
 
 def new_log_name(part: str = "") -> str:

@@ -282,7 +282,9 @@ def _joined(out: Path, plan: Plan, parts: dict[str, list[_Part]], count: Count |
     contents = {split: chain(*(part.contents(plan.extensions) for part in each)) for split, each in parts.items()}
     n_samples = {split: table.num_rows for split, table in rows.items()}
     source = plan.source if plan.source == "imported" else "derived"
-    devices = [device for each in parts.values() for part in each for device in part.source.manifest.devices]
+    sources = [part.source.manifest for each in parts.values() for part in each]
+    devices = [device for manifest in sources for device in manifest.devices]
+    created = max((manifest.created for manifest in sources), default="")
     plan = plan.model_copy(update={"n_samples": n_samples, "source": source})
     with whole_folder(out) as folder:
-        return assemble(folder, plan, rows, counted(contents, n_samples, count), devices)
+        return assemble(folder, plan, rows, counted(contents, n_samples, count), devices, created=created)

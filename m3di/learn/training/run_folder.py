@@ -11,6 +11,7 @@ RUN/
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
@@ -185,7 +186,9 @@ def write_summary(run: Path, summary: Mapping[str, Any]) -> None:
     write_json(run / SUMMARY_NAME, summary)
 
 
-def load_encoders(run: Path, device: str = "cpu", checkpoint: Path | None = None) -> Encoders:
+def load_encoders(
+    run: str | os.PathLike[str], device: str = "cpu", checkpoint: str | os.PathLike[str] | None = None
+) -> Encoders:
     """Rebuild the encoders of a run, in evaluation mode.
 
     Args:
@@ -198,12 +201,12 @@ def load_encoders(run: Path, device: str = "cpu", checkpoint: Path | None = None
         UsageError: The run's encoders are registered by a package that is not there.
 
     Example:
-        >>> from pathlib import Path
         >>> from m3di import Multimodal3DIdent, load_encoders
         >>> images = Multimodal3DIdent("data/m3di")[[0, 1, 2]]["image"]
-        >>> load_encoders(Path("runs/first")).encode_images(images).shape  # of the run in the example of `train`
+        >>> load_encoders("runs/first").encode_images(images).shape  # of the run in the example of `train`
         torch.Size([3, 4])
     """
+    run = Path(run)
     stored = read_config(run)
     try:
         config = config_from_json(stored["config"])
@@ -217,7 +220,7 @@ def load_encoders(run: Path, device: str = "cpu", checkpoint: Path | None = None
             next_step="point to a folder that `m3di train` wrote",
         ) from error
     encoders = build_encoders(inputs, config, statistics)
-    load_weights(encoders, checkpoint or latest_checkpoint(run))
+    load_weights(encoders, Path(checkpoint) if checkpoint else latest_checkpoint(run))
     return encoders.to(device).eval()
 
 
