@@ -24,7 +24,7 @@ from m3di.latents.overlay import laid_over
 from m3di.latents.problems import UNSET, Origin, Problem, found_at, hint, listed, problems_of, report, value_at
 from m3di.latents.regimes import Regime, add_regimes, record_regimes
 from m3di.latents.spec import Given, Spec, Split
-from m3di.latents.splits import overlay_problems, split_name_problems, unlike, with_variants
+from m3di.latents.splits import below_overlay, overlay_problems, split_name_problems, unlike, with_variants
 from m3di.latents.stored import stored_problems, stored_split_problems
 from m3di.latents.subsets import SUBSETS, Subset
 from m3di.latents.templates import Template
@@ -144,7 +144,7 @@ def _variant(
     top: Path = ("splits", split)
     own = Layer(overlay, {path[2:]: place for path, place in origin.marks.items() if path[:2] == top and path[2:]})
     marks, found = dict(origin.marks), list[Problem]()
-    laid = laid_over({**data, "splits": base.sizes}, overlay, (), own, marks, found)
+    laid = laid_over(below_overlay(base, data, overlay), overlay, (), own, marks, found)
     placed = Origin(origin.where, marks)
     spec, found = _resolved(laid, placed, found, shapes=shapes)
     if spec is not None and not found:

@@ -97,6 +97,19 @@ def overlay_problems(base: Spec, split: str, overlay: Mapping[str, Any]) -> Iter
                 yield _taken_away(path, name, "factor")
 
 
+def below_overlay(base: Spec, data: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
+    """What an overlay is laid over: the data of a spec, with the factors that its views and regimes have declared.
+
+    Args:
+        base: The resolved spec.
+        data: The data that it comes from.
+        overlay: What a split changes.
+    """
+    declared = base.plain["factors"]
+    known = {name: declared[name] for name in overlay.get("factors") or {} if name not in data["factors"]}
+    return {**data, "factors": {**data["factors"], **known}, "splits": base.sizes}
+
+
 def _part(
     known: Mapping[str, Any], path: tuple[str, ...], changed: Any, kind: str, keys: tuple[str, ...]
 ) -> Iterator[Problem]:

@@ -219,3 +219,22 @@ def test_what_differs_laid_over_the_one_gives_the_other(one: dict[str, Any], oth
 def test_built_in_specs_are_told_apart_and_put_together(one: str, other: str) -> None:
     first, second = (process_of(load_spec(name)) for name in (one, other))
     assert laid_over(first, difference(first, second)) == second
+
+
+def test_a_split_says_which_environment_its_samples_are_in() -> None:
+    regimes = "regimes: {environment: {cases: {usual: {}, weak: {object_color: {strength: 0.1}}}}}\n"
+    splits = "  weak: {n: 5, factors: {environment: {mechanism: {name: constant, value: 1}}}}\n"
+    splits += "  bound: {n: 5, factors: {object_color: {mechanism: {strength: 0.5}}}}\n"
+    spec = spec_with(splits, regimes)
+    assert spec_from_dict(plain_spec(spec), where="a") == spec
+    assert spec_from_dict(plain_spec(spec), where="a", stored=True) == spec
+    views = {split: sample(spec, split, 100).views["image"] for split in spec.sizes}
+    assert set(views["train"]["environment"].tolist()) == {0, 1}
+    assert set(views["weak"]["environment"].tolist()) == {1}
+
+
+def test_factors_that_a_view_declares_have_other_mechanisms_too() -> None:
+    spec = spec_with("  sits: {n: 5, factors: {text_phrasing: {mechanism: {name: constant, value: 0}}}}\n")
+    assert set(sample(spec, "sits", 50).views["text"]["text_phrasing"].tolist()) == {0}
+    assert list(spec.in_split("sits").views["text"].factors) == list(spec.base.views["text"].factors)
+    assert spec_from_dict(plain_spec(spec), where="a") == spec
