@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from m3di.data.format.entries import FileEntry, SplitEntry, StrictEntry, TextEntry
+from m3di.data.format.json_differences import json_differences
 from m3di.data.format.limits import MAX_MANIFEST_BYTES
 from m3di.data.format.plain_names import (
     Count,
@@ -109,7 +110,7 @@ class Plan(StrictEntry):
 
     def differences(self, other: Plan) -> list[str]:
         """List where two plans differ: `place: this | other`, one line a place."""
-        return _differences(self.model_dump(mode="json"), other.model_dump(mode="json"), "")
+        return json_differences(self.model_dump(mode="json"), other.model_dump(mode="json"))
 
 
 class Manifest(Plan):
@@ -185,21 +186,6 @@ class Manifest(Plan):
         """Return the manifest with its checksum."""
         blank = self.model_copy(update={"checksum": ""})
         return blank.model_copy(update={"checksum": hashlib.sha256(to_json(blank)).hexdigest()})
-
-
-def _differences(one: Any, other: Any, place: str) -> list[str]:
-    if isinstance(one, dict) and isinstance(other, dict):
-        return [
-            line
-            for key in sorted({*one, *other})
-            for line in _differences(one.get(key), other.get(key), f"{place}.{key}".lstrip("."))
-        ]
-    return [] if one == other else [f"{place}: {_short(one)} | {_short(other)}"]
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def to_json(model: BaseModel) -> bytes:
