@@ -17,6 +17,7 @@ from PIL import Image
 import m3di
 
 PACKAGE = Path(m3di.__file__).parent
+DOCS = Path(__file__).parents[1] / "docs"  # of the clone: the package may be an installed one
 MAY_IMPORT = {
     "system": set(),
     "latents": set(),
@@ -112,11 +113,11 @@ def test_a_room_imports_only_its_libraries(room: str) -> None:
 
 def test_the_drawn_house_is_this_one() -> None:
     """docs/images/house.png carries the table that it was drawn from; so does the page, as a table of its own."""
-    with Image.open(PACKAGE.parent / "docs" / "images" / "house.png") as picture:
+    with Image.open(DOCS / "images" / "house.png") as picture:
         drawn = json.loads(picture.info["may_import"])
     rooms = {room: sorted(below) for room, below in MAY_IMPORT.items()}
     assert drawn == rooms, "run `python -m tests.draw_house`"
-    page = (PACKAGE.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    page = (DOCS / "architecture.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `([a-z]+)` \| (.*?) \|", page, re.MULTILINE)
     assert {room: sorted(re.findall(r"`(\w+)`", below)) for room, below in rows} == rooms
 
