@@ -18,7 +18,7 @@ import pytest
 
 import m3di
 from m3di import data, generate
-from m3di.latents import Spec, load_spec
+from m3di.latents import Spec, load_spec, spec_names
 from m3di.render import Gpu, Outcome, PoolEvent, RenderedImage, RenderJob, RenderSettings
 from m3di.render.annotation import annotate
 from m3di.render.image import encode_png
@@ -103,6 +103,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def slow(*cases: object) -> list[Any]:
     """Cases of a parametrised test that only the full run makes; a tuple is one case of several values."""
     return [pytest.param(*(each if isinstance(each, tuple) else (each,)), marks=pytest.mark.slow) for each in cases]
+
+
+# The names of all built-in specs, for a parametrised test: one of them each time, all others take half a minute.
+BUILT_IN = [pytest.param("m3di"), *slow(*(name for name in spec_names() if name != "m3di"))]
 
 
 def pytest_collection_finish() -> None:

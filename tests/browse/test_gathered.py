@@ -14,8 +14,8 @@ from m3di.browse import gather_rows
 from m3di.browse.described import description, graph_of
 from m3di.browse.gathered import MAX_EXACT, _exact, _narrow
 from m3di.errors import DataError, UsageError
-from m3di.latents import load_spec, spec_names
-from tests.conftest import write_fake_dataset
+from m3di.latents import load_spec
+from tests.conftest import BUILT_IN, write_fake_dataset
 
 
 def tables(root: Path) -> pd.DataFrame:
@@ -68,6 +68,7 @@ def test_captions_are_searched_without_regard_to_case(fake_dataset: Path) -> Non
     assert not gather_rows([fake_dataset]).contains(".*").any()  # no pattern
 
 
+@pytest.mark.slow
 def test_datasets_beside_each_other(fake_dataset: Path, tmp_path: Path) -> None:
     other = write_fake_dataset(tmp_path / "m3di", interventions=["object_color=uniform"])
     gathered = gather_rows([fake_dataset, other])
@@ -142,7 +143,7 @@ def test_where_files_lie_is_no_column(tmp_path: Path) -> None:
         assert not [each for each in names if each.endswith(("png_offset", "png_size", "txt_offset", "txt_size"))]
 
 
-@pytest.mark.parametrize("spec", spec_names())
+@pytest.mark.parametrize("spec", BUILT_IN)
 def test_every_built_in_spec_has_a_graph_to_draw(spec: str) -> None:
     for graph in graph_of(load_spec(spec)):
         nodes = {each["name"] for each in graph["nodes"]}

@@ -26,6 +26,7 @@ def data_of(page: Path) -> Any:
     return data
 
 
+@pytest.mark.slow
 def test_it_holds_samples_of_all_splits_evenly(look: Look, many: Path, tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     out = tmp_path / "new" / "page.html"

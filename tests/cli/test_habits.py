@@ -337,6 +337,7 @@ def test_a_repair_as_json(tmp_path: Path) -> None:
     assert found == {"root": str(out), "made_again": ["README.md"], "removed": ["val-00007.tar"]}
 
 
+@pytest.mark.slow
 def test_specs_as_json() -> None:
     found = document("specs", "list", "--json")
     assert keys_of(found) == documented("specs list")
@@ -436,6 +437,7 @@ def test_hours_of_rendering_are_asked_about_on_a_terminal(
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "images_per_s", "n_pools"),
     [
@@ -528,6 +530,7 @@ def test_a_no_ends_a_training_with_its_steps_kept(
     assert "9 steps" in again.stdout
 
 
+@pytest.mark.slow
 def test_a_no_ends_a_simulation(tmp_path: Path, terminal: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asking, "LEAST_S", 0.0)
     monkeypatch.setattr(asking, "ASKS_ABOVE_S", 0.0)

@@ -185,6 +185,7 @@ def test_train_refuses_a_batch_larger_than_the_split(fake_dataset: Path, tmp_pat
     assert not run.exists()
 
 
+@pytest.mark.slow
 def test_specs(tmp_path: Path) -> None:
     listed = m3di("specs", "list").stdout
     assert "image-pairs-causal\n" in listed

@@ -92,6 +92,7 @@ def test_of_parts_that_began_on_several_days_the_first_counts(days: Callable[[in
     assert generate.finish(folder, spec, plan).created == "1970-01-21"
 
 
+@pytest.mark.slow
 def test_what_is_made_again_on_another_day_has_the_same_bytes(
     days: Callable[[int], None], tmp_path: Path, pools: object
 ) -> None:
@@ -110,6 +111,7 @@ def test_what_is_made_again_on_another_day_has_the_same_bytes(
     assert (tmp_path / "croissant.json").read_bytes() == before["croissant.json"]
 
 
+@pytest.mark.slow
 def test_what_is_cut_or_joined_has_the_day_of_the_latest_of_its_samples(
     days: Callable[[int], None], tmp_path: Path
 ) -> None:
@@ -126,6 +128,7 @@ def test_what_is_cut_or_joined_has_the_day_of_the_latest_of_its_samples(
     assert made[0] == made[1]
 
 
+@pytest.mark.slow
 def test_the_day_is_no_part_of_what_a_dataset_is(days: Callable[[int], None], tmp_path: Path) -> None:
     made = []
     for day in (10, 11):

@@ -39,6 +39,7 @@ def test_verify_counts_what_it_cannot_read(tmp_path: Path) -> None:
     assert counts[-1] == (28, 28)
 
 
+@pytest.mark.slow
 def test_export_import_subset_and_merge_count(fake_dataset: Path, tmp_path: Path) -> None:
     counts: Counts = []
 

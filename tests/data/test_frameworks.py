@@ -204,6 +204,7 @@ def test_accelerate_skips_the_batches_that_it_was_told_to(fake_dataset: Path, qu
     assert captions_of(accelerate.skip_first_batches(loader, 3)) == expected_epochs(dataset, 1)[0][3:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("drop_last", [True, *slow(False)])
 def test_accelerate_divides_what_is_not_divided_yet(fake_dataset: Path, quiet: None, drop_last: bool) -> None:
     prepare = pytest.importorskip("accelerate.data_loader").prepare_data_loader

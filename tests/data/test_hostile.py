@@ -49,6 +49,7 @@ def test_a_thousand_forged_datasets(sound: Sound, tmp_path: Path, pools: type[Fa
     run_cases(range(1000, 2000), sound, tmp_path)
 
 
+@pytest.mark.slow
 def test_what_is_written_follows_no_link(sound: Sound, tmp_path: Path, pools: type[FakeRenderPool]) -> None:
     """A dataset that was unpacked from an archive may hold links where a repair writes."""
     root = Path(shutil.copytree(sound.rendered, tmp_path / "it"))

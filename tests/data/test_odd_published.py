@@ -103,6 +103,7 @@ FINE: list[Callable[[Path], object]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [*slow(*EACH_ALONE, linked_images), *FINE])
 def test_what_is_read_right(
     fake_dataset: Path, foreign: Path, tmp_path: Path, change: Callable[[Path], object]
@@ -178,6 +179,7 @@ def test_an_export_of_ours_that_was_edited(
             read(tmp_path / "up")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [crlf, *slow(final_newline, bom, apple_double)])
 def test_an_export_of_ours_that_was_touched(
     fake_dataset: Path, tmp_path: Path, change: Callable[[Path], object]

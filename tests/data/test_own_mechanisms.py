@@ -134,6 +134,7 @@ def test_the_dataset_keeps_the_texts(flipped: tuple[Path, Path]) -> None:
     assert spec["views"]["text"]["template"] == "short.yaml"
 
 
+@pytest.mark.slow
 def test_interventions_are_part_of_the_dataset(tmp_path: Path) -> None:
     plain = write_fake_dataset(tmp_path / "plain", n_train=4)
     root = write_fake_dataset(

@@ -72,6 +72,7 @@ def resumed(out: Path, fake_dataset: Path, pools: type[FakeRenderPool]) -> None:
     assert bytes_of(out) == bytes_of(fake_dataset)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [cut, Path.unlink, *slow(empty, zero)])
 @pytest.mark.parametrize("which", ["plan", "copy"])
 def test_one_note_is_damaged(
@@ -123,6 +124,7 @@ def test_a_copy_that_is_not_what_its_name_says_counts_for_nothing(begun: Path) -
     assert data.noted_plan(folder, folder.sizes()) is None
 
 
+@pytest.mark.slow
 def test_where_nothing_is_to_lose_another_dataset_may_begin(tmp_path: Path, pools: type[FakeRenderPool]) -> None:
     out = tmp_path / "it"
     data.prepare_folder(out, plan_of(out))

@@ -216,6 +216,7 @@ def test_wrong_samples_with_right_hashes(
         verify(copy)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("column", "change", "message"),
     [

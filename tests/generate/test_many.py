@@ -286,6 +286,7 @@ def test_numbers_of_gpus_mean_nothing_to_ray(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("nodes", "n"),
     [([(16, 1)], 8), ([(4, 1), (64, 8)], 2), ([(64, 0), (16, 4)], 2), ([(4, 0)], 1), ([], 1)],

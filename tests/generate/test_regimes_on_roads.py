@@ -33,6 +33,7 @@ def spec(tmp_path: Path) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 def test_targets_and_labels_are_told_chosen_by_and_loaded(tmp_path: Path, spec: str) -> None:
     root = write_fake_dataset(tmp_path / "data", spec=spec)
     data.verify(root)

@@ -161,6 +161,7 @@ def images_of(root: Path) -> dict[str, bytes]:
     return {key: raw[each.offset : each.offset + each.size] for key, each in members.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["a byte", *slow("another image in its place")])
 def test_sound_images_of_a_gpu_stay_though_it_never_gives_the_same_bytes(
     tmp_path: Path, shaky: type[FakeRenderPool], damage: str
@@ -438,6 +439,7 @@ def test_a_manifest_that_names_files_elsewhere_is_refused(tmp_path: Path, name: 
     assert (tmp_path / "victim.txt").read_text() == "precious"
 
 
+@pytest.mark.slow
 def test_a_damaged_pass_beside_a_sound_image_is_rendered_again(
     tmp_path: Path, pools: type[FakeRenderPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:

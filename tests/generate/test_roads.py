@@ -315,6 +315,7 @@ def heeded(pools: type[FakeRenderPool]) -> None:
         assert option.in_pool is None or option.in_pool(pool), f"{name} falls off"
 
 
+@pytest.mark.slow
 def test_every_option_in_a_repair(of_a_gpu: Path, pools: type[FakeRenderPool]) -> None:
     whole = bytes_of(of_a_gpu)
     (of_a_gpu / "train-00001.tar").unlink()

@@ -93,6 +93,7 @@ def test_the_table(fake_dataset: Path) -> None:
             assert row[f"{view}.{name}"] == value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spec", "extensions", "keys"),
     [

@@ -185,6 +185,7 @@ def test_a_file_that_may_not_grow_is_a_full_disk(
     assert bytes_of(out) == bytes_of(fake_dataset)
 
 
+@pytest.mark.slow
 def test_what_a_kill_after_the_last_word_leaves_is_removed(tmp_path: Path, pools: type[FakeRenderPool]) -> None:
     """Killed between the manifest and the end."""
     options = fake_options(tmp_path / "it")
@@ -271,6 +272,7 @@ def test_the_speed_is_what_each_worker_makes_after_its_first_half() -> None:
     assert estimate.rate([], 0.0) == math.inf
 
 
+@pytest.mark.slow
 def test_a_gpu_is_in_the_manifest_and_in_the_log_and_is_no_part_of_what_the_data_are(
     fake_dataset: Path, tmp_path: Path, pools: type[FakeRenderPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -76,6 +76,7 @@ def test_card_and_info_tell_what_is_another_one_in_which_split(made: Path) -> No
     assert "path: held_out-*.tar" in card and "held_out 5" in card
 
 
+@pytest.mark.slow
 def test_what_is_damaged_in_a_split_is_found_and_made_again_by_its_process(
     own: Path, made: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,6 +93,7 @@ def test_what_is_damaged_in_a_split_is_found_and_made_again_by_its_process(
         assert (own / name).read_bytes() == (made / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_twin_holds_an_intervention_over_the_process_of_its_split(
     own: Path, spec_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,6 +113,7 @@ def test_a_twin_holds_an_intervention_over_the_process_of_its_split(
         render_twin(own, interventions=("object_shape=horse",), split="held_uot")
 
 
+@pytest.mark.slow
 def test_subsets_and_exports_keep_splits(own: Path, tmp_path: Path) -> None:
     few = subset(own, tmp_path / "few", splits=("shifted", "held_out"), n=2)
     assert {name: n for name, n in few.n_samples.items() if n} == {"held_out": 2, "shifted": 2}
@@ -127,6 +130,7 @@ def test_subsets_and_exports_keep_splits(own: Path, tmp_path: Path) -> None:
     verify(tmp_path / "back")
 
 
+@pytest.mark.slow
 def test_related_datasets_are_joined_with_each_process_in_splits_of_its_own(
     own: Path, tmp_path: Path, spec_file: Path
 ) -> None:
@@ -159,6 +163,7 @@ def test_specs_with_other_columns_are_not_joined(own: Path, tmp_path: Path) -> N
         merge([own, other], tmp_path / "bad", names=[None, "b"])
 
 
+@pytest.mark.slow
 def test_sizes_of_splits_follow_the_number_of_training_samples(spec_file: Path) -> None:
     def sizes(**options: Any) -> dict[str, int]:
         wanted = generate.RenderOptions(out="unused", spec=str(spec_file), **options)
@@ -208,6 +213,7 @@ def test_a_forged_split_is_refused(own: Path) -> None:
         verify(own)
 
 
+@pytest.mark.slow
 def test_runs_of_a_shard_at_a_time_give_the_same_bytes(
     made: Path, spec_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -37,6 +37,7 @@ def test_a_twin_has_the_noise_of_the_dataset_and_is_rendered_once(fake_dataset: 
     assert len(seen) == n_rendered
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("pools")
 def test_a_twin_with_permuted_content(fake_dataset: Path, tmp_path: Path) -> None:
     root = tmp_path / "m3di"

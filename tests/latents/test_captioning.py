@@ -129,6 +129,7 @@ def test_phrasings_are_selected_by_the_spec() -> None:
     assert {text.split()[0] for text in texts} == {"This", "Look"}
 
 
+@pytest.mark.slow
 def test_captions_err_as_often_as_the_spec_says() -> None:
     wrong = "{role: style, change: {name: perturb, probability: 0.25}}"
     spec = parse_spec(

@@ -20,14 +20,12 @@ from m3di.latents import (
     plain_spec,
     sample,
     spec_from_dict,
-    spec_names,
     to_yaml,
 )
 from m3di.latents.changing import changed_factor
+from tests.conftest import BUILT_IN
 
 N = 40
-QUICK = ("m3di",)  # each time; all others take half a minute
-EVERY = [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in spec_names()]
 PLUGIN = """
 from m3di.latents import register
 
@@ -71,7 +69,7 @@ def interventions(spec: Spec) -> list[dict[str, Any]]:
     return found
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_interventions_on_every_built_in_spec(name: str) -> None:
     spec = load_spec(name)
     factual = check_forms(spec)
@@ -99,7 +97,7 @@ def test_interventions_on_every_built_in_spec(name: str) -> None:
                 assert (values[factor] == each[target]).all(), (each, observed)
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_two_interventions_after_each_other_are_both_at_once(name: str) -> None:
     spec = load_spec(name)
     one, other, *_ = interventions(spec)[:1] + interventions(spec)[-1:]
@@ -107,7 +105,7 @@ def test_two_interventions_after_each_other_are_both_at_once(name: str) -> None:
 
 
 @pytest.mark.parametrize("frames", [False, True], ids=["still", "frames"])
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_a_plugin_in_every_built_in_spec(name: str, frames: bool, tmp_path: Path) -> None:
     base = load_spec(name)
     if frames and (base.pairs or base.sequence):
@@ -137,7 +135,7 @@ def test_a_plugin_in_every_built_in_spec(name: str, frames: bool, tmp_path: Path
             np.testing.assert_array_equal(values, whole.views[view][factor])
 
 
-@pytest.mark.parametrize("name", [each for each in EVERY if load_spec(each.values[0]).sequence is None])
+@pytest.mark.parametrize("name", [each for each in BUILT_IN if load_spec(each.values[0]).sequence is None])
 def test_pairs_of_every_built_in_spec(name: str) -> None:
     base = load_spec(name)
     varied = next(

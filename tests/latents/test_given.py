@@ -99,6 +99,7 @@ def test_interventions_keep_the_accepted_noise(again: bool) -> None:
     assert same(sample(do(spec, object_zpos=0.0), "test", N), factual, but=("object_zpos",))
 
 
+@pytest.mark.slow
 def test_interventions_of_the_file_come_after_the_condition() -> None:
     spec = own("object_xpos == 'left'", "interventions: {object_xpos: right}")
     assert (sample(spec, "train", N).views["image"]["object_xpos"] == 2).all()
@@ -107,6 +108,7 @@ def test_interventions_of_the_file_come_after_the_condition() -> None:
     )
 
 
+@pytest.mark.slow
 def test_pairs_and_permuted_content_keep_accepted_samples() -> None:
     condition = "image.object_color < 0.4 and object_ypos != 'mid'"
     factual = sample(own(condition), "train", 20)
@@ -142,6 +144,7 @@ def test_bounds_know_that_a_condition_joins_what_no_arrow_joins() -> None:
     assert 0.35 < np.std(others) / bound.error < 2.5
 
 
+@pytest.mark.slow
 def test_a_sequence_fulfils_it_in_every_frame() -> None:
     every = sample(own("spotlight_pos > 0.3", base="m3di-sequence"), "train", 50).views
     assert all((every[f"image_t{frame}"]["spotlight_pos"] > 0.3).all() for frame in range(8))

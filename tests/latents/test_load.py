@@ -6,6 +6,7 @@ import pytest
 
 from m3di.errors import M3diError, UsageError
 from m3di.latents import load_spec, parse_spec, plain_spec, sample, spec_from_dict, spec_names, to_yaml
+from tests.conftest import BUILT_IN
 
 GOOD = """
 name: small
@@ -19,13 +20,14 @@ splits: {train: 10}
 A = "a: {role: content, recorded: true}"
 
 
+@pytest.mark.slow
 def test_builtin_specs_load() -> None:
     assert "m3di" in spec_names()
     for name in spec_names():
         assert load_spec(name).name == name
 
 
-@pytest.mark.parametrize("name", spec_names())
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_a_spec_survives_its_plain_form(name: str) -> None:
     spec = load_spec(name)
     assert spec_from_dict(plain_spec(spec), where="test") == spec

@@ -29,6 +29,7 @@ def test_content_constants_and_independent_factors_are_exact() -> None:
     assert all(each.method == "exact" for key, each in found.items() if key != ("text", "text_color"))
 
 
+@pytest.mark.slow
 def test_colour_names_given_the_position() -> None:
     """Monte Carlo against a direct count: the most frequent name in each third of the hues."""
     from m3di.latents import sample
@@ -78,6 +79,7 @@ def test_numbers_as_content() -> None:
     assert found.value == pytest.approx(expected, abs=0.03)
 
 
+@pytest.mark.slow
 def test_views_of_other_worlds() -> None:
     """A counterfactual position is not the content: the factual one tells nothing of it."""
     found = by_name("m3di-counterfactual", "image_do_object_xpos", "object_xpos")

@@ -122,6 +122,7 @@ def scores(values: np.ndarray) -> np.ndarray:
     return stats.norm.ppf((values + 1) / 2)
 
 
+@pytest.mark.slow
 def test_3dident_strong() -> None:
     spec = load_spec("3dident-strong")
     first, whole = draw("3dident-strong").views["view1"], draw("box-position-rotation-hue-causal").views["view1"]
@@ -213,6 +214,7 @@ def misaligned(text: str) -> Spec:
     return parse_spec(f"extends: misaligned-captions\nname: t\nviews: {{text: {text}}}\n", where="t")
 
 
+@pytest.mark.slow
 def test_misaligned_captions() -> None:
     drawn = sample(load_spec("misaligned-captions"), "train", N)
     image, text = drawn.views["image"], drawn.views["text"]

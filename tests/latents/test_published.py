@@ -59,6 +59,7 @@ def published_means(image: dict[str, np.ndarray], number: int) -> dict[str, Any]
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [1, 3, *slow(0, 2, 4, 5, 6)])
 def test_causal3dident_follows_its_published_tables(causal: dict[str, np.ndarray], number: int) -> None:
     rows = causal["object_shape"] == number
@@ -126,6 +127,7 @@ def test_the_periodic_range_of_3dident_is_that_of_a_point_on_a_sphere() -> None:
     assert np.abs(correlations - np.eye(7)).max() < 4.5 / np.sqrt(N)
 
 
+@pytest.mark.slow
 def test_color_names_are_those_of_the_published_generator() -> None:
     """The hue that a name stands for, transformed by the published conditional distribution, is uniform in each class.
 

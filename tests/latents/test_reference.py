@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 import yaml
 
-from m3di.latents import MECHANISMS, SCENE_FACTORS, load_spec, plain_spec, reference_page, spec_names, spec_schema
+from m3di.latents import MECHANISMS, SCENE_FACTORS, load_spec, plain_spec, reference_page, spec_schema
 from m3di.latents.reference import BUILTIN, attribute_texts
 from m3di.latents.spec import Spec
 from m3di.latents.templates import Template
 from m3di.latents.variants import Pairs, Sequence
 from m3di.latents.view import FactorUse, View
+from tests.conftest import BUILT_IN
 
 PAGE = Path(__file__).parents[2] / "docs" / "spec-reference.md"
 
@@ -48,7 +49,7 @@ def check() -> Any:
     return jsonschema.Draft202012Validator(schema)
 
 
-@pytest.mark.parametrize("name", spec_names())
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_every_built_in_spec_fits_the_schema(check: Any, name: str) -> None:
     text = (files("m3di.latents.specs") / f"{name}.yaml").read_text(encoding="utf-8")
     assert [error.message for error in check.iter_errors(yaml.safe_load(text))] == []

@@ -80,6 +80,7 @@ def test_a_sample_depends_on_its_index_only(spec: Spec, drawn: Samples) -> None:
             np.testing.assert_array_equal(values, drawn.views[view][name][1003:1020])
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(
     name=st.sampled_from(spec_names()),

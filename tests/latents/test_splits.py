@@ -50,6 +50,7 @@ def test_a_split_draws_by_its_own_process_and_others_by_the_spec() -> None:
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "splits",
     [

@@ -10,6 +10,8 @@ from scipy import stats
 
 from m3di.latents import arrows, do, load_spec, parse_spec, sample
 
+pytestmark = pytest.mark.slow
+
 TURN = 2 * np.pi
 STD = {"object_xpos": 0.1, "object_ypos": 0.1, "object_zpos": 0.1}
 """Of positions; all else is an angle or a hue, with 0.15."""

@@ -97,6 +97,7 @@ def test_erase_hides_a_square_of_a_quarter_of_the_side():
     assert (changed.any(dim=1).sum(dim=1) == 8).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_at", [3, *slow(1, 5)])
 def test_a_run_goes_on_with_the_augmentations_of_its_steps(make_pairs, tiny_encoder, tmp_path, stop_at):
     def stop(step, _loss):

@@ -36,6 +36,7 @@ register_image_encoder("flat-image", flat)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["--import", "entry point"])
 def test_a_loss_of_a_users_own_is_one_file(
     how: str, extension_folder: Path, tiny_encoder: None, fake_dataset: Path

@@ -186,6 +186,7 @@ def kept(run):
     return sorted(path.name for path in (run / "kept").iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_at", [4, *slow(None, 1)])
 def test_kept_checkpoints_are_those_of_their_steps_and_change_nothing(make_pairs, reference, tmp_path, stop_at):
     def stop(step, _loss):
@@ -227,6 +228,7 @@ def test_kept_checkpoints_where_files_cannot_be_linked(make_pairs, tiny_encoder,
     assert torch.equal(found.text.fc.weight, load_encoders(tmp_path).text.fc.weight)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_at", [5, *slow(None)])
 def test_a_run_made_longer_is_the_run_that_was_longer_from_the_start(make_pairs, tiny_encoder, tmp_path, stop_at):
     def stop(step, _loss):

@@ -82,6 +82,7 @@ def test_latents_can_be_left_out(spec: Spec) -> None:
     assert pictures.height == 16 + 3 * MARGIN_PX
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("group_by", "n_columns", "latents"),
     [

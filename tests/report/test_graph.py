@@ -35,6 +35,7 @@ def test_a_panel_a_view_with_every_factor_and_arrow(spec: Spec) -> None:
 QUICK = ("3dident", "causal3dident", "image-pairs-causal", "m3di", "m3di-three-views")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*QUICK, *slow(*(each for each in spec_names() if each not in QUICK))])
 def test_names_do_not_overlap_and_parents_stand_left(name: str) -> None:
     spec = load_spec(name)
@@ -133,6 +134,7 @@ regimes: {environment: {cases: {usual: {}, z: {object_zpos: {mean: spotlight_pos
     assert places["environment"][0] < places["object_alpharot"][0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".png", *slow(".svg", ".pdf")])
 def test_formats(spec: Spec, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / "new" / f"graph{suffix}"

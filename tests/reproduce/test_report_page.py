@@ -57,6 +57,7 @@ def test_the_verdict_of_a_result_is_that_of_the_rules_that_were_judged(name: str
     assert 0 < found.n_judged <= len(found.verdicts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", ["cpu", "full"])
 @pytest.mark.parametrize("name", ["table1a", "table4a", "figure5", "figure7a", "figure8", "figure3", "figure10"])
 def test_no_rule_holds_where_scores_are_no_numbers(

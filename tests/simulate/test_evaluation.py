@@ -48,6 +48,7 @@ def test_causal_dependence_is_revealed_by_the_intervention():
     assert max(found["permuted content", "style"]) < 0.05
 
 
+@pytest.mark.slow
 def test_an_encoder_of_style_and_private_latents():
     def encode(latents):
         return (
