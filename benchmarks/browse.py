@@ -24,6 +24,7 @@ from m3di.browse import Gathered, Look, PageServer
 from m3di.browse.gathered import Block
 from m3di.data import Plan, TextEntry, build_tokenizer
 from m3di.data.format.assemble import assemble
+from m3di.data.format.citation import today
 from m3di.data.format.images import encode
 from m3di.data.format.table import latent_columns
 from m3di.latents import ANNOTATIONS, captions, load_spec, plain_spec, sample
@@ -112,7 +113,8 @@ def write(root: Path, n: int) -> None:
         table = table.append_column(f"image.{name}", pa.array(values))
     contents = ({"png": OnePicture.raw, "txt": text.encode(), "json": b"{}"} for text in texts)
     root.mkdir()
-    assemble(root, plan, {split: table.slice(0, n_samples[split]) for split in n_samples}, {"train": contents})
+    tables = {split: table.slice(0, n_samples[split]) for split in n_samples}
+    assemble(root, plan, tables, {"train": contents}, created=today())
 
 
 def shown(page: Any, url: str) -> None:

@@ -26,6 +26,7 @@ from m3di.data import (
     sample_key,
 )
 from m3di.data.format.assemble import assemble, sample_json
+from m3di.data.format.citation import today
 from m3di.data.format.images import encode
 from m3di.data.format.table import latent_columns
 from m3di.latents import captions, load_spec, plain_spec, sample
@@ -73,7 +74,7 @@ def write_ours(root: Path, pictures: list[np.ndarray[Any, Any]], extension: str)
         )
         tables = {split: table.slice(0, plan.n_samples[split]) for split in plan.n_samples}
         root.mkdir(parents=True, exist_ok=True)
-        return assemble(root, plan, tables, {"train": contents})
+        return assemble(root, plan, tables, {"train": contents}, created=today())
 
 
 def ours(extension: str, cache: Any = None) -> Side:

@@ -59,7 +59,8 @@ def terms(spec: Spec) -> dict[str, Term]:
         UsageError: One stands for nothing, or for several values.
     """
     expression = condition_of(spec)
-    return {name: _term(spec, name) for name in expression.names} if expression is not None else {}
+    before = spec.factual  # an intervention on one view gives a factor a value of its own there, after the condition
+    return {name: _term(before, name) for name in expression.names} if expression is not None else {}
 
 
 def given_factors(spec: Spec) -> frozenset[str]:

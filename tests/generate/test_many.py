@@ -386,7 +386,7 @@ def test_a_rerun_clears_what_a_run_left_behind_a_url(
     folder = data.open_folder(root)
     deliver(root, tmp_path / "stage")
     kept = {name: folder.read(name) for name in folder.sizes() if name.endswith(data.PARTIAL)}
-    assert len(kept) == 2 + 5  # two notes of the plan, and a receipt for each shard
+    assert len(kept) == 3 + 5  # two notes of the plan, one of the day, and a receipt for each shard
     generate.finalize(folder)
     for name, content in {**kept, "train-00000.tar.0123456789ab.partial": b"half"}.items():
         folder.create(name, content)

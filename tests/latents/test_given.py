@@ -196,6 +196,14 @@ def test_a_name_that_means_several_values_is_refused() -> None:
         own("object_color < 0.5", apart.replace(", recorded: false", ""))
 
 
+def test_the_condition_is_judged_before_an_intervention_on_one_view() -> None:
+    spec = load_spec("3dident-strong")
+    plain, done = (sample(each, "train", 200).views for each in (spec, do(spec, {"view1.object_xpos": 0.25})))
+    assert (done["view1"]["object_xpos"] == 0.25).all()
+    for name, values in plain["view2"].items():
+        np.testing.assert_array_equal(done["view2"][name], values)
+
+
 def test_a_dataset_of_a_stranger_with_a_broken_condition_is_refused() -> None:
     plain = plain_spec(do(own(GIVEN), object_xpos=1))
     del plain["given"]["factual"]["factors"]["object_xpos"]
