@@ -29,12 +29,13 @@ def regime_problems(spec: Spec, declared: Sequence[str]) -> Iterator[Problem]:
                     yield unknown_factor((*path, "cases", case, factor), factor, declared)
         yield from _unchosen(spec, name, regime)
         factors = [each for case in regime.cases.values() for each in case]
+        unknown = not set(factors).issubset(declared)  # reported already
         if not factors and not spec.interventions:  # which may have taken them away
             step = "name one:  cases: {CASE: {FACTOR: MECHANISM}}"
             yield Problem(
                 (*path, "cases"), "the regime replaces nothing", expected="a factor in a case", next_step=step
             )
-        elif factors and not _is_shown(spec, factors):
+        elif factors and not unknown and not _is_shown(spec, factors):
             what = f"no view sees {listed(dict.fromkeys(factors))}, or what depends on it: the regime would do nothing"
             yield Problem(path, what, name, "a factor that a view shows", "let a view see one")
         yield from _out_of_reach(spec, name, factors)

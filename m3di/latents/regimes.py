@@ -7,7 +7,7 @@ a factor like any other: one label, or one factor of two values for each case, w
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -149,6 +149,25 @@ def record_regimes(data: dict[str, Any]) -> None:
                         uses.setdefault(switch, {"role": "style", "recorded": True})
 
 
+def declared_by_regime(problem: Problem, regimes: Any, own: frozenset[str]) -> Problem:
+    """A problem of a factor that a regime has declared is one of that regime, or of the case: it stands in the file.
+
+    Args:
+        problem: The problem.
+        regimes: The regimes in the plain data of a spec.
+        own: Names of the factors that the spec declares itself.
+    """
+    if problem.path[:1] != ("factors",) or len(problem.path) < 2 or problem.path[1] in own:
+        return problem
+    for name, regime in _mappings(regimes):
+        if problem.path[1] == name:
+            return replace(problem, path=("regimes", name))
+        for case in regime.get("cases", {}) if regime.get("chosen") is not None else ():
+            if problem.path[1] == case_factor(str(name), str(case)):
+                return replace(problem, path=("regimes", name, "cases", case))
+    return problem
+
+
 def _mappings(value: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
     """The entries of a mapping that are mappings themselves."""
     for key, each in value.items() if isinstance(value, dict) else ():
@@ -198,7 +217,7 @@ def _label_problem(path: Path, name: str, cases: dict[str, Any]) -> Problem | No
         step = "add a case that changes nothing, such as  usual: {}; or `chosen: {probability: 0.5}`"
         return Problem((*path, "cases"), what, listed(cases), "two cases or more", step)
     if not NAME.fullmatch(name) or len(name) > MAX_NAME:
-        expected = "letters, digits and _, the first one a letter"
+        expected = f"letters, digits and _, the first one a letter; at most {MAX_NAME} characters"
         return Problem(path, f"the regime {name!r} would be a factor of that name", repr(name), expected, "rename it")
     return None
 

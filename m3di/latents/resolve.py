@@ -22,7 +22,7 @@ from m3di.latents.modality import modalities
 from m3di.latents.name_pattern import MAX_NAME, NAME
 from m3di.latents.overlay import laid_over
 from m3di.latents.problems import UNSET, Origin, Problem, found_at, hint, listed, problems_of, report, value_at
-from m3di.latents.regimes import Regime, add_regimes, record_regimes
+from m3di.latents.regimes import Regime, add_regimes, declared_by_regime, record_regimes
 from m3di.latents.spec import Given, Spec, Split
 from m3di.latents.splits import below_overlay, overlay_problems, split_name_problems, unlike, with_variants
 from m3di.latents.stored import stored_problems, stored_split_problems
@@ -96,7 +96,9 @@ def validated(
     Raises:
         UsageError: It is no valid spec; the message holds every problem with its place.
     """
-    spec, problems = _resolved(data, origin, found or [], shapes=shapes)
+    splits = data.get("splits")
+    named = {str(key): each for key, each in splits.items()} if isinstance(splits, dict) else {}
+    spec, problems = _resolved(data, origin, [*(found or []), *split_name_problems(named)], shapes=shapes)
     if spec is not None and not problems and spec.overlays:
         variants = {}
         for name in spec.overlays:
@@ -115,6 +117,7 @@ def _resolved(
     """The spec in resolved data, its splits as they were given, and all that is wrong with it but for the splits."""
     data = copy.deepcopy(data)
     problems = [*found, *_name_problems(data)]
+    own_factors = frozenset(data["factors"]) if isinstance(data.get("factors"), dict) else frozenset()
     problems += add_regimes(data)
     problems += _add_choices(data, {each.path for each in problems})
     add_parents(data)
@@ -129,7 +132,7 @@ def _resolved(
         problems += spec_problems(spec.base, data, unsound | unread, shapes=shapes)
     if not problems and spec is not None:
         problems += trial_problems(spec.base)
-    return spec, problems
+    return spec, [declared_by_regime(each, data.get("regimes"), own_factors) for each in problems]
 
 
 def _variant(
@@ -325,8 +328,6 @@ def _name_problems(data: dict[str, Any]) -> Iterator[Problem]:
                 spelt = re.sub(r"[^A-Za-z0-9_]", "_", name)[:40]
                 spelt = spelt if spelt[:1].isalpha() else f"x{spelt}"
                 yield Problem((section, name), f"a name is {expected}", repr(name), expected, f"for example {spelt}")
-    splits = data.get("splits")
-    yield from split_name_problems({str(key): each for key, each in splits.items()} if isinstance(splits, dict) else {})
 
 
 def _add_choices(data: dict[str, Any], reported: set[Path]) -> list[Problem]:

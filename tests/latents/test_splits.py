@@ -189,6 +189,10 @@ def test_what_a_split_cannot_be_is_refused_with_its_place(splits: str) -> None:
     assert re.search(REFUSED[splits], str(error.value)), str(error.value)
 
 
+def test_a_split_with_a_process_may_be_called_nearly_as_another_one() -> None:
+    assert spec_with("  set: {n: 5, factors: {object_color: {mechanism: {strength: 0}}}}\n").sizes["set"] == 5
+
+
 def test_all_problems_of_all_splits_are_told_at_once() -> None:
     with pytest.raises(UsageError, match=r"(?s)2 problems.*splits\.b\.factors.*line 4.*splits\.c\.given.*line 5"):
         spec_with("  b: {n: 5, factors: {object_colour: {}}}\n  c: {n: 5, given: nothing == 1}\n")
