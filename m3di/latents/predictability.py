@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from m3di.errors import UsageError
 from m3di.latents.conditions import given_factors
 from m3di.latents.factor import Factor
 from m3di.latents.graph import apart
@@ -26,6 +27,7 @@ GRID = 4096  # midpoints of the noise interval for exact conditional distributio
 MAX_LABELS = 64  # so many labels are equally likely on a grid that has GRID points for each
 MAX_CELLS = 2000  # more joint values of categorical content than this are treated like numbers
 N_NEIGHBOURS = 32
+LEAST_N = 2 * N_NEIGHBOURS
 
 
 @dataclass(frozen=True)
@@ -75,12 +77,19 @@ def bounds(spec: Spec, *, n: int = 100_000, seed: int = 0) -> list[Bound]:
         n: Samples of the estimate.
         seed: Their seed.
 
+    Raises:
+        UsageError: `n` is below 64: half of the samples are looked up among the neighbours of the other half.
+
     Example:
         >>> from m3di import bounds, load_spec
         >>> found = {f"{each.view}.{each.factor}": each.value for each in bounds(load_spec("m3di"), n=1000)}
         >>> found["image.object_shape"], found["image.spotlight_pos"]  # content is known, private is not
         (1.0, 0.0)
     """
+    if n < LEAST_N:
+        raise UsageError(
+            "too few samples for an estimate", where="n", got=n, expected=f"{LEAST_N} or more", next_step="raise it"
+        )
     content = content_block(spec)
     drawn = sample(spec, "train", n, seed=seed)
     predictor = _Predictor(spec, content, drawn)

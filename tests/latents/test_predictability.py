@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from m3di.errors import UsageError
 from m3di.latents import Bound, bounds, load_spec, parse_spec
 
 
@@ -58,6 +59,12 @@ def test_a_label_whose_share_only_samples_tell_has_a_standard_error() -> None:
     assert palette.error == pytest.approx((0.52 * 0.48 / 4_000) ** 0.5, rel=0.1)
     assert abs(palette.value - 0.52) < 4 * palette.error
     assert abs(found["image", "object_shape"].chance - (0.5 + 0.5 / 7)) < 0.04
+
+
+@pytest.mark.parametrize("n", [-5, 0, 1, 63])
+def test_few_samples_are_refused(n: int) -> None:
+    with pytest.raises(UsageError, match=rf"(?s)too few samples for an estimate.*got: +{n}\n.*64 or more"):
+        bounds(load_spec("m3di"), n=n)
 
 
 def test_no_bound_is_below_chance() -> None:
