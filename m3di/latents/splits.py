@@ -185,7 +185,10 @@ def unlike(base: Spec, variant: Spec) -> Iterator[str]:
     for name, each in base.observed.items():
         other = variant.observed[name].view
         if list(each.view.factors) != list(other.factors):
-            yield f"the view {name!r} sees {listed(each.view.factors)} | {listed(other.factors)}"
+            apart = {*each.view.factors} ^ {*other.factors}
+            named = [factor for factor in (*each.view.factors, *other.factors) if factor in apart]
+            told = f"{listed(named)} in one of them only" if named else "its factors in another order"
+            yield f"the view {name!r} sees {told}"
         for key in ("modality", "template", "texts", "mixes"):
             if getattr(each.view, key) != getattr(other, key):
                 yield f"the view {name!r} has another `{key}`"

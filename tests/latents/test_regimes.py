@@ -464,6 +464,13 @@ WRONG = {
         "extends: m3di\nname: wrong\nregimes: {r: {chosen: {}, cases: {a: {r_a: 'no'}}}}",
         r"regimes\.r\.cases\.a: a cycle: r_a -> r_a(?s:.)*wrong\.yaml, line 3",
     ),
+    "a parameter of a case without a value": (
+        regime(
+            "{a: {background_color: {name: normal, mean: 1 / (spotlight_pos - spotlight_pos), std: 1}}}", "chosen: {}"
+        ),
+        r"a parameter without a value(?s:.)*by what is changed in wrong\.yaml, line [3-9]",
+    ),
+    "never": (regime("{a: {object_color: 0}}", "chosen: {probability: 0}"), r"chosen: nothing is ever chosen"),
     "a long name": (
         f"extends: m3di\nname: wrong\nregimes: {{{'r' * 101}: {{cases: {{a: {{object_color: 0}}, b: {{}}}}}}}}",
         r"would be a factor of that name(?s:.)*at most 100 characters",
