@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from m3di.errors import UsageError
+from m3di.latents.builtin.memberships import MAX_MEMBERS
 from m3di.latents.factor import STORED, Factor, Strict
 from m3di.latents.mechanism_use import MechanismUse, earlier
 from m3di.latents.name_pattern import MAX_NAME, NAME
@@ -199,15 +200,18 @@ def _declare(name: str, regime: dict[str, Any], cases: dict[str, Any], data: dic
         what = f"the case {unfit[0]!r} would be the factor {case_factor(name, unfit[0])!r}"
         expected = f"a name of letters, digits and _, at most {MAX_NAME} characters with that of the regime"
         return [Problem((*path, "cases", unfit[0]), what, repr(unfit[0]), expected, "rename the case")]
+    problems: list[Problem] = []
     if name not in factors:
         problems = list(subset_problems(subset, (*path, "chosen"), eligible, "a case of the regime", "add `cases`"))
-        if problems:
-            return problems
+    if problems:  # told once: what names the regime, or one of its cases, finds it
+        subset, eligible = Subset(), eligible[:MAX_MEMBERS]
     members = subset.members(eligible)
+    if not members:
+        return problems
     factors.setdefault(name, subset_factor(subset, members))
     for number, case in enumerate(members):
         factors.setdefault(case_factor(name, case), member_factor(name, number, NO_YES))
-    return []
+    return problems
 
 
 def _label_problem(path: Path, name: str, cases: dict[str, Any]) -> Problem | None:

@@ -26,7 +26,7 @@ from m3di.latents.regimes import Regime, add_regimes, declared_by_regime, record
 from m3di.latents.spec import Given, Spec, Split
 from m3di.latents.splits import below_overlay, overlay_problems, split_name_problems, unlike, with_variants
 from m3di.latents.stored import stored_problems, stored_split_problems
-from m3di.latents.subsets import SUBSETS, Subset, never_chosen_problems
+from m3di.latents.subsets import SUBSETS, Subset
 from m3di.latents.templates import Template
 from m3di.latents.trial import trial_problems
 from m3di.latents.variants import Pairs, Sequence
@@ -99,9 +99,6 @@ def validated(
     splits = data.get("splits")
     named = {str(key): each for key, each in splits.items()} if isinstance(splits, dict) else {}
     spec, problems = _resolved(data, origin, [*(found or []), *split_name_problems(named)], shapes=shapes)
-    if spec is not None:
-        told = {each.path for each in problems}
-        problems += [each for each in never_chosen_problems(_subsets(spec)) if each.path not in told]
     if spec is not None and not problems and spec.overlays:
         variants = {}
         for name in spec.overlays:
@@ -136,15 +133,6 @@ def _resolved(
     if not problems and spec is not None:
         problems += trial_problems(spec.base)
     return spec, [declared_by_regime(each, data.get("regimes"), own_factors) for each in problems]
-
-
-def _subsets(spec: Spec) -> Iterator[tuple[Path, object]]:
-    """Where a spec may say how a random subset is drawn."""
-    for name, view in spec.views.items():
-        for key in SUBSETS:
-            yield ("views", name, key), getattr(view, key)
-    for name, regime in spec.regimes.items():
-        yield ("regimes", name, "chosen"), regime.chosen
 
 
 def _variant(

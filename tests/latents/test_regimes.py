@@ -470,6 +470,10 @@ WRONG = {
         ),
         r"a parameter without a value(?s:.)*by what is changed in wrong\.yaml, line [3-9]",
     ),
+    "a regime of which nothing fits is one mistake": (
+        regime("{a: {object_color: 0}}", "chosen: {at_least: 2}") + "sequence: {length: 3, redrawn: [intervened]}\n",
+        r"1 problem:(?s:.)*no subset fits",
+    ),
     "never": (regime("{a: {object_color: 0}}", "chosen: {probability: 0}"), r"chosen: nothing is ever chosen"),
     "a long name": (
         f"extends: m3di\nname: wrong\nregimes: {{{'r' * 101}: {{cases: {{a: {{object_color: 0}}, b: {{}}}}}}}}",

@@ -204,6 +204,8 @@ splits:
     spec = parse_spec(text, where="a.yaml")
     assert spec_from_dict(plain_spec(spec), where="a") == spec
     train, plain = (sample(spec, split, 200).views["text"] for split in ("train", "plain"))
+    forced = counterfactual(sample(spec, "plain", 200), target_hue="yes").views["text"]
+    assert (forced["target_hue"] == 1).all() and (forced["text_said_object_shape"] == plain["object_shape"]).all()
     assert set(train["target_hue"].tolist()) == set(train["text_misstated_object_shape"].tolist()) == {0, 1}
     assert set(plain["target_hue"].tolist()) == set(plain["text_misstated_object_shape"].tolist()) == {0}
     assert (plain["text_said_object_shape"] == plain["object_shape"]).all()
