@@ -8,7 +8,7 @@ from graphlib import CycleError
 from m3di.latents.mechanism_checks import unknown_factor
 from m3di.latents.problems import Problem, hint, listed
 from m3di.latents.regimes import Regime, case_factor
-from m3di.latents.said import NO_YES
+from m3di.latents.said import NO_YES, set_in_vain
 from m3di.latents.spec import Spec
 from m3di.latents.yaml_text import Path
 
@@ -27,6 +27,9 @@ def regime_problems(spec: Spec, declared: Sequence[str]) -> Iterator[Problem]:
             for factor in mechanisms:
                 if factor not in declared:
                     yield unknown_factor((*path, "cases", case, factor), factor, declared)
+                elif (vain := set_in_vain(spec.views, factor)) is not None:
+                    at: Path = (*path, "cases", case, factor)
+                    yield Problem(at, vain["what"], factor, vain["expected"], vain["next"])
         yield from _unchosen(spec, name, regime)
         factors = [each for case in regime.cases.values() for each in case]
         unknown = not set(factors).issubset(declared)  # reported already

@@ -109,7 +109,7 @@ def _told_chance(chosen: Subset) -> str:
 
 
 def add_regimes(data: dict[str, Any]) -> list[Problem]:
-    """Declare the factors that say which cases hold, and write each case's mechanisms as such.
+    """Declare the factors that say which cases hold.
 
     Args:
         data: The plain data of a spec; what has not the right form is reported with the regime.
@@ -123,7 +123,21 @@ def add_regimes(data: dict[str, Any]) -> list[Problem]:
         if not isinstance(cases, dict):
             continue
         problems += _declare(str(name), regime, cases, data)
-        for case, mechanisms in _mappings(cases):
+    return problems
+
+
+def write_cases(data: dict[str, Any]) -> list[Problem]:
+    """Write each case's mechanisms as such: for factors that views have declared, too.
+
+    Args:
+        data: The plain data of a spec.
+
+    Returns:
+        What is wrong with cases.
+    """
+    problems: list[Problem] = []
+    for name, regime in _mappings(data.get("regimes")):
+        for case, mechanisms in _mappings(regime.get("cases")):
             for factor, asked in list(mechanisms.items()):
                 path: Path = ("regimes", name, "cases", case, factor)
                 problems += _write_mechanism(path, mechanisms, asked, data)

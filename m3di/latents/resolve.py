@@ -22,9 +22,9 @@ from m3di.latents.modality import modalities
 from m3di.latents.name_pattern import MAX_NAME, NAME
 from m3di.latents.overlay import laid_over
 from m3di.latents.problems import UNSET, Origin, Problem, found_at, hint, listed, problems_of, report, value_at
-from m3di.latents.regimes import Regime, add_regimes, declared_by_regime, record_regimes
+from m3di.latents.regimes import Regime, add_regimes, declared_by_regime, record_regimes, write_cases
 from m3di.latents.spec import Given, Spec, Split
-from m3di.latents.splits import below_overlay, overlay_problems, split_name_problems, unlike, with_variants
+from m3di.latents.splits import SAME, below_overlay, overlay_problems, split_name_problems, unlike, with_variants
 from m3di.latents.stored import stored_problems, stored_split_problems
 from m3di.latents.subsets import SUBSETS, Subset
 from m3di.latents.templates import Template
@@ -96,9 +96,8 @@ def validated(
     Raises:
         UsageError: It is no valid spec; the message holds every problem with its place.
     """
-    splits = data.get("splits")
-    named = {str(key): each for key, each in splits.items()} if isinstance(splits, dict) else {}
-    spec, problems = _resolved(data, origin, [*(found or []), *split_name_problems(named)], shapes=shapes)
+    splits = data["splits"] if isinstance(data.get("splits"), dict) else {}
+    spec, problems = _resolved(data, origin, [*(found or []), *split_name_problems(splits)], shapes=shapes)
     if spec is not None and not problems and spec.overlays:
         variants = {}
         for name in spec.overlays:
@@ -120,6 +119,7 @@ def _resolved(
     own_factors = frozenset(data["factors"]) if isinstance(data.get("factors"), dict) else frozenset()
     problems += add_regimes(data)
     problems += _add_choices(data, {each.path for each in problems})
+    problems += write_cases(data)
     add_parents(data)
     record_regimes(data)
     problems += spread_given(data)
@@ -152,9 +152,7 @@ def _variant(
     spec, found = _resolved(laid, placed, found, shapes=shapes)
     if spec is not None and not found:
         found += [
-            Problem(
-                (), f"{each}: all splits have the same columns", None, "the columns of the spec", "make another spec"
-            )
+            Problem((), f"{each}: {SAME}", None, "the columns of the spec", "make another spec")
             for each in unlike(base, spec)
         ]
     return spec, [_in_split(problem, top, laid, placed) for problem in found]

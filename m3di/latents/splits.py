@@ -30,6 +30,7 @@ CHANGEABLE_IN_VIEWS: tuple[str, ...] = (
     "lights",
 )
 CHANGEABLE_IN_VIEWS += ("raised", "axes")
+SAME = "all splits have the same columns"
 SHARED = ("name", "description", "splits")
 """Keys of a spec that say nothing of a process."""
 
@@ -37,7 +38,7 @@ SHARED = ("name", "description", "splits")
 def split_name_problems(names: Mapping[str, Any]) -> Iterator[Problem]:
     """Names that cannot be those of splits: they are parts of file names, and the Hub has its own."""
     folded: dict[str, str] = {}
-    for name, declared in names.items():
+    for name, declared in ((str(key), each) for key, each in names.items()):
         path = ("splits", name)
         if not SPLIT_NAME.fullmatch(name):
             fits = re.sub(r"[^A-Za-z0-9_]", "_", name)[:40]

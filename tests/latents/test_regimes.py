@@ -493,6 +493,20 @@ def test_a_mistake_is_told_with_its_place(name: str) -> None:
         parse_spec(text, where="wrong.yaml")
 
 
+def test_cases_set_what_views_declare_too() -> None:
+    text = """extends: misaligned-captions
+name: t
+regimes: {wording: {cases: {usual: {}, first: {text_clause_object_hue: "out"}}}}
+"""
+    drawn = sample(parse_spec(text, where="test.yaml"), "train", 300).views["text"]
+    assert (drawn["text_clause_object_hue"] == (drawn["wording"] == 0)).all()  # the template's own: always there
+    phrased = INSIDE.replace("{object_color: uniform}", "{object_color: uniform, text_phrasing: shows}")
+    inside = sample(parse_spec(phrased, where="test.yaml"), "train", 300).views["text"]
+    assert set(inside["text_phrasing"][inside["intervened_hue"] == 1]) == {1} != set(inside["text_phrasing"])
+    with pytest.raises(UsageError, match=r"first\.text_clause_object_hue: 'inn' is neither a value"):
+        parse_spec(text.replace('"out"', "inn"), where="test.yaml")
+
+
 @pytest.mark.parametrize(
     ("key", "message"),
     {
