@@ -156,12 +156,23 @@ def record_regimes(data: dict[str, Any]) -> None:
         cases = dict(_mappings(regime.get("cases")))
         switches = [str(name)] if regime.get("chosen") is None else [case_factor(str(name), case) for case in cases]
         reached = _descendants({each for mechanisms in cases.values() for each in mechanisms}, data)
-        for view in views.values():
-            uses = view.get("factors") if isinstance(view, dict) else None
-            if isinstance(uses, dict) and reached.intersection(uses):
-                for switch in switches:
-                    if switch in factors:
-                        uses.setdefault(switch, {"role": "style", "recorded": True})
+        for uses in _uses_reached(views, reached):
+            for switch in switches:
+                if switch in factors:
+                    uses.setdefault(switch, {"role": "style", "recorded": True})
+
+
+def _uses_reached(views: dict[str, Any], reached: set[str]) -> Iterator[dict[str, Any]]:
+    """What each view uses that sees one of some factors; with a view that mixes two others, what these use."""
+    found: list[str] = []
+    for name, view in _mappings(views):
+        uses, mixed = view.get("factors"), view.get("mixes")
+        if isinstance(uses, dict) and reached.intersection(uses):
+            found += [name, *(str(each) for each in (mixed if isinstance(mixed, (list, tuple)) else ()))]
+    for name in dict.fromkeys(found):
+        uses = views[name].get("factors") if isinstance(views.get(name), dict) else None
+        if isinstance(uses, dict):
+            yield uses
 
 
 def declared_by_regime(problem: Problem, regimes: Any, own: frozenset[str]) -> Problem:

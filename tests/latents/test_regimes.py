@@ -493,6 +493,24 @@ def test_a_mistake_is_told_with_its_place(name: str) -> None:
         parse_spec(text, where="wrong.yaml")
 
 
+def test_a_case_may_set_of_which_view_a_factor_is_mixed() -> None:
+    text = """extends: m3di
+name: t
+views:
+  image: null
+  text: null
+  one: &seen {modality: image, factors: {object_shape: private, object_color: private}}
+  two: *seen
+  mixed: {modality: image, mixes: [one, two], changes: {}, factors: {object_shape: style, object_color: style}}
+regimes: {r: {chosen: {}, cases: {second: {mixed_from_object_color: two}}}}
+"""
+    views = sample(parse_spec(text, where="test.yaml"), "train", 300).views
+    second = views["mixed"]["r_second"] == 1
+    assert (views["mixed"]["object_color"] == views["two"]["object_color"])[second].all()
+    assert set(views["mixed"]["mixed_from_object_color"][~second]) == {0, 1}
+    assert (views["one"]["r_second"] == views["mixed"]["r_second"]).all()
+
+
 def test_cases_set_what_views_declare_too() -> None:
     text = """extends: misaligned-captions
 name: t
