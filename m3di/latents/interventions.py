@@ -10,6 +10,7 @@ from m3di.latents.graph import shared_ancestors, unlike
 from m3di.latents.problems import hint, listed
 from m3di.latents.replacement import Intervention, Replacement, asked_mechanism, replaced
 from m3di.latents.resolve import plain_spec, spec_from_dict
+from m3di.latents.said import set_in_vain
 from m3di.latents.sampling import Samples, sample
 from m3di.latents.spec import Spec
 from m3di.latents.splits import in_every_split
@@ -66,6 +67,11 @@ def _do_one(spec: Spec, plain: dict[str, Any], target: str, intervention: Interv
     """Replace one mechanism in `plain`, and note it there."""
     view, _, name = target.rpartition(".")
     _check_target(spec, target, view, name)
+    vain = set_in_vain(spec.views, name)
+    if vain is not None:
+        raise UsageError(
+            vain["what"], where=f"do({target})", got=target, expected=vain["expected"], next_step=vain["next"]
+        )
     replacement = asked_mechanism(spec.factors[name], intervention, f"do({target})", spec.plugins)
     own = plain["factors"][name].get("mechanism", {"name": "uniform"})
     done = plain.get("interventions", {})

@@ -25,6 +25,7 @@ from m3di.latents.problems import UNSET, Origin, Problem, fault_problems, report
 from m3di.latents.resolve import TITLE, validated
 from m3di.latents.spec import SPEC_NAME, Spec
 from m3di.latents.splits import in_every_split
+from m3di.latents.subsets import SUBSETS, never_chosen_problems
 from m3di.latents.yaml_text import Document, Location, Path, is_yaml_name, read_text, read_yaml
 
 
@@ -89,12 +90,22 @@ def _finished(layer: Layer, where: str) -> Spec:
             )
     origin = Origin(where, layer.marks)
     spec = validated(layer.data, origin, problems, shapes=True)
+    problems += never_chosen_problems(_subsets(spec.base))  # of a split, it may be meant
     problems += _undoable(spec.base, ())
     for split, variant in spec.variants.items() if not problems else ():
         problems += _undoable(variant, ("splits", split))
     if problems:
         raise report(TITLE, problems, layer.data, origin)
     return in_every_split(spec, lambda each: do(each, each.interventions) if each.interventions else each)
+
+
+def _subsets(spec: Spec) -> Iterator[tuple[Path, object]]:
+    """Where a spec may say how a random subset is drawn."""
+    for name, view in spec.views.items():
+        for key in SUBSETS:
+            yield ("views", name, key), getattr(view, key)
+    for name, regime in spec.regimes.items():
+        yield ("regimes", name, "chosen"), regime.chosen
 
 
 def _undoable(spec: Spec, below: Path) -> Iterator[Problem]:

@@ -59,6 +59,8 @@ def laid_over(
         for each in [each for each in marks if each[: len(path)] == path]:
             del marks[each]
         marks.update({each: place for each, place in own.marks.items() if each[: len(path)] == path})
+        if path == ("regimes",) and isinstance(above, dict):
+            return laid_over({}, above, path, own, marks, problems)  # says of each null that there is nothing
         return above if not isinstance(above, dict) or (in_split and not whole) else _without_null(above)
     merged = {**below}
     for key, value in above.items():
@@ -130,7 +132,7 @@ def _without_null(above: dict[str, Any]) -> dict[str, Any]:
 
 def _take_away(merged: dict[str, Any], path: Path, own: Layer, marks: Marks, problems: list[Problem]) -> None:
     """Take a key away that is null. One that is not there was to be another; a whole section is a slip."""
-    is_name = (len(path) == 2 and path[0] in ("factors", "views")) or (len(path) == 4 and path[2] == "factors")
+    kind = _named_kind(path)
     if path in (("factors",), ("views",), ("splits",), ("name",)) or (len(path) == 3 and path[2] == "factors"):
         problems.append(
             Problem(
@@ -142,16 +144,15 @@ def _take_away(merged: dict[str, Any], path: Path, own: Layer, marks: Marks, pro
                 own.marks.get(path),
             )
         )
-    elif is_name and path[-1] not in merged:
+    elif kind is not None and path[-1] not in merged:
         known = [str(key) for key in merged]
-        kind = "view" if path[0] == "views" and len(path) == 2 else "factor"
         problems.append(
             Problem(
                 path,
                 f"there is no {kind} {path[-1]!r} to take away{hint(str(path[-1]), known)}",
                 "null",
-                listed(known),
-                "correct the name",
+                listed(known) or f"no {kind}: there is none",
+                "correct the name" if known else "leave it out",
                 own.marks.get(path),
             )
         )
@@ -159,3 +160,13 @@ def _take_away(merged: dict[str, Any], path: Path, own: Layer, marks: Marks, pro
         merged.pop(str(path[-1]), None)
         if path in own.marks:
             marks[path] = own.marks[path]
+
+
+def _named_kind(path: Path) -> str | None:
+    """What stands at a path under a name of its own; None where the path leads to a key."""
+    if len(path) == 2:
+        return {"factors": "factor", "views": "view", "regimes": "regime", SPLITS_KEY: "split"}.get(str(path[0]))
+    if len(path) == 4 and path[::2] == ("regimes", "cases"):
+        return "case"
+    in_case = len(path) == 5 and path[:3:2] == ("regimes", "cases")
+    return "factor" if in_case or (len(path) == 4 and path[2] == "factors") else None

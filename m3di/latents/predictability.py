@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from m3di.errors import UsageError
 from m3di.latents.conditions import given_factors
 from m3di.latents.factor import Factor
 from m3di.latents.graph import apart
@@ -23,8 +24,10 @@ from m3di.latents.spec import Spec
 from m3di.latents.varying import Parent
 
 GRID = 4096  # midpoints of the noise interval for exact conditional distributions
+MAX_LABELS = 64  # so many labels are equally likely on a grid that has GRID points for each
 MAX_CELLS = 2000  # more joint values of categorical content than this are treated like numbers
 N_NEIGHBOURS = 32
+LEAST_N = 2 * N_NEIGHBOURS
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,8 @@ class Bound:
         value: The best score that any predictor can reach.
         chance: The score of the best constant prediction.
         method: `exact`, or `monte carlo`.
-        error: Standard error of a Monte Carlo estimate, by the samples that it was scored on; 0 where it is exact.
+        error: Standard error of a Monte Carlo estimate of `value`, by the samples that it was scored on; 0 where it is
+            exact.
             What neighbours miss, since they are only near, is not in it.
     """
 
@@ -63,14 +67,18 @@ def content_block(spec: Spec) -> frozenset[str]:
 def bounds(spec: Spec, *, n: int = 100_000, seed: int = 0) -> list[Bound]:
     """The bound of every factor of every observed view.
 
-    Exact where the factor is content, constant, independent of content, or a function of categorical content
-    without parents and one noise; estimated on `n` samples elsewhere, by the mean within each value of the content,
-    or over nearest neighbours where the content has numbers.
+    Exact where the factor is content, constant, a number independent of content, a label without parents independent
+    of it, or a function of categorical content without parents and one noise; estimated on `n` samples elsewhere, by
+    the mean within each value of the content, or over nearest neighbours where the content has numbers. No score is
+    below that of the best constant prediction.
 
     Args:
         spec: The spec.
         n: Samples of the estimate.
         seed: Their seed.
+
+    Raises:
+        UsageError: `n` is below 64: half of the samples are looked up among the neighbours of the other half.
 
     Example:
         >>> from m3di import bounds, load_spec
@@ -78,6 +86,10 @@ def bounds(spec: Spec, *, n: int = 100_000, seed: int = 0) -> list[Bound]:
         >>> found["image.object_shape"], found["image.spotlight_pos"]  # content is known, private is not
         (1.0, 0.0)
     """
+    if n < LEAST_N:
+        raise UsageError(
+            "too few samples for an estimate", where="n", got=n, expected=f"{LEAST_N} or more", next_step="raise it"
+        )
     content = content_block(spec)
     drawn = sample(spec, "train", n, seed=seed)
     predictor = _Predictor(spec, content, drawn)
@@ -94,7 +106,8 @@ def _bound(spec: Spec, content: frozenset[str], predictor: _Predictor, drawn: Sa
     use = observed.view.factors[name]
     metric: Literal["r2", "accuracy"] = "accuracy" if factor.type == "categorical" else "r2"
     raw = drawn.views[view][name]
-    chance = 0.0 if metric == "r2" else _largest_share(raw)
+    closed = _largest_probability(spec, view, name) if metric == "accuracy" else 0.0
+    chance = _largest_share(raw) if closed is None else closed
 
     def bound(value: float, chance: float, method: Literal["exact", "monte carlo"]) -> Bound:
         return Bound(view, name, use.role, metric, value, chance, method)
@@ -106,14 +119,16 @@ def _bound(spec: Spec, content: frozenset[str], predictor: _Predictor, drawn: Sa
         return bound(1.0, 1.0 if use.role == "constant" else chance, "exact")
     timed = spec.is_chain and any(spec.moves(each) for each in spec.ancestors([name]))  # the number of the frame tells
     if not timed and not spec.ancestors([name]) & (spec.ancestors(content) | given_factors(spec)):
-        return bound(chance, chance, "exact")
+        if closed is not None:
+            return bound(chance, chance, "exact")
+        return Bound(view, name, use.role, metric, chance, chance, "monte carlo", predictor.error_of_share(raw))
     is_mixed = spec.mixed(observed.declared, name) is not None
     if factual and use.change is None and use.mechanism is None and spec.given is None and not is_mixed:
         exact = _exact(spec, content, view, name)
         if exact is not None:
             return bound(exact[0], exact[1], "exact")
     value, error = predictor.score(raw, metric)
-    return Bound(view, name, use.role, metric, value, chance, "monte carlo", error)
+    return Bound(view, name, use.role, metric, max(value, chance), chance, "monte carlo", error)
 
 
 def _exact(spec: Spec, content: frozenset[str], view: str, name: str) -> tuple[float, float] | None:
@@ -131,11 +146,12 @@ def _exact(spec: Spec, content: frozenset[str], view: str, name: str) -> tuple[f
     parents = [spec.factors[parent] for parent in use.parents]
     if any(parent.type != "categorical" or parent.mechanism.parents for parent in parents):
         return None
-    noise = (np.arange(GRID) + 0.5) / GRID
+    n_points = GRID * factor.n if factor.type == "categorical" and factor.n <= MAX_LABELS else GRID
+    noise = (np.arange(n_points) + 0.5) / n_points
     shares, distributions = [], []
     for values in itertools.product(*(range(parent.n) for parent in parents)):
         known = [
-            Parent(parent, np.full(GRID, value), name)
+            Parent(parent, np.full(n_points, value), name)
             for name, parent, value in zip(use.parents, parents, values, strict=True)
         ]
         distributions.append(mechanism.values(noise, known, factor, use.parameters, strict=False))
@@ -144,7 +160,7 @@ def _exact(spec: Spec, content: frozenset[str], view: str, name: str) -> tuple[f
         return None  # a parameter has no value for parents that never meet
     weights = np.array(shares) / np.sum(shares)
     if factor.type == "categorical":
-        tables = np.stack([np.bincount(each, minlength=factor.n) / GRID for each in distributions])
+        tables = np.stack([np.bincount(each, minlength=factor.n) / n_points for each in distributions])
         return float(weights @ tables.max(axis=1)), float((weights @ tables).max())
     means = np.array([each.mean() for each in distributions])
     within = float(weights @ np.array([each.var() + 1.0 / 12.0 * _step(each) for each in distributions]))
@@ -165,6 +181,24 @@ def _share(spec: Spec, factor: Factor, value: int) -> float:
         return 1.0 / factor.n
     noise = (np.arange(GRID * factor.n) + 0.5) / (GRID * factor.n)
     return float(np.mean(mechanism.values(noise, [], factor, use.parameters, strict=False) == value))
+
+
+def _largest_probability(spec: Spec, view: str, name: str) -> float | None:
+    """Probability of the likeliest value of a label without parents; None where only samples tell."""
+    factor, observed = spec.factors[name], spec.observed[view]
+    use = observed.view.factors[name]
+    if observed.do is not None or use.change is not None or use.role == "constant":
+        return None
+    if spec.mixed(observed.declared, name) is not None or spec.replaced(name):
+        return None
+    if f"{observed.declared}.{name}" in spec.interventions or (spec.given is not None and name in given_factors(spec)):
+        return None
+    own = factor.mechanism if use.mechanism is None else use.mechanism
+    mechanism = spec.mechanism(own.name)
+    if own.parents or mechanism is None or mechanism.temporal:
+        return None
+    noise = (np.arange(GRID * factor.n) + 0.5) / (GRID * factor.n)
+    return _largest_share(mechanism.values(noise, [], factor, own.parameters, strict=False))
 
 
 def _largest_share(raw: NDArray[Any]) -> float:
@@ -207,6 +241,12 @@ class _Predictor:
         variance = max(float(total.mean()), 1e-300)
         ratio = float(residual.mean()) / variance
         return max(0.0, 1.0 - ratio), self._error((residual - ratio * total) / variance, half)
+
+    def error_of_share(self, raw: NDArray[Any]) -> float:
+        """Standard error of the share of the most frequent value."""
+        values, counts = np.unique(raw, return_counts=True)
+        right = (raw == values[counts.argmax()]).astype(np.float64)
+        return self._error(right - right.mean(), 0)
 
     def _error(self, deviations: NDArray[np.float64], half: int) -> float:
         """Standard error of a mean, by the deviations of its samples."""

@@ -8,7 +8,7 @@ from graphlib import CycleError
 from m3di.latents.mechanism_checks import unknown_factor
 from m3di.latents.problems import Problem, hint, listed
 from m3di.latents.regimes import Regime, case_factor
-from m3di.latents.said import NO_YES
+from m3di.latents.said import NO_YES, set_in_vain
 from m3di.latents.spec import Spec
 from m3di.latents.yaml_text import Path
 
@@ -27,14 +27,18 @@ def regime_problems(spec: Spec, declared: Sequence[str]) -> Iterator[Problem]:
             for factor in mechanisms:
                 if factor not in declared:
                     yield unknown_factor((*path, "cases", case, factor), factor, declared)
+                elif (vain := set_in_vain(spec.views, factor)) is not None:
+                    at: Path = (*path, "cases", case, factor)
+                    yield Problem(at, vain["what"], factor, vain["expected"], vain["next"])
         yield from _unchosen(spec, name, regime)
         factors = [each for case in regime.cases.values() for each in case]
+        unknown = not set(factors).issubset(declared)  # reported already
         if not factors and not spec.interventions:  # which may have taken them away
             step = "name one:  cases: {CASE: {FACTOR: MECHANISM}}"
             yield Problem(
                 (*path, "cases"), "the regime replaces nothing", expected="a factor in a case", next_step=step
             )
-        elif factors and not _is_shown(spec, factors):
+        elif factors and not unknown and not _is_shown(spec, factors):
             what = f"no view sees {listed(dict.fromkeys(factors))}, or what depends on it: the regime would do nothing"
             yield Problem(path, what, name, "a factor that a view shows", "let a view see one")
         yield from _out_of_reach(spec, name, factors)

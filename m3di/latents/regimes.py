@@ -7,12 +7,13 @@ a factor like any other: one label, or one factor of two values for each case, w
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
 
 from m3di.errors import UsageError
+from m3di.latents.builtin.memberships import MAX_MEMBERS
 from m3di.latents.factor import STORED, Factor, Strict
 from m3di.latents.mechanism_use import MechanismUse, earlier
 from m3di.latents.name_pattern import MAX_NAME, NAME
@@ -108,7 +109,7 @@ def _told_chance(chosen: Subset) -> str:
 
 
 def add_regimes(data: dict[str, Any]) -> list[Problem]:
-    """Declare the factors that say which cases hold, and write each case's mechanisms as such.
+    """Declare the factors that say which cases hold.
 
     Args:
         data: The plain data of a spec; what has not the right form is reported with the regime.
@@ -122,7 +123,21 @@ def add_regimes(data: dict[str, Any]) -> list[Problem]:
         if not isinstance(cases, dict):
             continue
         problems += _declare(str(name), regime, cases, data)
-        for case, mechanisms in _mappings(cases):
+    return problems
+
+
+def write_cases(data: dict[str, Any]) -> list[Problem]:
+    """Write each case's mechanisms as such: for factors that views have declared, too.
+
+    Args:
+        data: The plain data of a spec.
+
+    Returns:
+        What is wrong with cases.
+    """
+    problems: list[Problem] = []
+    for name, regime in _mappings(data.get("regimes")):
+        for case, mechanisms in _mappings(regime.get("cases")):
             for factor, asked in list(mechanisms.items()):
                 path: Path = ("regimes", name, "cases", case, factor)
                 problems += _write_mechanism(path, mechanisms, asked, data)
@@ -141,12 +156,42 @@ def record_regimes(data: dict[str, Any]) -> None:
         cases = dict(_mappings(regime.get("cases")))
         switches = [str(name)] if regime.get("chosen") is None else [case_factor(str(name), case) for case in cases]
         reached = _descendants({each for mechanisms in cases.values() for each in mechanisms}, data)
-        for view in views.values():
-            uses = view.get("factors") if isinstance(view, dict) else None
-            if isinstance(uses, dict) and reached.intersection(uses):
-                for switch in switches:
-                    if switch in factors:
-                        uses.setdefault(switch, {"role": "style", "recorded": True})
+        for uses in _uses_reached(views, reached):
+            for switch in switches:
+                if switch in factors:
+                    uses.setdefault(switch, {"role": "style", "recorded": True})
+
+
+def _uses_reached(views: dict[str, Any], reached: set[str]) -> Iterator[dict[str, Any]]:
+    """What each view uses that sees one of some factors; with a view that mixes two others, what these use."""
+    found: list[str] = []
+    for name, view in _mappings(views):
+        uses, mixed = view.get("factors"), view.get("mixes")
+        if isinstance(uses, dict) and reached.intersection(uses):
+            found += [name, *(str(each) for each in (mixed if isinstance(mixed, (list, tuple)) else ()))]
+    for name in dict.fromkeys(found):
+        uses = views[name].get("factors") if isinstance(views.get(name), dict) else None
+        if isinstance(uses, dict):
+            yield uses
+
+
+def declared_by_regime(problem: Problem, regimes: Any, own: frozenset[str]) -> Problem:
+    """A problem of a factor that a regime has declared is one of that regime, or of the case: it stands in the file.
+
+    Args:
+        problem: The problem.
+        regimes: The regimes in the plain data of a spec.
+        own: Names of the factors that the spec declares itself.
+    """
+    if problem.path[:1] != ("factors",) or len(problem.path) < 2 or problem.path[1] in own:
+        return problem
+    for name, regime in _mappings(regimes):
+        if problem.path[1] == name:
+            return replace(problem, path=("regimes", name))
+        for case in regime.get("cases", {}) if regime.get("chosen") is not None else ():
+            if problem.path[1] == case_factor(str(name), str(case)):
+                return replace(problem, path=("regimes", name, "cases", case))
+    return problem
 
 
 def _mappings(value: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
@@ -180,15 +225,18 @@ def _declare(name: str, regime: dict[str, Any], cases: dict[str, Any], data: dic
         what = f"the case {unfit[0]!r} would be the factor {case_factor(name, unfit[0])!r}"
         expected = f"a name of letters, digits and _, at most {MAX_NAME} characters with that of the regime"
         return [Problem((*path, "cases", unfit[0]), what, repr(unfit[0]), expected, "rename the case")]
+    problems: list[Problem] = []
     if name not in factors:
         problems = list(subset_problems(subset, (*path, "chosen"), eligible, "a case of the regime", "add `cases`"))
-        if problems:
-            return problems
+    if problems:  # told once: what names the regime, or one of its cases, finds it
+        subset, eligible = Subset(), eligible[:MAX_MEMBERS]
     members = subset.members(eligible)
+    if not members:
+        return problems
     factors.setdefault(name, subset_factor(subset, members))
     for number, case in enumerate(members):
         factors.setdefault(case_factor(name, case), member_factor(name, number, NO_YES))
-    return []
+    return problems
 
 
 def _label_problem(path: Path, name: str, cases: dict[str, Any]) -> Problem | None:
@@ -198,7 +246,7 @@ def _label_problem(path: Path, name: str, cases: dict[str, Any]) -> Problem | No
         step = "add a case that changes nothing, such as  usual: {}; or `chosen: {probability: 0.5}`"
         return Problem((*path, "cases"), what, listed(cases), "two cases or more", step)
     if not NAME.fullmatch(name) or len(name) > MAX_NAME:
-        expected = "letters, digits and _, the first one a letter"
+        expected = f"letters, digits and _, the first one a letter; at most {MAX_NAME} characters"
         return Problem(path, f"the regime {name!r} would be a factor of that name", repr(name), expected, "rename it")
     return None
 

@@ -22,9 +22,9 @@ from m3di.latents.modality import modalities
 from m3di.latents.name_pattern import MAX_NAME, NAME
 from m3di.latents.overlay import laid_over
 from m3di.latents.problems import UNSET, Origin, Problem, found_at, hint, listed, problems_of, report, value_at
-from m3di.latents.regimes import Regime, add_regimes, record_regimes
+from m3di.latents.regimes import Regime, add_regimes, declared_by_regime, record_regimes, write_cases
 from m3di.latents.spec import Given, Spec, Split
-from m3di.latents.splits import below_overlay, overlay_problems, split_name_problems, unlike, with_variants
+from m3di.latents.splits import SAME, below_overlay, overlay_problems, split_name_problems, unlike, with_variants
 from m3di.latents.stored import stored_problems, stored_split_problems
 from m3di.latents.subsets import SUBSETS, Subset
 from m3di.latents.templates import Template
@@ -96,7 +96,8 @@ def validated(
     Raises:
         UsageError: It is no valid spec; the message holds every problem with its place.
     """
-    spec, problems = _resolved(data, origin, found or [], shapes=shapes)
+    splits = data["splits"] if isinstance(data.get("splits"), dict) else {}
+    spec, problems = _resolved(data, origin, [*(found or []), *split_name_problems(splits)], shapes=shapes)
     if spec is not None and not problems and spec.overlays:
         variants = {}
         for name in spec.overlays:
@@ -115,8 +116,10 @@ def _resolved(
     """The spec in resolved data, its splits as they were given, and all that is wrong with it but for the splits."""
     data = copy.deepcopy(data)
     problems = [*found, *_name_problems(data)]
+    own_factors = frozenset(data["factors"]) if isinstance(data.get("factors"), dict) else frozenset()
     problems += add_regimes(data)
     problems += _add_choices(data, {each.path for each in problems})
+    problems += write_cases(data)
     add_parents(data)
     record_regimes(data)
     problems += spread_given(data)
@@ -129,7 +132,7 @@ def _resolved(
         problems += spec_problems(spec.base, data, unsound | unread, shapes=shapes)
     if not problems and spec is not None:
         problems += trial_problems(spec.base)
-    return spec, problems
+    return spec, [declared_by_regime(each, data.get("regimes"), own_factors) for each in problems]
 
 
 def _variant(
@@ -149,9 +152,7 @@ def _variant(
     spec, found = _resolved(laid, placed, found, shapes=shapes)
     if spec is not None and not found:
         found += [
-            Problem(
-                (), f"{each}: all splits have the same columns", None, "the columns of the spec", "make another spec"
-            )
+            Problem((), f"{each}: {SAME}", None, "the columns of the spec", "make another spec")
             for each in unlike(base, spec)
         ]
     return spec, [_in_split(problem, top, laid, placed) for problem in found]
@@ -325,8 +326,6 @@ def _name_problems(data: dict[str, Any]) -> Iterator[Problem]:
                 spelt = re.sub(r"[^A-Za-z0-9_]", "_", name)[:40]
                 spelt = spelt if spelt[:1].isalpha() else f"x{spelt}"
                 yield Problem((section, name), f"a name is {expected}", repr(name), expected, f"for example {spelt}")
-    splits = data.get("splits")
-    yield from split_name_problems({str(key): each for key, each in splits.items()} if isinstance(splits, dict) else {})
 
 
 def _add_choices(data: dict[str, Any], reported: set[Path]) -> list[Problem]:

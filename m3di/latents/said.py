@@ -6,7 +6,7 @@ Each is a factor of its own, which a spec may declare itself; those that are not
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -14,6 +14,9 @@ from m3di.latents.factor import Factor
 from m3di.latents.problems import Problem
 from m3di.latents.subsets import Subset, is_subset, member_factor, subset_factor, subset_problems
 from m3di.latents.templates import Template
+
+if TYPE_CHECKING:
+    from m3di.latents.view import View
 
 OUT_IN = ("out", "in")
 NO_YES = ("no", "yes")
@@ -52,6 +55,21 @@ def said_factor(view: str, name: str) -> str:
 def misstated_factor(view: str, name: str) -> str:
     """Name of the factor that says whether what a caption states of a factor is wrong."""
     return f"{view}_misstated_{name}"
+
+
+def set_in_vain(views: Mapping[str, View], name: str) -> dict[str, str] | None:
+    """Why it is in vain to set a factor: it only says whether a caption is wrong. What to set instead, as a message."""
+    for view, declared in views.items():
+        prefix = misstated_factor(view, "")
+        if declared.misstates is not None and name.startswith(prefix):
+            read = name.removeprefix(prefix)
+            return {
+                "what": f"{name!r} only says whether what the caption states is wrong: to set it changes no caption",
+                "expected": f"what the caption states, {said_factor(view, read)}; or the subset of what it misstates, "
+                f"{misstates_factor(view)}",
+                "next": f"set {said_factor(view, read)}",
+            }
+    return None
 
 
 def choice_factors(

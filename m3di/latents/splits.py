@@ -10,6 +10,7 @@ from m3di.errors import UsageError, did_you_mean, near_match
 from m3di.latents.factor import STORED
 from m3di.latents.overlay import difference
 from m3di.latents.problems import Problem, hint, listed
+from m3di.latents.regimes import Regime
 from m3di.latents.spec import SPLITS, Spec, Split
 
 SPLIT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,59}")
@@ -29,6 +30,7 @@ CHANGEABLE_IN_VIEWS: tuple[str, ...] = (
     "lights",
 )
 CHANGEABLE_IN_VIEWS += ("raised", "axes")
+SAME = "all splits have the same columns"
 SHARED = ("name", "description", "splits")
 """Keys of a spec that say nothing of a process."""
 
@@ -36,7 +38,7 @@ SHARED = ("name", "description", "splits")
 def split_name_problems(names: Mapping[str, Any]) -> Iterator[Problem]:
     """Names that cannot be those of splits: they are parts of file names, and the Hub has its own."""
     folded: dict[str, str] = {}
-    for name, declared in names.items():
+    for name, declared in ((str(key), each) for key, each in names.items()):
         path = ("splits", name)
         if not SPLIT_NAME.fullmatch(name):
             fits = re.sub(r"[^A-Za-z0-9_]", "_", name)[:40]
@@ -95,6 +97,32 @@ def overlay_problems(base: Spec, split: str, overlay: Mapping[str, Any]) -> Iter
                 yield _unknown(path, name, f"factor of the view {view}", base.views[view].factors)
             elif use is None:
                 yield _taken_away(path, name, "factor")
+    yield from _regime_overlay_problems(base, (*top, "regimes"), overlay.get("regimes") or {})
+
+
+def _regime_overlay_problems(base: Spec, top: tuple[str, ...], overlay: Mapping[str, Any]) -> Iterator[Problem]:
+    """Regimes and cases that would be other columns: each is a factor, or the value of one."""
+    for name, changed in overlay.items():
+        path = (*top, name)
+        problems = list(_part(base.regimes, path, changed, "regime", tuple(Regime.model_fields)))
+        yield from problems
+        if problems:
+            continue
+        own = base.regimes[name]
+        if "chosen" in changed and (changed["chosen"] is None) != (own.chosen is None):
+            said = "a split cannot say otherwise whether cases are `chosen`: all splits have the same columns"
+            had = "no `chosen`" if own.chosen is None else "`chosen`, as the spec has it"
+            yield Problem(
+                (*path, "chosen"), said, expected=had, next_step="give it to the spec itself, or leave it out"
+            )
+        cases = changed.get("cases")
+        for case, mechanisms in cases.items() if isinstance(cases, dict) else ():
+            if case not in own.cases:
+                if own.chosen is None and case in base.factors[name].names:
+                    continue  # a value of the label of which the spec itself says nothing
+                yield _unknown((*path, "cases", case), case, f"case of the regime {name}", own.cases)
+            elif mechanisms is None and own.chosen is not None:
+                yield _taken_away((*path, "cases", case), case, "case")
 
 
 def below_overlay(base: Spec, data: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,7 +158,7 @@ def _part(
 
 
 def _unknown(path: tuple[str, ...], name: str, kind: str, known: Mapping[str, Any]) -> Problem:
-    expected = f"one that the spec has: {listed(known)}"
+    expected = f"one that the spec has: {listed(known)}" if known else f"no {kind}: the spec has none"
     step = "correct the name, or add it to the spec itself: all splits have the same columns"
     return Problem(path, f"no {kind} is called {name!r}{hint(name, known)}", repr(name), expected, step)
 
@@ -158,7 +186,10 @@ def unlike(base: Spec, variant: Spec) -> Iterator[str]:
     for name, each in base.observed.items():
         other = variant.observed[name].view
         if list(each.view.factors) != list(other.factors):
-            yield f"the view {name!r} sees {listed(each.view.factors)} | {listed(other.factors)}"
+            apart = {*each.view.factors} ^ {*other.factors}
+            named = [factor for factor in (*each.view.factors, *other.factors) if factor in apart]
+            told = f"{listed(named)} in one of them only" if named else "its factors in another order"
+            yield f"the view {name!r} sees {told}"
         for key in ("modality", "template", "texts", "mixes"):
             if getattr(each.view, key) != getattr(other, key):
                 yield f"the view {name!r} has another `{key}`"

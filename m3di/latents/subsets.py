@@ -6,7 +6,7 @@ values for each name, which the view has in the table.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationInfo, model_validator
@@ -178,10 +178,23 @@ def subset_problems(subset: Subset, path: Path, eligible: Sequence[str], what: s
             f"at_least <= {possible}, and at_most >= {sure} and no less than at_least",
             "change `at_least`, `at_most` or the probabilities",
         )
-    elif not any(chances) or most == 0:
-        yield Problem(
-            path,
-            "nothing is ever chosen",
-            expected="a probability above 0 and at_most of 1 or more",
-            next_step="change it, or leave it out",
-        )
+
+
+def never_chosen_problems(subsets: Iterable[tuple[Path, object]]) -> Iterator[Problem]:
+    """Subsets that are always empty. A split may have one: it keeps the columns, and nothing is chosen there.
+
+    Args:
+        subsets: What a spec has where a subset may stand, with the path.
+    """
+    for path, subset in subsets:
+        if not isinstance(subset, Subset) or subset.sets is not None or subset.at_least:
+            continue
+        given = subset.probability
+        possible = any(given.values()) if isinstance(given, dict) else given != 0.0
+        if not possible or subset.at_most == 0:
+            yield Problem(
+                path,
+                "nothing is ever chosen",
+                expected="a probability above 0 and at_most of 1 or more; in a split with a process of its own, 0 too",
+                next_step="change it, or leave it out",
+            )

@@ -34,9 +34,11 @@ def trial_problems(spec: Spec) -> Iterator[Problem]:
             sample(_shortened(spec), "train", N_DRAWN)
     except NoValueError as error:
         details = error.details
-        path: Path = next((("factors", name) for name in spec.factors if repr(name) in details["where"]), PATH)
+        name = next((name for name in spec.factors if repr(name) in details["where"]), None)
+        path: Path = PATH if name is None else ("factors", name)
+        cases = () if name is None else tuple(each.path for each in spec.replaced(name))
         what = f"{error.what}: {details['where']}"
-        yield Problem(path, what, details["got"], details["expected"], details.get("next"))
+        yield Problem(path, what, details["got"], details["expected"], details.get("next"), related=cases)
 
 
 def _shortened(spec: Spec) -> Spec:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from m3di.errors import UsageError
 from m3di.latents import Bound, bounds, load_spec, parse_spec
 
 
@@ -22,11 +23,54 @@ def test_hue_given_the_position() -> None:
 def test_content_constants_and_independent_factors_are_exact() -> None:
     found = {(each.view, each.factor): each for each in bounds(load_spec("m3di"), n=20_000)}
     assert found["image", "object_shape"].value == 1.0
-    assert found["image", "object_shape"].chance == pytest.approx(1 / 7, abs=0.01)
+    assert found["image", "object_shape"].chance == pytest.approx(1 / 7, abs=1e-9)
     assert found["image", "object_zpos"].value == 1.0
     assert found["image", "object_alpharot"].value == 0.0
     assert found["text", "text_palette"].value == found["text", "text_palette"].chance
     assert all(each.method == "exact" for key, each in found.items() if key != ("text", "text_color"))
+
+
+def test_what_is_called_exact_does_not_depend_on_the_samples() -> None:
+    found = {(each.view, each.factor): each for each in bounds(load_spec("m3di-discrete"), n=300)}
+    palette, phrasing = found["text", "text_palette"], found["text", "text_phrasing"]
+    assert (palette.method, phrasing.method) == ("exact", "exact")
+    assert (palette.value, palette.chance) == (pytest.approx(1 / 3, abs=1e-9), pytest.approx(1 / 3, abs=1e-9))
+    assert phrasing.value == pytest.approx(1 / 5, abs=1e-9)
+    assert found["image", "object_shape"].chance == pytest.approx(1 / 7, abs=1e-9)
+    hue = found["image", "object_color"]  # three hues for each of three positions
+    assert (hue.value, hue.chance) == (pytest.approx(1 / 3, abs=1e-9), pytest.approx(1 / 9, abs=1e-9))
+
+
+REGIMES = """
+extends: m3di
+name: regimes
+factors: {text_palette: {mechanism: {name: categorical, weights: [5, 3, 2]}}}
+regimes:
+  target: {chosen: {probability: 0.4}, cases: {palette: {text_palette: xkcd}}}
+  content: {chosen: {probability: 0.5}, cases: {shape: {object_shape: cow}}}
+"""
+
+
+def test_a_label_whose_share_only_samples_tell_has_a_standard_error() -> None:
+    spec = parse_spec(REGIMES, where="test.yaml")
+    found = {(each.view, each.factor): each for each in bounds(spec, n=4_000)}
+    palette = found["text", "text_palette"]  # xkcd: 0.4 set, and a fifth of the rest; independent of content
+    assert palette.method == "monte carlo" and palette.value == palette.chance
+    assert palette.error == pytest.approx((0.52 * 0.48 / 4_000) ** 0.5, rel=0.1)
+    assert abs(palette.value - 0.52) < 4 * palette.error
+    assert abs(found["image", "object_shape"].chance - (0.5 + 0.5 / 7)) < 0.04
+
+
+@pytest.mark.parametrize("n", [-5, 0, 1, 63])
+def test_few_samples_are_refused(n: int) -> None:
+    with pytest.raises(UsageError, match=rf"(?s)too few samples for an estimate.*got: +{n}\n.*64 or more"):
+        bounds(load_spec("m3di"), n=n)
+
+
+def test_no_bound_is_below_chance() -> None:
+    spec = parse_spec(REGIMES, where="test.yaml")
+    for seed in range(3):
+        assert all(each.value >= each.chance for each in bounds(spec, n=500, seed=seed) if each.metric == "accuracy")
 
 
 @pytest.mark.slow

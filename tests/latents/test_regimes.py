@@ -444,6 +444,41 @@ WRONG = {
         regime("{a: {object_color: 0}}", "chosen: {probabilty: 0.5}"),
         r"unknown key; did you mean 'probability'",
     ),
+    "nothing to take away": (
+        "extends: m3di\nname: wrong\nregimes: {environment: null}",
+        r"regimes\.environment: there is no regime 'environment' to take away(?s:.)*line 3",
+    ),
+    "no other split": (
+        "extends: m3di\nname: wrong\nsplits: {tets: null}",
+        r"splits\.tets: there is no split 'tets' to take away; did you mean 'test'",
+    ),
+    "an unknown factor is one mistake": (
+        regime("{a: {object_colour: 0}}", "chosen: {}"),
+        r"1 problem:(?s:.)*no factor is called 'object_colour'; did you mean 'object_color'",
+    ),
+    "a column that is taken": (
+        "extends: m3di\nname: wrong\nregimes: {caption: {cases: {a: {object_color: 0}, b: {}}}}",
+        r"regimes\.caption: its column 'caption' of view 'text' is taken(?s:.)*wrong\.yaml, line 3",
+    ),
+    "a cycle of cases": (
+        "extends: m3di\nname: wrong\nregimes: {r: {chosen: {}, cases: {a: {r_a: 'no'}}}}",
+        r"regimes\.r\.cases\.a: a cycle: r_a -> r_a(?s:.)*wrong\.yaml, line 3",
+    ),
+    "a parameter of a case without a value": (
+        regime(
+            "{a: {background_color: {name: normal, mean: 1 / (spotlight_pos - spotlight_pos), std: 1}}}", "chosen: {}"
+        ),
+        r"a parameter without a value(?s:.)*by what is changed in wrong\.yaml, line [3-9]",
+    ),
+    "a regime of which nothing fits is one mistake": (
+        regime("{a: {object_color: 0}}", "chosen: {at_least: 2}") + "sequence: {length: 3, redrawn: [intervened]}\n",
+        r"1 problem:(?s:.)*no subset fits",
+    ),
+    "never": (regime("{a: {object_color: 0}}", "chosen: {probability: 0}"), r"chosen: nothing is ever chosen"),
+    "a long name": (
+        f"extends: m3di\nname: wrong\nregimes: {{{'r' * 101}: {{cases: {{a: {{object_color: 0}}, b: {{}}}}}}}}",
+        r"would be a factor of that name(?s:.)*at most 100 characters",
+    ),
     "no cases": (
         "extends: m3di\nname: wrong\nregimes: {intervened: {chosen: {}}}",
         r"regimes.intervened: Field required|the key `cases`",
@@ -456,6 +491,79 @@ def test_a_mistake_is_told_with_its_place(name: str) -> None:
     text, message = WRONG[name]
     with pytest.raises(UsageError, match=message):
         parse_spec(text, where="wrong.yaml")
+
+
+def test_a_case_may_set_of_which_view_a_factor_is_mixed() -> None:
+    text = """extends: m3di
+name: t
+views:
+  image: null
+  text: null
+  one: &seen {modality: image, factors: {object_shape: private, object_color: private}}
+  two: *seen
+  mixed: {modality: image, mixes: [one, two], changes: {}, factors: {object_shape: style, object_color: style}}
+regimes: {r: {chosen: {}, cases: {second: {mixed_from_object_color: two}}}}
+"""
+    views = sample(parse_spec(text, where="test.yaml"), "train", 300).views
+    second = views["mixed"]["r_second"] == 1
+    assert (views["mixed"]["object_color"] == views["two"]["object_color"])[second].all()
+    assert set(views["mixed"]["mixed_from_object_color"][~second]) == {0, 1}
+    assert (views["one"]["r_second"] == views["mixed"]["r_second"]).all()
+
+
+def test_cases_set_what_views_declare_too() -> None:
+    text = """extends: misaligned-captions
+name: t
+regimes: {wording: {cases: {usual: {}, first: {text_clause_object_hue: "out"}}}}
+"""
+    drawn = sample(parse_spec(text, where="test.yaml"), "train", 300).views["text"]
+    assert (drawn["text_clause_object_hue"] == (drawn["wording"] == 0)).all()  # the template's own: always there
+    phrased = INSIDE.replace("{object_color: uniform}", "{object_color: uniform, text_phrasing: shows}")
+    inside = sample(parse_spec(phrased, where="test.yaml"), "train", 300).views["text"]
+    assert set(inside["text_phrasing"][inside["intervened_hue"] == 1]) == {1} != set(inside["text_phrasing"])
+    with pytest.raises(UsageError, match=r"first\.text_clause_object_hue: 'inn' is neither a value"):
+        parse_spec(text.replace('"out"', "inn"), where="test.yaml")
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    {
+        "cases: {hu: null}": r"there is no case 'hu' to take away; did you mean 'hue'",
+        "cases: {hue: {object_colour: null}}": r"cases\.hue\.object_colour: there is no factor 'object_colour' to take",
+    }.items(),
+)
+def test_what_an_extending_spec_takes_away_must_be_there(tmp_path: Path, key: str, message: str) -> None:
+    (tmp_path / "inside.yaml").write_text(INSIDE)
+    (tmp_path / "own.yaml").write_text(f"extends: inside.yaml\nname: own\nregimes: {{intervened: {{{key}}}}}\n")
+    with pytest.raises(UsageError, match=message):
+        load_spec(tmp_path / "own.yaml")
+
+
+OTHER_COLUMNS = {
+    "{other: {cases: {a: {object_color: 0}, b: {}}}}": r"regimes\.other: no regime is called 'other'",
+    "{intervened: null}": r"regimes\.intervened: a split cannot take the regime 'intervened' away",
+    "{intervened: {cases: {hu: {object_color: 0}}}}": r"no case of the regime intervened is called 'hu'; did you mean 'hue'",
+    "{intervened: {cases: {hue: null}}}": r"cases\.hue: a split cannot take the case 'hue' away",
+    "{intervened: {chosen: null}}": r"chosen: a split cannot say otherwise whether cases are `chosen`",
+    "{intervened: {case: {}}}": r"cannot change `case` of a regime(?s:.)*did you mean 'cases'",
+}
+
+
+@pytest.mark.parametrize("regimes", OTHER_COLUMNS)
+def test_a_split_has_the_regimes_and_cases_of_the_spec(regimes: str) -> None:
+    splits = f"splits: {{train: 9, often: {{n: 9, regimes: {regimes}}}}}\n"
+    with pytest.raises(UsageError, match="1 problem:(?s:.)*" + OTHER_COLUMNS[regimes]):
+        parse_spec(INSIDE + splits, where="test.yaml")
+
+
+def test_a_split_of_a_declared_label_may_have_cases_for_other_values_of_it() -> None:
+    text = """extends: m3di
+name: by-shape
+regimes: {object_shape: {cases: {cow: {object_color: 0.25}}}}
+splits: {train: 9, hares: {n: 9, regimes: {object_shape: {cases: {hare: {object_color: 0.75}, cow: null}}}}}
+"""
+    hares = sample(parse_spec(text, where="test.yaml"), "hares", 200).views["image"]
+    assert ((hares["object_color"] == 0.75) == (hares["object_shape"] == 1)).all()
 
 
 def test_a_split_has_regimes_and_interventions_of_its_own() -> None:

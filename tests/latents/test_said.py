@@ -10,7 +10,7 @@ import pytest
 
 from m3di import data
 from m3di.errors import UsageError
-from m3di.latents import CaptionParser, Spec, bounds, captions, counterfactual, palette, parse_spec, sample
+from m3di.latents import CaptionParser, Spec, bounds, captions, counterfactual, do, palette, parse_spec, sample
 from tests.conftest import write_fake_dataset
 from tests.latents.test_captioning import DETAILED
 
@@ -191,3 +191,30 @@ def test_values_that_are_told_alike_cannot_be_misstated(tmp_path: Path) -> None:
         load_spec(tmp_path / "spec.yaml")
     with pytest.raises(UsageError, match="a wrong value needs another one"):
         text_of("{misstates: {probability: {object_shape: 0.5}}}", "factors: {object_shape: {values: [cow]}}")
+
+
+LYING = """extends: m3di
+name: lying
+views: {text: {misstates: {probability: {object_shape: 0.2}}}}
+"""
+
+
+def test_the_record_of_what_is_wrong_is_not_set_by_itself() -> None:
+    spec = parse_spec(LYING, where="lying.yaml")
+    message = r"(?s)'text_misstated_object_shape' only says whether .*next: +set text_said_object_shape"
+    with pytest.raises(UsageError, match=message):
+        do(spec, text_misstated_object_shape="yes")
+    with pytest.raises(UsageError, match=message):
+        do(spec, {"text.text_misstated_object_shape": "no"})
+    case = "regimes: {r: {chosen: {}, cases: {lie: {text_misstated_object_shape: 'yes'}}}}\n"
+    with pytest.raises(UsageError, match=r"(?s)regimes\.r\.cases\.lie\.text_misstated_object_shape: " + message[4:]):
+        parse_spec(LYING + case, where="lying.yaml")
+
+
+def test_a_case_may_say_what_a_caption_states_or_what_it_misstates() -> None:
+    cases = "regimes: {r: {chosen: {}, cases: {cow: {text_said_object_shape: cow}, lie: {text_misstates: 1}}}}\n"
+    text = sample(parse_spec(LYING + cases, where="lying.yaml"), "train", 400).views["text"]
+    wrong = text["text_said_object_shape"] != text["object_shape"]
+    assert (wrong == (text["text_misstated_object_shape"] == 1)).all()
+    assert (text["text_said_object_shape"][text["r_cow"] == 1] == 3).all()
+    assert wrong[(text["r_lie"] == 1) & (text["r_cow"] == 0)].all()

@@ -189,6 +189,44 @@ def test_what_a_split_cannot_be_is_refused_with_its_place(splits: str) -> None:
     assert re.search(REFUSED[splits], str(error.value)), str(error.value)
 
 
+def test_a_split_may_choose_nothing_where_the_spec_does_so_by_chance() -> None:
+    text = """extends: misaligned-captions
+name: a
+views: {text: {misstates: {probability: {object_shape: 0.5}}}}
+regimes: {target: {chosen: {probability: 0.5}, cases: {hue: {object_color: 0.25}}}}
+splits:
+  train: 40
+  plain:
+    n: 5
+    regimes: {target: {chosen: {probability: 0}}}
+    views: {text: {misstates: {probability: {object_shape: 0}}}}
+"""
+    spec = parse_spec(text, where="a.yaml")
+    assert spec_from_dict(plain_spec(spec), where="a") == spec
+    train, plain = (sample(spec, split, 200).views["text"] for split in ("train", "plain"))
+    forced = counterfactual(sample(spec, "plain", 200), target_hue="yes").views["text"]
+    assert (forced["target_hue"] == 1).all() and (forced["text_said_object_shape"] == plain["object_shape"]).all()
+    assert set(train["target_hue"].tolist()) == set(train["text_misstated_object_shape"].tolist()) == {0, 1}
+    assert set(plain["target_hue"].tolist()) == set(plain["text_misstated_object_shape"].tolist()) == {0}
+    assert (plain["text_said_object_shape"] == plain["object_shape"]).all()
+
+
+def test_columns_that_a_case_of_a_split_would_add_are_named() -> None:
+    text = """extends: m3di
+name: a
+regimes: {target: {chosen: {}, cases: {light: {spotlight_pos: 0.5}}}}
+splits: {train: 9, b: {n: 9, regimes: {target: {cases: {light: {object_xpos: left}}}}}}
+"""
+    with pytest.raises(
+        UsageError, match=r"1 problem:(?s:.)*the view 'text' sees target_light in one of them only: all"
+    ):
+        parse_spec(text, where="a.yaml")
+
+
+def test_a_split_with_a_process_may_be_called_nearly_as_another_one() -> None:
+    assert spec_with("  set: {n: 5, factors: {object_color: {mechanism: {strength: 0}}}}\n").sizes["set"] == 5
+
+
 def test_all_problems_of_all_splits_are_told_at_once() -> None:
     with pytest.raises(UsageError, match=r"(?s)2 problems.*splits\.b\.factors.*line 4.*splits\.c\.given.*line 5"):
         spec_with("  b: {n: 5, factors: {object_colour: {}}}\n  c: {n: 5, given: nothing == 1}\n")

@@ -153,3 +153,44 @@ def test_bad_places(spec: Spec, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(M3diError, match="the graph cannot be written"):
         save_causal_graph(tmp_path / "file" / "graph.png", spec)
+
+
+CROSSED = """
+extends: m3di
+name: crossed
+regimes: {environment: {cases: {usual: {}, dark: {background_color: 0.1}}}}
+"""
+
+
+@pytest.mark.parametrize(
+    "text", [CROSSED, "{extends: m3di, name: plain}", "{extends: misaligned-captions, name: plain}"]
+)
+def test_no_arrow_leads_through_the_name_of_another_factor(text: str) -> None:
+    figure = causal_graph(parse_spec(text, where="test.yaml"))
+    figure.canvas.draw()
+    n_arrows = 0
+    for axis in figure.axes:
+        boxes = {id(each.get_bbox_patch()): each.get_window_extent() for each in axis.texts}
+        for arrow in [each for each in axis.patches if isinstance(each, FancyArrowPatch)]:
+            n_arrows += 1
+            ends = [boxes[id(each)] for each in (arrow.patchA, arrow.patchB)]
+            centers = [((each.x0 + each.x1) / 2, (each.y0 + each.y1) / 2) for each in ends]
+            start, control, end = arrow.get_connectionstyle()(*centers, shrinkA=0, shrinkB=0).vertices
+            t = np.linspace(0, 1, 200)[:, None]
+            points = (1 - t) ** 2 * start + 2 * t * (1 - t) * control + t**2 * end
+            for box in [each for each in boxes.values() if each not in ends]:
+                assert not any(box.contains(x, y) for x, y in points)
+    assert n_arrows > 3
+
+
+def test_the_own_past_is_told_of_factors_without_other_arrows_too_and_the_legend_explains_what_is_drawn() -> None:
+    text = """
+extends: m3di-three-views
+name: t
+sequence: {length: 3}
+factors: {object_alpharot: {mechanism: {name: normal, mean: object_alpharot@-1, std: 0.1}}}
+"""
+    figure = causal_graph(parse_spec(text, where="t"))
+    assert "object_alpharot ↻" in {each.get_text() for each in figure.axes[-1].texts}
+    legend = {each.get_text() for each in figure.legends[0].get_texts()}
+    assert "its own past causes it" in legend and "arrow from an earlier frame" not in legend

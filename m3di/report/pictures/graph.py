@@ -26,6 +26,8 @@ ROLE_COLORS = {
     "not seen": "#FFFFFF",
 }
 COLUMN_WIDTH_IN, ROW_HEIGHT_IN = 2.3, 0.42
+HALF_BOX_IN, LETTER_IN = 0.13, 0.066  # half of the height of a name's frame, and the width of a letter of 8 points
+N_STEPS = 60  # points at which an arrow is looked at
 COLUMN_FROM = 3
 """So many views stand below each other."""
 SOMETIMES = (0, (3, 1.5))
@@ -67,15 +69,23 @@ def causal_graph(spec: Spec) -> Figure:
         axis.set_xlim(-0.5, n_columns - 0.5)
         axis.set_ylim(n - 0.4, -0.6)
         axis.axis("off")
+    drawn = {view: arrows(spec, view) for view in spec.views}
     for axis, view in zip(axes, spec.views, strict=False):
-        _draw_panel(axis, spec, view, place)
+        _draw_panel(axis, spec, view, place, drawn[view])
+    every = frozenset().union(*drawn.values())
     if loose:
-        _draw_loose(axes[-1], spec, loose, n_columns)
-    figure.legend(handles=_handles(axes[0], spec), loc="outside lower center", ncols=4, fontsize=8, frameon=False)
+        _draw_loose(axes[-1], spec, loose, n_columns, every)
+    figure.legend(
+        handles=_handles(axes[0], spec, every), loc="outside lower center", ncols=4, fontsize=8, frameon=False
+    )
     return figure
 
 
-def _handles(axis: Axes, spec: Spec) -> list[Any]:
+def _has_own_past(name: str, drawn: frozenset[tuple[str, str]]) -> bool:
+    return any(child == name and parent.partition("@")[0] == name for parent, child in drawn)
+
+
+def _handles(axis: Axes, spec: Spec, drawn: frozenset[tuple[str, str]]) -> list[Any]:
     """What the legend explains."""
     handles: list[Any] = [
         axis.scatter([], [], marker="s", s=60, color=color, edgecolor="#555555", label=role)
@@ -83,29 +93,31 @@ def _handles(axis: Axes, spec: Spec) -> list[Any]:
     ]
     if any(use.when is not None for view in spec.views.values() for use in view.factors.values()):
         handles += axis.plot([], [], color="#555555", linestyle=SOMETIMES, lw=1.2, label="changes in some samples")
-    if any(use.lag for name in spec.factors for use in spec.mechanisms_of(name)):
+    if any("@" in parent and parent.partition("@")[0] != child for parent, child in drawn):
         handles += axis.plot([], [], color="#555555", linestyle="--", lw=1.2, label="arrow from an earlier frame")
+    if any(_has_own_past(name, drawn) for name in spec.factors):
+        handles.append(axis.scatter([], [], marker=f"${PAST}$", s=60, color="black", label="its own past causes it"))
     if any(regime.chosen is not None for regime in spec.regimes.values()):
         handles.append(axis.scatter([], [], marker=f"${HAMMER}$", s=60, color="black", label="set in some samples"))
     return handles
 
 
-def _draw_loose(axis: Axes, spec: Spec, names: list[str], n_columns: int) -> None:
+def _draw_loose(axis: Axes, spec: Spec, names: list[str], n_columns: int, drawn: frozenset[tuple[str, str]]) -> None:
     """Factors without arrows, each with a square a view in the colour of its role there."""
     axis.set_title(f"without arrows, as in {', '.join(spec.views)}", fontsize=11)
     step = 0.22 / COLUMN_WIDTH_IN
     for number, name in enumerate(names):
         column, row = number % n_columns, number // n_columns
-        left = column - 0.4
+        left, shown = column - 0.4, _shown(spec, name, own_past=_has_own_past(name, drawn))
         for place, view in enumerate(spec.views.values()):
             role = view.factors[name].role if name in view.factors else "not seen"
             axis.scatter(
                 left + step * place, row, marker="s", s=60, color=ROLE_COLORS[role], edgecolor="#555555", lw=0.6
             )
-        axis.text(left + step * len(spec.views), row, _shown(spec, name), ha="left", va="center", fontsize=8)
+        axis.text(left + step * len(spec.views), row, shown, ha="left", va="center", fontsize=8)
 
 
-def _shown(spec: Spec, name: str, *, own_past: bool = False) -> str:
+def _shown(spec: Spec, name: str, *, own_past: bool) -> str:
     return " ".join([name, *factor_marks(spec, name, own_past=own_past)])
 
 
@@ -121,10 +133,12 @@ def factor_marks(spec: Spec, name: str, *, own_past: bool) -> list[str]:
     return [*marks, *(HAMMER if case == name else f"{HAMMER} {case}" for case in cases)]
 
 
-def _draw_panel(axis: Axes, spec: Spec, view_name: str, place: dict[str, tuple[int, int]]) -> None:
-    view, drawn = spec.views[view_name], arrows(spec, view_name)
+def _draw_panel(
+    axis: Axes, spec: Spec, view_name: str, place: dict[str, tuple[int, int]], drawn: frozenset[tuple[str, str]]
+) -> None:
+    view = spec.views[view_name]
     axis.set_title(f"{view_name} ({view.modality})", fontsize=11)
-    boxes = {}
+    boxes, letters = {}, {}
     labels = {name for name, regime in spec.regimes.items() if regime.chosen is None}
     for name in (each for each in spec.factors if each in place):
         role = view.factors[name].role if name in view.factors else "not seen"
@@ -134,7 +148,7 @@ def _draw_panel(axis: Axes, spec: Spec, view_name: str, place: dict[str, tuple[i
             frame |= {"linestyle": SOMETIMES, "lw": 1.2}
         if name in labels:
             frame |= {"boxstyle": "square,pad=0.3", "lw": 1.2}
-        own_past = any(parent.partition("@")[0] == name for parent, child in drawn if child == name)
+        own_past = _has_own_past(name, drawn)
         text = axis.text(
             *place[name],
             _shown(spec, name, own_past=own_past),
@@ -144,22 +158,27 @@ def _draw_panel(axis: Axes, spec: Spec, view_name: str, place: dict[str, tuple[i
             color=ink,
             bbox=frame,
         )
-        boxes[name] = text.get_bbox_patch()
+        boxes[name], letters[name] = text.get_bbox_patch(), len(text.get_text())
     for parent, name in sorted(drawn):
         origin, _, is_earlier = parent.partition("@")
         if origin != name and origin in place and name in place:  # the factor's own past is told by its name
-            axis.add_patch(_arrow(place, boxes, origin, name, is_earlier=bool(is_earlier)))
+            axis.add_patch(_arrow(place, boxes, letters, origin, name, is_earlier=bool(is_earlier)))
 
 
 def _arrow(
-    place: dict[str, tuple[int, int]], boxes: dict[str, Any], parent: str, name: str, *, is_earlier: bool
+    place: dict[str, tuple[int, int]],
+    boxes: dict[str, Any],
+    letters: dict[str, int],
+    parent: str,
+    name: str,
+    *,
+    is_earlier: bool,
 ) -> FancyArrowPatch:
     """From a parent to its child: dashed where the parent lies in an earlier frame."""
     from matplotlib.patches import FancyArrowPatch
 
-    # Arrows over several columns bend around the names between.
     span = place[name][0] - place[parent][0]
-    bend = -0.2 if is_earlier and span <= 0 else min(0.12 * (span - 1), 0.8 / max(span, 1))
+    bend = -0.2 if is_earlier and span <= 0 else _bend(place, letters, parent, name)
     return FancyArrowPatch(
         place[parent],
         place[name],
@@ -172,6 +191,34 @@ def _arrow(
         color="#555555",
         zorder=4,  # after the names, whose frames it ends at
     )
+
+
+def _bend(place: dict[str, tuple[int, int]], letters: dict[str, int], parent: str, name: str) -> float:
+    """How far an arrow bends: as little as leads around the names between."""
+    span = max(place[name][0] - place[parent][0], 1)
+    usual = min(0.12 * (span - 1), 0.8 / span)
+    between = [each for each in place if place[parent][0] < place[each][0] < place[name][0]]
+    candidates = [usual, 0.0, *(sign * usual * factor for factor in (0.5, 1.0, 1.5, 2.0) for sign in (1, -1))]
+    crossed = [sum(_crosses(place, parent, name, bend, each, letters) for each in between) for bend in candidates]
+    return candidates[crossed.index(min(crossed))]
+
+
+def _crosses(
+    place: dict[str, tuple[int, int]], parent: str, name: str, bend: float, other: str, letters: dict[str, int]
+) -> bool:
+    """Whether an arrow (matplotlib's `arc3`: a quadratic curve) leads through the box of another name."""
+    (x, y), (from_x, from_y), (to_x, to_y) = (
+        (column * COLUMN_WIDTH_IN, -row * ROW_HEIGHT_IN) for column, row in (place[other], place[parent], place[name])
+    )
+    middle_x, middle_y = (from_x + to_x) / 2 + bend * (to_y - from_y), (from_y + to_y) / 2 - bend * (to_x - from_x)
+    half_width = HALF_BOX_IN + letters[other] * LETTER_IN / 2
+    for step in range(1, N_STEPS):
+        t = step / N_STEPS
+        at_x = (1 - t) ** 2 * from_x + 2 * t * (1 - t) * middle_x + t**2 * to_x
+        at_y = (1 - t) ** 2 * from_y + 2 * t * (1 - t) * middle_y + t**2 * to_y
+        if abs(at_x - x) < half_width and abs(at_y - y) < HALF_BOX_IN:
+            return True
+    return False
 
 
 def save_causal_graph(path: Path, spec: Spec) -> None:
