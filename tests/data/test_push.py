@@ -67,6 +67,22 @@ def test_one_folder_twice_is_refused(fake_dataset: Path) -> None:
         data.push(fake_dataset, fake_dataset)
 
 
+def test_a_folder_in_the_dataset_is_refused(fake_dataset: Path) -> None:
+    with pytest.raises(UsageError, match=r"pushed to another place(?s:.)*a folder in the dataset(?s:.)*outside"):
+        data.push(fake_dataset, f"{fake_dataset.as_uri()}/below")
+    assert not (fake_dataset / "below").exists()
+
+
+@pytest.mark.parametrize("as_url", [False, True])
+def test_what_becomes_of_one_copy_does_not_reach_the_other(fake_dataset: Path, tmp_path: Path, as_url: bool) -> None:
+    there = tmp_path / "copy"
+    data.push(fake_dataset, there.as_uri() if as_url else there)
+    for path in there.iterdir():
+        with path.open("r+b") as stream:  # as an editor does, or a disk that fails
+            stream.write(b"edited")
+    assert data.verify(fake_dataset) == data.read_manifest(fake_dataset)
+
+
 def test_the_command_says_what_is_there(fake_dataset: Path, tmp_path: Path) -> None:
     out = tmp_path / "there"
     result = CliRunner().invoke(cli, ["push", str(fake_dataset), str(out)], catch_exceptions=False)
@@ -114,3 +130,31 @@ def test_what_the_hub_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     data.open_folder("hf://datasets/me/mine").put(tmp_path / "README.md", "README.md")
     (call,) = asked
     assert (call["repo_type"], call["repo_id"], call["path_in_repo"]) == ("dataset", "me/mine", "README.md")
+
+
+def test_a_hub_that_cannot_be_reached_or_knows_nobody_is_one_message(
+    fake_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    client: Any = sys.modules[next(kind.__module__ for kind in hub.errors.HfHubHTTPError.__mro__[1:])]
+    library = sys.modules[client.__name__.partition(".")[0]]
+    if not library.__name__.startswith("httpx"):
+        pytest.skip("this huggingface_hub uses requests, whose errors are an OSError")
+    request = library.Request("GET", "https://huggingface.co/api/datasets/me/mine")
+    refused = hub.errors.HfHubHTTPError("no", response=library.Response(403, request=request))
+    unknown = hub.errors.RepositoryNotFoundError("no", response=library.Response(404, request=request))
+    for error, said in (
+        (library.ConnectError("Name or service not known"), "the storage cannot be reached(?s:.)*ConnectError"),
+        (refused, "or refuses access(?s:.)*HF_TOKEN"),
+        (unknown, "knows no such place(?s:.)*HF_TOKEN"),
+    ):
+
+        def fails(*_: Any, error: Exception = error, **options: Any) -> None:
+            raise error
+
+        monkeypatch.setattr(hub.HfFileSystem, "info", fails)
+        with pytest.raises(M3diError, match=said):
+            data.push(fake_dataset, "hf://datasets/me/mine")
+    monkeypatch.undo()
+    with pytest.raises(M3diError, match="alphanumeric"):
+        data.push(fake_dataset, "hf://datasets/me--mine/...")

@@ -30,12 +30,13 @@ def push(
 
     Raises:
         M3diError: There is no dataset, another one is at the URL, or the storage fails.
-        UsageError: `root` is a URL, or both are one folder.
+        UsageError: `root` is a URL, or the other folder is the same one or lies in it.
     """
     here = local_path(root)
     there = open_folder(url)
-    if isinstance(there, LocalFolder) and there.root.resolve() == here.resolve():
-        raise UsageError("a dataset is pushed to another place", where=str(here), got="the same folder twice")
+    if isinstance(there, LocalFolder):
+        _check_apart(here, there.root)
+        there = LocalFolder(there.root, may_link=False)  # two datasets: what becomes of one is not to reach the other
     manifest = read_manifest(here)
     if there.exists(MANIFEST) and manifest_in(there) != manifest:
         raise _in_the_way(there, MANIFEST)
@@ -49,6 +50,18 @@ def push(
             raise _in_the_way(there, entry.file)
         on_file(entry.file)
     return manifest
+
+
+def _check_apart(here: Path, there: Path) -> None:
+    """Raise unless a folder lies outside of the dataset."""
+    if there.resolve().is_relative_to(here.resolve()):
+        raise UsageError(
+            "a dataset is pushed to another place",
+            where=str(there),
+            got="the same folder twice" if there.resolve() == here.resolve() else f"a folder in the dataset {here}",
+            expected="a folder outside of it, or a URL",
+            next_step="name another place",
+        )
 
 
 def _files(manifest: Manifest) -> Iterator[FileEntry]:
