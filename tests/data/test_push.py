@@ -62,6 +62,21 @@ def test_a_damaged_dataset_is_not_published(fake_dataset: Path, url: str, tmp_pa
         data.push(root, url)
 
 
+def test_an_edited_card_goes_as_it_is(fake_dataset: Path, url: str, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(fake_dataset, tmp_path / "it"))
+    words = (root / "README.md").read_bytes() + b"\nIn my words.\n"
+    (root / "README.md").write_bytes(words)
+    for _ in range(2):
+        data.push(root, url)
+        assert fsspec.filesystem("memory").cat_file("/there/README.md") == words
+    notes: list[str] = []
+    assert data.verify(url, on_note=lambda note: notes.append(note.file)) == data.read_manifest(root)
+    assert notes == ["README.md"]
+    (root / "README.md").write_bytes(b"")
+    with pytest.raises(M3diError, match=r"not as it was made(?s:.)*README\.md"):
+        data.push(root, "memory://elsewhere")
+
+
 def test_one_folder_twice_is_refused(fake_dataset: Path) -> None:
     with pytest.raises(UsageError, match="pushed to another place"):
         data.push(fake_dataset, fake_dataset)

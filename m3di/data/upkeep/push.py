@@ -8,6 +8,7 @@ from pathlib import Path
 
 from m3di.data.format.entries import FileEntry
 from m3di.data.format.manifest import MANIFEST, Manifest, manifest_in, read_manifest
+from m3di.data.format.seal import CARD
 from m3di.data.format.shards import sha256_of
 from m3di.data.storage.places import Folder, LocalFolder, digest, local_path, open_folder
 from m3di.data.storage.upload import upload
@@ -19,6 +20,8 @@ def push(
     root: str | os.PathLike[str], url: str | os.PathLike[str], on_file: Callable[[str], None] = lambda name: None
 ) -> Manifest:
     """Copy a dataset to a URL. The same call again continues: files that are there already stay as they are.
+
+    A card that was edited goes as it is.
 
     Args:
         root: Folder of the dataset.
@@ -42,7 +45,7 @@ def push(
         raise _in_the_way(there, MANIFEST)
     if isinstance(there, LocalFolder):
         make_folder(there.root)
-    for entry in (*_files(manifest), _entry_of(here / MANIFEST)):  # a dataset whose manifest is there is whole
+    for entry in (*_files(here, manifest), _entry_of(here / MANIFEST)):  # a dataset whose manifest is there is whole
         if not there.exists(entry.file):
             _check_unchanged(here / entry.file, entry)
             upload(there, here / entry.file, entry)
@@ -64,8 +67,11 @@ def _check_apart(here: Path, there: Path) -> None:
         )
 
 
-def _files(manifest: Manifest) -> Iterator[FileEntry]:
-    yield from manifest.documents
+def _files(here: Path, manifest: Manifest) -> Iterator[FileEntry]:
+    for entry in manifest.documents:  # a card may have been edited, and goes as it is; `verify` allows it, too
+        card = here / entry.file
+        is_card = entry.file == CARD and card.is_file() and card.stat().st_size > 0
+        yield _entry_of(card) if is_card else entry
     for split in manifest.splits.values():
         yield from split.shards
         yield split.table
