@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from m3di import data
 from m3di.cli.main import cli
+from m3di.data.storage.places import unique
 from m3di.errors import M3diError, UsageError
 
 
@@ -75,6 +77,46 @@ def test_an_edited_card_goes_as_it_is(fake_dataset: Path, url: str, tmp_path: Pa
     (root / "README.md").write_bytes(b"")
     with pytest.raises(M3diError, match=r"not as it was made(?s:.)*README\.md"):
         data.push(root, "memory://elsewhere")
+
+
+def test_what_a_killed_push_left_goes_with_the_next_one(fake_dataset: Path, tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    (there / unique("train-00000.tar")).write_bytes(b"half")
+    others = there / unique("theirs.tar")
+    others.write_bytes(b"of somebody else")
+    data.push(fake_dataset, there)
+    assert [path.name for path in there.glob("*.partial")] == [others.name]
+    others.unlink()
+    assert data.verify(there) == data.read_manifest(fake_dataset)
+
+
+@pytest.mark.parametrize("ending", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+def test_a_full_disk_or_ctrl_c_leaves_no_half_of_a_file(
+    ending: BaseException, fake_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half(source: Any, target: Any, length: int) -> None:
+        target.write(b"half")
+        raise ending
+
+    monkeypatch.setattr("shutil.copyfileobj", half)
+    with pytest.raises((M3diError, KeyboardInterrupt)) as caught:
+        data.push(fake_dataset, tmp_path / "there")
+    assert list((tmp_path / "there").iterdir()) == []
+    if isinstance(ending, OSError):
+        assert "the disk is full" in str(caught.value)
+        assert "make room" in str(caught.value)
+
+
+def test_the_package_of_the_hub_is_named_where_it_is_missing(
+    fake_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(url: str) -> None:
+        raise ImportError("Unable to load filesystem from EntryPoint(name='hf')")
+
+    monkeypatch.setattr("fsspec.core.url_to_fs", missing)
+    with pytest.raises(UsageError, match=r"cannot open this URL(?s:.)*pip install huggingface_hub"):
+        data.push(fake_dataset, "hf://datasets/me/mine")
 
 
 def test_one_folder_twice_is_refused(fake_dataset: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from m3di.errors import M3diError, UsageError
+from m3di.system.disk import FULL
 
 CANNOT_READ = "the folder of the dataset cannot be read"
 CANNOT_WRITE = "the folder of the dataset cannot be written"
@@ -48,8 +49,10 @@ def reporting(what: str, where: str) -> Iterator[None]:
         if isinstance(error, FileNotFoundError):
             what, next_step = (
                 f"{what}: there is no such bucket, folder or file",
-                "create the bucket, or correct the URL",
+                "create the bucket or repository, or correct the URL",
             )
+        elif isinstance(error, OSError) and error.errno in FULL:
+            what, next_step = "the disk is full", "make room, then run the same command again; what is finished is kept"
         elif names & _NO_ACCESS:
             what = f"{what}: the storage refuses access"
             next_step = "check the credentials (for S3 AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile), and "

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import shutil
 import stat
 import uuid
@@ -213,6 +214,12 @@ def local_path(place: str | os.PathLike[str]) -> Path:
 def unique(name: str) -> str:
     """Make a unique name for an unfinished file, for one of several writers."""
     return f"{name}.{uuid.uuid4().hex[:12]}{PARTIAL}"
+
+
+def original_of(name: str) -> str | None:
+    """Return the name that `unique` made this one of; None if it did not."""
+    found = re.fullmatch(rf"(.+)\.[0-9a-f]{{12}}{re.escape(PARTIAL)}", name)
+    return found[1] if found else None
 
 
 def digest(folder: Folder, name: str) -> tuple[int, str]:

@@ -10,7 +10,7 @@ from m3di.data.format.entries import FileEntry
 from m3di.data.format.manifest import MANIFEST, Manifest, manifest_in, read_manifest
 from m3di.data.format.seal import CARD
 from m3di.data.format.shards import sha256_of
-from m3di.data.storage.places import Folder, LocalFolder, digest, local_path, open_folder
+from m3di.data.storage.places import Folder, LocalFolder, digest, local_path, open_folder, original_of
 from m3di.data.storage.upload import upload
 from m3di.data.unfinished.claim import make_folder
 from m3di.errors import DataError, M3diError, UsageError, without_credentials
@@ -45,7 +45,11 @@ def push(
         raise _in_the_way(there, MANIFEST)
     if isinstance(there, LocalFolder):
         make_folder(there.root)
-    for entry in (*_files(here, manifest), _entry_of(here / MANIFEST)):  # a dataset whose manifest is there is whole
+    entries = (*_files(here, manifest), _entry_of(here / MANIFEST))
+    if there.shows_growing_files:  # what a killed call left
+        names = {entry.file for entry in entries}
+        there.remove([name for name in there.sizes() if original_of(name) in names])
+    for entry in entries:  # a dataset whose manifest is there is whole
         if not there.exists(entry.file):
             _check_unchanged(here / entry.file, entry)
             upload(there, here / entry.file, entry)
