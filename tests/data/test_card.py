@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from PIL import Image
 
 from m3di import data
 from m3di.data.format.card import _header
+from tests.conftest import write_fake_dataset
 
 
 def test_card(fake_dataset: Path) -> None:
@@ -47,3 +49,23 @@ def test_the_viewer_of_the_hub_gets_the_tables_and_readers_a_citation(fake_datas
 def test_size_categories_are_those_of_the_hub(n: int, size: str, fake_dataset: Path) -> None:
     manifest = data.read_manifest(fake_dataset)
     assert _header(manifest, {"train": n})["size_categories"] == [size]
+
+
+@pytest.mark.parametrize(
+    ("spec", "split", "keys"),
+    [
+        ("m3di", None, ["image", "caption", "z_image"]),
+        ("m3di", "val", ["image", "caption", "z_image"]),
+        ("image-pairs", None, ["view1", "z_view1"]),
+        ("causal3dident", None, ["image", "z_image"]),
+        ("m3di-sequence", "test", ["image_t0", "caption", "z_image_t0"]),
+    ],
+)
+def test_what_the_card_says_loads(spec: str, split: str | None, keys: list[str], tmp_path: Path) -> None:
+    root = write_fake_dataset(tmp_path / "whole", spec=spec)
+    if split is not None:
+        data.subset(root, tmp_path / "cut", splits=[split])
+        root = tmp_path / "cut"
+    code = (root / "README.md").read_text().partition("```python\n")[2].partition("```")[0]
+    assert re.findall(r'\[0\]\["(\w+)"\]', code) == keys
+    exec(code.replace("path/of/this/folder", str(root)))

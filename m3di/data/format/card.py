@@ -37,8 +37,7 @@ every sample is known.
 ```python
 from m3di import Multimodal3DIdent
 
-train = Multimodal3DIdent("path/of/this/folder", split="train")
-{_items(spec)}
+{_example(spec, splits)}
 ```
 
 Without m3di: the shards are WebDataset tar files with {_contents(manifest)} for each sample.
@@ -105,11 +104,16 @@ def _sizes(manifest: Manifest) -> str:
     return f"; images of {size} x {size} pixels" if manifest.parsed_spec.rendered else ""
 
 
-def _items(spec: Spec) -> str:
-    """List what the example takes from a sample."""
-    if spec.rendered:
-        return 'train[0]["image"], train[0]["caption"], train[0]["z_image"]'
-    return ", ".join(f'train[0]["{name}"]' for view in spec.observed for name in (view, f"z_{view}"))
+def _example(spec: Spec, splits: dict[str, int]) -> str:
+    """Write the lines that load a sample of the first split: a view, its latents, and a caption if there is one."""
+    split = "train" if "train" in splits or not splits else next(iter(splits))
+    name = "train" if split == "train" else "samples"
+    views = [next(iter(spec.rendered))] if spec.rendered else list(spec.observed)
+    keys = [each for view in views for each in (view, f"z_{view}")]
+    if spec.rendered and spec.told:
+        keys.insert(1, "caption")
+    items = ", ".join(f'{name}[0]["{key}"]' for key in keys)
+    return f'{name} = Multimodal3DIdent("path/of/this/folder", split="{split}")\n{items}'
 
 
 def _noted(manifest: Manifest) -> str:
