@@ -177,7 +177,7 @@ def _licences(manifest: Manifest) -> str:
     imported = manifest.source == "imported"
     return f"""## Licences
 
-{_LICENCES["imported" if imported else "own"]}
+{_LICENCES["imported" if imported else "foreign meshes" if manifest.shapes else "own"]}
 {_foreign_meshes(manifest)}
 ## Citation
 
@@ -197,6 +197,9 @@ def _foreign_meshes(manifest: Manifest) -> str:
 _LICENCES = {
     "own": """- **Data** (images, captions, latents): CC0 1.0, public domain.
 - **Meshes and scene**: modelled by the m3di project, CC0 1.0; none is a third party's.
+- **Code** of m3di: MIT.""",
+    "foreign meshes": """- **Data** (captions, latents, images of meshes that come with m3di): CC0 1.0, public domain.
+- **Meshes and scene**: modelled by the m3di project, CC0 1.0, but for those named below.
 - **Code** of m3di: MIT.""",
     "imported": """- **Data** (images, captions, latents): the licence of the imported files; see where you got them.
 - **Meshes and scene**: those of the source, under the source's terms.

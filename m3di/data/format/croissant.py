@@ -74,7 +74,7 @@ def croissant(manifest: Manifest, schemas: Mapping[str, pa.Schema]) -> bytes:
         "conformsTo": ["http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"],
         "name": spec.name,
         "description": _description(spec),
-        "license": "see the source of the imported files" if imported else CC0,
+        "license": _licence(manifest),
         "version": "1.0.0",
         "creator": {"@type": "sc:Organization", "name": CREATOR},
         "citeAs": cited(imported=imported),
@@ -98,6 +98,14 @@ def croissant(manifest: Manifest, schemas: Mapping[str, pa.Schema]) -> bytes:
         "recordSet": [_table(name, entry, schemas[name]) for name, entry in splits.items()],
     }
     return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _licence(manifest: Manifest) -> str:
+    if manifest.source == "imported":
+        return "see the source of the imported files"
+    if manifest.shapes:
+        return f"{CC0}; images of {', '.join(sorted(manifest.shapes))}: the licences of these meshes, see README.md"
+    return CC0
 
 
 def _dates(manifest: Manifest) -> dict[str, str]:
