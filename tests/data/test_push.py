@@ -119,6 +119,14 @@ def test_the_package_of_the_hub_is_named_where_it_is_missing(
         data.push(fake_dataset, "hf://datasets/me/mine")
 
 
+@pytest.mark.parametrize("bare", ["hf://", "s3:///", "memory://"])
+def test_a_url_without_a_place_is_refused(bare: str, fake_dataset: Path) -> None:
+    with pytest.raises(UsageError, match=r"names no place(?s:.)*OWNER/NAME"):
+        data.push(fake_dataset, bare)
+    with pytest.raises(UsageError, match="names no place"):
+        data.verify(bare)
+
+
 def test_one_folder_twice_is_refused(fake_dataset: Path) -> None:
     with pytest.raises(UsageError, match="pushed to another place"):
         data.push(fake_dataset, fake_dataset)

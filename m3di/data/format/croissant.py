@@ -11,7 +11,7 @@ import pyarrow as pa
 from m3di.data.format.citation import CREATOR, cited
 from m3di.data.format.entries import FileEntry, SplitEntry
 from m3di.data.format.manifest import Manifest
-from m3di.data.format.responsible import responsible
+from m3di.data.format.responsible import KEYWORDS, responsible
 from m3di.latents import Spec, told
 
 CROISSANT = "croissant.json"
@@ -81,13 +81,7 @@ def croissant(manifest: Manifest, schemas: Mapping[str, pa.Schema]) -> bytes:
         **_dates(manifest),
         "inLanguage": "en",
         "isAccessibleForFree": True,
-        "keywords": [
-            "synthetic data",
-            "multimodal",
-            "disentanglement",
-            "identifiability",
-            "causal representation learning",
-        ],
+        "keywords": KEYWORDS,
         **responsible(manifest),
         "distribution": [
             *(_file(entry.table, "application/x-parquet") for entry in splits.values()),

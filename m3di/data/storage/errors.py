@@ -109,6 +109,16 @@ def no_fsspec(url: str) -> M3diError:
     return M3diError("a URL needs fsspec, which is not installed", where=url, next_step="pip install fsspec")
 
 
+def no_place(url: str) -> UsageError:
+    """Make the error for a URL that ends before it names anything."""
+    return UsageError(
+        "the URL names no place",
+        where=url,
+        expected="a bucket, repository or folder behind ://, such as s3://BUCKET/DATA or hf://datasets/OWNER/NAME",
+        next_step="write the whole URL",
+    )
+
+
 def unknown_url(url: str, error: Exception) -> UsageError:
     """Make the error for a kind of URL that fsspec does not know, or lacks a package for."""
     package = "install the package that fsspec names, or use a folder of this machine"
