@@ -69,7 +69,9 @@ def test_what_the_card_says_loads(spec: str, split: str | None, keys: list[str],
     if split is not None:
         data.subset(root, tmp_path / "cut", splits=[split])
         root = tmp_path / "cut"
-    code = (root / "README.md").read_text().partition("```python\n")[2].partition("```")[0]
+    card = (root / "README.md").read_text()
+    assert ("language" in yaml.safe_load(card.split("---\n", 2)[1])) is ("caption" in keys)  # of captions
+    code = card.partition("```python\n")[2].partition("```")[0]
     assert re.findall(r'\[0\]\["(\w+)"\]', code) == keys
     exec(code.replace("path/of/this/folder", str(root)))
 

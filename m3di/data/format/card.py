@@ -80,7 +80,7 @@ def _header(manifest: Manifest, splits: dict[str, int]) -> dict[str, Any]:
     n_total = sum(splits.values())
     return {
         "license": "other" if manifest.source == "imported" or manifest.shapes else "cc0-1.0",
-        "language": ["en"],
+        **({"language": ["en"]} if manifest.parsed_spec.told else {}),
         "pretty_name": manifest.parsed_spec.name,
         "task_categories": ["feature-extraction"],
         "size_categories": [next((label for bound, label in _SIZES if n_total < bound), "n>1B")],
