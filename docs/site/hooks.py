@@ -20,6 +20,8 @@ from notebooks import Tutorial, executed
 
 ROOT = Path(__file__).parents[2]
 TUTORIALS = "tutorials"
+WIDTH = 100
+"""Columns of the help of commands."""
 BESIDE = ("CHANGELOG.md", "CODE_OF_CONDUCT.md", "CONTRIBUTING.md", "SECURITY.md")
 BELOW = {"benchmarks/RESULTS.md": "results.md", "templates/README.md": "templates.md"}
 PAGES = {
@@ -39,7 +41,11 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that lie elsewhere, and those that are made."""
     for of, to in PAGES.items():
-        files.append(File.generated(config, to, content=(ROOT / of).read_text(encoding="utf-8")))
+        content = (ROOT / of).read_text(encoding="utf-8")
+        files.append(File.generated(config, to, content=content))
+        for picture in pictures(content):  # they stay beside their page
+            place = f"{to.rpartition('/')[0]}/{picture}"
+            files.append(File.generated(config, place, content=((ROOT / of).parent / picture).read_bytes()))
     files.append(File.generated(config, "commands.md", content=command_line()))
     pages = {path.stem: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs" / TUTORIALS).glob("*.md"))}
     for name, tutorial in executed(pages).items():
@@ -48,6 +54,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         for file, content in made.items():
             files.append(File.generated(config, f"{TUTORIALS}/{file}", content=content))
     return files
+
+
+def pictures(markdown: str) -> list[str]:
+    """List the files of the repository that a page shows."""
+    return sorted({each for each in re.findall(r"!\[[^\]]*\]\(([^)#\s]+)\)", markdown) if "://" not in each})
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
@@ -83,9 +94,10 @@ def _normal(path: Path) -> str:
 
 def command_line() -> str:
     """Every command with its help, as `--help` prints it."""
+    names = {"help_option_names": cli.context_settings["help_option_names"]}
     said = ["# Every command", "", "Each page of `--help`, as it is printed."]
     for path, command in _commands(cli, "m3di"):
-        context = click.Context(command, info_name=path, max_content_width=100, terminal_width=100)
+        context = click.Context(command, info_name=path, max_content_width=WIDTH, terminal_width=WIDTH, **names)
         said += ["", f"## `{path}`", "", "```text", command.get_help(context), "```"]
     return "\n".join(said) + "\n"
 

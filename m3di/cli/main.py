@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import sys
 from pathlib import Path
 
@@ -26,7 +28,7 @@ from m3di.cli.simulate import simulate
 from m3di.cli.specs import specs
 from m3di.cli.train import train
 from m3di.cli.verify import verify
-from m3di.errors import M3diError, UsageError, printable, without_credentials
+from m3di.errors import DiskError, M3diError, UsageError, printable, without_credentials
 from m3di.system.signals import INTERRUPTED, exit_code_of, interrupt_behind, sigterm_interrupts
 
 
@@ -109,6 +111,7 @@ for each in (
 
 def main() -> None:
     """Entry point: turn our errors into one message and an exit code."""
+    _open_closed_streams()
     try:
         with sigterm_interrupts():
             code = cli(standalone_mode=False)
@@ -124,7 +127,40 @@ def main() -> None:
         sys.exit(error.exit_code)
     except Exception as error:
         interrupt = interrupt_behind(error)
+        if interrupt is None and isinstance(error, OSError) and (refusal := _refusal(error)):
+            click.echo(f"Error: {refusal}", err=True)
+            sys.exit(refusal.exit_code)
         if interrupt is None and not isinstance(error, click.Abort):
             raise
         click.echo(INTERRUPTED, err=True)
         sys.exit(exit_code_of(interrupt))
+
+
+def _open_closed_streams() -> None:
+    """Let what is printed to a stream that is closed (`2>&-`) vanish.
+
+    Left closed, the next file that is opened would get its number, and with it what Blender prints.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
+
+
+def _refusal(error: OSError) -> M3diError | None:
+    """Make the message for what the system refuses to any program; None if it may be a mistake of ours."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) and error.filename is None:
+        return DiskError(
+            "what was asked for could not be written", where="stdout, or a file of the command", got=error.strerror,
+            next_step="free some space or name another place, then run the same command again",
+        )  # fmt: skip
+    try:
+        Path.cwd()
+    except OSError:
+        return DiskError(
+            "the current folder does not exist any more", where="the shell", got=error.strerror,
+            next_step="change to a folder that exists, then run the same command again",
+        )  # fmt: skip
+    return None

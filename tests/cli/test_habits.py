@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -656,3 +657,40 @@ def test_the_page_names_how_each_shell_completes() -> None:
     for shell in ("bash", "zsh", "fish"):
         assert f"_M3DI_COMPLETE={shell}_source m3di" in page
         assert get_completion_class(shell) is not None
+
+
+# Streams and folders that are not there
+
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="of a POSIX shell")
+
+
+def in_a_shell(line: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a line of a shell in which `m3di` is the installed command."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path}
+    return subprocess.run(
+        ["sh", "-c", line], capture_output=True, text=True, cwd=cwd, env=environment, check=False, timeout=500
+    )
+
+
+@POSIX
+def test_a_closed_stream_changes_nothing_but_what_is_heard(fake_dataset: Path, tmp_path: Path) -> None:
+    command = f"m3di verify {shlex.quote(str(fake_dataset))}"
+    answer = in_a_shell(command, tmp_path).stdout
+    assert answer.endswith("files are as they were made\n")
+    for closed, heard in (("2>&-", answer), ("<&- 2>&-", answer), (">&- 2>&- <&-", "")):
+        done = in_a_shell(f"{command} {closed}", tmp_path)
+        assert (done.returncode, done.stdout, done.stderr) == (0, heard, ""), closed
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk that is always full")
+def test_a_full_disk_behind_stdout_is_one_message(tmp_path: Path) -> None:
+    done = in_a_shell("m3di specs list --json > /dev/full", tmp_path)
+    failed(Done(done.returncode, done.stdout, done.stderr), 1, "could not be written", "No space left", "free some")
+
+
+@POSIX
+def test_a_folder_that_was_removed_under_the_shell_is_one_message(fake_dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    done = in_a_shell("cd gone && rmdir ../gone && m3di example there", tmp_path)
+    failed(Done(done.returncode, done.stdout, done.stderr), 1, "current folder does not exist", "change to a folder")

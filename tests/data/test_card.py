@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from PIL import Image
 
 from m3di import data
-from m3di.data.format.card import _header
+from m3di.data.format.card import _header, dataset_card
+from m3di.data.format.croissant import croissant
+from tests.conftest import write_fake_dataset
 
 
 def test_card(fake_dataset: Path) -> None:
@@ -47,3 +52,37 @@ def test_the_viewer_of_the_hub_gets_the_tables_and_readers_a_citation(fake_datas
 def test_size_categories_are_those_of_the_hub(n: int, size: str, fake_dataset: Path) -> None:
     manifest = data.read_manifest(fake_dataset)
     assert _header(manifest, {"train": n})["size_categories"] == [size]
+
+
+@pytest.mark.parametrize(
+    ("spec", "split", "keys"),
+    [
+        ("m3di", None, ["image", "caption", "z_image"]),
+        ("m3di", "val", ["image", "caption", "z_image"]),
+        ("image-pairs", None, ["view1", "z_view1"]),
+        ("causal3dident", None, ["image", "z_image"]),
+        ("m3di-sequence", "test", ["image_t0", "caption", "z_image_t0"]),
+    ],
+)
+def test_what_the_card_says_loads(spec: str, split: str | None, keys: list[str], tmp_path: Path) -> None:
+    root = write_fake_dataset(tmp_path / "whole", spec=spec)
+    if split is not None:
+        data.subset(root, tmp_path / "cut", splits=[split])
+        root = tmp_path / "cut"
+    card = (root / "README.md").read_text()
+    assert ("language" in yaml.safe_load(card.split("---\n", 2)[1])) is ("caption" in keys)  # of captions
+    code = card.partition("```python\n")[2].partition("```")[0]
+    assert re.findall(r'\[0\]\["(\w+)"\]', code) == keys
+    exec(code.replace("path/of/this/folder", str(root)))
+
+
+def test_foreign_meshes_keep_their_licences_in_card_and_croissant(fake_dataset: Path) -> None:
+    manifest = data.read_manifest(fake_dataset).model_copy(update={"shapes": {"lamp": "0" * 64}})
+    card = dataset_card(manifest)
+    assert yaml.safe_load(card.split("---\n", 2)[1])["license"] == "other"
+    assert "none is a third party's" not in card
+    assert "whose licences hold for the images of them: `lamp`" in card
+    schemas = {split: pq.read_schema(fake_dataset / f"{split}.parquet") for split in manifest.splits}
+    licence = json.loads(croissant(manifest, schemas))["license"]
+    assert licence.startswith("https://creativecommons.org/publicdomain/zero/1.0/; images of lamp: the licences of")
+    assert json.loads((fake_dataset / "croissant.json").read_text())["license"] == licence.partition(";")[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
 import tarfile
 import warnings
 from collections.abc import Iterator
@@ -92,9 +93,14 @@ def test_hugging_face(fake_dataset: Path, offline: Path, quiet: None, way: str) 
 
 
 @pytest.mark.slow
-def test_croissant(fake_dataset: Path, quiet: None) -> None:
+def test_croissant(fake_dataset: Path, quiet: None, caplog: pytest.LogCaptureFixture) -> None:
     mlcroissant = pytest.importorskip("mlcroissant")
+    # What is lacking in `@context` is a warning of the log, not one of the issues.
+    log = logging.getLogger("absl")
+    log.addHandler(caplog.handler)
     described = mlcroissant.Dataset(str(fake_dataset / "croissant.json"))
+    log.removeHandler(caplog.handler)
+    assert not caplog.messages
     assert not described.metadata.ctx.issues.errors
     assert not described.metadata.ctx.issues.warnings
     listed = {entry.uuid for entry in described.metadata.distribution}

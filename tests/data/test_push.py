@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from m3di import data
 from m3di.cli.main import cli
+from m3di.data.storage.places import unique
 from m3di.errors import M3diError, UsageError
 
 
@@ -62,9 +64,88 @@ def test_a_damaged_dataset_is_not_published(fake_dataset: Path, url: str, tmp_pa
         data.push(root, url)
 
 
+def test_an_edited_card_goes_as_it_is(fake_dataset: Path, url: str, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(fake_dataset, tmp_path / "it"))
+    words = (root / "README.md").read_bytes() + b"\nIn my words.\n"
+    (root / "README.md").write_bytes(words)
+    for _ in range(2):
+        data.push(root, url)
+        assert fsspec.filesystem("memory").cat_file("/there/README.md") == words
+    notes: list[str] = []
+    assert data.verify(url, on_note=lambda note: notes.append(note.file)) == data.read_manifest(root)
+    assert notes == ["README.md"]
+    (root / "README.md").write_bytes(b"")
+    with pytest.raises(M3diError, match=r"not as it was made(?s:.)*README\.md"):
+        data.push(root, "memory://elsewhere")
+
+
+def test_what_a_killed_push_left_goes_with_the_next_one(fake_dataset: Path, tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    (there / unique("train-00000.tar")).write_bytes(b"half")
+    others = there / unique("theirs.tar")
+    others.write_bytes(b"of somebody else")
+    data.push(fake_dataset, there)
+    assert [path.name for path in there.glob("*.partial")] == [others.name]
+    others.unlink()
+    assert data.verify(there) == data.read_manifest(fake_dataset)
+
+
+@pytest.mark.parametrize("ending", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+def test_a_full_disk_or_ctrl_c_leaves_no_half_of_a_file(
+    ending: BaseException, fake_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half(source: Any, target: Any, length: int) -> None:
+        target.write(b"half")
+        raise ending
+
+    monkeypatch.setattr("shutil.copyfileobj", half)
+    with pytest.raises((M3diError, KeyboardInterrupt)) as caught:
+        data.push(fake_dataset, tmp_path / "there")
+    assert list((tmp_path / "there").iterdir()) == []
+    if isinstance(ending, OSError):
+        assert "the disk is full" in str(caught.value)
+        assert "make room" in str(caught.value)
+
+
+def test_the_package_of_the_hub_is_named_where_it_is_missing(
+    fake_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(url: str) -> None:
+        raise ImportError("Unable to load filesystem from EntryPoint(name='hf')")
+
+    monkeypatch.setattr("fsspec.core.url_to_fs", missing)
+    with pytest.raises(UsageError, match=r"cannot open this URL(?s:.)*pip install huggingface_hub"):
+        data.push(fake_dataset, "hf://datasets/me/mine")
+
+
+@pytest.mark.parametrize("bare", ["hf://", "s3:///", "memory://"])
+def test_a_url_without_a_place_is_refused(bare: str, fake_dataset: Path) -> None:
+    with pytest.raises(UsageError, match=r"names no place(?s:.)*OWNER/NAME"):
+        data.push(fake_dataset, bare)
+    with pytest.raises(UsageError, match="names no place"):
+        data.verify(bare)
+
+
 def test_one_folder_twice_is_refused(fake_dataset: Path) -> None:
     with pytest.raises(UsageError, match="pushed to another place"):
         data.push(fake_dataset, fake_dataset)
+
+
+def test_a_folder_in_the_dataset_is_refused(fake_dataset: Path) -> None:
+    with pytest.raises(UsageError, match=r"pushed to another place(?s:.)*a folder in the dataset(?s:.)*outside"):
+        data.push(fake_dataset, f"{fake_dataset.as_uri()}/below")
+    assert not (fake_dataset / "below").exists()
+
+
+@pytest.mark.parametrize("as_url", [False, True])
+def test_what_becomes_of_one_copy_does_not_reach_the_other(fake_dataset: Path, tmp_path: Path, as_url: bool) -> None:
+    there = tmp_path / "copy"
+    data.push(fake_dataset, there.as_uri() if as_url else there)
+    for path in there.iterdir():
+        with path.open("r+b") as stream:  # as an editor does, or a disk that fails
+            stream.write(b"edited")
+    assert data.verify(fake_dataset) == data.read_manifest(fake_dataset)
 
 
 def test_the_command_says_what_is_there(fake_dataset: Path, tmp_path: Path) -> None:
@@ -114,3 +195,31 @@ def test_what_the_hub_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     data.open_folder("hf://datasets/me/mine").put(tmp_path / "README.md", "README.md")
     (call,) = asked
     assert (call["repo_type"], call["repo_id"], call["path_in_repo"]) == ("dataset", "me/mine", "README.md")
+
+
+def test_a_hub_that_cannot_be_reached_or_knows_nobody_is_one_message(
+    fake_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    client: Any = sys.modules[next(kind.__module__ for kind in hub.errors.HfHubHTTPError.__mro__[1:])]
+    library = sys.modules[client.__name__.partition(".")[0]]
+    if not library.__name__.startswith("httpx"):
+        pytest.skip("this huggingface_hub uses requests, whose errors are an OSError")
+    request = library.Request("GET", "https://huggingface.co/api/datasets/me/mine")
+    refused = hub.errors.HfHubHTTPError("no", response=library.Response(403, request=request))
+    unknown = hub.errors.RepositoryNotFoundError("no", response=library.Response(404, request=request))
+    for error, said in (
+        (library.ConnectError("Name or service not known"), "the storage cannot be reached(?s:.)*ConnectError"),
+        (refused, "or refuses access(?s:.)*HF_TOKEN"),
+        (unknown, "knows no such place(?s:.)*HF_TOKEN"),
+    ):
+
+        def fails(*_: Any, error: Exception = error, **options: Any) -> None:
+            raise error
+
+        monkeypatch.setattr(hub.HfFileSystem, "info", fails)
+        with pytest.raises(M3diError, match=said):
+            data.push(fake_dataset, "hf://datasets/me/mine")
+    monkeypatch.undo()
+    with pytest.raises(M3diError, match="alphanumeric"):
+        data.push(fake_dataset, "hf://datasets/me--mine/...")

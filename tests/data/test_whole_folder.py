@@ -218,3 +218,14 @@ def test_who_was_quicker_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(M3diError, match="not empty"), whole_folder(tmp_path / "it"):
         pass
     assert (tmp_path / "it" / "theirs").exists()
+
+
+def test_a_file_where_the_folder_should_be_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(M3diError, match="the output folder is no folder"), whole_folder(tmp_path / "file"):
+        raise AssertionError
+    with (
+        pytest.raises(M3diError, match=r"the folder cannot be written(?s:.)*choose another"),
+        whole_folder(tmp_path / "file" / "it"),
+    ):
+        raise AssertionError

@@ -37,8 +37,7 @@ every sample is known.
 ```python
 from m3di import Multimodal3DIdent
 
-train = Multimodal3DIdent("path/of/this/folder", split="train")
-{_items(spec)}
+{_example(spec, splits)}
 ```
 
 Without m3di: the shards are WebDataset tar files with {_contents(manifest)} for each sample.
@@ -81,7 +80,7 @@ def _header(manifest: Manifest, splits: dict[str, int]) -> dict[str, Any]:
     n_total = sum(splits.values())
     return {
         "license": "other" if manifest.source == "imported" or manifest.shapes else "cc0-1.0",
-        "language": ["en"],
+        **({"language": ["en"]} if manifest.parsed_spec.told else {}),
         "pretty_name": manifest.parsed_spec.name,
         "task_categories": ["feature-extraction"],
         "size_categories": [next((label for bound, label in _SIZES if n_total < bound), "n>1B")],
@@ -105,11 +104,16 @@ def _sizes(manifest: Manifest) -> str:
     return f"; images of {size} x {size} pixels" if manifest.parsed_spec.rendered else ""
 
 
-def _items(spec: Spec) -> str:
-    """List what the example takes from a sample."""
-    if spec.rendered:
-        return 'train[0]["image"], train[0]["caption"], train[0]["z_image"]'
-    return ", ".join(f'train[0]["{name}"]' for view in spec.observed for name in (view, f"z_{view}"))
+def _example(spec: Spec, splits: dict[str, int]) -> str:
+    """Write the lines that load a sample of the first split: a view, its latents, and a caption if there is one."""
+    split = "train" if "train" in splits or not splits else next(iter(splits))
+    name = "train" if split == "train" else "samples"
+    views = [next(iter(spec.rendered))] if spec.rendered else list(spec.observed)
+    keys = [each for view in views for each in (view, f"z_{view}")]
+    if spec.rendered and spec.told:
+        keys.insert(1, "caption")
+    items = ", ".join(f'{name}[0]["{key}"]' for key in keys)
+    return f'{name} = Multimodal3DIdent("path/of/this/folder", split="{split}")\n{items}'
 
 
 def _noted(manifest: Manifest) -> str:
@@ -173,7 +177,7 @@ def _licences(manifest: Manifest) -> str:
     imported = manifest.source == "imported"
     return f"""## Licences
 
-{_LICENCES["imported" if imported else "own"]}
+{_LICENCES["imported" if imported else "foreign meshes" if manifest.shapes else "own"]}
 {_foreign_meshes(manifest)}
 ## Citation
 
@@ -193,6 +197,9 @@ def _foreign_meshes(manifest: Manifest) -> str:
 _LICENCES = {
     "own": """- **Data** (images, captions, latents): CC0 1.0, public domain.
 - **Meshes and scene**: modelled by the m3di project, CC0 1.0; none is a third party's.
+- **Code** of m3di: MIT.""",
+    "foreign meshes": """- **Data** (captions, latents, images of meshes that come with m3di): CC0 1.0, public domain.
+- **Meshes and scene**: modelled by the m3di project, CC0 1.0, but for those named below.
 - **Code** of m3di: MIT.""",
     "imported": """- **Data** (images, captions, latents): the licence of the imported files; see where you got them.
 - **Meshes and scene**: those of the source, under the source's terms.

@@ -11,7 +11,7 @@ import pyarrow as pa
 from m3di.data.format.citation import CREATOR, cited
 from m3di.data.format.entries import FileEntry, SplitEntry
 from m3di.data.format.manifest import Manifest
-from m3di.data.format.responsible import responsible
+from m3di.data.format.responsible import KEYWORDS, responsible
 from m3di.latents import Spec, told
 
 CROISSANT = "croissant.json"
@@ -27,6 +27,7 @@ CONTEXT: dict[str, Any] = {
     "data": {"@id": "cr:data", "@type": "@json"},
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
     "dct": "http://purl.org/dc/terms/",
+    "equivalentProperty": "cr:equivalentProperty",
     "examples": {"@id": "cr:examples", "@type": "@json"},
     "extract": "cr:extract",
     "field": "cr:field",
@@ -48,6 +49,7 @@ CONTEXT: dict[str, Any] = {
     "regex": "cr:regex",
     "repeated": "cr:repeated",
     "replace": "cr:replace",
+    "samplingRate": "cr:samplingRate",
     "sc": "https://schema.org/",
     "separator": "cr:separator",
     "source": "cr:source",
@@ -72,20 +74,14 @@ def croissant(manifest: Manifest, schemas: Mapping[str, pa.Schema]) -> bytes:
         "conformsTo": ["http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"],
         "name": spec.name,
         "description": _description(spec),
-        "license": "see the source of the imported files" if imported else CC0,
+        "license": _licence(manifest),
         "version": "1.0.0",
         "creator": {"@type": "sc:Organization", "name": CREATOR},
         "citeAs": cited(imported=imported),
         **_dates(manifest),
         "inLanguage": "en",
         "isAccessibleForFree": True,
-        "keywords": [
-            "synthetic data",
-            "multimodal",
-            "disentanglement",
-            "identifiability",
-            "causal representation learning",
-        ],
+        "keywords": KEYWORDS,
         **responsible(manifest),
         "distribution": [
             *(_file(entry.table, "application/x-parquet") for entry in splits.values()),
@@ -96,6 +92,14 @@ def croissant(manifest: Manifest, schemas: Mapping[str, pa.Schema]) -> bytes:
         "recordSet": [_table(name, entry, schemas[name]) for name, entry in splits.items()],
     }
     return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _licence(manifest: Manifest) -> str:
+    if manifest.source == "imported":
+        return "see the source of the imported files"
+    if manifest.shapes:
+        return f"{CC0}; images of {', '.join(sorted(manifest.shapes))}: the licences of these meshes, see README.md"
+    return CC0
 
 
 def _dates(manifest: Manifest) -> dict[str, str]:

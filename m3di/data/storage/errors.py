@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from m3di.errors import M3diError, UsageError
+from m3di.system.disk import FULL
 
 CANNOT_READ = "the folder of the dataset cannot be read"
 CANNOT_WRITE = "the folder of the dataset cannot be written"
@@ -17,10 +18,16 @@ _FOREIGN = (
     ("aiohttp", "ClientError"),
     ("azure.core.exceptions", "AzureError"),
     ("gcsfs.retry", "HttpError"),
+    ("httpx", "HTTPError"),  # of huggingface_hub, by its version
+    ("httpx2", "HTTPError"),
+    ("huggingface_hub.errors", "EntryNotFoundError"),
+    ("huggingface_hub.errors", "HFValidationError"),
+    ("huggingface_hub.errors", "HfUriError"),
 )
 _NO_ACCESS = {"PermissionError", "NoCredentialsError", "PartialCredentialsError", "ProfileNotFound"}
-_NO_CONNECTION = {"ConnectionError", "TimeoutError", "HTTPClientError", "ClientConnectionError"}
-_EXTRAS = {"s3": "pip install 'm3di[s3]'", "s3a": "pip install 'm3di[s3]'"}
+_NO_CONNECTION = {"ConnectionError", "TimeoutError", "HTTPClientError", "ClientConnectionError", "TransportError"}
+_NO_HUB_ACCESS = {"RepositoryNotFoundError", "LocalTokenNotFoundError"}  # the Hub also says so to who may not see it
+_EXTRAS = {"s3": "pip install 'm3di[s3]'", "s3a": "pip install 'm3di[s3]'", "hf": "pip install huggingface_hub"}
 
 
 @contextmanager
@@ -42,12 +49,17 @@ def reporting(what: str, where: str) -> Iterator[None]:
         if isinstance(error, FileNotFoundError):
             what, next_step = (
                 f"{what}: there is no such bucket, folder or file",
-                "create the bucket, or correct the URL",
+                "create the bucket or repository, or correct the URL",
             )
+        elif isinstance(error, OSError) and error.errno in FULL:
+            what, next_step = "the disk is full", "make room, then run the same command again; what is finished is kept"
         elif names & _NO_ACCESS:
             what = f"{what}: the storage refuses access"
             next_step = "check the credentials (for S3 AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile), and "
             next_step += "that they may list, read, write and delete there"
+        elif names & _NO_HUB_ACCESS or _status(error) in (401, 403):
+            what = f"{what}: the storage knows no such place, or refuses access"
+            next_step = "create it, and log in with the right to write there (for the Hub `hf auth login`, or HF_TOKEN)"
         elif names & _NO_CONNECTION:
             what = f"{what}: the storage cannot be reached"
             next_step = (
@@ -55,6 +67,12 @@ def reporting(what: str, where: str) -> Iterator[None]:
             )
         text = f"{type(error).__name__}: {got}" if str(got) else type(error).__name__
         raise M3diError(what, where=where, got=text, next_step=next_step) from error
+
+
+def _status(error: BaseException) -> int | None:
+    """Return the status of the answer of a server that an error holds."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    return status if isinstance(status, int) else None
 
 
 @contextmanager
@@ -89,6 +107,16 @@ def _raised() -> tuple[type[BaseException], ...]:
 def no_fsspec(url: str) -> M3diError:
     """Make the error for a missing fsspec."""
     return M3diError("a URL needs fsspec, which is not installed", where=url, next_step="pip install fsspec")
+
+
+def no_place(url: str) -> UsageError:
+    """Make the error for a URL that ends before it names anything."""
+    return UsageError(
+        "the URL names no place",
+        where=url,
+        expected="a bucket, repository or folder behind ://, such as s3://BUCKET/DATA or hf://datasets/OWNER/NAME",
+        next_step="write the whole URL",
+    )
 
 
 def unknown_url(url: str, error: Exception) -> UsageError:

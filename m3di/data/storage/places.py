@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import shutil
 import stat
 import uuid
@@ -47,8 +48,9 @@ class LocalFolder:
 
     shows_growing_files = True
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, may_link: bool = True) -> None:
         self.root = root
+        self.may_link = may_link  # whether a file that is put here may stay one with its original
         self._open: dict[str, OpenFile] = {}  # the last one used is at the end
 
     def __str__(self) -> str:
@@ -119,11 +121,13 @@ class LocalFolder:
                 partial.unlink(missing_ok=True)
 
     def put(self, path: Path, name: str) -> None:
-        """Copy a local file to here; on the same file system, as a hard link."""
+        """Copy a local file to here; on the same file system as a hard link, if it may be one."""
         target = self.root / name
         self._forget(name)
         with reporting(CANNOT_WRITE, str(self)):
             try:
+                if not self.may_link:
+                    raise OSError(errno.ENOTSUP, "no link is wanted")
                 os.link(path, target)
             except OSError as error:
                 if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP):
@@ -156,7 +160,7 @@ class LocalFolder:
         self._open.clear()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return LocalFolder, (self.root,)
+        return LocalFolder, (self.root, self.may_link)
 
 
 Folder = LocalFolder | RemoteFolder
@@ -210,6 +214,12 @@ def local_path(place: str | os.PathLike[str]) -> Path:
 def unique(name: str) -> str:
     """Make a unique name for an unfinished file, for one of several writers."""
     return f"{name}.{uuid.uuid4().hex[:12]}{PARTIAL}"
+
+
+def original_of(name: str) -> str | None:
+    """Return the name that `unique` made this one of; None if it did not."""
+    found = re.fullmatch(rf"(.+)\.[0-9a-f]{{12}}{re.escape(PARTIAL)}", name)
+    return found[1] if found else None
 
 
 def digest(folder: Folder, name: str) -> tuple[int, str]:

@@ -12,6 +12,7 @@ from m3di.data.storage.errors import (
     CANNOT_READ,
     CANNOT_WRITE,
     no_fsspec,
+    no_place,
     no_ranges,
     plain_errors,
     reporting,
@@ -34,6 +35,8 @@ class RemoteFolder:
             import fsspec
         except ModuleNotFoundError as error:
             raise no_fsspec(url) from error
+        if not url.partition("://")[2].strip("/"):  # fsspec would take the rest for a folder of this machine
+            raise no_place(url)
         self.url = url.rstrip("/")
         with reporting(CANNOT_READ, self.url):  # some connect at once
             try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -34,8 +34,9 @@ def upload(folder: Folder, path: Path, entry: FileEntry) -> None:
         return
     name = unique(entry.file) if folder.shows_growing_files else entry.file
     for attempt in range(1, N_TRIES + 1):
-        folder.put(path, name)
-        found = digest(folder, name)
+        with _removed_if_it_fails(folder, name):
+            folder.put(path, name)
+            found = digest(folder, name)
         if found == (entry.n_bytes, entry.sha256):
             break
         folder.remove([name])
@@ -49,6 +50,18 @@ def upload(folder: Folder, path: Path, entry: FileEntry) -> None:
             )
     if name != entry.file:
         folder.rename(name, entry.file)
+
+
+@contextmanager
+def _removed_if_it_fails(folder: Folder, name: str) -> Iterator[None]:
+    """Leave no half of a file, of a disk that is full or on Ctrl-C; object stores leave none."""
+    try:
+        yield
+    except BaseException:
+        if folder.shows_growing_files:
+            with suppress(M3diError):
+                folder.remove([name])
+        raise
 
 
 @contextmanager

@@ -53,7 +53,13 @@ def whole_folder(out: Path) -> Iterator[Path]:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DiskError("the folder cannot be written", where=str(out), got=error.strerror) from error
+        raise DiskError(
+            "the folder cannot be written",
+            where=str(out),
+            got=error.strerror,
+            expected="a path whose folders can be made",
+            next_step="choose another folder",
+        ) from error
     with hold_folder(out.parent, lock, WRITING), disk_errors(out, "a file cannot be read or written", kept=False):
         check_empty(out)  # another process may have been quicker
         _remove(partial)
@@ -72,7 +78,7 @@ def check_empty(root: Path) -> None:
     """Check that a folder is new or empty; else raise M3diError."""
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise M3diError(
-            "the output folder is not empty",
+            "the output folder is not empty" if root.is_dir() else "the output folder is no folder",
             where=str(root),
             expected=f"a new or an empty folder, without a {MANIFEST}",
             next_step="choose another folder",

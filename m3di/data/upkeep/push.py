@@ -8,8 +8,9 @@ from pathlib import Path
 
 from m3di.data.format.entries import FileEntry
 from m3di.data.format.manifest import MANIFEST, Manifest, manifest_in, read_manifest
+from m3di.data.format.seal import CARD
 from m3di.data.format.shards import sha256_of
-from m3di.data.storage.places import Folder, LocalFolder, digest, local_path, open_folder
+from m3di.data.storage.places import Folder, LocalFolder, digest, local_path, open_folder, original_of
 from m3di.data.storage.upload import upload
 from m3di.data.unfinished.claim import make_folder
 from m3di.errors import DataError, M3diError, UsageError, without_credentials
@@ -19,6 +20,8 @@ def push(
     root: str | os.PathLike[str], url: str | os.PathLike[str], on_file: Callable[[str], None] = lambda name: None
 ) -> Manifest:
     """Copy a dataset to a URL. The same call again continues: files that are there already stay as they are.
+
+    A card that was edited goes as it is.
 
     Args:
         root: Folder of the dataset.
@@ -30,18 +33,23 @@ def push(
 
     Raises:
         M3diError: There is no dataset, another one is at the URL, or the storage fails.
-        UsageError: `root` is a URL, or both are one folder.
+        UsageError: `root` is a URL, or the other folder is the same one or lies in it.
     """
     here = local_path(root)
     there = open_folder(url)
-    if isinstance(there, LocalFolder) and there.root.resolve() == here.resolve():
-        raise UsageError("a dataset is pushed to another place", where=str(here), got="the same folder twice")
+    if isinstance(there, LocalFolder):
+        _check_apart(here, there.root)
+        there = LocalFolder(there.root, may_link=False)  # two datasets: what becomes of one is not to reach the other
     manifest = read_manifest(here)
     if there.exists(MANIFEST) and manifest_in(there) != manifest:
         raise _in_the_way(there, MANIFEST)
     if isinstance(there, LocalFolder):
         make_folder(there.root)
-    for entry in (*_files(manifest), _entry_of(here / MANIFEST)):  # a dataset whose manifest is there is whole
+    entries = (*_files(here, manifest), _entry_of(here / MANIFEST))
+    if there.shows_growing_files:  # what a killed call left
+        names = {entry.file for entry in entries}
+        there.remove([name for name in there.sizes() if original_of(name) in names])
+    for entry in entries:  # a dataset whose manifest is there is whole
         if not there.exists(entry.file):
             _check_unchanged(here / entry.file, entry)
             upload(there, here / entry.file, entry)
@@ -51,8 +59,23 @@ def push(
     return manifest
 
 
-def _files(manifest: Manifest) -> Iterator[FileEntry]:
-    yield from manifest.documents
+def _check_apart(here: Path, there: Path) -> None:
+    """Raise unless a folder lies outside of the dataset."""
+    if there.resolve().is_relative_to(here.resolve()):
+        raise UsageError(
+            "a dataset is pushed to another place",
+            where=str(there),
+            got="the same folder twice" if there.resolve() == here.resolve() else f"a folder in the dataset {here}",
+            expected="a folder outside of it, or a URL",
+            next_step="name another place",
+        )
+
+
+def _files(here: Path, manifest: Manifest) -> Iterator[FileEntry]:
+    for entry in manifest.documents:  # a card may have been edited, and goes as it is; `verify` allows it, too
+        card = here / entry.file
+        is_card = entry.file == CARD and card.is_file() and card.stat().st_size > 0
+        yield _entry_of(card) if is_card else entry
     for split in manifest.splits.values():
         yield from split.shards
         yield split.table
