@@ -151,6 +151,7 @@ def test_every_built_in_spec_has_a_graph_to_draw(spec: str) -> None:
         assert all(nodes >= {parent, child} for parent, child, _ in graph["edges"])
 
 
+@pytest.mark.slow
 def test_a_graph_tells_earlier_parents_from_present_ones_and_what_a_regime_sets() -> None:
     (graph,) = graph_of(load_spec("instantaneous-temporal-causal3dident"))
     assert ("object_betarot", "object_xpos", 0) in graph["edges"]

@@ -44,6 +44,7 @@ def test_it_holds_samples_of_all_splits_evenly(look: Look, many: Path, tmp_path:
     assert [each["row"] for each in data["rows"]] == list(range(32))
 
 
+@pytest.mark.slow
 def test_all_there_are_where_more_are_asked_for(look: Look, tmp_path: Path) -> None:
     assert write_page(look, tmp_path / "page.html", 10_000) == 320
 

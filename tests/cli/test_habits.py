@@ -673,6 +673,7 @@ def in_a_shell(line: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @POSIX
 def test_a_closed_stream_changes_nothing_but_what_is_heard(fake_dataset: Path, tmp_path: Path) -> None:
     command = f"m3di verify {shlex.quote(str(fake_dataset))}"
@@ -683,12 +684,14 @@ def test_a_closed_stream_changes_nothing_but_what_is_heard(fake_dataset: Path, t
         assert (done.returncode, done.stdout, done.stderr) == (0, heard, ""), closed
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk that is always full")
 def test_a_full_disk_behind_stdout_is_one_message(tmp_path: Path) -> None:
     done = in_a_shell("m3di specs list --json > /dev/full", tmp_path)
     failed(Done(done.returncode, done.stdout, done.stderr), 1, "could not be written", "No space left", "free some")
 
 
+@pytest.mark.slow
 @POSIX
 def test_a_folder_that_was_removed_under_the_shell_is_one_message(fake_dataset: Path, tmp_path: Path) -> None:
     (tmp_path / "gone").mkdir()

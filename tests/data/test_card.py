@@ -54,6 +54,7 @@ def test_size_categories_are_those_of_the_hub(n: int, size: str, fake_dataset: P
     assert _header(manifest, {"train": n})["size_categories"] == [size]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spec", "split", "keys"),
     [

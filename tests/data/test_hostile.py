@@ -64,6 +64,7 @@ def test_what_is_written_follows_no_link(sound: Sound, tmp_path: Path, pools: ty
     assert data.verify(root) == data.read_manifest(sound.rendered)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["train.parquet", "train-00000.tar"])
 @pytest.mark.timeout(20)
 def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(name: str, sound: Sound, tmp_path: Path) -> None:

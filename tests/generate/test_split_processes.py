@@ -53,6 +53,7 @@ def own(made: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(made, tmp_path / "own"))
 
 
+@pytest.mark.slow
 def test_a_dataset_has_the_splits_of_its_spec_each_with_its_process(made: Path, spec_file: Path) -> None:
     assert verify(made).n_samples == SIZES
     spec = load_spec(spec_file)
