@@ -75,6 +75,8 @@ def test_interventions_on_every_built_in_spec(name: str) -> None:
     spec = load_spec(name)
     factual = check_forms(spec)
     every = interventions(spec)
+    if spec.is_chain or spec.overlays:
+        every = every[::5]  # each draws whole sequences, or tries the process of every split
     for number, each in enumerate(every):
         done = do(spec, each)
         assert set(done.interventions) == set(each)
