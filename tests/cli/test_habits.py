@@ -201,6 +201,7 @@ def test_the_first_help_imports_no_room_and_nothing_heavy() -> None:
     assert not loaded & set(HEAVY)
 
 
+@pytest.mark.slow
 def test_hints_start_nothing_big() -> None:
     """A next step that starts a render, a training or a reproduction says how little of it, or is the same command."""
     starts = re.compile(r"m3di (?:render|train|simulate|reproduce)\b(?!`? ?(?:command|wrote|--sweep` command)|`)")
@@ -217,6 +218,7 @@ def test_hints_start_nothing_big() -> None:
 # Quiet and verbose
 
 
+@pytest.mark.slow
 def test_quiet_says_nothing_but_the_answer(fake_dataset: Path, tmp_path: Path) -> None:
     assert run("--quiet", "verify", fake_dataset) == Done(0, "", "")
     assert run("verify", fake_dataset, "-q") == Done(0, "", "")
@@ -635,6 +637,7 @@ def test_names_that_complete_are_those_of_the_registries() -> None:
     assert sorted(completion.scales()) == sorted(SCALES)
 
 
+@pytest.mark.slow
 def test_completion_waits_for_neither_torch_nor_blender() -> None:
     code = """
 import sys

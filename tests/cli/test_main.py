@@ -202,6 +202,7 @@ def test_specs(tmp_path: Path) -> None:
     assert re.search(r"image +object_color +style +r2 +0\.889 +0\.000 +exact", table)
 
 
+@pytest.mark.slow
 def test_the_reference_and_the_schema_of_specs(tmp_path: Path) -> None:
     assert m3di("specs", "reference").stdout.startswith("# Every key of a spec")
     done = m3di("specs", "schema", "--out", "a/spec.schema.json", cwd=tmp_path)

@@ -14,6 +14,7 @@ from m3di.errors import M3diError
 from m3di.latents import load_spec, sample
 
 
+@pytest.mark.slow
 def test_it_is_whole_and_small() -> None:
     manifest = data.verify(data.EXAMPLE)
     assert manifest.n_samples == {"train": 600, "val": 150, "test": 150}

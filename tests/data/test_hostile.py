@@ -100,6 +100,7 @@ def test_a_manifest_larger_than_any_is_not_read(sound: Sound, tmp_path: Path) ->
             act(root)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 def test_a_repair_waits_for_no_pipe(sound: Sound, tmp_path: Path, pools: type[FakeRenderPool]) -> None:
     root = Path(shutil.copytree(sound.rendered, tmp_path / "it"))

@@ -41,6 +41,7 @@ def scores(of: Encoded, *probes: str) -> dict[tuple[str, str, str], float]:
     return {(each.factor, each.estimator, each.metric): each.value for each in found}
 
 
+@pytest.mark.slow
 def test_an_encoder_of_content_alone_leaks_nothing() -> None:
     one_hot = [value == CONTENT for value in range(3)]
     found = scores(encoded(*one_hot), "linear", "kernel_ridge", "logistic", "mlp", "leakage", "dci")
@@ -65,6 +66,7 @@ def test_an_encoder_of_everything_leaks_and_its_hue_is_circular() -> None:
     assert found["image.hue", "kernel_ridge", "leakage"] > 0.8
 
 
+@pytest.mark.slow
 def test_a_useless_encoder_is_at_chance() -> None:
     found = scores(encoded(*RNG.normal(size=(2, N + M))))
     assert found["image.size", "kernel_ridge", "r2"] < 0.1
@@ -74,6 +76,7 @@ def test_a_useless_encoder_is_at_chance() -> None:
     assert found["all", "random_forest", "disentanglement"] < 0.3
 
 
+@pytest.mark.slow
 def test_every_number_says_how_to_read_it() -> None:
     of = encoded(CONTENT, STYLE)
     of = replace(of, encodings={**of.encodings, "text": of.encodings["image"]}, factors={**of.factors, "text": ()})

@@ -53,6 +53,7 @@ def place_of(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
     return f"memory://many-{next(NUMBERS)}" if kind == "memory" else str(tmp_path / "shared")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["memory", *slow("folder", "s3")])
 def test_parts_in_any_order_give_the_bytes_of_one_run(
     kind: str, fake_dataset: Path, tmp_path: Path, request: pytest.FixtureRequest
@@ -178,6 +179,7 @@ def test_a_part_that_another_machine_has_taken_over_ends(tmp_path: Path) -> None
     assert lock.exists()
 
 
+@pytest.mark.slow
 def test_without_a_receipt_the_shard_itself_is_read(fake_dataset: Path, tmp_path: Path) -> None:
     """As after a crash between the two uploads."""
     root = f"memory://many-{next(NUMBERS)}"

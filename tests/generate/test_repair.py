@@ -183,6 +183,7 @@ def test_sound_images_of_a_gpu_stay_though_it_never_gives_the_same_bytes(
     assert repair(root) == []
 
 
+@pytest.mark.slow
 def test_what_a_changed_file_notes_of_a_gpus_image_is_not_believed(tmp_path: Path, shaky: type[FakeRenderPool]) -> None:
     root = write_fake_dataset(tmp_path / "it", gpu=True)
     raw = bytearray((root / "train-00001.tar").read_bytes())

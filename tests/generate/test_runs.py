@@ -83,6 +83,7 @@ def test_the_second_run_is_refused(tmp_path: Path, pools: type[FakeRenderPool]) 
     assert pools.made == []
 
 
+@pytest.mark.slow
 def test_of_two_that_are_started_together_the_first_goes_on(
     fake_dataset: Path, tmp_path: Path, pools: type[FakeRenderPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,6 +152,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(disk)], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_the_run_until_there_is_room(
     small_disk: Path, fake_dataset: Path, pools: type[FakeRenderPool]
 ) -> None:

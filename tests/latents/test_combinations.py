@@ -70,6 +70,7 @@ def interventions(spec: Spec) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_interventions_on_every_built_in_spec(name: str) -> None:
     spec = load_spec(name)
@@ -139,6 +140,7 @@ def test_a_plugin_in_every_built_in_spec(name: str, frames: bool, tmp_path: Path
             np.testing.assert_array_equal(values, whole.views[view][factor])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [each for each in BUILT_IN if load_spec(each.values[0]).sequence is None])
 def test_pairs_of_every_built_in_spec(name: str) -> None:
     base = load_spec(name)

@@ -196,6 +196,7 @@ def test_a_name_that_means_several_values_is_refused() -> None:
         own("object_color < 0.5", apart.replace(", recorded: false", ""))
 
 
+@pytest.mark.slow
 def test_the_condition_is_judged_before_an_intervention_on_one_view() -> None:
     spec = load_spec("3dident-strong")
     plain, done = (sample(each, "train", 200).views for each in (spec, do(spec, {"view1.object_xpos": 0.25})))

@@ -116,6 +116,7 @@ def test_targets_are_one_for_all_views_and_columns_of_the_table(inside: Samples)
     assert (inside.views["text"]["object_xpos"] == inside.views["image"]["object_xpos"]).all()
 
 
+@pytest.mark.slow
 def test_independent_targets_at_most_k_exactly_one_and_groups() -> None:
     chances = (0.6, 0.2, 0.3)
     by_name = "{probability: {object_xpos: 0.6, hue: 0.2, rotation: 0.3}, at_least: LEAST, at_most: MOST}"
@@ -211,6 +212,7 @@ def test_the_target_and_the_environment_are_factors_to_intervene_on(inside: Samp
     assert all((weak[name] == values).all() for name, values in expected.items())
 
 
+@pytest.mark.slow
 def test_a_condition_is_looked_at_with_the_regimes_as_they_were() -> None:
     spec = parse_spec(INSIDE + "given: object_xpos < 2\n", where="test.yaml")
     factual = drawn(spec, 3000)

@@ -244,6 +244,7 @@ PLAIN = st.recursive(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @given(
     st.dictionaries(st.sampled_from(["given", "pairs", "other"]), PLAIN),
     st.dictionaries(st.sampled_from(["given", "pairs", "other"]), PLAIN),

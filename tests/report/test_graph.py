@@ -162,6 +162,7 @@ regimes: {environment: {cases: {usual: {}, dark: {background_color: 0.1}}}}
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text", [CROSSED, "{extends: m3di, name: plain}", "{extends: misaligned-captions, name: plain}"]
 )

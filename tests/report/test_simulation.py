@@ -87,6 +87,7 @@ def test_tables_on_disk(tmp_path):
     assert tidy[2]["column"] == "loss" and tidy[2]["paper"] == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["figure5", *slow("table1", "figure8", "figure6", "figure7a")])
 def test_figures(tmp_path, recipe):
     labels = {

@@ -132,6 +132,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_last_good_checkpoint(tmp_path)
     assert (tmp_path / "checkpoint.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_the_checkpoint_of_another_device_is_refused(tmp_path):
     """A GPU's generator has a state of 16 bytes; torch alone would say so in words of its own."""
     config = SimulationConfig(**TINY, checkpoint_every=4)
@@ -151,6 +152,7 @@ def test_the_checkpoint_of_another_device_is_refused(tmp_path):
         assert path.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_config_json_names_the_device_that_the_checkpoint_is_of(tmp_path):
     train(Simulation(SimulationConfig(**TINY)), tmp_path)
     path = tmp_path / "config.json"

@@ -24,6 +24,7 @@ def _data(n: int, d: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return x, (y - y.mean(axis=0)) / y.std(axis=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "d"), [(122, 10), *slow((200, 4), (181, 1))])
 def test_equals_grid_search_of_scikit_learn(n: int, d: int) -> None:
     x, y = _data(n, max(d, 2))
