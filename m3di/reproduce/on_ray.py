@@ -9,7 +9,8 @@ from typing import Any
 from m3di.reproduce.ledger import Reproduction, reopen
 from m3di.reproduce.member_worker import do_member
 from m3di.reproduce.members import Member, Resources
-from m3di.reproduce.side_by_side import Event, OnEvent, check_none_failed
+from m3di.reproduce.side_by_side import Event, OnEvent
+from m3di.system.member_failures import check_none_failed
 from m3di.system.ray_cluster import connected
 
 

@@ -11,14 +11,13 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Any
 
-from m3di.errors import M3diError
 from m3di.learn.training.loading import n_cores
 from m3di.reproduce import member_worker
 from m3di.reproduce.ledger import LOGS, Reproduction
 from m3di.reproduce.members import Member
+from m3di.system.member_failures import check_none_failed
 from m3di.system.signals import without_ctrl_c
 
 GRACE_S = 60.0  # for a worker to save what it does, and to end its own workers
@@ -102,17 +101,6 @@ def _hand_out(
         waiting.remove(ready)
         on_event(Event("begin", ready.key, 0, ready.n_units))
         worker.ask(ready.key)
-
-
-def check_none_failed(out: Path, n_members: int, failures: dict[str, str]) -> None:
-    """Raise M3diError, with the reason of each, where members failed."""
-    if failures:
-        raise M3diError(
-            f"{len(failures)} of {n_members} members failed",
-            where=str(out),
-            got="; ".join(f"{key}: {' '.join(why.split())}" for key, why in failures.items()),
-            next_step="the others are finished; run the same command again to go on with these",
-        )
 
 
 class _Worker:

@@ -18,7 +18,7 @@ def load_example(split: str = "train", **options: Any) -> Multimodal3DIdent:
         **options: Those of `Multimodal3DIdent`: `views`, `factors`, `filter`, `cache`, ...
 
     Returns:
-        The dataset; its `root` is a folder to read only. `m3di example` copies it to a place of yours.
+        The dataset; its `root` is a folder to read only. `m3di example` copies it to a folder that you choose.
 
     Raises:
         UsageError: There is no such split, view, factor or column.

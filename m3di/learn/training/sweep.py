@@ -24,9 +24,11 @@ from m3di.learn.training.job import OnStep, TrainResult
 from m3di.learn.training.run_folder import next_run, read_summary
 from m3di.learn.training.train import train
 from m3di.system.files import read_json, write_json
+from m3di.system.member_failures import check_none_failed
 from m3di.system.settings import settings_of
 
 SWEEP_NAME = "sweep.json"
+MEMBERS = "members of the sweep"  # what messages call them
 Each = TypeVar("Each")
 _SHORT = {"steps": "n_steps", "workers": "n_workers"}  # as the command line calls them
 
@@ -234,16 +236,5 @@ def run_members(
             results[name] = run_one(folder, name)
         except M3diError as error:
             failures[name] = error
-    check_none_failed(folder, len(names), {name: str(error) for name, error in failures.items()})
+    check_none_failed(folder, len(names), {name: str(error) for name, error in failures.items()}, MEMBERS)
     return results
-
-
-def check_none_failed(folder: Path, n_members: int, failures: Mapping[str, str]) -> None:
-    """Raise M3diError, with the reason of each, where members failed."""
-    if failures:
-        raise M3diError(
-            f"{len(failures)} of {n_members} members of the sweep failed",
-            where=str(folder),
-            got="; ".join(f"{name}: {' '.join(reason.split())}" for name, reason in failures.items()),
-            next_step="the others are finished; run the same command again to go on with these",
-        )

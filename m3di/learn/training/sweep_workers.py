@@ -17,8 +17,9 @@ from m3di.learn.training.config import TrainConfig
 from m3di.learn.training.device import resolve_device
 from m3di.learn.training.loading import MOST_WORKERS, n_cores
 from m3di.learn.training.run_folder import read_summary
-from m3di.learn.training.sweep import check_none_failed, read_sweep, run_member
+from m3di.learn.training.sweep import MEMBERS, read_sweep, run_member
 from m3di.learn.training.sweep_share import command_of, write_plugins
+from m3di.system.member_failures import check_none_failed
 from m3di.system.plugins import import_modules, imported_modules
 from m3di.system.ray_cluster import connected
 
@@ -56,7 +57,7 @@ def run_on_each_device(folder: Path, n_processes: int) -> None:
                 process.terminate()
     members = read_sweep(folder).members
     failures = {name: "not finished; see above" for name in members if read_summary(folder / name) is None}
-    check_none_failed(folder, len(members), failures)
+    check_none_failed(folder, len(members), failures, MEMBERS)
 
 
 def _visible(number: int) -> str:
@@ -91,7 +92,8 @@ def run_on_ray(folder: Path, names: Sequence[str], address: str) -> None:
                 for name, each in zip(names, asked, strict=True)
             ]
         )
-    check_none_failed(folder, len(names), {name: why for name, why in zip(names, reasons, strict=True) if why})
+    failures = {name: why for name, why in zip(names, reasons, strict=True) if why}
+    check_none_failed(folder, len(names), failures, MEMBERS)
 
 
 @dataclass(frozen=True)
