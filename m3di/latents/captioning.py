@@ -41,6 +41,11 @@ def template_of(spec: Spec, view: str) -> Template:
     return spec.templates.get(name) or builtin_template(name)
 
 
+def caption_languages(spec: Spec) -> list[str]:
+    """The languages of the captions, as their templates name them: `["en"]`; none where there are no captions."""
+    return sorted({template_of(spec, view).language for view in spec.told})
+
+
 def caption_problems(spec: Spec, name: str) -> Iterator[Problem]:
     """What is wrong with a text view and its template: unseen factors that it reads, choices that it does not have."""
     view, template = spec.views[name], template_of(spec, name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from m3di.latents.caption_parser import CaptionParser
-from m3di.latents.captioning import captions, sentences, template_of
+from m3di.latents.captioning import caption_languages, captions, sentences, template_of
 from m3di.latents.colors import PALETTES, hsv_to_rgb, palette
 from m3di.latents.conditions import holds_in
 from m3di.latents.factor import Factor
@@ -67,6 +67,7 @@ __all__ = [
     "arrows",
     "bounds",
     "builtin_shapes",
+    "caption_languages",
     "captions",
     "check_split",
     "counterfactual",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -102,16 +104,34 @@ def measure(
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(resources.n_cores)
-        for member in members:
-            kind = kind_of(member)
-            if kind not in costs:
-                tell(kind)
-                costs[kind] = _measured(member, resources)
+        with _on_cores(resources.n_cores):
+            for member in members:
+                kind = kind_of(member)
+                if kind not in costs:
+                    tell(kind)
+                    costs[kind] = _measured(member, resources)
     finally:
         torch.set_num_threads(before)
     if reproduction.out.is_dir():
         write_json(path, {"on": here, "costs": {name: asdict(cost) for name, cost in costs.items()}})
     return costs
+
+
+@contextmanager
+def _on_cores(n: int) -> Iterator[None]:
+    """Keep this process, and those it starts, to as many cores as a member has: a renderer alone borrows idle ones.
+
+    Threads that are there already stay where they are. Other systems than Linux have no such call.
+    """
+    before = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+    if not before:
+        yield
+        return
+    os.sched_setaffinity(0, sorted(before)[:n])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def _measured(member: Member, resources: Resources) -> Cost:

@@ -3,7 +3,9 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -12,6 +14,7 @@ from PIL import Image
 from m3di import data
 from m3di.data.format.card import _header, dataset_card
 from m3di.data.format.croissant import croissant
+from m3di.latents import caption_languages, load_spec, parse_spec
 from tests.conftest import write_fake_dataset
 
 
@@ -52,6 +55,28 @@ def test_the_viewer_of_the_hub_gets_the_tables_and_readers_a_citation(fake_datas
 def test_size_categories_are_those_of_the_hub(n: int, size: str, fake_dataset: Path) -> None:
     manifest = data.read_manifest(fake_dataset)
     assert _header(manifest, {"train": n})["size_categories"] == [size]
+
+
+@pytest.mark.parametrize(
+    ("views", "listed", "said"),
+    [
+        ({"text": {"template": "german"}}, ["de"], "de"),
+        ({"other": {"modality": "text", "template": "german"}}, ["de", "en"], ["de", "en"]),
+        ({"text": None}, None, None),
+    ],
+)
+def test_the_language_is_that_of_the_captions(
+    views: dict[str, Any], listed: object, said: object, fake_dataset: Path
+) -> None:
+    if "other" in views:
+        views["other"]["factors"] = load_spec("m3di").plain["views"]["text"]["factors"]
+    spec = parse_spec(yaml.safe_dump({"extends": "m3di", "name": "t", "views": views}), where="t.yaml")
+    assert caption_languages(spec) == (listed or [])
+    manifest = data.read_manifest(fake_dataset)
+    manifest = manifest.model_copy(update={"spec": spec.plain})
+    assert _header(manifest, {"train": 1}).get("language") == listed
+    described = json.loads(croissant(manifest, {name: pa.schema([]) for name in manifest.splits}))
+    assert described.get("inLanguage") == said
 
 
 @pytest.mark.slow

@@ -42,7 +42,7 @@ def test_a_date_can_be_given_so_that_bytes_stay(monkeypatch: pytest.MonkeyPatch)
     assert re.fullmatch(r"20\d\d-\d\d-\d\d", today())
 
 
-@pytest.mark.parametrize("given", ["yesterday", "1e400", "9" * 30])
+@pytest.mark.parametrize("given", ["yesterday", "1e400", "9" * 30, "-5"])
 def test_a_date_that_is_none_is_refused(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", given)
     with pytest.raises(UsageError, match="this is no moment"):

@@ -91,6 +91,35 @@ def test_what_a_killed_push_left_goes_with_the_next_one(fake_dataset: Path, tmp_
     assert data.verify(there) == data.read_manifest(fake_dataset)
 
 
+def test_of_two_at_once_into_one_folder_one_is_refused(fake_dataset: Path, tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    refused: list[str] = []
+
+    def push_too(name: str) -> None:
+        if not refused:
+            with pytest.raises(M3diError, match=rf"another process is writing this folder(?s:.)*{there}") as error:
+                data.push(fake_dataset, there)
+            refused.append(str(error.value))
+
+    data.push(fake_dataset, there, push_too)
+    assert refused
+    assert data.verify(there) == data.read_manifest(fake_dataset)
+    assert sorted(there.iterdir()) == [there / path.name for path in sorted(fake_dataset.iterdir())]
+
+
+def test_a_whole_one_is_compared_without_writing(
+    fake_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data.push(fake_dataset, tmp_path / "there")
+
+    def fail(*given: object) -> None:
+        raise AssertionError(given)
+
+    for name in ("upload", "hold_folder", "make_folder"):
+        monkeypatch.setattr(f"m3di.data.upkeep.push.{name}", fail)
+    data.push(fake_dataset, tmp_path / "there")
+
+
 @pytest.mark.parametrize("ending", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
 def test_a_full_disk_or_ctrl_c_leaves_no_half_of_a_file(
     ending: BaseException, fake_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,6 +38,23 @@ def test_a_kind_is_measured_once_and_kept_for_this_machine(
     measure(reproduction, members, Resources(2), told.append)  # other cores, other costs
     assert len(told) == len(first)
     assert first[kind_of(members[0])].seconds(4) == 2.0
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no such call")
+def test_a_member_measured_alone_has_no_more_cores_than_beside_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, members: list[Member]
+) -> None:
+    before, seen = os.sched_getaffinity(0), set[int]()
+
+    def measured(member: Member, resources: Resources) -> Cost:
+        seen.add(len(os.sched_getaffinity(0)))
+        raise MemoryError
+
+    monkeypatch.setattr(costs, "_measured", measured)
+    with pytest.raises(MemoryError):
+        measure(Reproduction(tmp_path / "out", SCALES["smoke"]), members, Resources(1), lambda kind: None)
+    assert seen == {1}
+    assert os.sched_getaffinity(0) == before
 
 
 def test_costs_of_a_simulation(monkeypatch: pytest.MonkeyPatch, members: list[Member]) -> None:

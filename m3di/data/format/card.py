@@ -8,7 +8,17 @@ import yaml
 
 from m3di.data.format.citation import cited
 from m3di.data.format.manifest import MANIFEST, Manifest
-from m3di.latents import Factor, MechanismUse, Spec, to_yaml, told, told_given, told_regimes, told_splits
+from m3di.latents import (
+    Factor,
+    MechanismUse,
+    Spec,
+    caption_languages,
+    to_yaml,
+    told,
+    told_given,
+    told_regimes,
+    told_splits,
+)
 
 PICTURE = "samples.png"
 _SIZES = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")]
@@ -80,7 +90,7 @@ def _header(manifest: Manifest, splits: dict[str, int]) -> dict[str, Any]:
     n_total = sum(splits.values())
     return {
         "license": "other" if manifest.source == "imported" or manifest.shapes else "cc0-1.0",
-        **({"language": ["en"]} if manifest.parsed_spec.told else {}),
+        **({"language": languages} if (languages := caption_languages(manifest.parsed_spec)) else {}),
         "pretty_name": manifest.parsed_spec.name,
         "task_categories": ["feature-extraction"],
         "size_categories": [next((label for bound, label in _SIZES if n_total < bound), "n>1B")],

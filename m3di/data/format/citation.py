@@ -36,7 +36,10 @@ def today() -> str:
     if not given:
         return datetime.now(timezone.utc).date().isoformat()
     try:
-        return datetime.fromtimestamp(int(given), timezone.utc).date().isoformat()
+        seconds = int(given)
+        if seconds < 0:
+            raise ValueError("before 1970")
+        return datetime.fromtimestamp(seconds, timezone.utc).date().isoformat()
     except (ValueError, OverflowError, OSError) as error:
         raise UsageError(
             "this is no moment", where=DAY, got=given, expected="seconds since 1970, such as 1767225600"

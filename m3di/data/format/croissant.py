@@ -12,7 +12,7 @@ from m3di.data.format.citation import CREATOR, cited
 from m3di.data.format.entries import FileEntry, SplitEntry
 from m3di.data.format.manifest import Manifest
 from m3di.data.format.responsible import KEYWORDS, responsible
-from m3di.latents import Spec, told
+from m3di.latents import Spec, caption_languages, told
 
 CROISSANT = "croissant.json"
 CC0 = "https://creativecommons.org/publicdomain/zero/1.0/"
@@ -67,7 +67,7 @@ def croissant(manifest: Manifest, schemas: Mapping[str, pa.Schema]) -> bytes:
     """
     spec = manifest.parsed_spec
     splits = {name: entry for name, entry in manifest.splits.items() if entry.n_samples}
-    imported = manifest.source == "imported"
+    imported, languages = manifest.source == "imported", caption_languages(spec)
     document = {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
@@ -79,7 +79,7 @@ def croissant(manifest: Manifest, schemas: Mapping[str, pa.Schema]) -> bytes:
         "creator": {"@type": "sc:Organization", "name": CREATOR},
         "citeAs": cited(imported=imported),
         **_dates(manifest),
-        "inLanguage": "en",
+        **({"inLanguage": languages[0] if len(languages) == 1 else languages} if languages else {}),
         "isAccessibleForFree": True,
         "keywords": KEYWORDS,
         **responsible(manifest),

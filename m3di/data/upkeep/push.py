@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 from m3di.data.format.entries import FileEntry
@@ -13,7 +14,9 @@ from m3di.data.format.shards import sha256_of
 from m3di.data.storage.places import Folder, LocalFolder, digest, local_path, open_folder, original_of
 from m3di.data.storage.upload import upload
 from m3di.data.unfinished.claim import make_folder
+from m3di.data.unfinished.whole_folder import WRITING
 from m3di.errors import DataError, M3diError, UsageError, without_credentials
+from m3di.system.lock import LOCK, hold_folder
 
 
 def push(
@@ -32,7 +35,8 @@ def push(
         The manifest of the dataset.
 
     Raises:
-        M3diError: There is no dataset, another one is at the URL, or the storage fails.
+        M3diError: There is no dataset, another one is at the URL, another process writes into that folder, or the
+            storage fails.
         UsageError: `root` is a URL, or the other folder is the same one or lies in it.
     """
     here = local_path(root)
@@ -41,10 +45,18 @@ def push(
         _check_apart(here, there.root)
         there = LocalFolder(there.root, may_link=False)  # two datasets: what becomes of one is not to reach the other
     manifest = read_manifest(here)
-    if there.exists(MANIFEST) and manifest_in(there) != manifest:
+    is_whole = there.exists(MANIFEST)
+    if is_whole and manifest_in(there) != manifest:
         raise _in_the_way(there, MANIFEST)
-    if isinstance(there, LocalFolder):
-        make_folder(there.root)
+    with ExitStack() as stack:
+        if isinstance(there, LocalFolder) and not is_whole:
+            make_folder(there.root)
+            stack.enter_context(hold_folder(there.root, LOCK, WRITING))
+        _send(here, there, manifest, on_file)
+    return manifest
+
+
+def _send(here: Path, there: Folder, manifest: Manifest, on_file: Callable[[str], None]) -> None:
     entries = (*_files(here, manifest), _entry_of(here / MANIFEST))
     if there.shows_growing_files:  # what a killed call left
         names = {entry.file for entry in entries}
@@ -56,7 +68,6 @@ def push(
         elif digest(there, entry.file) != (entry.n_bytes, entry.sha256):
             raise _in_the_way(there, entry.file)
         on_file(entry.file)
-    return manifest
 
 
 def _check_apart(here: Path, there: Path) -> None:
