@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from m3di.cli.command import SEVERAL, command
-from m3di.cli.completion import IMAGE_FORMATS, LAYOUTS
+from m3di.cli.command import command
+from m3di.cli.completion import IMAGE_FORMATS, LAYOUTS, SPLITS
 from m3di.cli.options import IMPORT, OUT, PLACE, ROOT, wrote
 from m3di.cli.paths import Place
 from m3di.cli.progress import progress_bar
@@ -93,7 +93,7 @@ def _named(text: str) -> tuple[str | None, str]:
 )
 @PLACE
 @OUT
-@click.option("--split", "splits", multiple=True, type=SEVERAL, help="Splits to keep. Repeatable.  [default: all]")
+@click.option("--split", "splits", multiple=True, type=SPLITS, help="Splits to keep. Repeatable.  [default: all]")
 @click.option("--n", type=int, help="At most that many samples of each split.")
 @click.option(
     "--where", metavar="CONDITION", help="Such as 'image.object_shape == \"cow\" and image.object_color < 0.5'."

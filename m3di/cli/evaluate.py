@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from m3di.cli.command import SEVERAL, command
-from m3di.cli.completion import PROBES
+from m3di.cli.completion import PROBES, SPLITS
 from m3di.cli.from_fields import RENDER, options_of
 from m3di.cli.options import IMPORT, WORKERS, refuse_given, with_options
 from m3di.cli.paths import UserPath
@@ -58,7 +58,7 @@ PROBE_OPTIONS = (
     "--split",
     "splits",
     multiple=True,
-    type=SEVERAL,
+    type=SPLITS,
     metavar="NAME",
     help="Score on this split. Repeatable.  [default: test]",
 )
@@ -142,7 +142,7 @@ def _request(options: dict[str, Any], first: Path, split: str) -> Request:
 @IMPORT
 @click.option("--data", "root", type=PATH, help="Dataset to evaluate on.  [default: the one the runs were trained on]")
 @with_options(*PROBE_OPTIONS)
-@click.option("--split", default="test", show_default=True, metavar="NAME", help="Score on this split.")
+@click.option("--split", type=SPLITS, default="test", show_default=True, metavar="NAME", help="Score on this split.")
 @click.option("--n-bootstrap", default=1000, show_default=True, help="Resamples behind each p value of two runs.")
 @click.option("--out", type=PATH, help="Also write the differences to this .parquet or .csv.")
 @JSON

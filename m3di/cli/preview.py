@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from m3di.cli.command import command
+from m3di.cli.completion import SPLITS
 from m3di.cli.from_fields import RENDER, options_of
 from m3di.cli.options import FOLDER, SCENE, tell_notes
 from m3di.cli.progress import watched_bar
@@ -22,7 +23,7 @@ from m3di.cli.telling import note, say
     )
 )
 @click.option("--n", default=12, show_default=True, help="Samples to show.")
-@click.option("--split", default="train", show_default=True, help="Their split.")
+@click.option("--split", type=SPLITS, default="train", show_default=True, help="Their split.")
 @click.option("--out", type=FOLDER, default=Path("preview.png"), show_default=True, help="The PNG to write.")
 @options_of(RENDER, *SCENE, defaults={"quality": "draft"})
 @click.option("--columns", "n_columns", default=4, show_default=True, help="Samples in a row.")

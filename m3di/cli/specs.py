@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from m3di.cli.command import group
-from m3di.cli.completion import SPECS
+from m3di.cli.completion import SPECS, SPLITS
 from m3di.cli.options import FOLDER, tell_notes
 from m3di.cli.telling import JSON, print_json, say
 from m3di.errors import M3diError
@@ -28,7 +28,7 @@ def specs() -> None:
 
 SPEC = click.argument("spec", metavar="NAME|FILE", type=SPECS)
 SPLIT = click.option(
-    "--split", metavar="NAME", help="As it is in this split.  [default: as in those that change nothing]"
+    "--split", type=SPLITS, metavar="NAME", help="As it is in this split.  [default: as in those that change nothing]"
 )
 
 
