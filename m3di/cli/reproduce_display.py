@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 OVERALL = "all members"
 SKIPPED = "not run"
+LEAST_SHARE = 0.02  # of the work, for a guess at the rest
 
 
 class MembersState:
@@ -33,13 +34,16 @@ class MembersState:
         self.began = clock()
         self._seconds = seconds
         self._done = 0.0
+        self._earlier: dict[str, float] = {}  # how much of each an earlier run had done
 
     def note(self, event: Event) -> None:
         """Note an event."""
         if event.kind == "begin":
             self.running[event.key] = 0.0
         elif event.kind == "units":
-            self.running[event.key] = event.done / max(1, event.total)
+            self.running[event.key] = part = event.done / max(1, event.total)
+            # A member tells its first unit at once: of one that goes on, that is behind what was done before.
+            self._earlier.setdefault(event.key, part if part < 1 else 0.0)
         elif event.kind != "waits":
             self.running.pop(event.key, None)
             self._done += self._seconds[event.key]
@@ -50,14 +54,19 @@ class MembersState:
     def share(self) -> float:
         """How much of the work is done, from 0 to 1, by the seconds of the plan."""
         done = self._done + sum(part * self._seconds[key] for key, part in self.running.items())
-        return done / (sum(self._seconds.values()) or 1.0)
+        return done / self._total
+
+    @property
+    def _total(self) -> float:
+        return sum(self._seconds.values()) or 1.0
 
     def line(self) -> str:
         """One line about it."""
         passed = self.clock() - self.began
         parts = [f"{self.n_finished}/{self.n_total} members", f"{100 * self.share:.0f} % of the work"]
-        if 0.02 < self.share < 1:
-            parts.append(f"about {duration(passed / self.share - passed)} left")
+        now = self.share - sum(part * self._seconds[key] for key, part in self._earlier.items()) / self._total
+        if now > LEAST_SHARE and self.share < 1:
+            parts.append(f"about {duration(passed / now * (1 - self.share))} left")
         if self.n_failed:
             parts.append(f"{self.n_failed} failed or not run")
         return ", ".join(parts)

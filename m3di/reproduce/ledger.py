@@ -16,7 +16,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -129,6 +129,20 @@ def write_sweeps(reproduction: Reproduction) -> None:
         if not (folder / SWEEP_NAME).is_file():
             root = (reproduction.out / trainings[0].data.key).resolve()
             write_sweep(folder, Sweep(root, trainings[0].config, {each.name: each.values for each in trainings}))
+
+
+def unfinished(members: Iterable[Member], out: Path) -> list[str]:
+    """Keys of the members that are still to be done.
+
+    A dataset that is gone is none of them if all that need it are done: who freed its room does not want it back.
+
+    Raises:
+        M3diError: As `is_member_finished`.
+    """
+    listed = list(members)
+    left = [member for member in listed if not is_member_finished(member, out)]
+    needed, keys = {key for member in left for key in member.needs}, {key for member in listed for key in member.needs}
+    return [member.key for member in left if member.key in needed or member.key not in keys]
 
 
 def is_member_finished(member: Member, out: Path) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from m3di.errors import DiskError
 from m3di.learn.training.sweep import shared_out
 from m3di.reproduce.costs import Cost, kind_of
-from m3di.reproduce.ledger import Reproduction, is_member_finished
+from m3di.reproduce.ledger import Reproduction, unfinished
 from m3di.reproduce.members import Member
 from m3di.reproduce.paper_results import Result
 
@@ -108,10 +108,9 @@ def make_reproduction_plan(
             members.setdefault(member.key, member)
             names = serves.setdefault(member.key, [])
             names += [result.name] * (result.name not in names)
-    known = costs or {}
+    known, left = costs or {}, set(unfinished(members.values(), reproduction.out))
     tasks = [
-        Task(member, tuple(serves[key]), is_member_finished(member, reproduction.out), known.get(kind_of(member)))
-        for key, member in members.items()
+        Task(member, tuple(serves[key]), key not in left, known.get(kind_of(member))) for key, member in members.items()
     ]
     return ReproductionPlan(tasks, n_jobs)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from m3di._version import __version__
 from m3di.errors import M3diError
-from m3di.reproduce.ledger import REPORT, Reproduction, is_member_finished, read_record
+from m3di.reproduce.ledger import REPORT, Reproduction, read_record, unfinished
 from m3di.reproduce.outcome import Line, ResultOutcome
 from m3di.reproduce.paper_results import RESULTS, Result
 from m3di.system.disk import disk_errors
@@ -103,7 +103,7 @@ def _section(result: Result, reproduction: Reproduction, folder: Path) -> Sectio
     members = result.members(reproduction.scale)
     seconds = sum(float(read_record(out, member.key).get("seconds", 0.0)) for member in members)
     try:
-        missing = [member.key for member in members if not is_member_finished(member, out)]
+        missing = unfinished(members, out)
     except M3diError as error:
         return Section(result, None, (), seconds, damage=error)
     if missing:

@@ -148,6 +148,7 @@ def test_progress_counts_the_work_and_not_the_members() -> None:
     show = _plain(state, lines.append)
     show(Event("begin", "long", 0, 100))
     show(Event("begin", "short", 0, 5))
+    show(Event("units", "long", 0, 100))
     now[0] = 10.0
     show(Event("finished", "short"))
     show(Event("units", "long", 10, 100))  # a line is 30 s away
@@ -162,6 +163,20 @@ def test_progress_counts_the_work_and_not_the_members() -> None:
         "long: waits: another process is here",
     ]
     assert state.line().endswith("1 failed or not run")
+
+
+def test_what_an_earlier_run_did_is_no_sign_of_speed() -> None:
+    now = [0.0]
+    state = MembersState({"goes on": 50.0, "new": 50.0}, clock=lambda: now[0])
+    for event in (Event("begin", "goes on", 0, 100), Event("begin", "new", 0, 5), Event("units", "goes on", 80, 100)):
+        state.note(event)
+    now[0] = 5.0
+    assert state.line() == "0/2 members, 40 % of the work"
+    state.note(Event("units", "goes on", 90, 100))
+    assert state.line() == "0/2 members, 45 % of the work, about 0 min 55 s left"
+    state.note(Event("units", "new", 5, 5))
+    state.note(Event("finished", "new"))
+    assert state.line() == "1/2 members, 95 % of the work, about 0 min 00 s left"
 
 
 @pytest.mark.slow

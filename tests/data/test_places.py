@@ -221,7 +221,7 @@ def test_where_there_is_no_dataset(fake_dataset: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     below = rf"did you mean {fake_dataset}\?"
     cases = [
-        (tmp_path / "nowhere", r"got:      nothing\n(?s:.)*check the path"),
+        (tmp_path / "nowhere", r"got:      nothing\n(?s:.)*check the path;(?s:.)*m3di example"),
         (tmp_path / "link", "nothing"),
         (fake_dataset / "dataset.json", rf"got:      a file(?s:.)*give the folder that it lies in: {fake_dataset}"),
         (fake_dataset.parent, below),

@@ -10,7 +10,7 @@ import pytest
 
 from m3di.errors import DiskError, UsageError
 from m3di.reproduce.costs import Cost, kind_of
-from m3di.reproduce.ledger import Reproduction
+from m3di.reproduce.ledger import Reproduction, unfinished
 from m3di.reproduce.paper_results import choose_results
 from m3di.reproduce.planning import ReproductionPlan, Task, check_room, make_reproduction_plan, own_share
 from m3di.reproduce.scales import SCALES
@@ -31,6 +31,19 @@ def test_results_share_members(tmp_path: Path) -> None:
     finish(tmp_path, both.tasks[0].member)
     again = make_reproduction_plan(reproduction, choose_results(["figure3"]), 2)
     assert [each.is_finished for each in again.tasks] == [True, False, False, False, False]
+
+
+def test_a_dataset_whose_trainings_are_done_is_not_rendered_again(tmp_path: Path) -> None:
+    results = choose_results(["figure3"])
+    data, *trainings = results[0].members(SCALES["cpu"])
+    reproduction = Reproduction(tmp_path, SCALES["cpu"])
+    for training in trainings[1:]:
+        finish(tmp_path, training)
+    plan = make_reproduction_plan(reproduction, results, 2)
+    assert [each.member.key for each in plan.missing] == [data.key, trainings[0].key]
+    finish(tmp_path, trainings[0])
+    assert make_reproduction_plan(reproduction, results, 2).missing == []
+    assert unfinished([data], tmp_path) == [data.key]  # a dataset by itself is wanted
 
 
 def test_datasets_begin_first_then_what_takes_longest() -> None:

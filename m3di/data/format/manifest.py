@@ -242,7 +242,7 @@ def plugins_in(root: Path) -> dict[str, str]:
 
 def no_dataset(folder: Folder) -> M3diError:
     """Make the error for a folder without a dataset; it lists what is there, and a dataset nearby."""
-    got, next_step = f"no {MANIFEST}", "check the path"
+    got, next_step = f"no {MANIFEST}", "check the path; for a small dataset at once:  m3di example data/example"
     root = folder.root if isinstance(folder, LocalFolder) else None
     if folder.exists(PLAN):
         got = "an unfinished run"
