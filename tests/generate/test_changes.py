@@ -7,12 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from m3di import data, generate
-from m3di.generate import Machines
+from m3di import data
 from m3di.generate.twins import render_twin
 from m3di.latents import captions, load_spec, sample
-from tests.conftest import FakePool, fake_options
-from tests.generate.test_run import bytes_of
+from tests.generate.roads import same_by_every_road
 
 SPEC = """
 extends: m3di
@@ -51,20 +49,7 @@ def spec_file(folder: Path) -> str:
 @pytest.mark.usefixtures("pools")
 def test_every_road_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = spec_file(tmp_path)
-    whole, parts, resumed = (tmp_path / name for name in ("whole", "parts", "resumed"))
-    generate.render(fake_options(whole, spec=spec))
-    for part in ("2/2", "1/2"):
-        generate.render(fake_options(parts, spec=spec), machines=Machines(shards=part))
-    generate.finalize(data.open_folder(parts))
-    logs = {path.name for path in parts.glob("*.log.jsonl")}  # one of each part
-    assert {name: each for name, each in bytes_of(parts).items() if name not in logs} == bytes_of(whole)
-    finished = FakePool.outcomes
-    monkeypatch.setattr(FakePool, "outcomes", _cut_short(FakePool.outcomes))
-    with pytest.raises(KeyboardInterrupt):
-        generate.render(fake_options(resumed, spec=spec))
-    monkeypatch.setattr(FakePool, "outcomes", finished)
-    generate.render(fake_options(resumed, spec=spec))
-    assert bytes_of(resumed) == bytes_of(whole)
+    whole = same_by_every_road(tmp_path, spec, monkeypatch, stop_after=30)
     data.verify(whole)
     twin, _ = render_twin(whole, interventions=("after.after_changed_object_color=changed",), n_workers=1)
     data.verify(twin)
@@ -74,14 +59,3 @@ def test_every_road_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.Mon
     assert after["text.caption"].to_pylist() == before["text.caption"].to_pylist()
     data.export(whole, "imagefolder", tmp_path / "exported")
     assert "after_changed_object_color" in next((tmp_path / "exported").rglob("metadata.jsonl")).read_text()
-
-
-def _cut_short(outcomes: object, after: int = 30) -> object:
-    def some(self: FakePool, jobs: object) -> object:
-        assert callable(outcomes)
-        for number, outcome in enumerate(outcomes(self, jobs)):
-            if number == after:
-                raise KeyboardInterrupt
-            yield outcome
-
-    return some

@@ -7,13 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from m3di import Multimodal3DIdent, data, generate
-from m3di.generate import Machines
+from m3di import Multimodal3DIdent, data
 from m3di.generate.twins import render_twin
 from m3di.latents import load_spec, sample
-from tests.conftest import FakePool, fake_options, write_fake_dataset
-from tests.generate.test_changes import _cut_short
-from tests.generate.test_run import bytes_of
+from tests.conftest import write_fake_dataset
+from tests.generate.roads import same_by_every_road
 
 INSIDE = """
 extends: m3di
@@ -67,20 +65,7 @@ def test_the_table_has_the_targets_that_are_drawn(tmp_path: Path, spec: str) -> 
 def test_every_road_gives_the_same_bytes_and_a_twin_shares_the_drawn_target(
     tmp_path: Path, spec: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, parts, resumed = (tmp_path / name for name in ("whole", "parts", "resumed"))
-    generate.render(fake_options(whole, spec=spec))
-    for part in ("2/2", "1/2"):
-        generate.render(fake_options(parts, spec=spec), machines=Machines(shards=part))
-    generate.finalize(data.open_folder(parts))
-    logs = {path.name for path in parts.glob("*.log.jsonl")}  # one of each part
-    assert {name: each for name, each in bytes_of(parts).items() if name not in logs} == bytes_of(whole)
-    finished = FakePool.outcomes
-    monkeypatch.setattr(FakePool, "outcomes", _cut_short(FakePool.outcomes, after=10))
-    with pytest.raises(KeyboardInterrupt):
-        generate.render(fake_options(resumed, spec=spec))
-    monkeypatch.setattr(FakePool, "outcomes", finished)
-    generate.render(fake_options(resumed, spec=spec))
-    assert bytes_of(resumed) == bytes_of(whole)
+    whole = same_by_every_road(tmp_path, spec, monkeypatch, stop_after=10)
     before = data.read_parquet(whole / "test.parquet").to_pydict()
     for asked in ("object_xpos=right", "environment=dark", "intervened_hue=yes"):
         twin, _ = render_twin(whole, interventions=(asked,), n_workers=1)
