@@ -30,8 +30,9 @@ test: style
 	$(call beside_types,$(TESTS) $(PYTEST))
 
 # The quick tests without Blender, on any Python and system that m3di loads and trains on, in an environment of their own.
+LIGHT_IS := $(shell $(PYTHON) -c "import sys; print(sys.version_info[0], sys.version_info[1], sep='.')")
 LIGHT := .venv-light/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
-test-light: .venv-light/installed
+test-light: .venv-light/installed-$(LIGHT_IS)
 	$(LIGHT)/python -m pytest -q -n 2 --dist loadfile -m "not slow" --without-blender $(PYTEST)
 
 # The quick tests with the oldest versions that setup.cfg allows, in an environment of their own. torch and bpy stay as in
@@ -123,8 +124,8 @@ clean:
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[render,train,dev,docs,mutants]'
 	touch $@
 
-.venv-light/installed: setup.cfg
-	$(PYTHON) -m venv .venv-light
+.venv-light/installed-$(LIGHT_IS): setup.cfg
+	$(PYTHON) -m venv --clear .venv-light
 	$(LIGHT)/python -m pip install --quiet --disable-pip-version-check -e '.[train,test]'
 	touch $@
 

@@ -108,4 +108,9 @@ class Question:
             return
         self.is_over = True
         seconds = told.left_s + told.step_s * self.n_other_steps
-        ask_to_begin(seconds, "It takes", yes=self.yes, declined="stopped; the same command goes on from here")
+        ask_to_begin(
+            seconds,
+            "It takes",
+            yes=self.yes,
+            declined="stopped; the same command begins once more, from its last checkpoint if there is one",
+        )

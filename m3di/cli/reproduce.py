@@ -15,7 +15,7 @@ from m3di.cli.options import FOLDER
 from m3di.cli.progress import duration
 from m3di.cli.reproduce_display import members_display
 from m3di.cli.telling import JSON, QUIET, level, print_json, remark, say
-from m3di.errors import M3diError, UsageError
+from m3di.errors import DataError, M3diError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,7 +65,12 @@ def reproduce(scale: str, out: Path, only: tuple[str, ...], **options: Any) -> N
     results = choose_results(_names(only))
     if not options["is_dry"]:
         begin(reproduction)
-    plan = make_reproduction_plan(reproduction, results, n_jobs)
+    try:
+        plan = make_reproduction_plan(reproduction, results, n_jobs)
+    except DataError:  # results of a member cannot be read; the report has all others
+        if not options["is_dry"] and share is None:
+            _report(reproduction)
+        raise
     if plan.missing and reproduction.scale.is_measured and share is None:
         plan = make_reproduction_plan(reproduction, results, n_jobs, _costs(reproduction, plan))
     if options["as_json"]:
@@ -105,9 +110,15 @@ def _names(only: tuple[str, ...]) -> list[str]:
 
 
 def _report(reproduction: Reproduction) -> None:
+    from m3di.reproduce.ledger import REPORT
     from m3di.reproduce.report_page import write_report
 
-    for path in write_report(reproduction):
+    try:
+        paths = write_report(reproduction)
+    except DataError:
+        say(f"look at  {reproduction.out / REPORT}: all but what cannot be read")
+        raise
+    for path in paths:
         say(f"look at  {path}")
 
 

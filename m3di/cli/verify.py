@@ -56,7 +56,7 @@ def verify(root: str, quick: bool, repair: bool, as_json: bool, **workers: Any) 
 
 def _print_checked(root: str, quick: bool) -> None:
     """Print what was found as JSON, also if the dataset is damaged; then the error follows on stderr."""
-    from m3di.data import DataProblem, left_out
+    from m3di.data import MANIFEST, DataProblem, left_out, open_folder
     from m3di.data import verify as verify_dataset
 
     notes: list[DataProblem] = []
@@ -70,8 +70,9 @@ def _print_checked(root: str, quick: bool) -> None:
         found |= {"sound": True, "samples": manifest.n_samples, "n_files": len(manifest.files)}
         found["left_out"] = {} if quick else left_out(manifest)
     except DataError as raised:
-        if not problems:  # there is no dataset
+        if not problems and not open_folder(root).exists(MANIFEST):  # there is no dataset
             raise
+        problems = problems or [DataProblem(MANIFEST, raised.what)]
         error = raised
     for name, each in (("problems", problems), ("notes", notes)):
         found[name] = [{"file": problem.file, "what": problem.what} for problem in each]

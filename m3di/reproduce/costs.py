@@ -22,7 +22,7 @@ from m3di.latents import load_spec
 from m3di.learn.training.device import resolve_device
 from m3di.learn.training.precision import float32_products
 from m3di.learn.training.train import train_on
-from m3di.reproduce.ledger import MEASURED, Reproduction, machine
+from m3di.reproduce.ledger import MEASURED, SETTINGS, Reproduction, machine
 from m3di.reproduce.members import Member, Rendering, Resources, Simulating, Training
 from m3di.simulate import Simulation, SimulationConfig
 from m3di.simulate.config import WIDTHS
@@ -112,7 +112,7 @@ def measure(
                     costs[kind] = _measured(member, resources)
     finally:
         torch.set_num_threads(before)
-    if reproduction.out.is_dir():
+    if (reproduction.out / SETTINGS).is_file():
         write_json(path, {"on": here, "costs": {name: asdict(cost) for name, cost in costs.items()}})
     return costs
 

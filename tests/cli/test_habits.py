@@ -329,6 +329,14 @@ def test_verify_as_json_also_of_a_damaged_dataset(fake_dataset: Path, tmp_path: 
     assert (found["sound"], found["samples"]) == (False, None)
     assert [each["file"] for each in found["problems"]] == ["val-00000.tar"]
     assert found["notes"] == [{"file": "README.md", "what": "edited since it was written; it is kept"}]
+    (out / "dataset.json").write_text("{")
+    done = run("verify", out, "--json")
+    assert done.returncode == 1
+    found = json.loads(done.stdout)
+    assert keys_of({**found, "notes": [{"file": "", "what": ""}]}) == documented("verify")
+    assert (found["sound"], found["problems"]) == (
+        False, [{"file": "dataset.json", "what": "the file is no valid m3di manifest"}],
+    )  # fmt: skip
     failed(run("verify", tmp_path / "none", "--json"), 1, "there is no m3di dataset here")
 
 
@@ -517,7 +525,7 @@ def test_a_training_asks_once_it_has_measured_its_steps(terminal: list[str]) -> 
 
 
 @pytest.mark.slow
-def test_a_no_ends_a_training_with_its_steps_kept(
+def test_a_no_ends_a_training_that_may_begin_once_more(
     fake_dataset: Path, tmp_path: Path, terminal: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(asking, "LEAST_S", 0.0)
@@ -526,7 +534,9 @@ def test_a_no_ends_a_training_with_its_steps_kept(
     done = run(*words, "--precision", "fp32", "--hidden-size", 8, "--run", tmp_path / "run")
     assert done.returncode == 1, done.stderr
     assert len(terminal) == 1
-    assert done.stderr.endswith("stopped; the same command goes on from here\n")
+    assert done.stderr.endswith(
+        "stopped; the same command begins once more, from its last checkpoint if there is one\n"
+    )
     assert "finished" not in done.stdout
     again = run(*words, "--precision", "fp32", "--hidden-size", 8, "--run", tmp_path / "run", "--yes")
     assert again.returncode == 0, again.stderr

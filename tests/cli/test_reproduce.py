@@ -16,10 +16,12 @@ import pytest
 from m3di.cli.reproduce_display import MembersState, _plain
 from m3di.errors import M3diError
 from m3di.reproduce.costs import Cost, kind_of
-from m3di.reproduce.ledger import Reproduction, read_record
+from m3di.reproduce.ledger import Reproduction, begin, read_record
 from m3di.reproduce.paper_results import RESULTS
 from m3di.reproduce.scales import SCALES
 from m3di.reproduce.side_by_side import Event
+from m3di.reproduce.simulated import SimulatedResult
+from m3di.reproduce.trained import TrainedResult
 from tests.cli.test_main import failed, m3di
 from tests.reproduce.stubs import finish
 
@@ -134,6 +136,26 @@ def test_a_report_is_written_where_members_failed_too(tmp_path: Path, monkeypatc
     done = m3di("reproduce", "--only", "table1a", "--out", tmp_path / "out")
     assert done.returncode == 1
     assert "report.md" in done.stdout and "Error: 1 of 5 members failed" in done.stderr
+
+
+def test_what_cannot_be_read_stops_the_run_and_the_report_has_all_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind in (SimulatedResult, TrainedResult):
+        monkeypatch.setattr(kind, "draw", lambda result, scale, out, folder: [])
+    reproduction = Reproduction(tmp_path / "out", SCALES["smoke"])
+    begin(reproduction)
+    for name in ("table1b", "figure7b"):
+        for member in RESULTS[name].members(reproduction.scale):
+            finish(reproduction.out, member)
+    cut = reproduction.out / RESULTS["table1b"].members(reproduction.scale)[1].key / "results.json"
+    cut.write_text(cut.read_text()[:100])
+    failed(m3di("reproduce", "--out", reproduction.out, "--dry-run"), 1, "results.json is not JSON")
+    assert not (reproduction.out / "report").exists()
+    done = m3di("reproduce", "--out", reproduction.out)
+    assert done.returncode == 1 and f"Error: the results of {cut.parent.relative_to(reproduction.out)}" in done.stderr
+    assert f"look at  {reproduction.out}/report: all but what cannot be read" in done.stdout
+    assert "against the encoding size | not judged |" in (reproduction.out / "report" / "report.md").read_text()
 
 
 def test_a_folder_of_another_scale_is_refused(tmp_path: Path) -> None:

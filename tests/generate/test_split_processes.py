@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ def test_a_dataset_has_the_splits_of_its_spec_each_with_its_process(made: Path, 
     spec = load_spec(spec_file)
     for split, n in SIZES.items():
         dataset = Multimodal3DIdent(made, split)
-        assert len(dataset) == n and dataset.spec == spec.in_split(split)
+        assert len(dataset) == n and dataset.spec == pickle.loads(pickle.dumps(dataset)).spec == spec.in_split(split)
         drawn = sample(spec, split, n)
         for name, values in drawn.views["image"].items():
             np.testing.assert_array_equal(dataset.table[f"image.{name}"].to_numpy(), values)

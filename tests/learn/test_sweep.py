@@ -227,6 +227,7 @@ def test_processes_of_a_sweep_share_the_cores(tmp_path, monkeypatch):
         ({"device": "cuda"}, [{"CPU": 1.0, "GPU": 1.0}], (1, 1, 1)),
         ({"device": "cuda", "n_workers": 2}, [{"CPU": 16.0, "GPU": 1.0}], (1, 3, 2)),
         ({"device": "cuda", "n_workers": 0}, [{"CPU": 16.0, "GPU": 1.0}], (1, 1, 0)),
+        ({"device": "cuda", "n_workers": 16}, [{"CPU": 64.0, "GPU": 8.0}], (1, 8, 16)),  # or cards would be idle
         ({"device": "cuda", "n_workers": 40}, [{"CPU": 8.0, "GPU": 1.0}], (1, 8, 40)),  # or it would wait for ever
     ],
 )

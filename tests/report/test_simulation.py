@@ -73,14 +73,14 @@ def test_tables_on_disk(tmp_path):
     rows = summarise(
         "table1", [Finished(CAUSAL, results(content=1.0, style=0.9)), Finished(other, results(content=1.0, style=0.05))]
     )
-    save_table(rows, tmp_path / "table1-cpu", title="table1")
-    text = (tmp_path / "table1-cpu.md").read_text()
+    save_table(rows, tmp_path / "table1-0.1", title="table1")  # a scale may be a fraction
+    text = (tmp_path / "table1-0.1.md").read_text()
     assert text.startswith(
         "# table1\n\n| setting | style_change_prob | statistical | causal | content | style | loss |"
     )
     assert "| multimodal | 0.75 | no | yes | 0.95 (paper 0.98, -0.03) | 0.85 (paper 0.87, -0.02) | 1.50 |" in text
     assert markdown_table(rows) in text
-    with (tmp_path / "table1-cpu.csv").open() as file:
+    with (tmp_path / "table1-0.1.csv").open() as file:
         tidy = list(csv.DictReader(file))
     assert len(tidy) == 6
     assert tidy[0]["column"] == "content" and float(tidy[0]["difference"]) == pytest.approx(-0.03)
@@ -101,11 +101,11 @@ def test_figures(tmp_path, recipe):
         for k, label in enumerate(labels)
         for _ in range(2)
     ]
-    save_figure(recipe, summarise(recipe, finished), tmp_path / recipe)
-    with Image.open(tmp_path / f"{recipe}.png") as picture:
+    save_figure(recipe, summarise(recipe, finished), tmp_path / f"{recipe}-0.05")
+    with Image.open(tmp_path / f"{recipe}-0.05.png") as picture:
         pixels = np.asarray(picture.convert("RGB"))
     assert pixels.shape[0] > 400 and (pixels == 255).mean() < 0.98
-    assert (tmp_path / f"{recipe}.pdf").read_bytes().startswith(b"%PDF")
+    assert (tmp_path / f"{recipe}-0.05.pdf").read_bytes().startswith(b"%PDF")
 
 
 def drawn(recipe, finished, monkeypatch, tmp_path):

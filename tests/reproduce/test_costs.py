@@ -31,6 +31,9 @@ def test_a_kind_is_measured_once_and_kept_for_this_machine(
     measure(reproduction, members, Resources(1), told.append)
     assert told == list(dict.fromkeys(map(kind_of, members)))
     assert not (tmp_path / "out").exists()  # a dry run writes nothing
+    (tmp_path / "out").mkdir()
+    measure(reproduction, members, Resources(1), lambda kind: None)
+    assert not list((tmp_path / "out").iterdir())
     begin(reproduction)
     first = measure(reproduction, members, Resources(1), told.append)
     told.clear()

@@ -316,7 +316,7 @@ class Multimodal3DIdent(Dataset[Any]):
     def __setstate__(self, state: dict[str, Any]) -> None:
         chosen = state.pop("chosen", None)
         self.__dict__.update(state)
-        self.spec = self._source.spec
+        self.spec = self._source.spec.in_split(self.split)
         self._load()
         self._rows = None if chosen is None else np.flatnonzero(np.unpackbits(chosen, count=self._n))
 

@@ -113,8 +113,7 @@ def _asked_of_ray(config: TrainConfig, nodes: Sequence[Mapping[str, float]]) -> 
     n_workers = config.n_workers
     if n_workers is None and n_gpus:
         n_workers = min(MOST_WORKERS, max(1, cores - 1))
-    most = max((int(node.get("CPU", 1)) for node in fit or nodes), default=1)
-    return _Resources(n_gpus, max(1, min(most, 1 + (n_workers or 0))), n_workers)
+    return _Resources(n_gpus, max(1, min(cores, 1 + (n_workers or 0))), n_workers)
 
 
 def _run_and_report(

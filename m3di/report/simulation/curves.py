@@ -32,7 +32,8 @@ def save_figure(recipe: str, rows: Sequence[Row], path: Path) -> None:
     figure = Figure(figsize=(7.0, 3.0 * max(1, len(metrics_of(rows)))), layout="constrained")
     draw(figure, rows)
     for suffix in (".png", ".pdf"):
-        figure.savefig(path.with_suffix(suffix), dpi=200, metadata={"CreationDate": None} if suffix == ".pdf" else None)
+        metadata = {"CreationDate": None} if suffix == ".pdf" else None
+        figure.savefig(path.with_name(path.name + suffix), dpi=200, metadata=metadata)
 
 
 def metrics_of(rows: Sequence[Row]) -> list[str]:

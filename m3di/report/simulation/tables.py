@@ -123,8 +123,8 @@ def markdown_table(rows: Sequence[Row]) -> str:
 def save_table(rows: Sequence[Row], path: Path, *, title: str) -> None:
     """Write PATH.md and PATH.csv (tidy: one line a setting and column)."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.with_suffix(".md").write_text(f"# {title}\n\n{markdown_table(rows)}", encoding="utf-8")
-    with path.with_suffix(".csv").open("w", encoding="utf-8", newline="") as file:
+    path.with_name(f"{path.name}.md").write_text(f"# {title}\n\n{markdown_table(rows)}", encoding="utf-8")
+    with path.with_name(f"{path.name}.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*rows[0].label, *CSV_COLUMNS])
         for row in rows:
