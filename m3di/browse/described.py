@@ -45,7 +45,7 @@ def _dataset(gathered: Gathered, number: int) -> Json:
         "fingerprint": source.fingerprint,
         "do": told(source.spec.interventions),
         "made": _made(source.manifest.render) if isinstance(source, ShardSource) else "the published layout",
-        "size_px": gathered.blocks[0].files.size_px,
+        "size_px": next(each for each in gathered.blocks if each.dataset == number).files.size_px,
     }
 
 

@@ -79,6 +79,7 @@ def evaluate(paths: tuple[Path, ...], out: Path | None, as_json: bool, **options
 
     Options about workers and GPUs are those of --do and --permute-content.
     """
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     from m3di.evaluate import evaluate_all, gather, members_of, write_results
@@ -95,12 +96,14 @@ def evaluate(paths: tuple[Path, ...], out: Path | None, as_json: bool, **options
     splits = options.pop("splits") or ("test",)
     if options["save_encodings"] is not None and len(splits) > 1:
         raise UsageError("encodings are those of one split", where="--save-encodings", got=f"{len(splits)} splits")
-    requests = [_request(options, members[0].path, split) for split in splits]
+    requests = [_request(options, [member.path for member in members], split) for split in splits]
     with progress_bar("evaluate", "runs") as progress:
         tables = [evaluate_all(members, each, lambda name, number, total: progress(number, total)) for each in requests]
     table, is_over_steps = gather(tables), options["all_checkpoints"]
     path = out or _default_out(paths, requests, over_steps=is_over_steps)
-    write_results(path, table)
+    is_kept = len(members) == len(requests) == 1 and path.parent == members[0].path  # and with what made it
+    if out is not None or not is_kept:
+        write_results(path, table)
     if as_json:
         print_json({"results": str(path), "unfinished": unfinished, "scores": table.to_pylist()})
     elif is_over_steps:
@@ -110,16 +113,22 @@ def evaluate(paths: tuple[Path, ...], out: Path | None, as_json: bool, **options
         for name in dict.fromkeys(table["data"].to_pylist()):
             if len(splits) > 1:
                 click.echo(f"\n{name}")
-            _print_scores(table.filter(pc.equal(table["data"], name)), several=len(members) > 1)  # type: ignore[attr-defined]
+            on_these = table.filter(pc.equal(table["data"], name))  # type: ignore[attr-defined]
+            for path_of in paths:  # seeds of one sweep have a mean, and runs of different ones have none
+                own = [member.name for member in members if path_of in (member.path, member.path.parent)]
+                if len(paths) > 1:
+                    click.echo(f"\n{path_of}")
+                rows = on_these.filter(pc.is_in(on_these["run"], pa.array(own)))  # type: ignore[attr-defined]
+                _print_scores(rows, several=len(own) > 1)
     say(f"{path}: {len(table)} scores of {len(members)} run{'s'[: len(members) > 1]}")
 
 
-def _request(options: dict[str, Any], first: Path, split: str) -> Request:
+def _request(options: dict[str, Any], runs: Sequence[Path], split: str) -> Request:
     """Return what is to be evaluated on a split."""
     from m3di.evaluate import Request
 
     return Request(
-        data=_data(options, first, split),
+        data=_data(options, runs, split),
         split=split,
         protocol=_protocol(options),
         factors=_names(options["factors"]),
@@ -151,13 +160,15 @@ def compare(first: Path, second: Path, out: Path | None, as_json: bool, **option
 
     Two runs are compared by the bootstrap over the same test samples, two sweeps by a paired t test over equal seeds.
     """
-    from m3di.evaluate import ProbeData, Request, write_results
+    from m3di.evaluate import ProbeData, Request, members_of, write_results
     from m3di.evaluate import compare as compare_runs
     from m3di.system.plugins import import_modules
 
     import_modules(options["modules"])
     split = options["split"]
-    data = None if options["root"] is None else ProbeData(options["root"], split=split)
+    root: Path | None = options["root"]
+    runs = [member.path for path in (first, second) for member in members_of([path])[0]]
+    data = None if root is None else ProbeData(root, _data_name(root, None, runs, split), split=split)
     request = Request(data, _protocol(options), _names(options["factors"]), options["device"], split=split)
     table = compare_runs(first, second, request)
     if out is not None:
@@ -181,7 +192,17 @@ def report(path: Path, out: Path | None, metric: str, classifier: str) -> None:
         say(f"look at  {figure}")
 
 
-def _data(options: dict[str, Any], first: Path, split: str) -> ProbeData | None:
+def _data_name(root: Path, fit_root: Path | None, runs: Sequence[Path], split: str) -> str:
+    """What samples of a dataset are called: "factual" are those that all the runs were trained on, of test."""
+    from m3di.learn.training.run_folder import read_config
+
+    known = [read_config(run).get("data", {}).get("root") for run in runs if run.suffix != ".npz"]
+    same = all(each is not None and Path(each).resolve() == root.resolve() for each in known)
+    name = " ".join([*([] if same else [root.name]), *([] if split == "test" else [split])]) or "factual"
+    return name if fit_root is None else f"{name}, fitted on {fit_root.name}"
+
+
+def _data(options: dict[str, Any], runs: Sequence[Path], split: str) -> ProbeData | None:
     """Return the samples that were asked for; None if each run uses those that it was trained on."""
     from m3di.evaluate import ProbeData
     from m3di.learn.training.run_folder import read_config
@@ -194,16 +215,18 @@ def _data(options: dict[str, Any], first: Path, split: str) -> ProbeData | None:
             if options["fit_root"] is not None:
                 raise UsageError("--fit needs --data or --do", where="--fit")
             return None
-        trained_on = None if first.suffix == ".npz" else read_config(first).get("data", {}).get("root")
-        same = first.suffix == ".npz" or (trained_on is not None and Path(trained_on).resolve() == root.resolve())
-        name = " ".join([*([] if same else [root.name]), *([] if split == "test" else [split])])
-        return ProbeData(root, name or "factual", options["fit_root"], split)
+        fit_root: Path | None = options["fit_root"]
+        return ProbeData(root, _data_name(root, fit_root, runs, split), fit_root, split)
+    from m3di.evaluate.encode import check_trained_on
     from m3di.generate.twins import render_twin
 
-    if first.suffix == ".npz":
+    if any(run.suffix == ".npz" for run in runs):
         raise UsageError("an .npz holds encodings that were made already", where="--do", next_step="leave --do out")
     workers: Any = {name: options[name] for name in WORKERS if options[name] is not None}
-    factual = root or Path(read_config(first).get("data", {}).get("root", ""))
+    factual = root or Path(read_config(runs[0]).get("data", {}).get("root", ""))
+    if root is None:  # else a twin of the one run's data would be scored as that of another
+        for run in runs:
+            check_trained_on(run, ProbeData(factual))
     with watched_bar("render") as (count, watch):
         folder, name = render_twin(
             factual,
@@ -235,7 +258,10 @@ def _names(text: str) -> tuple[str, ...]:
 def _default_out(paths: tuple[Path, ...], requests: Sequence[Request], *, over_steps: bool) -> Path:
     from m3di.evaluate.runs import OVER_STEPS, RESULTS, file_name
 
-    name = file_name(" ".join(each.data_name for each in requests), OVER_STEPS if over_steps else RESULTS)
+    kind = OVER_STEPS if over_steps else RESULTS
+    if len(requests) > 1:  # what is in it is beside it too, a file a split: it must not be gathered with them
+        kind = f"several-{kind}"
+    name = file_name(" ".join(each.data_name for each in requests), kind)
     if len(paths) == 1:
         return paths[0] / name if paths[0].is_dir() else paths[0].with_suffix(".parquet")
     return Path(os.path.commonpath([path.resolve().parent for path in paths])) / name
@@ -243,12 +269,13 @@ def _default_out(paths: tuple[Path, ...], requests: Sequence[Request], *, over_s
 
 def _print_scores(table: Any, *, several: bool) -> None:
     """Print a line for each score; means over seeds for several runs."""
-    from m3di.evaluate import over_seeds
+    from m3di.evaluate import over_seeds, swept
 
+    settings = swept(table)
     columns = ["view", "factor", "role", "estimator", "metric", "score", "95 % interval", "chance", "bound"]
-    shown = Table(*(["size"] if several else []), *columns, box=None)
+    shown = Table(*(["size"] if several else []), *settings, *columns, box=None)
     for row in (over_seeds(table) if several else table).to_pylist():
-        first = [str(row["encoding_size"])] if several else []
+        first = [*([str(row["encoding_size"])] if several else []), *(str(row[name]) for name in settings)]
         interval = "" if row["ci_low"] is None else f"{row['ci_low']:.3f} to {row['ci_high']:.3f}"
         names = [row[name] for name in ("view", "factor", "role", "estimator", "metric")]
         numbers = [_number(row["mean" if several else "value"]), interval, _number(row["chance"])]

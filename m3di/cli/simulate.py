@@ -18,6 +18,9 @@ from m3di.cli.telling import note, remark, say
 if TYPE_CHECKING:
     from m3di.simulate import SimulationConfig
 
+BESIDE = ("device", "precision", "cuda_graph", "log_every", "checkpoint_every")
+"""How a simulation runs, not what it simulates."""
+
 
 def of_scales() -> dict[str, str]:
     """List the fields that a scale sets, for the help."""
@@ -54,6 +57,7 @@ def simulate(recipe: str | None, scale: str, out: Path, n_seeds: int | None, yes
     from m3di.report.simulation.tables import Finished, markdown_table, save_table, summarise
 
     changes = {name: value for name, value in options.items() if value not in (None, ())}
+    own = {name: value for name, value in changes.items() if name not in BESIDE}  # a table of its own
     name = recipe or "simulation"
     asked = _members(recipe, scale, n_seeds, changes)
     for each in dict.fromkeys(each for member in asked for each in member.config.notes()):
@@ -64,8 +68,9 @@ def simulate(recipe: str | None, scale: str, out: Path, n_seeds: int | None, yes
         for number, member in enumerate(asked, start=1)
     ]
     rows = summarise(name, finished)
-    table = out / (f"{name}-{scale}" if recipe else "simulation")
-    save_table(rows, table, title=f"{name}, scale {scale}" if recipe else name)
+    told = [f"{key}={'-'.join(map(str, value)) if isinstance(value, tuple) else value}" for key, value in own.items()]
+    table = out / ("-".join([name, scale, *told]) if recipe else "simulation")
+    save_table(rows, table, title=", ".join([name, f"scale {scale}", *told]) if recipe else name)
     if recipe:
         save_figure(recipe, rows, table)
     click.echo(f"\n{markdown_table(rows)}")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from m3di.cli.asking import YES, Question, TimeTold
@@ -124,14 +125,38 @@ def train(
     keep_freed_memory()
     import_modules(modules)
     if share is not None and not axes and n_seeds is None and run is not None and preset == "quick":
+        _refuse_beside(hyperparameters, root)
         _run_sweep(read_sweep(run), run, share, ray_address, yes=yes)  # of an existing sweep
         return
     config = config_from(preset, hyperparameters)
     n_seeds = find_preset(preset).n_seeds if n_seeds is None else n_seeds
     if axes or n_seeds != 1 or share is not None:
         _run_sweep(make_sweep(root, config, axes, n_seeds), run, share, ray_address, yes=yes)
+    elif ray_address is not None:
+        raise UsageError(
+            "a cluster trains the members of a sweep, and this is one run",
+            where="--ray",
+            got=ray_address,
+            expected="--sweep or --seeds beside it",
+            next_step="leave --ray out to train on this machine",
+        )
     else:
         _tell(_run_one(root, run, config, "train", Question(yes)))
+
+
+def _refuse_beside(hyperparameters: Mapping[str, Any], root: Path) -> None:
+    """Refuse settings beside a sweep that is there: it has its own."""
+    given = {name: value for name, value in hyperparameters.items() if value not in (None, ())}
+    if click.get_current_context().get_parameter_source("root") is not ParameterSource.DEFAULT:
+        given["data"] = root
+    for name, value in given.items():
+        raise UsageError(
+            "the sweep is there, with settings and data of its own",
+            where=f"--{name.replace('_', '-')}",
+            got=value,
+            expected="--run and --sweep-member alone",
+            next_step="leave it out; or name --sweep and --seeds too, to begin another sweep",
+        )
 
 
 def _list_presets() -> None:

@@ -14,7 +14,7 @@ from m3di.errors import M3diError, UsageError
 from m3di.evaluate.encoded import Encoded
 from m3di.evaluate.metric import Score
 from m3di.evaluate.probes import Difference, paired_bootstrap, paired_over_seeds
-from m3di.evaluate.results import PER_RUN
+from m3di.evaluate.results import PER_RUN, swept
 from m3di.evaluate.runs import Request, data_of, evaluate_all, members_of, scores_of
 from m3di.learn.training.sweep import SWEEP_NAME
 
@@ -112,6 +112,16 @@ def _check_same_samples(one: Encoded, other: Encoded) -> None:
 def _of_sweeps(first: Path, second: Path, request: Request) -> list[Row]:
     tables = [evaluate_all(members_of([path])[0], request) for path in (first, second)]
     shared = [name for name in tables[0].column_names if name in tables[1].column_names]
+    for path, table in zip((first, second), tables, strict=True):
+        lone = [name for name in swept(table) if name not in shared]
+        if lone:  # each of its values would be compared with the same runs of the other
+            raise UsageError(
+                f"only one of the two sweeps varies {lone[0]}",
+                where=str(path),
+                got=", ".join(sorted(set(map(str, table[lone[0]].to_pylist())))),
+                expected="two sweeps over the same settings",
+                next_step="compare single runs of them, or sweep both over the same values",
+            )
     keys = [name for name in shared if name not in PER_RUN]
     pairs: dict[tuple[Any, ...], list[tuple[float, float]]] = {}
     others = {(row["seed"], *(row[key] for key in keys)): row["value"] for row in tables[1].to_pylist()}

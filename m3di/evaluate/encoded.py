@@ -70,6 +70,7 @@ class Encoded:
         pairs: Views whose encodings belong together, sample by sample.
         similarity: Similarity of the training loss.
         attributes: Columns of the result that are the same in every row (`encoding_size`, `seed`, ...).
+        all_factors: As `factors`, where these are a choice: what content is does not depend on it.
     """
 
     run: str
@@ -79,6 +80,7 @@ class Encoded:
     pairs: tuple[tuple[str, str], ...] = ()
     similarity: str = "cosine"
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    all_factors: Mapping[str, tuple[FactorValues, ...]] | None = None
 
     def check(self) -> None:
         """Check that the encodings can be probed.

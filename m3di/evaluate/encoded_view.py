@@ -39,6 +39,7 @@ class EncodedView:
         self.fit, self.test = standardise(*encoded.encodings[name])
         self.raw = encoded.encodings[name][1]
         self.factors, self.similarity = encoded.factors[name], encoded.similarity
+        self._all_factors = (encoded.all_factors or encoded.factors)[name]
         self._shared: dict[Callable[[EncodedView], Any], Any] = {}
 
     def shared(self, make: Callable[[EncodedView], T]) -> T:
@@ -62,6 +63,16 @@ class EncodedView:
     def own(self) -> list[FactorValues]:
         """Factors of this view, without those of the view that it is a counterfactual of."""
         return [each for each in self.factors if each.view == self.name]
+
+    @property
+    def all_own(self) -> list[FactorValues]:
+        """Factors of this view, also those that are not to be probed for."""
+        return [each for each in self._all_factors if each.view == self.name]
+
+    @property
+    def content(self) -> list[FactorValues]:
+        """The content that this view shows, whichever factors are probed for."""
+        return [each for each in self.all_own if each.role == "content"]
 
     @property
     def varying(self) -> list[FactorValues]:

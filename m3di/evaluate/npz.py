@@ -5,6 +5,9 @@
     val_VIEW.FACTOR     [N]              a factor's values; floating point is a number, all else a label
     test_VIEW.FACTOR    [M]
     fingerprint         one string       optional: of the dataset that was encoded
+    split               one string       optional: the split of test_VIEW
+    fitted_on           one string       optional: fingerprint of the dataset of val_VIEW
+    similarity          one string       optional: similarity of the training loss
 
 The factors may be left out if the dataset is given instead; rows are then in its order.
 """
@@ -26,7 +29,8 @@ from m3di.system.disk import disk_errors
 from m3di.system.files import open_partial, partial_of, publish
 
 SPLITS = ("val", "test")
-FINGERPRINT = "fingerprint"
+FINGERPRINT, SPLIT, FITTED_ON, SIMILARITY = "fingerprint", "split", "fitted_on", "similarity"
+NOTED = (FINGERPRINT, SPLIT, FITTED_ON, SIMILARITY)
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -43,30 +47,39 @@ def read_npz(path: Path, data: ProbeData | None = None) -> Encoded:
     """
     arrays = _load(path)
     views = [name.removeprefix("test_") for name in arrays if name.startswith("test_") and "." not in name]
-    stray = [name for name in arrays if name != FINGERPRINT and not name.startswith(("val_", "test_"))]
+    stray = [name for name in arrays if name not in NOTED and not name.startswith(("val_", "test_"))]
     if stray:
         raise _bad(path, f"an array is called {stray[0]!r}", "val_VIEW, test_VIEW, val_VIEW.FACTOR or test_VIEW.FACTOR")
     if not views:
         raise _bad(path, f"arrays {', '.join(arrays) or 'none'}", "test_VIEW and val_VIEW, such as test_image")
     encodings = {view: _both(arrays, view, path) for view in views}
+    noted: dict[str, Any] = {"similarity": str(arrays[SIMILARITY])} if SIMILARITY in arrays else {}
     if data is not None:
         _check_dataset(path, arrays, views, data)
         known = {view: data.factors[view] for view in views}
-        return Encoded(path.stem, encodings, known, data.name, data.pairs(views))
+        return Encoded(path.stem, encodings, known, data.name, data.pairs(views), **noted)
     pairs = [
         pair for pair in itertools.combinations(views, 2)
         if encodings[pair[0]][1].shape[1:] == encodings[pair[1]][1].shape[1:]
     ]  # fmt: skip
-    return Encoded(path.stem, encodings, _factors(arrays, views, path), pairs=tuple(pairs))
+    return Encoded(path.stem, encodings, _factors(arrays, views, path), pairs=tuple(pairs), **noted)
 
 
-def write_npz(path: Path, encoded: Encoded, fingerprint: str) -> None:
-    """Write the encodings of a run so that `read_npz` gives them back.
+def write_npz(path: Path, encoded: Encoded, fingerprint: str, split: str = "", fitted_on: str = "") -> None:
+    """Write the encodings of a run so that `read_npz` gives them back, and knows the samples again.
+
+    Args:
+        path: The .npz to write.
+        encoded: The encodings.
+        fingerprint: Of the dataset that was encoded.
+        split: The split that is scored; not noted if empty.
+        fitted_on: Fingerprint of the dataset that probes are fitted on; not noted if empty.
 
     Raises:
         M3diError: The file cannot be written.
     """
-    arrays: Arrays = {FINGERPRINT: np.array(fingerprint)}
+    noted = {FINGERPRINT: fingerprint, SPLIT: split, FITTED_ON: fitted_on, SIMILARITY: encoded.similarity}
+    arrays: Arrays = {name: np.array(text) for name, text in noted.items() if text or name == FINGERPRINT}
     for view, both in encoded.encodings.items():
         arrays |= {f"{split}_{view}": encoding for split, encoding in zip(SPLITS, both, strict=True)}
         for each in encoded.factors[view]:
@@ -139,15 +152,20 @@ def _check_dataset(path: Path, arrays: Arrays, views: list[str], data: ProbeData
                 expected=", ".join(data.views),
                 next_step=did_you_mean(view, data.views, otherwise=f"rename the arrays val_{view} and test_{view}"),
             )
-    stated = str(arrays[FINGERPRINT]) if FINGERPRINT in arrays else None
-    if stated is not None and stated != data.fingerprint:
-        raise M3diError(
-            "the encodings are of another dataset",
-            where=str(path),
-            got=f"fingerprint {stated[:12]}",
-            expected=f"{data.fingerprint[:12]}, that of {data.root}",
-            next_step="give the dataset that was encoded, or encode this one",
-        )
+    for name, wanted, of in (
+        (FINGERPRINT, data.fingerprint, "dataset"),
+        (SPLIT, data.split, "split"),
+        (FITTED_ON, data.fit.fingerprint, "dataset for the probes"),
+    ):
+        stated = str(arrays[name]) if name in arrays else wanted  # files of others state what they like
+        if stated != wanted:
+            raise M3diError(
+                f"the encodings are of another {of}",
+                where=str(path),
+                got=f"{name} {stated[:12]}",
+                expected=f"{wanted[:12]}, that of {data.root}",
+                next_step=f"give the {of} that was encoded, or encode this one",
+            )
 
 
 def _bad(path: Path, got: str, expected: str) -> M3diError:

@@ -129,6 +129,13 @@ def with_columns(table: pa.Table, values: Mapping[str, Any]) -> pa.Table:
     return table
 
 
+def swept(table: pa.Table) -> list[str]:
+    """Name the settings in which the runs of a table differ, beside encoding size and seed."""
+    known = {*SCHEMA.names, "step", "n_seeds", "mean", "std"}
+    further = [name for name in table.column_names if name not in known]
+    return [name for name in further if len(set(map(str, table[name].to_pylist()))) > 1]
+
+
 def over_seeds(table: pa.Table) -> pa.Table:
     """Average each score over runs that differ only in their seed.
 

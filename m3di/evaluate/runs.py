@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -24,11 +23,11 @@ from m3di.evaluate.scores import score
 from m3di.learn.training.checkpoint import all_checkpoints, latest_checkpoint, step_of, weights_name
 from m3di.learn.training.run_folder import CONFIG_NAME, read_config, read_summary
 from m3di.learn.training.sweep import SWEEP_NAME
-from m3di.system.files import read_json
+from m3di.system.files import plain_name, read_json
 
 RESULTS = "evaluation.parquet"
 OVER_STEPS = "checkpoints.parquet"
-VERSION = 2  # raised when a metric changes its meaning, so that results kept in runs are measured again
+VERSION = 3  # raised when a metric changes its meaning, so that results kept in runs are measured again
 OnRun = Callable[[str, int, int], None]
 
 
@@ -186,8 +185,9 @@ def scores_of(
         options: dict[str, Any] = {"device": request.device, "n_workers": request.n_workers, "checkpoint": checkpoint}
         encoded = encode_run(member.path, data, name=member.name, **options)
         if request.save_encodings is not None:
-            write_npz(request.save_encodings, encoded, data.fingerprint)
-    encoded = replace(encoded, factors=choose_factors(encoded.factors, request.factors, encoded.run))
+            write_npz(request.save_encodings, encoded, data.fingerprint, data.split, data.fit.fingerprint)
+    chosen = choose_factors(encoded.factors, request.factors, encoded.run)
+    encoded = replace(encoded, factors=chosen, all_factors=encoded.factors)
     return encoded, score(encoded, request.protocol)
 
 
@@ -264,4 +264,4 @@ def _weights_sha256(checkpoint: Path) -> str:
 def file_name(data: str, name: str = RESULTS) -> str:
     """Return the file name of results on these samples, of `RESULTS` or `OVER_STEPS`."""
     stem = Path(name).stem
-    return name if data == "factual" else f"{stem}-{re.sub(r'[^A-Za-z0-9._]+', '-', data).strip('-')}.parquet"
+    return name if data == "factual" else f"{stem}-{plain_name(data)}.parquet"

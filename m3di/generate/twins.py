@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from m3di.generate.run import render
 from m3di.generate.shards import Progress
 from m3di.latents import Spec, intervene, permute_content
 from m3di.render import Watch
+from m3di.system.files import plain_name
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -105,7 +105,7 @@ def _was_begun_without_passes(root: Path) -> bool:
 
 def _slug(name: str) -> str:
     """Make a part of a file name; a long one ends in a hash, so that no two are equal."""
-    slug = re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-")
+    slug = plain_name(name)
     if len(slug) <= LONGEST_NAME:
         return slug
     return f"{slug[:LONGEST_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

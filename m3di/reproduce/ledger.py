@@ -118,7 +118,7 @@ def reopen(out: Path) -> Reproduction:
 
 def write_sweeps(reproduction: Reproduction) -> None:
     """Write the sweep.json of every dataset's trainings, so that `m3di evaluate OUT/runs/NAME` works."""
-    from m3di.learn.training.sweep import SWEEP_NAME, Sweep, write_sweep
+    from m3di.learn.training.sweep import SWEEP_NAME, Sweep
 
     found: dict[str, list[Training]] = {}
     for member in reproduction.members.values():
@@ -128,7 +128,8 @@ def write_sweeps(reproduction: Reproduction) -> None:
         folder = reproduction.out / RUNS / name
         if not (folder / SWEEP_NAME).is_file():
             root = (reproduction.out / trainings[0].data.key).resolve()
-            write_sweep(folder, Sweep(root, trainings[0].config, {each.name: each.values for each in trainings}))
+            sweep = Sweep(root, trainings[0].config, {each.name: each.values for each in trainings})
+            write_json(folder / SWEEP_NAME, sweep.described())  # beside trainings that a job of an array may have begun
 
 
 def unfinished(members: Iterable[Member], out: Path) -> list[str]:

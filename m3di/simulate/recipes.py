@@ -182,13 +182,22 @@ def members(recipe: str, scale: Scale, *, first_seed: int = 0, **changes: Any) -
         **changes: Settings of `SimulationConfig` that are other than the recipe and the scale have them.
 
     Raises:
-        UsageError: The recipe is unknown, or a setting is out of range.
+        UsageError: The recipe is unknown, or sets that itself, or a setting is out of range.
     """
     check_word(recipe, tuple(RECIPES), what="recipe")
-    return [
-        RecipeRun(
-            label, SimulationConfig(**{**scale.of(varied).settings, **varied, **changes, "seed": first_seed + number})
+    variants = RECIPES[recipe](scale.n_latents)
+    for name in set.intersection(*(set(varied) for _, varied in variants)) & set(changes):
+        raise UsageError(
+            f"the recipe {recipe} says itself what {name} is",
+            where=name,
+            got=changes[name],
+            expected="a setting that the rows of its table are not about",
+            next_step="leave it out, or leave the recipe out and simulate that setting by itself",
         )
-        for label, varied in RECIPES[recipe](scale.n_latents)
+    return [
+        RecipeRun(  # what makes a row goes before a change: its label tells it
+            label, SimulationConfig(**{**scale.of(varied).settings, **changes, **varied, "seed": first_seed + number})
+        )
+        for label, varied in variants
         for number in range(scale.n_seeds)
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -40,6 +41,11 @@ def write_atomically(path: Path, content: bytes) -> None:
     with open_partial(partial) as stream:
         stream.write(content)
     publish(partial, path)
+
+
+def plain_name(text: str) -> str:
+    """Make a part of a file name: letters, digits, `.`, `_` and `-`. A minus stays one: `x=-0.5` is `x-minus-0.5`."""
+    return re.sub(r"[^A-Za-z0-9._]+", "-", text.replace("=-", "=minus-")).strip("-")
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -80,6 +80,11 @@ def test_datasets_beside_each_other(fake_dataset: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_each_dataset_has_the_size_of_its_own_images(fake_dataset: Path, tmp_path: Path) -> None:
+    small = write_fake_dataset(tmp_path / "small", size_px=16)
+    assert [each["size_px"] for each in description(gather_rows([fake_dataset, small]))["datasets"]] == [32, 16]
+
+
 def test_datasets_of_other_factors_are_refused(fake_dataset: Path, tmp_path: Path) -> None:
     pairs = write_fake_dataset(tmp_path / "pairs", spec="image-pairs")
     with pytest.raises(UsageError, match="other views, so that they cannot be shown beside each other"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
 from dataclasses import replace
 from importlib.metadata import EntryPoint
@@ -13,9 +15,11 @@ import pytest
 from click.testing import CliRunner
 
 from m3di.cli import evaluate as cli_evaluate
+from m3di.cli.evaluate import _data_name
 from m3di.cli.main import cli
 from m3di.errors import UsageError
 from m3di.learn.models import registry
+from m3di.learn.training.run_folder import read_config
 from tests.conftest import keep, write_fake_dataset
 
 
@@ -77,6 +81,15 @@ def test_folds_and_differences(tmp_path: Path) -> None:
     assert (tmp_path / "difference.csv").read_text().count("\n") == 2
 
 
+def test_runs_of_different_places_have_no_mean(tmp_path: Path) -> None:
+    mine = brought(tmp_path)
+    (tmp_path / "other").mkdir()
+    other = shutil.copy(mine, tmp_path / "other" / "theirs.npz")
+    output = run("evaluate", mine, other, "--probes", "logistic", "--n-bootstrap", 5)
+    assert output.count("image.object_shape") == 2
+    assert f"\n{mine}\n" in output and f"\n{other}\n" in output
+
+
 def test_csv_by_the_name_of_the_file(tmp_path: Path) -> None:
     run("evaluate", brought(tmp_path), "--probes", "logistic", "--n-bootstrap", 5, "--out", tmp_path / "out.csv")
     assert (tmp_path / "out.csv").read_text().count("\n") == 2
@@ -117,6 +130,44 @@ def test_a_device_is_one_that_is_there(tmp_path: Path, trained_run: Path, device
     else:
         assert isinstance(result.exception, UsageError)
         assert "torch finds no CUDA device" in str(result.exception)
+
+
+def test_samples_are_called_what_they_are(trained_run: Path, tmp_path: Path) -> None:
+    trained_on = Path(read_config(trained_run)["data"]["root"])
+    runs = [trained_run, trained_run]
+    other = tmp_path / "other"
+    assert _data_name(trained_on, None, runs, "test") == "factual"
+    assert _data_name(trained_on, None, runs, "held_out") == "held_out"
+    assert _data_name(trained_on, other, runs, "test") == "factual, fitted on other"
+    assert _data_name(other, None, runs, "held_out") == "other held_out"
+    elsewhere = shutil.copytree(trained_run, tmp_path / "run")
+    config = json.loads((elsewhere / "config.json").read_text())
+    config["data"]["root"] = str(other)
+    (elsewhere / "config.json").write_text(json.dumps(config))
+    for mixed in ([trained_run, elsewhere], [elsewhere, trained_run]):  # whichever comes first
+        assert _data_name(trained_on, None, mixed, "test") == trained_on.name
+
+
+@pytest.mark.slow
+def test_a_comparison_on_other_data_leaves_what_was_measured(trained_run: Path, tmp_path: Path) -> None:
+    run_folder = shutil.copytree(trained_run, tmp_path / "run")
+    root = Path(read_config(run_folder)["data"]["root"])
+    few = ("--probes", "linear", "--n-bootstrap", 5)
+    run("evaluate", run_folder, *few)
+    measured = (run_folder / "evaluation.parquet").read_bytes()
+    run("evaluate", run_folder, *few)
+    assert (run_folder / "evaluation.parquet").read_bytes() == measured
+    other = write_fake_dataset(tmp_path / "other", n_train=8, n_val=24, n_test=12, seed=1)
+    run("compare", run_folder, run_folder, "--data", other, *few, "--out", tmp_path / "out.csv")
+    assert "other" in (tmp_path / "out.csv").read_text() and "factual" not in (tmp_path / "out.csv").read_text()
+    run("evaluate", run_folder, "--data", root, "--fit", other, *few)
+    assert (run_folder / "evaluation.parquet").read_bytes() == measured
+    assert (run_folder / "evaluation-factual-fitted-on-other.parquet").is_file()
+    run("evaluate", run_folder, "--split", "test", "--split", "train", *few)
+    assert {each.name for each in run_folder.glob("evaluation*")} == {
+        "evaluation.parquet", "evaluation-train.parquet", "evaluation-factual-fitted-on-other.parquet",
+    }  # fmt: skip
+    assert (run_folder / "several-evaluation-factual-train.parquet").is_file()
 
 
 def small_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, list[object]]:

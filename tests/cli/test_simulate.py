@@ -57,6 +57,10 @@ def test_recipes_share_their_members(tmp_path):
     output = simulate("--out", str(tmp_path), "--recipe", "figure8", "--scale", "smoke", "--device", "cpu")
     assert output.count("(finished before)") == 5
     assert "| content | content' | style | modality |" in output
+    table = (tmp_path / "table1-smoke.md").read_bytes()
+    simulate("--out", str(tmp_path), "--recipe", "table1", "--scale", "smoke", "--device", "cpu", "--n-content", "2")
+    assert (tmp_path / "table1-smoke-n_content=2.md").read_text().startswith("# table1, scale smoke, n_content=2\n")
+    assert (tmp_path / "table1-smoke.md").read_bytes() == table
 
 
 @pytest.mark.parametrize(
@@ -69,6 +73,10 @@ def test_recipes_share_their_members(tmp_path):
         (["--widths", "10,0"], "widths is too small"),
         (["--seeds", "0"], "at least one run is needed"),
         (["--recipe", "tabel1"], "did you mean 'table1'"),
+        (
+            ["--recipe", "table1", "--style-change-prob", "0.5"],
+            "the recipe table1 says itself what style_change_prob is",
+        ),
         (["--recipe", "table1", "--scale", "2"], "a fraction of the paper's steps"),
     ],
 )

@@ -40,6 +40,8 @@ def test_presets_are_listed(tmp_path: Path) -> None:
         (("--import", "nowhere_at_all"), "no module 'nowhere_at_all'"),
         (("--keep-checkpoints", 0), "keep_checkpoints is too small"),
         (("--seeds", 0), "a sweep needs a seed"),
+        (("--seeds", 2, "--sweep", "seed=0:1"), "seeds are given twice"),
+        (("--ray", "local"), "a cluster trains the members of a sweep, and this is one run"),
         (("--seeds", 2, "--sweep-member", "0/2"), "--sweep-member needs --run"),
         (("--seeds", 2, "--sweep-member", "2/2", "--run", "s"), "share of a sweep cannot be read"),
     ],
@@ -97,6 +99,9 @@ def test_a_sweep_in_shares_and_again(fake_dataset: Path, tmp_path: Path) -> None
     assert first.returncode == 0, first.stderr
     assert "encoding_size=1,seed=0: 1 steps" in first.stdout
     assert "encoding_size=2" not in first.stdout
+    for option in (("--steps", 2), ("--data", fake_dataset), ("--views", "image,text")):
+        beside = m3di("train", "--run", "sweep", "--sweep-member", "1/2", *option, cwd=tmp_path)
+        failed(beside, 2, "the sweep is there, with settings and data of its own")
     rest = m3di("train", "--run", "sweep", "--sweep-member", "1/2", cwd=tmp_path)  # all else is in sweep.json
     assert "encoding_size=2,seed=0: 1 steps" in rest.stdout
     again = m3di(*command, cwd=tmp_path)

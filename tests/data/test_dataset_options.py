@@ -162,6 +162,7 @@ def test_skipping_counts_and_warns(fake_dataset: Path, tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match=r"skipped: sample 3(?s:.)*key 000000003"):
         assert dataset[[2, 3, 4]]["caption"] == [dataset[2]["caption"], dataset[4]["caption"]]
     assert dataset.n_skipped == 1
+    assert dataset[[2, 4, 4]]["caption"] == [dataset[index]["caption"] for index in (2, 4, 4)]  # drawn twice
     with pytest.warns(UserWarning, match="skipped: sample 0"):
         assert dataset[0]["caption"] == dataset[1]["caption"]
     with pytest.warns(UserWarning, match="skipped"):

@@ -11,7 +11,8 @@ import pytest
 from scipy import stats
 
 from m3di.errors import M3diError, UsageError
-from m3di.evaluate import Protocol, Request, compare, evaluate_all, gather, members_of
+from m3di.evaluate import Protocol, Request, compare, comparison, evaluate_all, gather, members_of
+from m3di.evaluate.results import with_columns
 
 RNG = np.random.default_rng(0)
 N = 300
@@ -93,6 +94,23 @@ def test_two_sweeps_by_the_paired_test_over_the_seeds_that_both_have(tmp_path: P
     wanted = stats.ttest_rel(*each)
     assert size["p"] == pytest.approx(wanted.pvalue)
     assert size["difference"] == pytest.approx(np.mean(each[0]) - np.mean(each[1]))
+
+
+def test_sweeps_over_different_settings_are_not_paired(
+    tmp_path: Path, scored: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, bad = sweep(tmp_path / "good", 0.1, range(2)), sweep(tmp_path / "bad", 0.3, range(2))
+    scores = comparison.evaluate_all
+
+    def with_rates(paths: Any, request: Request) -> Any:
+        if paths[0].is_relative_to(bad):
+            return scores(paths, request)
+        return gather([with_columns(scores(paths, request), {"lr": lr}) for lr in (1e-3, 1e-2)])
+
+    monkeypatch.setattr(comparison, "evaluate_all", with_rates)
+    for pair in ((good, bad), (bad, good)):
+        with pytest.raises(UsageError, match=r"only one of the two sweeps varies lr\n(?s:.)*0\.001, 0\.01"):
+            compare(*pair, QUICK)
 
 
 def test_what_cannot_be_compared(tmp_path: Path, scored: None) -> None:

@@ -35,14 +35,14 @@ from tests.conftest import write_fake_dataset
 
 pytestmark = pytest.mark.slow
 QUICK = Request(protocol=Protocol(("linear", "logistic", "alignment"), n_bootstrap=20))
-N_VAL, N_TEST = 24, 12
+N_TRAIN, N_VAL, N_TEST = 12, 24, 12
 STEP = TrainConfig(n_steps=1, batch_size=4, precision="fp32", n_threads=1, encoding_size=2, tensorboard=False)
 STEP = replace(STEP, image_encoder="resnet18-small")
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_fake_dataset(tmp_path_factory.mktemp("data") / "m3di", n_train=8, n_val=N_VAL, n_test=N_TEST)
+    return write_fake_dataset(tmp_path_factory.mktemp("data") / "m3di", n_train=N_TRAIN, n_val=N_VAL, n_test=N_TEST)
 
 
 @pytest.fixture(scope="module")
@@ -242,13 +242,13 @@ def test_tables_that_are_none(tmp_path: Path, run: Path) -> None:
 
 def test_another_split_is_scored_by_probes_that_are_fitted_on_val(root: Path, run: Path) -> None:
     usual = evaluate(NamedRun(run, "run"), QUICK)
-    other = evaluate(NamedRun(run, "run"), replace(QUICK, split="val"))
-    assert set(usual["data"].to_pylist()) == {"factual"} and set(other["data"].to_pylist()) == {"val"}
-    assert set(other["n_test"].to_pylist()) == {N_VAL} == set(other["n_fit"].to_pylist())
-    encoded = encode_run(run, ProbeData(root, split="val"))
-    for fit, test in encoded.encodings.values():
-        np.testing.assert_array_equal(fit, test)
+    other = evaluate(NamedRun(run, "run"), replace(QUICK, split="train"))
+    assert set(usual["data"].to_pylist()) == {"factual"} and set(other["data"].to_pylist()) == {"train"}
+    assert set(other["n_test"].to_pylist()) == {N_TRAIN} and set(other["n_fit"].to_pylist()) == {N_VAL}
     # Both are kept beside the run, each under its own name.
-    assert {each.name for each in run.glob("evaluation*.parquet")} == {"evaluation.parquet", "evaluation-val.parquet"}
+    assert {each.name for each in run.glob("evaluation*.parquet")} == {"evaluation.parquet", "evaluation-train.parquet"}
+    for name in ("val", "validation"):
+        with pytest.raises(UsageError, match="would be scored on what they were fitted on"):
+            evaluate(NamedRun(run, "run"), replace(QUICK, split=name))
     with pytest.raises(UsageError, match="the dataset has no split 'vla'"):
         evaluate(NamedRun(run, "run"), replace(QUICK, split="vla"))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from m3di.errors import M3diError, UsageError
-from m3di.evaluate import NamedRun, ProbeData, Protocol, Request, evaluate, read_npz, write_npz
+from m3di.evaluate import Encoded, NamedRun, ProbeData, Protocol, Request, evaluate, read_npz, write_npz
 
 RNG = np.random.default_rng(0)
 GOOD = {
@@ -108,6 +108,21 @@ def test_no_file_and_no_npz(tmp_path: Path) -> None:
     (tmp_path / "text.npz").write_text("hello")
     with pytest.raises(M3diError, match="holds no plain arrays"):
         read_npz(tmp_path / "text.npz")
+
+
+def test_a_file_knows_its_samples_and_its_similarity(fake_dataset: Path, tmp_path: Path) -> None:
+    data = ProbeData(fake_dataset)
+    z = {"image": (np.zeros((4, 2)), np.ones((4, 2)))}
+    known = Encoded("r", z, {"image": data.factors["image"]}, similarity="neg_squared_euclidean")
+    path = tmp_path / "r.npz"
+    write_npz(path, known, data.fingerprint, "test", data.fingerprint)
+    assert read_npz(path, data).similarity == "neg_squared_euclidean"
+    write_npz(path, known, data.fingerprint, "held_out", data.fingerprint)
+    with pytest.raises(M3diError, match=r"of another split(?s:.)*split held_out"):
+        read_npz(path, data)
+    write_npz(path, known, data.fingerprint, "test", "0123")
+    with pytest.raises(M3diError, match=r"of another dataset for the probes(?s:.)*fitted_on 0123"):
+        read_npz(path, data)
 
 
 def test_encodings_of_another_dataset(fake_dataset: Path, tmp_path: Path) -> None:

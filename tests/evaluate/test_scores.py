@@ -66,6 +66,13 @@ def test_an_encoder_of_everything_leaks_and_its_hue_is_circular() -> None:
     assert found["image.hue", "kernel_ridge", "leakage"] > 0.8
 
 
+def test_which_factors_are_probed_for_does_not_change_what_content_tells() -> None:
+    whole = encoded(CONTENT, STYLE)
+    chosen = replace(whole, factors={"image": FACTORS[1:2]}, all_factors=whole.factors)
+    key = ("image.size", "kernel_ridge", "leakage")
+    assert scores(chosen, "leakage") == {key: pytest.approx(scores(whole, "leakage")[key])}
+
+
 @pytest.mark.slow
 def test_a_useless_encoder_is_at_chance() -> None:
     found = scores(encoded(*RNG.normal(size=(2, N + M))))

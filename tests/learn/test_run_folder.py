@@ -190,6 +190,7 @@ def test_a_folder_is_held_by_one_at_a_time(tmp_path):
         ({"n_threads": 8}, {"n_threads": (2, 8)}),
         ({"world_size": 2}, {"world_size": (1, 2)}),
         ({"data": {"fingerprint": "b"}}, {"data.fingerprint": ("a", "b")}),
+        ({"data": {"fingerprint": "a", "n_samples": 4}}, {}),  # a run of before that was recorded
     ],
 )
 def test_all_that_the_weights_depend_on_is_compared(changes, found):
@@ -201,6 +202,12 @@ def test_all_that_the_weights_depend_on_is_compared(changes, found):
     }
     stored |= {"n_threads": 2, "world_size": 1}
     assert run_folder.differences(stored, stored | changes) == found
+
+
+def test_another_split_or_a_filter_of_the_same_dataset_is_other_data():
+    stored = {"config": json.loads(json.dumps(asdict(CONFIG))), "data": {"fingerprint": "a", "n_samples": 8}}
+    wanted = {**stored, "data": {"fingerprint": "a", "n_samples": 4}}
+    assert run_folder.differences(stored, wanted) == {"data.n_samples": (8, 4)}
 
 
 def test_threads_count_on_the_cpu_only():

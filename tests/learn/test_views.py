@@ -11,9 +11,11 @@ from functools import partial
 import pytest
 import torch
 
-from m3di.errors import M3diError
+from m3di.errors import M3diError, UsageError
 from m3di.learn import TrainConfig, load_encoders, train_on
+from m3di.learn.models.encoder_set import check_shared
 from m3di.learn.training import metrics
+from m3di.learn.training.inputs import ViewInput
 from m3di.learn.training.job import diagnostics
 from m3di.learn.training.loggers import LoggedRun
 
@@ -70,6 +72,13 @@ def test_shared_encoders(triples, tmp_path):
         assert encoders.modules["left"] is not encoders.modules["text"]
     weights = load_encoders(tmp_path).image.fc.weight
     assert torch.equal(weights, result.encoders.image.fc.weight)
+
+
+def test_views_that_differ_do_not_share_an_encoder():
+    alike = {"a": ViewInput("text", 9, 0, "x"), "image": ViewInput("image"), "b": ViewInput("text", 9, 0, "x")}
+    check_shared(alike)
+    with pytest.raises(UsageError, match="the views 'a' and 'c' cannot share an encoder"):
+        check_shared({**alike, "c": ViewInput("text", 9, 0, "y")})
 
 
 def test_tensorboard_and_csv_have_the_same_numbers(triples, tmp_path):

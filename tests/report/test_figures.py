@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from m3di.errors import M3diError
-from m3di.evaluate import Encoded, FactorValues, Score, gather, to_table, write_results
+from m3di.evaluate import Encoded, FactorValues, Score, gather, read_results, to_table, write_results
+from m3di.evaluate.results import with_columns
 from m3di.report.runs.ablation import ablation_figure
 from m3di.report.runs.figures import read_curves, save_report
 from m3di.report.runs.heat_map import heat_map
@@ -217,6 +218,17 @@ def test_report_of_a_sweep_is_png_and_pdf_for_print(tmp_path: Path) -> None:
     first = (tmp_path / "figures" / "heat-map.pdf").read_bytes()
     save_report(tmp_path / "sweep", tmp_path / "figures")
     assert (tmp_path / "figures" / "heat-map.pdf").read_bytes() == first
+
+
+@pytest.mark.slow
+def test_another_setting_has_figures_of_its_own(tmp_path: Path) -> None:
+    whole = _sweep(tmp_path / "sweep")
+    table = read_results(whole / "evaluation.parquet")
+    tables = [with_columns(table, {"lr": lr}) for lr in (1e-3, 1e-2)]
+    write_results(whole / "evaluation.parquet", gather(tables))
+    files = {path.relative_to(tmp_path / "figures").as_posix() for path in save_report(whole, tmp_path / "figures")}
+    assert {"lr-0.001/heat-map.png", "lr-0.01/heat-map.png", "lr-0.01/ablation.pdf", "loss.png"} <= files
+    assert "heat-map.png" not in files
 
 
 def test_report_of_nothing_and_damaged_metrics(tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ from types import SimpleNamespace
 import pytest
 
 from m3di.errors import DiskError, UsageError
+from m3di.learn.training.sweep import read_sweep
 from m3di.reproduce.costs import Cost, kind_of
-from m3di.reproduce.ledger import Reproduction, unfinished
+from m3di.reproduce.ledger import Reproduction, unfinished, write_sweeps
+from m3di.reproduce.members import Training
 from m3di.reproduce.paper_results import choose_results
 from m3di.reproduce.planning import ReproductionPlan, Task, check_room, make_reproduction_plan, own_share
 from m3di.reproduce.scales import SCALES
@@ -31,6 +33,15 @@ def test_results_share_members(tmp_path: Path) -> None:
     finish(tmp_path, both.tasks[0].member)
     again = make_reproduction_plan(reproduction, choose_results(["figure3"]), 2)
     assert [each.is_finished for each in again.tasks] == [True, False, False, False, False]
+
+
+def test_a_sweep_is_written_beside_trainings_that_a_job_has_begun(tmp_path: Path) -> None:
+    reproduction = Reproduction(tmp_path, SCALES["smoke"])
+    for member in reproduction.members.values():
+        if isinstance(member, Training):
+            finish(tmp_path, member)
+    write_sweeps(reproduction)
+    assert len(read_sweep(tmp_path / "runs" / "m3di").members) == 3
 
 
 def test_a_dataset_whose_trainings_are_done_is_not_rendered_again(tmp_path: Path) -> None:

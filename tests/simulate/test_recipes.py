@@ -42,8 +42,33 @@ def test_figure8_asks_for_the_runs_of_table1():
 
 
 def test_changes_win():
-    member = members("figure5", SCALES["cpu"], first_seed=7, n_steps=3, n_classes=4)[0]
-    assert (member.config.n_steps, member.config.n_classes, member.config.seed) == (3, 4, 7)
+    member = members("figure5", SCALES["cpu"], first_seed=7, n_steps=3)[0]
+    assert (member.config.n_steps, member.config.n_classes, member.config.seed) == (3, member.label["n_classes"], 7)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "changes"),
+    [
+        ("table1", {"style_change_prob": 0.5}),
+        ("table1", {"statistical": True}),
+        ("table4", {"n_modality": 3}),
+        ("figure5", {"n_classes": 4}),
+        ("figure7a", {"encoding_size": 3}),
+    ],
+)
+def test_what_a_recipe_is_about_cannot_be_changed(recipe, changes):
+    with pytest.raises(UsageError, match=f"the recipe {recipe} says itself what {next(iter(changes))} is"):
+        members(recipe, SCALES["cpu"], **changes)
+
+
+def test_a_change_leaves_the_rows_alone_that_are_about_it():
+    found = {
+        (each.label["varied"], each.label["size"]): each.config
+        for each in members("figure6", SCALES["cpu"], n_content=3)
+    }
+    assert [found["content", size].n_content for size in (2, 4, 6)] == [2, 4, 6]
+    assert {found["style", size].n_content for size in (2, 4, 6)} == {3}
+    assert {each.config.n_modality for each in members("table1", SCALES["cpu"], n_modality=3)} == {0, 3}
 
 
 def test_on_the_small_scale_rows_with_statistical_dependence_have_the_papers_dimensions():

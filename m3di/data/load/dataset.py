@@ -274,11 +274,11 @@ class Multimodal3DIdent(Dataset[Any]):
         """Return the rows whose files can be read, with their arrays; with `on_error="raise"` these are all rows."""
         if self.on_error == "raise":
             return rows, self._arrays(rows) or {}
-        each = {row: found for row in rows if (found := self._arrays([row])) is not None}
+        each = [(row, found) for row in rows if (found := self._arrays([row])) is not None]
         if not each and rows:  # a batch cannot be empty
-            row, found = self._first_readable(self._row(index) for index in range(len(self)))
-            each = {row: found}
-        return list(each), {name: np.concatenate([found[name] for found in each.values()]) for name in self._decodings}
+            each = [self._first_readable(self._row(index) for index in range(len(self)))]
+        arrays = {name: np.concatenate([found[name] for _, found in each]) for name in self._decodings}
+        return [row for row, _ in each], arrays
 
     def _first_readable(self, rows: Iterable[int]) -> tuple[int, dict[str, NDArray[Any]]]:
         for row in rows:

@@ -51,7 +51,7 @@ class Leakage(Metric):
 
     def of_view(self, z: EncodedView) -> Iterator[Score]:
         """Of every factor that is no content, where the view shows content."""
-        content = [each for each in z.own if each.role == "content"]
+        content = z.content
         rest = [each for each in z.factors if each.role not in ("content", "")]
         if not content or not rest:
             return

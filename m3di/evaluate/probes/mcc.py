@@ -50,7 +50,7 @@ class Mcc(Metric):
 
     def of_view(self, z: EncodedView) -> Iterator[Score]:
         """Of the content, and of all factors that are ordered: numbers, and positions."""
-        ordered = [each for each in z.own if each.is_number or each.kind == "position"]
+        ordered = [each for each in z.all_own if each.is_number or each.kind == "position"]
         for block, chosen in (("content", [each for each in ordered if each.role == "content"]), ("all", ordered)):
             if not chosen:
                 continue

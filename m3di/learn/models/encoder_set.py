@@ -124,6 +124,24 @@ class Encoders:
         raise UsageError(f"the run has no {name} view", got=", ".join(self.views))
 
 
+def check_shared(inputs: Mapping[str, ViewInput]) -> None:
+    """Check that views of one modality can share an encoder.
+
+    Raises:
+        UsageError: What two of them give to it differs.
+    """
+    first: dict[str, str] = {}
+    for view, each in inputs.items():
+        other = first.setdefault(each.modality, view)
+        if inputs[other] != each:
+            raise UsageError(
+                f"the views {other!r} and {view!r} cannot share an encoder: what they give to it differs",
+                where="--share-encoders",
+                expected=f"views of modality {each.modality} with one vocabulary and one shape",
+                next_step="leave it out, or name views that are alike with --views",
+            )
+
+
 def build_encoders(
     inputs: Mapping[str, ViewInput], config: TrainConfig, statistics: Mapping[str, ImageStatistics]
 ) -> Encoders:

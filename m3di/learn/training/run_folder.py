@@ -145,6 +145,9 @@ def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[st
     before_data = stored.get("data", {}).get("fingerprint")
     if before_data != wanted["data"]["fingerprint"]:
         found["data.fingerprint"] = (before_data, wanted["data"]["fingerprint"])
+    before_n = stored.get("data", {}).get("n_samples", wanted["data"].get("n_samples"))
+    if before_n != wanted["data"].get("n_samples"):  # another split, or a filter
+        found["data.n_samples"] = (before_n, wanted["data"].get("n_samples"))
     return found
 
 

@@ -78,6 +78,10 @@ def make_sweep(data_root: Path, config: TrainConfig, axes: Sequence[str], n_seed
         if name in grid:
             raise UsageError("a hyperparameter is swept twice", where="sweep", got=name)
         grid[name] = values
+    if "seed" in grid and n_seeds != 1:
+        raise UsageError(
+            "seeds are given twice", where="sweep", got=f"seed=..., and {n_seeds} seeds", next_step="leave one out"
+        )
     grid.setdefault("seed", [config.seed + number for number in range(n_seeds)])
     combinations = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
     members = {",".join(f"{name}={value}" for name, value in each.items()): each for each in combinations}

@@ -11,7 +11,7 @@ import torch
 
 from m3di.data import Multimodal3DIdent
 from m3di.errors import UsageError
-from m3di.learn.models.encoder_set import build_encoders
+from m3di.learn.models.encoder_set import build_encoders, check_shared
 from m3di.learn.models.view_encodings import encoding_of
 from m3di.learn.training import run_folder
 from m3di.learn.training.config import TrainConfig
@@ -77,6 +77,8 @@ def train_on(
             got="no val split, or one of fewer than 2 samples",
             next_step="render a val split, or leave patience out",
         )
+    if config.share_encoders:
+        check_shared(inputs)
     with joined_world(device) as world, _reproducible(config, device), _computing(config, device) as precision:
         check_divides(config.batch_size, world, config.accumulate)
         measured = {view: encoding_of(each.modality).measure(dataset, view) for view, each in inputs.items()}

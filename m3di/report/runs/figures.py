@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from m3di.report.runs.heat_map import heat_map
 from m3di.report.runs.loss_curves import elbow_figure, loss_figure
 from m3di.report.runs.over_steps import steps_figure
 from m3di.report.style import save_figure
+from m3di.system.files import plain_name
 
 METRICS = "metrics.csv"
 
@@ -36,19 +38,32 @@ def save_report(path: Path, out: Path, numbers: str = "kernel_ridge", labels: st
     Raises:
         M3diError: Nothing has been measured, or not by these estimators.
     """
-    from m3di.evaluate import OVER_STEPS, over_seeds, results_of  # imports PyTorch
+    from m3di.evaluate import OVER_STEPS, over_seeds, results_of, swept  # imports PyTorch
 
     estimators = Estimators(numbers, labels)
     files: list[Path] = []
     has_steps = path.is_dir() and any(path.glob(f"{Path(OVER_STEPS).stem}*.parquet"))
     if not has_steps or any(path.glob("evaluation*.parquet")):
-        files += _of_results(over_seeds(results_of(path)).to_pylist(), estimators, out)
+        table = over_seeds(results_of(path))
+        for name, rows in _by_settings(table.to_pylist(), swept(table)).items():
+            files += _of_results(rows, estimators, out / name)
     if has_steps:
-        files += _over_steps(over_seeds(results_of(path, OVER_STEPS)).to_pylist(), estimators, out)
+        table = over_seeds(results_of(path, OVER_STEPS))
+        for name, rows in _by_settings(table.to_pylist(), swept(table)).items():
+            files += _over_steps(rows, estimators, out / name)
     curves = read_curves(path) if path.is_dir() else {}
     if curves:
         files += save_figure(loss_figure(curves), out, "loss")
     return files
+
+
+def _by_settings(rows: Rows, names: Sequence[str]) -> Mapping[str, Rows]:
+    """Group rows by further settings, with a name for a folder: a figure tells encoding sizes apart only."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        # What no setting is said of, such as the scores on another dataset, has a folder of its own too.
+        found.setdefault(plain_name(",".join(f"{name}={row[name]}" for name in names)), []).append(row)
+    return found
 
 
 def _of_results(rows: Rows, estimators: Estimators, out: Path) -> list[Path]:
