@@ -88,8 +88,8 @@ def write_report(reproduction: Reproduction) -> list[Path]:
     with disk_errors(folder, "the report cannot be written"):
         folder.mkdir(parents=True, exist_ok=True)
         sections = [_section(result, reproduction, folder) for result in RESULTS.values()]
-        about = _about(reproduction)
-        files = {"report.md": _markdown(sections, about), "report.html": _html(sections, about)}
+        told = about(reproduction)
+        files = {"report.md": _markdown(sections, told), "report.html": _html(sections, told)}
         for name, text in files.items():
             write_atomically(folder / name, text.encode())
     damage = next((each.damage for each in sections if each.damage is not None), None)
@@ -112,7 +112,7 @@ def _section(result: Result, reproduction: Reproduction, folder: Path) -> Sectio
     return Section(result, result.outcome(reproduction.scale, out), missing, seconds, pictures)
 
 
-def _about(reproduction: Reproduction) -> dict[str, str]:
+def about(reproduction: Reproduction) -> dict[str, str]:
     """Settings, versions, machines and time."""
     out, scale = reproduction.out, reproduction.scale
     records = [read_record(out, key) for key in reproduction.members]
@@ -184,12 +184,12 @@ def _shown(outcome: ResultOutcome) -> tuple[list[str], list[list[str]]]:
     return [COLUMNS[at] for at in used], [[row[at] for at in used] for row in rows]
 
 
-def _markdown(sections: Sequence[Section], about: Mapping[str, str]) -> str:
+def _markdown(sections: Sequence[Section], settings: Mapping[str, str]) -> str:
     parts = [f"# The paper, reproduced\n\n{PAPER}.\n\n"]
     verdicts = [[each.result.title, each.word, each.judged] for each in sections]
     parts.append(_table(("result", "verdict", ""), verdicts))
     parts.append("\n## Settings\n\n")
-    parts.append(_table(("", ""), list(map(list, about.items()))))
+    parts.append(_table(("", ""), list(map(list, settings.items()))))
     for each in sections:
         parts.append(f"\n## {each.result.title}\n\n{each.result.stated}\n\n**{each.word}**")
         if each.outcome is None:
@@ -210,7 +210,7 @@ def _missing(section: Section) -> str:
     return f"{n} of its members {'is' if n == 1 else 'are'} not finished, such as {section.missing[0]}."
 
 
-def _html(sections: Sequence[Section], about: Mapping[str, str]) -> str:
+def _html(sections: Sequence[Section], settings: Mapping[str, str]) -> str:
     title = "The paper, reproduced"
     parts = [
         "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>",
@@ -225,7 +225,7 @@ def _html(sections: Sequence[Section], about: Mapping[str, str]) -> str:
             as_it_is=True,
         ),
         "<h2>Settings</h2>",
-        _html_table((), list(about.items())),
+        _html_table((), list(settings.items())),
     ]
     for each in sections:
         parts.append(f"<section id='{each.result.name}'><h2>{html.escape(each.result.title)}</h2>")

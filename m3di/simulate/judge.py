@@ -29,8 +29,8 @@ def evaluate(simulation: Simulation) -> dict[str, object]:
     before, `content'` what the encoders saw.
 
     Returns:
-        For results.json: `loss` (mean over the batches of the test samples, as trained), the asymptotic terms, and
-        `rows`, one a combination of data, modality, block and estimator, with its value and chance level.
+        For results.json: `loss` (mean over as many newly drawn samples, in batches as trained), the asymptotic terms,
+        and `rows`, one a combination of data, modality, block and estimator, with its value and chance level.
     """
     config = simulation.config
     n_batches = max(1, round(config.n_eval / config.batch_size))
