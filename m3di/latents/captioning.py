@@ -43,7 +43,14 @@ def template_of(spec: Spec, view: str) -> Template:
 
 def caption_languages(spec: Spec) -> list[str]:
     """The languages of the captions, as their templates name them: `["en"]`; none where there are no captions."""
-    return sorted({template_of(spec, view).language for view in spec.told})
+    return sorted({_language_of(spec, view) for view in spec.told})
+
+
+def _language_of(spec: Spec, view: str) -> str:
+    try:
+        return template_of(spec, view).language
+    except UsageError:  # the published captions: their template is not ours
+        return "en"
 
 
 def caption_problems(spec: Spec, name: str) -> Iterator[Problem]:

@@ -14,6 +14,7 @@ from PIL import Image
 from m3di import data
 from m3di.data.format.card import _header, dataset_card
 from m3di.data.format.croissant import croissant
+from m3di.data.layouts.published import published_spec
 from m3di.latents import caption_languages, load_spec, parse_spec
 from tests.conftest import write_fake_dataset
 
@@ -77,6 +78,10 @@ def test_the_language_is_that_of_the_captions(
     assert _header(manifest, {"train": 1}).get("language") == listed
     described = json.loads(croissant(manifest, {name: pa.schema([]) for name in manifest.splits}))
     assert described.get("inLanguage") == said
+
+
+def test_published_captions_are_english_without_a_template_of_ours() -> None:
+    assert caption_languages(published_spec()) == ["en"]
 
 
 @pytest.mark.slow
