@@ -129,7 +129,9 @@ def train(
         _run_sweep(read_sweep(run), run, share, ray_address, yes=yes)  # of an existing sweep
         return
     config = config_from(preset, hyperparameters)
-    n_seeds = find_preset(preset).n_seeds if n_seeds is None else n_seeds
+    if n_seeds is None:  # a sweep over seeds has its own
+        has_seeds = any(axis.partition("=")[0].strip() == "seed" for axis in axes)
+        n_seeds = 1 if has_seeds else find_preset(preset).n_seeds
     if axes or n_seeds != 1 or share is not None:
         _run_sweep(make_sweep(root, config, axes, n_seeds), run, share, ray_address, yes=yes)
     elif ray_address is not None:

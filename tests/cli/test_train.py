@@ -52,6 +52,16 @@ def test_options_that_cannot_be(fake_dataset: Path, tmp_path: Path, options: tup
     assert not list(tmp_path.iterdir())
 
 
+def test_a_sweep_over_seeds_has_its_own_whatever_the_preset_says(
+    fake_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[list[str]] = []
+    monkeypatch.setattr(cli, "_run_sweep", lambda sweep, *_, **__: found.append(list(sweep.members)))
+    done = m3di("train", "--data", fake_dataset, "--preset", "m3di-paper", "--sweep", "seed=4:5", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert found == [["seed=4", "seed=5"]]
+
+
 def test_after_the_first_steps_a_run_says_how_long_the_others_take() -> None:
     seconds = iter([100.0, 102.0, 104.0, 106.0, 108.0, 110.0, 112.0])
     told = cli.TimeTold(1000, "on the CPU", clock=lambda: next(seconds))
