@@ -44,7 +44,7 @@ def before_the_hue_was_noted(out: Path, monkeypatch: pytest.MonkeyPatch, **optio
     """A dataset as it was before manifests said what is noted of each image."""
     with monkeypatch.context() as patch:
         patch.setattr("m3di.generate.plan.ANNOTATIONS", ())
-        return write_fake_dataset(out, **options)
+        return write_fake_dataset(out, again=True, **options)  # what is patched must not be kept for others
 
 
 @pytest.mark.parametrize("gpu", slow(True, False))
