@@ -167,8 +167,10 @@ def compare(first: Path, second: Path, out: Path | None, as_json: bool, **option
     import_modules(options["modules"])
     split = options["split"]
     root: Path | None = options["root"]
-    runs = [member.path for path in (first, second) for member in members_of([path])[0]]
-    data = None if root is None else ProbeData(root, _data_name(root, None, runs, split), split=split)
+    data = None
+    if root is not None:
+        runs = [member.path for path in (first, second) for member in members_of([path])[0]]
+        data = ProbeData(root, _data_name(root, None, runs, split), split=split)
     request = Request(data, _protocol(options), _names(options["factors"]), options["device"], split=split)
     table = compare_runs(first, second, request)
     if out is not None:
@@ -225,8 +227,9 @@ def _data(options: dict[str, Any], runs: Sequence[Path], split: str) -> ProbeDat
     workers: Any = {name: options[name] for name in WORKERS if options[name] is not None}
     factual = root or Path(read_config(runs[0]).get("data", {}).get("root", ""))
     if root is None:  # else a twin of the one run's data would be scored as that of another
+        known = ProbeData(factual)  # opened once for all runs
         for run in runs:
-            check_trained_on(run, ProbeData(factual))
+            check_trained_on(run, known)
     with watched_bar("render") as (count, watch):
         folder, name = render_twin(
             factual,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from m3di.data import Multimodal3DIdent
+from m3di.data.load.chosen import ALIASES
 from m3di.errors import UsageError
 from m3di.evaluate.encoded import FactorValues
 from m3di.evaluate.factors import factors_of
@@ -16,7 +17,6 @@ from m3di.latents import Spec
 
 FITTED, SCORED = "val", "test"
 """The splits that probes are fitted and scored on, where no other one is asked for."""
-FITTED_NAMES = (FITTED, "validation")
 Root = str | os.PathLike[str]
 
 
@@ -37,7 +37,7 @@ class ProbeData:
     split: str = SCORED
 
     def __post_init__(self) -> None:
-        if self.split in FITTED_NAMES and self.fit_root in (None, self.root):
+        if ALIASES.get(self.split, self.split) == FITTED and self.fit_root in (None, self.root):
             raise UsageError(
                 f"probes are fitted on {FITTED!r}, and would be scored on what they were fitted on",
                 where="split",
