@@ -172,11 +172,14 @@ def compare(first: Path, second: Path, out: Path | None, as_json: bool, **option
         runs = [member.path for path in (first, second) for member in members_of([path])[0]]
         data = ProbeData(root, _data_name(root, None, runs, split), split=split)
     request = Request(data, _protocol(options), _names(options["factors"]), options["device"], split=split)
-    table = compare_runs(first, second, request)
+    notes: list[str] = []
+    table = compare_runs(first, second, request, notes.append)
+    for note in notes:
+        remark(note)
     if out is not None:
         write_results(out, table)
     if as_json:
-        print_json({"first": str(first), "second": str(second), "differences": table.to_pylist()})
+        print_json({"first": str(first), "second": str(second), "left_out": notes, "differences": table.to_pylist()})
     else:
         _print_differences(table)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from m3di.errors import M3diError, UsageError
 from m3di.evaluate.encoded import Encoded
 from m3di.evaluate.metric import Score
 from m3di.evaluate.probes import Difference, paired_bootstrap, paired_over_seeds
-from m3di.evaluate.results import PER_RUN, swept
+from m3di.evaluate.results import PER_RUN, SCHEMA, swept
 from m3di.evaluate.runs import Request, data_of, evaluate_all, members_of, scores_of
 from m3di.learn.training.sweep import SWEEP_NAME
 
@@ -30,7 +31,9 @@ COMPARISON = pa.schema(
 Row = dict[str, Any]
 
 
-def compare(first: Path, second: Path, request: Request | None = None) -> pa.Table:
+def compare(
+    first: Path, second: Path, request: Request | None = None, on_note: Callable[[str], object] = warnings.warn
+) -> pa.Table:
     """Subtract every score of the second from that of the first.
 
     Two runs (or files of encodings) are compared by the bootstrap, on the same resamples of the same test samples. Two
@@ -40,6 +43,8 @@ def compare(first: Path, second: Path, request: Request | None = None) -> pa.Tab
         first: A run, an .npz or a sweep.
         second: Another one of the same kind.
         request: What to evaluate, and how.
+        on_note: Called with what is left out of two sweeps: unfinished runs, and runs without one of equal seed and
+            settings in the other.
 
     Raises:
         M3diError: They have no score in common, were evaluated on different samples, or have no seed in common.
@@ -55,7 +60,7 @@ def compare(first: Path, second: Path, request: Request | None = None) -> pa.Tab
             ),
             expected="two runs, or two sweeps with the same seeds",
         )
-    rows = (_of_sweeps if sweeps[0] else _of_runs)(first, second, request)
+    rows = _of_sweeps(first, second, request, on_note) if sweeps[0] else _of_runs(first, second, request)
     if not rows:
         raise M3diError(
             "the two have no score in common",
@@ -71,7 +76,7 @@ def compare(first: Path, second: Path, request: Request | None = None) -> pa.Tab
 
 def _of_runs(first: Path, second: Path, request: Request) -> list[Row]:
     encoded, scores = zip(*(_scored(path, request) for path in (first, second)), strict=True)
-    _check_same_samples(*encoded)
+    _check_same_samples(encoded[0], encoded[1], fit_too=request.protocol.n_folds is not None)
     others: Mapping[tuple[str, ...], Score] = {each.key: each for each in scores[1]}
     n_fit, n_test = map(len, next(iter(encoded[0].encodings.values())))
     n = n_test if request.protocol.n_folds is None else n_fit + n_test
@@ -95,11 +100,13 @@ def _scored(path: Path, request: Request) -> tuple[Encoded, list[Score]]:
     return scores_of(member, request, None if path.suffix == ".npz" else data_of(member, request))
 
 
-def _check_same_samples(one: Encoded, other: Encoded) -> None:
+def _check_same_samples(one: Encoded, other: Encoded, fit_too: bool) -> None:
+    """Check that test samples are the same; with folds those to fit too, which are scored as well."""
     for view in one.factors.keys() & other.factors.keys():
-        known = {each.full_name: each.test for each in other.factors[view]}
+        known = {each.full_name: each for each in other.factors[view]}
         for each in one.factors[view]:
-            if each.full_name in known and not np.array_equal(each.test, known[each.full_name]):
+            its = known.get(each.full_name, each)
+            if not np.array_equal(each.test, its.test) or (fit_too and not np.array_equal(each.fit, its.fit)):
                 raise M3diError(
                     "the two were evaluated on different samples",
                     where=f"{one.run} and {other.run}",
@@ -109,8 +116,28 @@ def _check_same_samples(one: Encoded, other: Encoded) -> None:
                 )
 
 
-def _of_sweeps(first: Path, second: Path, request: Request) -> list[Row]:
-    tables = [evaluate_all(members_of([path])[0], request) for path in (first, second)]
+def _note_lone(
+    paths: Sequence[Path], tables: Sequence[pa.Table], settings: Sequence[str], on_note: Callable[[str], object]
+) -> None:
+    """Say which runs have none of equal seed and settings in the other sweep."""
+    runs = []
+    for table in tables:
+        rows = table.select(["run", "seed", *settings]).to_pylist()
+        runs.append({(row["seed"], *(row[name] for name in settings)): row["run"] for row in rows})
+    for path, own, others in zip(paths, runs, reversed(runs), strict=True):
+        lone = sorted({run for key, run in own.items() if key not in others})
+        if lone:
+            some = ", ".join(lone[:5]) + (f" and {len(lone) - 5} more" if len(lone) > 5 else "")
+            on_note(f"{path}: left out {some}, without a run of equal seed and settings in the other sweep")
+
+
+def _of_sweeps(first: Path, second: Path, request: Request, on_note: Callable[[str], object]) -> list[Row]:
+    tables = []
+    for path in (first, second):
+        members, unfinished = members_of([path])
+        for name in unfinished:
+            on_note(f"{name}: not finished, left out")
+        tables.append(evaluate_all(members, request))
     shared = [name for name in tables[0].column_names if name in tables[1].column_names]
     for path, table in zip((first, second), tables, strict=True):
         lone = [name for name in swept(table) if name not in shared]
@@ -123,6 +150,8 @@ def _of_sweeps(first: Path, second: Path, request: Request) -> list[Row]:
                 next_step="compare single runs of them, or sweep both over the same values",
             )
     keys = [name for name in shared if name not in PER_RUN]
+    settings = ["encoding_size", *(name for name in keys if name not in SCHEMA.names)]
+    _note_lone((first, second), tables, settings, on_note)
     pairs: dict[tuple[Any, ...], list[tuple[float, float]]] = {}
     others = {(row["seed"], *(row[key] for key in keys)): row["value"] for row in tables[1].to_pylist()}
     for row in tables[0].to_pylist():

@@ -124,6 +124,28 @@ def test_a_round_trip_gives_the_same_dataset(
     assert bytes_of(tmp_path / "back") == bytes_of(fake_dataset)
 
 
+def test_an_import_of_an_export_says_when_and_on_what_it_was_rendered(exported: Path, tmp_path: Path) -> None:
+    noted = json.loads((exported / "m3di.json").read_text())
+    assert noted["created"]
+    (exported / "m3di.json").write_text(json.dumps(noted | {"created": "2020-02-03", "devices": ["OPTIX card 1.2"]}))
+    manifest = import_published(exported, tmp_path / "back")
+    assert (manifest.created, manifest.devices) == ("2020-02-03", ("OPTIX card 1.2",))
+    verify(tmp_path / "back")
+
+
+def test_another_rendering_of_the_same_latents_is_another_dataset(foreign: Path) -> None:
+    before = Multimodal3DIdent(foreign).fingerprint
+    first, second = foreign / "train" / image_name(0, 20), foreign / "train" / image_name(1, 20)
+    assert Multimodal3DIdent(foreign).fingerprint == before
+    image = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    changed = Multimodal3DIdent(foreign).fingerprint
+    first.unlink()
+    assert len({before, changed, Multimodal3DIdent(foreign).fingerprint}) == 3
+    first.write_bytes(image)
+    assert Multimodal3DIdent(foreign).fingerprint == before
+
+
 def test_a_foreign_folder_and_back(fake_dataset: Path, foreign: Path, tmp_path: Path) -> None:
     manifest = import_published(foreign, tmp_path / "back", shard_size=7)
     assert manifest.source == "imported"

@@ -163,3 +163,18 @@ def test_the_published_layout_knows_the_names_too(fake_dataset: Path, tmp_path: 
         path.unlink()
     theirs = Multimodal3DIdent(tmp_path / "up", filter="image.object_shape == 'cow'")
     assert theirs[:]["caption"] == Multimodal3DIdent(fake_dataset, filter="image.object_shape == 'cow'")[:]["caption"]
+
+
+def test_a_dataset_says_which_samples_it_holds(fake_dataset: Path) -> None:
+    whole, other = Multimodal3DIdent(fake_dataset), Multimodal3DIdent(fake_dataset, "val")
+    assert (whole.selection, other.selection) == ("train", "val")
+    cows = Multimodal3DIdent(fake_dataset, filter="image.object_shape == 'cow'")
+    again = Multimodal3DIdent(fake_dataset, filter="'cow' == image.object_shape")
+    n = len(cows)
+    first, last = (
+        Multimodal3DIdent(fake_dataset, filter=lambda table, at=at: np.isin(np.arange(table.num_rows), at))
+        for at in (range(n), range(20 - n, 20))
+    )
+    assert len(first) == len(last) == n
+    assert len({whole.selection, cows.selection, first.selection, last.selection}) >= 3
+    assert first.selection != last.selection and again.selection == cows.selection

@@ -46,6 +46,11 @@ def test_two_runs_by_the_bootstrap(tmp_path: Path) -> None:
     by_folds = Request(protocol=Protocol(("linear",), n_bootstrap=50, n_folds=3))
     (row,) = compare(good, bad, by_folds).to_pylist()
     assert row["n"] == 300 and row["ci_low"] > 0
+    with np.load(bad) as file:
+        np.savez(bad, **{name: file[name][20:] if name.startswith("val") else file[name] for name in file.files})
+    assert compare(good, bad, QUICK).num_rows  # the same test samples
+    with pytest.raises(M3diError, match="evaluated on different samples"):
+        compare(good, bad, by_folds)  # which scores those to fit as well
 
 
 def sweep(folder: Path, noise: float, seeds: range) -> Path:
@@ -69,8 +74,9 @@ def scored(monkeypatch: pytest.MonkeyPatch) -> None:
         tables = []
         for path in paths:
             table = evaluate_all([Plain(path)], request)
-            at = table.column_names.index("seed")
-            tables.append(table.set_column(at, "seed", [[int(path.parent.name[-1])] * len(table)]))
+            for name, value in (("run", path.parent.name), ("seed", int(path.parent.name[-1]))):
+                table = table.set_column(table.column_names.index(name), name, [[value] * len(table)])
+            tables.append(table)
         return gather(tables)
 
     class Plain:
@@ -83,7 +89,12 @@ def scored(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_two_sweeps_by_the_paired_test_over_the_seeds_that_both_have(tmp_path: Path, scored: None) -> None:
     good, bad = sweep(tmp_path / "good", 0.1, range(4)), sweep(tmp_path / "bad", 0.3, range(1, 5))
-    rows = {(row["factor"], row["metric"]): row for row in compare(good, bad, QUICK).to_pylist()}
+    notes: list[str] = []
+    rows = {(row["factor"], row["metric"]): row for row in compare(good, bad, QUICK, notes.append).to_pylist()}
+    assert notes == [
+        f"{good}: left out seed=0, without a run of equal seed and settings in the other sweep",
+        f"{bad}: left out seed=4, without a run of equal seed and settings in the other sweep",
+    ]
     size = rows["image.size", "r2"]
     assert (size["n"], size["test"], size["encoding_size"]) == (3, "paired t", 2)
     each = []
@@ -111,6 +122,17 @@ def test_sweeps_over_different_settings_are_not_paired(
     for pair in ((good, bad), (bad, good)):
         with pytest.raises(UsageError, match=r"only one of the two sweeps varies lr\n(?s:.)*0\.001, 0\.01"):
             compare(*pair, QUICK)
+
+
+def test_an_unfinished_run_of_a_sweep_is_named(tmp_path: Path, scored: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    good, bad = sweep(tmp_path / "good", 0.1, range(2)), sweep(tmp_path / "bad", 0.3, range(2))
+    members = comparison.members_of
+    monkeypatch.setattr(
+        comparison, "members_of", lambda paths: (members(paths)[0], ["bad/seed=2"] if paths == [bad] else [])
+    )
+    notes: list[str] = []
+    compare(good, bad, QUICK, notes.append)
+    assert notes == ["bad/seed=2: not finished, left out"]
 
 
 def test_what_cannot_be_compared(tmp_path: Path, scored: None) -> None:

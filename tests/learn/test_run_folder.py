@@ -208,6 +208,10 @@ def test_another_split_or_a_filter_of_the_same_dataset_is_other_data():
     stored = {"config": json.loads(json.dumps(asdict(CONFIG))), "data": {"fingerprint": "a", "n_samples": 8}}
     wanted = {**stored, "data": {"fingerprint": "a", "n_samples": 4}}
     assert run_folder.differences(stored, wanted) == {"data.n_samples": (8, 4)}
+    wanted = {**stored, "data": {**stored["data"], "selection": "train 1a"}}
+    assert run_folder.differences(stored, wanted) == {}  # a run of before that was noted
+    other = {**stored, "data": {**stored["data"], "selection": "train 2b"}}
+    assert run_folder.differences(wanted, other) == {"data.selection": ("train 1a", "train 2b")}
 
 
 def test_threads_count_on_the_cpu_only():

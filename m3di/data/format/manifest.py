@@ -113,6 +113,13 @@ class Plan(StrictEntry):
         return json_differences(self.model_dump(mode="json"), other.model_dump(mode="json"))
 
 
+class ExportedPlan(Plan):
+    """A plan that goes with an export, and what the manifest knows of its making; see `Manifest`."""
+
+    devices: tuple[Printed, ...] = ()
+    created: Day | Literal[""] = ""
+
+
 class Manifest(Plan):
     """A plan, and its files.
 
@@ -285,9 +292,14 @@ def finished_manifest(folder: Folder) -> Manifest | None:
     return manifest if all(sizes.get(entry.file) == entry.n_bytes for entry in manifest.files) else None
 
 
-def plan_of(manifest: Manifest) -> Plan:
+def plan_of(manifest: Manifest | ExportedPlan) -> Plan:
     """Return the plan of a finished dataset."""
     return Plan.model_validate(manifest.model_dump(include=set(Plan.model_fields)))
+
+
+def exported_plan_of(manifest: Manifest) -> ExportedPlan:
+    """Return what an export keeps of the manifest."""
+    return ExportedPlan.model_validate(manifest.model_dump(include=set(ExportedPlan.model_fields)))
 
 
 def parse_plan(raw: bytes, where: str) -> Plan:
@@ -297,6 +309,15 @@ def parse_plan(raw: bytes, where: str) -> Plan:
         M3diError: It is no valid plan.
     """
     return _parse(Plan, raw, where)
+
+
+def parse_exported_plan(raw: bytes, where: str) -> ExportedPlan:
+    """Read the plan of an export from the bytes of a file.
+
+    Raises:
+        M3diError: It is no valid plan.
+    """
+    return _parse(ExportedPlan, raw, where)
 
 
 def _parse(kind: type[PlanType], raw: bytes, where: str) -> PlanType:

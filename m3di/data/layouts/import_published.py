@@ -15,7 +15,7 @@ from m3di.data.format.assemble import Contents, Count, assemble, counted, descri
 from m3di.data.format.citation import today
 from m3di.data.format.entries import TextEntry
 from m3di.data.format.images import ImageError, ImageSizeError, decode
-from m3di.data.format.manifest import Manifest, Plan
+from m3di.data.format.manifest import Manifest, Plan, plan_of
 from m3di.data.layouts import published
 from m3di.data.layouts.archives import unpack
 from m3di.data.layouts.published import image_name
@@ -98,7 +98,9 @@ def _import_folder(source: Path, root: Path, shard_size: int, count: Count | Non
     empty = described(next(iter(tables.values()))).slice(0, 0)
     contents = {split: _contents(opened, split, table, plan) for split, table in tables.items()}
     stated = {split: tables.get(split, empty) for split in plan.n_samples}
-    return assemble(root, plan, stated, counted(contents, plan.n_samples, count), created=today())
+    noted = opened.plan
+    devices, created = (noted.devices, noted.created) if noted is not None else ((), "")
+    return assemble(root, plan, stated, counted(contents, plan.n_samples, count), devices, created=created or today())
 
 
 def _no_layout(source: Path) -> M3diError:
@@ -114,7 +116,7 @@ def _plan(source: PublishedSource, tables: dict[str, pa.Table], shard_size: int)
     n_samples = {split: tables[split].num_rows if split in tables else 0 for split in names}
     if source.plan is not None and source.plan.n_samples == n_samples:
         extensions = {**source.plan.extensions, "image": "png"}
-        return source.plan.model_copy(update={"extensions": extensions})
+        return plan_of(source.plan).model_copy(update={"extensions": extensions})
     if source.plan is not None:
         raise DataError(
             "the export is not whole",

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from m3di.data.format.manifest import Plan, parse_plan
+from m3di.data.format.manifest import ExportedPlan, Plan, parse_exported_plan
 from m3di.data.format.parquet import UNREADABLE, read_csv, read_parquet, read_parquet_metadata, source_in
 from m3di.data.format.table import latent_columns
 from m3di.data.format.table_checks import metadata_problems, published_problems
@@ -30,6 +30,7 @@ from m3di.latents import SPLITS, Samples, Spec, load_spec, plain_spec, spec_from
 MAX_TEXT = 1 << 30
 """Bytes of a CSV file, or of all captions of a split: ten million samples."""
 PLAN, TABLE = "m3di.json", "m3di.parquet"
+N_IN_FINGERPRINT = 16  # images of each split
 CAPTIONS = "text/text_raw.txt"
 IMAGE_CSV, TEXT_CSV = "latents_image.csv", "latents_text.csv"
 POSITION = ("object_shape", "object_xpos", "object_ypos", "object_zpos")
@@ -91,9 +92,9 @@ def split_folders(folder: Folder) -> dict[str, str]:
     return found or ({"train": ""} if folder.exists(IMAGE_CSV) else {})
 
 
-def read_published_plan(folder: Folder) -> Plan | None:
+def read_published_plan(folder: Folder) -> ExportedPlan | None:
     """Read the plan that our export left, or None."""
-    return parse_plan(folder.read(PLAN), folder.path(PLAN)) if folder.exists(PLAN) else None
+    return parse_exported_plan(folder.read(PLAN), folder.path(PLAN)) if folder.exists(PLAN) else None
 
 
 def read_captions(folder: Folder, prefix: str) -> list[str]:
@@ -189,11 +190,19 @@ def _csv(columns: dict[str, Any]) -> bytes:
 
 
 def fingerprint(folder: Folder, folders: dict[str, str]) -> str:
-    """Return the identity of published files, from their captions and latents."""
+    """Return the identity of published files: of their captions, latents, and some images, evenly spaced.
+
+    Another rendering of the same latents is another dataset; to read all images each time would take too long.
+    """
     digest = hashlib.sha256()
     for prefix in folders.values():
         for name in (IMAGE_CSV, TEXT_CSV, CAPTIONS):
-            digest.update(_read(folder, prefix + name))
+            raw = _read(folder, prefix + name)
+            digest.update(raw)
+        n = raw.removesuffix(b"\n").count(b"\n") + 1 if raw else 0  # captions, one a line
+        for index in sorted({n * number // N_IN_FINGERPRINT for number in range(min(n, N_IN_FINGERPRINT))}):
+            name = prefix + image_name(index, n)
+            digest.update(_read(folder, name) if folder.exists(name) else b"missing")
     return digest.hexdigest()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from m3di.data.format.assemble import described
-from m3di.data.format.manifest import plan_of, to_json
+from m3di.data.format.manifest import exported_plan_of, to_json
 from m3di.data.layouts import published
 from m3di.data.layouts.layout import Layout, images_of, register_layout
 from m3di.data.layouts.published import CAPTIONS, PLAN, TABLE, image_name, published_csv
@@ -41,7 +41,7 @@ class Upstream(Layout):
             for split, n_samples in source.n_samples.items():
                 if n_samples:
                     texts[split] = _write_split(source, split, folder / split)
-            write_atomically(folder / PLAN, to_json(plan_of(source.manifest)))
+            write_atomically(folder / PLAN, to_json(exported_plan_of(source.manifest)))
         return unknown_words_note(source.manifest, "text", texts)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -123,6 +124,13 @@ class Multimodal3DIdent(Dataset[Any]):
     def manifest(self) -> Any:
         """The manifest of the dataset. The published layout has none: AttributeError."""
         return self._source.manifest  # type: ignore[attr-defined]
+
+    @property
+    def selection(self) -> str:
+        """Which samples of the dataset these are: the split, and with a filter a hash of the rows it lets through."""
+        if self._rows is None:
+            return self.split
+        return f"{self.split} {hashlib.sha256(self._rows.astype('<i8').tobytes()).hexdigest()}"
 
     @property
     def thread_safe(self) -> bool:

@@ -30,12 +30,14 @@ def describe(
     world: Processes,
 ) -> dict[str, Any]:
     """Return the content of config.json."""
+    selection = getattr(dataset, "selection", None)
     return {
         "config": asdict(config),
         "data": {
             "root": without_credentials(str(dataset.root)),
             "fingerprint": dataset.fingerprint,
             "n_samples": len(dataset),
+            **({"selection": selection} if selection is not None else {}),
             "views": {view: each.to_json() for view, each in inputs.items()},
         },
         "image_statistics": {view: asdict(each) for view, each in statistics.items()},

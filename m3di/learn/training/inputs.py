@@ -26,7 +26,8 @@ class PairedDataset(Protocol):
     same L. `dataset[[3, 1, 2]]` is those samples as a batch, uint8 [B, 3, H, W] and int64 [B, L].
 
     Where several threads may take batches at once, it may say so by an attribute `thread_safe = True`; else it is read
-    by one thread at a time, unless a number of workers is asked for.
+    by one thread at a time, unless a number of workers is asked for. Where `fingerprint` is that of more samples, it
+    may say which ones these are by an attribute `selection`, a text: a run does not go on with others.
     """
 
     @property

@@ -145,9 +145,11 @@ def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[st
     before_data = stored.get("data", {}).get("fingerprint")
     if before_data != wanted["data"]["fingerprint"]:
         found["data.fingerprint"] = (before_data, wanted["data"]["fingerprint"])
-    before_n = stored.get("data", {}).get("n_samples", wanted["data"].get("n_samples"))
-    if before_n != wanted["data"].get("n_samples"):  # another split, or a filter
-        found["data.n_samples"] = (before_n, wanted["data"].get("n_samples"))
+    for name in ("n_samples", "selection"):  # another split, or a filter; a run of before that was noted may go on
+        after = wanted["data"].get(name)
+        before = stored.get("data", {}).get(name, after)
+        if before != after:
+            found[f"data.{name}"] = (before, after)
     return found
 
 
