@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,7 +20,7 @@ from m3di.data.load.named_items import item_type
 from m3di.data.load.pixel_cache import PixelCache, cache_path
 from m3di.data.load.sources import ShardSource, open_source
 from m3di.data.load.view_arrays import UnreadableSample, ViewArrays
-from m3di.data.load.where import Filter, mask_of
+from m3di.data.load.where import Filter, mask_of, selection_of
 from m3di.data.storage.places import open_to_read
 from m3di.errors import M3diError, UsageError, without_credentials
 
@@ -119,18 +118,12 @@ class Multimodal3DIdent(Dataset[Any]):
             self._skipped.share_memory_()  # type: ignore[no-untyped-call]
         table = self._load()
         self._rows = None if filter is None else np.flatnonzero(mask_of(filter, table, self.spec))
+        self.selection = selection_of(self.split, self._rows)
 
     @property
     def manifest(self) -> Any:
         """The manifest of the dataset. The published layout has none: AttributeError."""
         return self._source.manifest  # type: ignore[attr-defined]
-
-    @property
-    def selection(self) -> str:
-        """Which samples of the dataset these are: the split, and with a filter a hash of the rows it lets through."""
-        if self._rows is None:
-            return self.split
-        return f"{self.split} {hashlib.sha256(self._rows.astype('<i8').tobytes()).hexdigest()}"
 
     @property
     def thread_safe(self) -> bool:
