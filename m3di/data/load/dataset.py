@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from m3di.data.format.decoding import decoding_of
 from m3di.data.format.parquet import one_array
 from m3di.data.format.tokens import Tokenizer
-from m3di.data.load.chosen import check_known, check_one_of, names_of, positions, split_called
+from m3di.data.load.chosen import check_known, check_one_of, is_ours, names_of, positions, split_called
 from m3di.data.load.named_items import item_type
 from m3di.data.load.pixel_cache import PixelCache, cache_path
 from m3di.data.load.sources import ShardSource, open_source
@@ -96,8 +96,7 @@ class Multimodal3DIdent(Dataset[Any]):
     ) -> None:
         self.root = root
         self.transform, self.target_transform = transform, target_transform
-        self.one_hot, self.on_error, self.as_named_tuple = one_hot, on_error, as_named_tuple
-        self._cache_kind = cache
+        self.one_hot, self.on_error, self.as_named_tuple, self._cache_kind = one_hot, on_error, as_named_tuple, cache
         check_one_of("cache", cache, (None, "ram", "disk"))
         check_one_of("on_error", on_error, ("raise", "skip"))
         self._source = open_source(open_to_read(root))
@@ -128,7 +127,8 @@ class Multimodal3DIdent(Dataset[Any]):
     @property
     def thread_safe(self) -> bool:
         """Whether several threads may take batches at once: not if it calls your functions."""
-        return self.transform is None and self.target_transform is None
+        read_by = (*self._tokenizers.values(), *self._kinds.values())
+        return self.transform is None and self.target_transform is None and all(map(is_ours, read_by))
 
     @property
     def tokenizer(self) -> Tokenizer:
