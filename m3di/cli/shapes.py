@@ -121,6 +121,8 @@ def published(yes: bool, base_url: str | None, replace: bool) -> None:
     check_blender()
     if not yes:
         click.echo(CONSENT)
-        click.confirm("Download and use them?", abort=True)
+        if not click.confirm("Download and use them?"):
+            click.echo("nothing was fetched", err=True)
+            raise click.exceptions.Exit(1)
     for shape in fetch_published(base_url=base_url or BASE_URL, replace=replace):
         say(f"{shape.name}: stored as {shape.path}")

@@ -28,6 +28,14 @@ from m3di.errors import DataError, UsageError, without_credentials
 @JSON
 def verify(root: str, quick: bool, repair: bool, as_json: bool, **workers: Any) -> None:
     """Check every file and every sample of a dataset. Options about workers and GPUs are those of --repair."""
+    if repair and quick:
+        raise UsageError(
+            "a repair looks at everything",
+            where="--quick",
+            got="--repair too",
+            expected="one of the two",
+            next_step="leave --quick out; or look quickly first, without --repair",
+        )
     if repair:
         _repair(root, as_json, {name: value for name, value in workers.items() if value is not None})
         return

@@ -17,6 +17,11 @@ T = TypeVar("T")
 MAX_LABELS = 100  # DCI and the like skip a factor with more: forests take minutes, and a label has few samples
 
 
+def varies(factor: FactorValues) -> bool:
+    """Whether a factor has several values, to fit on and to score on: under an intervention it may have one."""
+    return all(len(np.unique(each)) > 1 for each in (factor.fit, factor.test))
+
+
 class EncodedView:
     """The encoding of one view.
 
@@ -77,6 +82,5 @@ class EncodedView:
     @property
     def varying(self) -> list[FactorValues]:
         """Own factors that vary and have at most 100 labels."""
-        n_values = {each.name: len(np.unique(each.fit)) for each in self.own}
-        most = {each.name: len(each.fit) if each.is_number else MAX_LABELS for each in self.own}
-        return [each for each in self.own if 1 < n_values[each.name] <= most[each.name]]
+        few = [each for each in self.own if each.is_number or len(np.unique(each.fit)) <= MAX_LABELS]
+        return [each for each in few if varies(each)]

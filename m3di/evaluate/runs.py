@@ -27,7 +27,7 @@ from m3di.system.files import plain_name, read_json
 
 RESULTS = "evaluation.parquet"
 OVER_STEPS = "checkpoints.parquet"
-VERSION = 3  # raised when a metric changes its meaning, so that results kept in runs are measured again
+VERSION = 4  # raised when a metric changes its meaning, so that results kept in runs are measured again
 OnRun = Callable[[str, int, int], None]
 
 

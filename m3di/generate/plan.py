@@ -87,7 +87,8 @@ def make_plan(spec: Spec, options: RenderOptions, user_shapes: Sequence[UserShap
     user_shapes = user_shapes_of(spec) if user_shapes is None else user_shapes
     images = spec.rendered
     extensions = {name: _extension(spec, name) for name in (*images, *spec.told, *spec.made)}
-    extensions |= {f"{name}.{each}": _pass_extension(images, name, each) for name in images for each in options.passes}
+    passes = [each for each in PASSES if each in options.passes]  # equal plans give equal bytes
+    extensions |= {f"{name}.{each}": _pass_extension(images, name, each) for name in images for each in passes}
     tokenizers = {name: data.build_tokenizer(spec, name) for name in spec.told}
     return data.Plan(
         spec=plain_spec(spec),

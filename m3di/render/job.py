@@ -97,6 +97,7 @@ class Outcome:
     job: RenderJob
     image: RenderedImage | None
     error: str = ""
+    n_tries: int = 1
 
 
 @dataclass(frozen=True)

@@ -151,7 +151,7 @@ class RenderPool:
         for outcome in self.outcomes(noted()):
             if outcome.image is None:
                 raise M3diError(
-                    f"an image could not be rendered in {self.limits.n_tries} tries",
+                    f"an image could not be rendered in {outcome.n_tries} {'try' if outcome.n_tries == 1 else 'tries'}",
                     where=outcome.job.name,
                     got=outcome.error,
                 )
@@ -284,7 +284,7 @@ class RenderPool:
         is_last = attempt.number == self.limits.n_tries or isinstance(error, OutOfGpuMemory)
         self._watch(PoolEvent("failed" if is_last else "retry", worker.number, worker.pid, job.name, why=why))
         self._replace(worker, why)
-        return Outcome(job, None, why) if is_last else None
+        return Outcome(job, None, why, attempt.number) if is_last else None
 
     def _retire(self, worker: WorkerProcess, why: str) -> bool:
         """End a worker for good where others render on its GPU: fewer have more room. Whether there are others."""

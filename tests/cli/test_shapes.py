@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
+from m3di.cli.shapes import published
 from tests.cli.test_main import failed, m3di
 from tests.render.test_importing import OBJ, user_mesh
 
@@ -54,6 +56,12 @@ def test_fetch_asks_first(home: Path) -> None:
     assert not home.exists()
     done = m3di("shapes", "fetch", "published", "--yes", "--mirror", "http://127.0.0.1:9")
     failed(done, 1, "a mesh cannot be downloaded", "http://127.0.0.1:9/ShapeTeapot.blend", "check your network")
+    assert not home.exists()
+
+
+def test_a_no_is_no_interruption(home: Path) -> None:
+    done = CliRunner().invoke(published, input="n\n")
+    assert done.exit_code == 1 and "nothing was fetched" in done.output
     assert not home.exists()
 
 

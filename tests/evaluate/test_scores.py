@@ -112,6 +112,19 @@ def test_a_factor_that_is_constant_in_the_test_has_no_r2() -> None:
 
 
 @pytest.mark.slow
+def test_a_factor_that_does_not_vary_in_the_test_counts_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an intervention sets has no chance of being found."""
+    probes = ("mcc", "sap", "dci", "mig", "modularity")
+    still = replace(FACTORS[1], test=np.full(M, 0.1))
+    place = factor("place", "content", "scalar", STYLE + HUE)
+    without = encoded(CONTENT, STYLE, HUE)
+    alone = replace(without, factors={"image": (FACTORS[0], place, FACTORS[2])})
+    beside = replace(without, factors={"image": (FACTORS[0], still, place, FACTORS[2])})
+    assert scores(beside, *probes) == scores(alone, *probes)
+    content = replace(without, factors={"image": (replace(still, role="content"),)})
+    assert scores(content, *probes) == {}  # nothing is left to find
+
+
 def test_the_same_data_give_the_same_scores() -> None:
     of = encoded(CONTENT, STYLE)
     assert [str(each) for each in score(of, Protocol(n_bootstrap=20))] == [

@@ -270,6 +270,16 @@ def test_an_unknown_pass(tmp_path: Path) -> None:
     assert not (tmp_path / "x").exists()
 
 
+def test_passes_have_one_order_however_they_were_asked_for(tmp_path: Path) -> None:
+    spec = load_spec("m3di")
+    plans = [
+        generate.make_plan(spec, fake_options(tmp_path / "x", passes=passes))
+        for passes in (("mask", "depth"), ("depth", "mask", "depth"))
+    ]
+    assert plans[0].model_dump_json() == plans[1].model_dump_json()
+    assert list(plans[0].extensions) == ["image", "text", "image.mask", "image.depth", "latents"]
+
+
 def test_annotations_are_in_every_row(fake_dataset: Path) -> None:
     table = pd.read_parquet(fake_dataset / "train.parquet")
     assert (table["image.object_visible_px"] > 0).all()

@@ -209,7 +209,12 @@ def test_where_not_even_one_worker_has_room_each_image_says_so_once(
     events: list[PoolEvent] = []
     with RenderPool(SETTINGS, 3, LIMITS, events.append) as pool:
         outcomes = list(pool.outcomes(jobs(*"ab")))
-    assert all("no memory left" in outcome.error for outcome in outcomes)
+    assert all("no memory left" in outcome.error and outcome.n_tries == 1 for outcome in outcomes)
+    with (
+        RenderPool(SETTINGS, 3, LIMITS) as pool,
+        pytest.raises(M3diError, match=r"could not be rendered in 1 try\n(?s:.)*no memory left"),
+    ):
+        list(pool.render(jobs(*"a")))
     assert "retry" not in [event.kind for event in events]
     monkeypatch.setattr(starting, "open_scene", no_room)
     with (

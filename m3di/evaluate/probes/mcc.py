@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from m3di.evaluate.encoded_view import EncodedView
+from m3di.evaluate.encoded_view import EncodedView, varies
 from m3di.evaluate.metric import Metric, Range, Score, register_metric
 
 Floats = NDArray[np.float64]
@@ -49,8 +49,8 @@ class Mcc(Metric):
     scores = (Range("mcc"),)
 
     def of_view(self, z: EncodedView) -> Iterator[Score]:
-        """Of the content, and of all factors that are ordered: numbers, and positions."""
-        ordered = [each for each in z.all_own if each.is_number or each.kind == "position"]
+        """Of the content, and of all factors, as far as they vary and are ordered: numbers, and positions."""
+        ordered = [each for each in z.all_own if (each.is_number or each.kind == "position") and varies(each)]
         for block, chosen in (("content", [each for each in ordered if each.role == "content"]), ("all", ordered)):
             if not chosen:
                 continue
