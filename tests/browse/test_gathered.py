@@ -11,8 +11,9 @@ import pytest
 
 from m3di import data
 from m3di.browse import gather_rows
-from m3di.browse.described import description, graph_of
+from m3di.browse.described import description
 from m3di.browse.gathered import MAX_EXACT, _exact, _narrow
+from m3di.browse.processes import graph_of
 from m3di.errors import DataError, UsageError
 from m3di.latents import load_spec
 from tests.conftest import BUILT_IN, write_fake_dataset

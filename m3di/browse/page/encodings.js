@@ -10,7 +10,7 @@ export class EncodingMap {
     this.view = h("select", { "aria-label": "encodings of", onchange: () => this.draw() }, ...about.encodings.map((each) => h("option", {}, each)));
     const columns = about.columns.filter((each) => !each.same_as && each.greatest > each.least);
     this.color = h("select", { "aria-label": "coloured by", onchange: () => this.draw() }, ...columns.map((each) => h("option", {}, each.name)));
-    this.color.value = columns.find((each) => each.role === "content")?.name ?? columns.find((each) => each.view)?.name ?? columns[0].name;
+    this.color.value = columns.find((each) => each.roles?.content)?.name ?? columns.find((each) => each.view)?.name ?? columns[0].name;
     this.canvas = h("canvas", { width: MAP, height: MAP, role: "img", "aria-label": "map of encodings" });
     this.canvas.addEventListener("click", (event) => {
       const box = this.canvas.getBoundingClientRect();
