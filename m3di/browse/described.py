@@ -24,7 +24,7 @@ def description(gathered: Gathered) -> Json:
     spec = gathered.spec
     processes, numbers = processes_of(gathered)
     return {
-        "name": spec.name,
+        "name": " and ".join(dict.fromkeys(source.spec.name for source in gathered.sources)),
         "about": spec.description,
         "n_rows": gathered.n_rows,
         "datasets": [_dataset(gathered, number) for number in range(len(gathered.sources))],

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from m3di.browse.twins import Twins, find_twins
+from m3di.browse.same_samples import Twins, find_twins
 from m3di.data import Files, Source, open_source, open_to_read
 from m3di.errors import UsageError, without_credentials
 from m3di.latents import Factor, Spec

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from m3di.browse.gathered import Gathered
-from m3di.browse.twins import places_apart
+from m3di.browse.same_samples import places_apart
 from m3di.latents import Spec, arrows, told, told_splits
 from m3di.latents.splits import process_of
 from m3di.report import factor_marks, factor_places

@@ -10,14 +10,22 @@ import pytest
 
 from m3di import data
 from m3di.browse import Look, PageServer, gather_rows, open_look, rows_of_page, write_page
-from m3di.browse.twins import places_apart
+from m3di.browse.same_samples import places_apart
 from m3di.latents import Spec, do, load_spec, plain_spec, spec_from_dict
 from tests.browse.acting import tables
 from tests.browse.conftest import Shown, until
 from tests.browse.test_one_file import data_of
-from tests.conftest import BUILT_IN, write_fake_dataset
+from tests.conftest import write_fake_dataset
 
 Serve = Callable[[Look], PageServer]
+# Between them: private factors, changes, choosing factors, pairs, frames, regimes, captions that mis-state.
+TOUCHED = (
+    "m3di",
+    "m3di-counterfactual",
+    "multiview-crl",
+    "misaligned-captions",
+    "instantaneous-temporal-causal3dident",
+)
 
 
 def twins_of(*roots: Path) -> dict[int, list[int]]:
@@ -80,7 +88,7 @@ def test_samples_whose_noise_nobody_knows_have_no_twins(fake_dataset: Path, tmp_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", TOUCHED)
 def test_what_an_intervention_touches_sets_no_process_apart(name: str) -> None:
     spec = load_spec(name).base
     for number, (factor, own) in enumerate(spec.factors.items()):
@@ -107,6 +115,16 @@ def test_interventions_of_both_are_left_aside_and_nothing_else() -> None:
     given = spec_from_dict(text, where="given")
     assert places_apart(given, spec) == ["given taken away"]
     assert places_apart(given, do(given, object_xpos="right")) == []
+
+
+@pytest.mark.slow
+def test_a_third_process_makes_no_twins_of_two(fake_dataset: Path, tmp_path: Path) -> None:
+    """A twin of two datasets that differ in just the mechanism which it replaces."""
+    text = "extends: m3di\nname: own\nfactors: {object_xpos: {mechanism: {name: constant, value: 2}}}\n"
+    own = write_fake_dataset(tmp_path / "own", spec=own_spec(tmp_path / "spec", text))
+    twin = write_fake_dataset(tmp_path / "do", interventions=["object_xpos=left"])
+    found = twins_of(fake_dataset, own, twin)
+    assert (found[0], found[28], found[56]) == ([56], [56], [0, 28])
 
 
 @pytest.mark.parametrize(("n", "expected"), [(1, 1), (2, 2), (7, 6), (20, 20), (56, 56), (90, 56)])

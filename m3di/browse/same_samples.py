@@ -30,18 +30,24 @@ class Twins:
         sample: Number of the sample of each row, int64 [n_rows]; -1 where no other row can be the same one.
         rows: Rows that have a number, by this number, int64 [n].
         first: Where the rows of each sample begin in `rows`, int64 [n_samples + 1].
+        process: Number of the process of each row, uint16 [n_rows].
+        alike: Which processes are one up to interventions, bool [n_processes, n_processes].
     """
 
     sample: NDArray[np.int64]
     rows: NDArray[np.int64]
     first: NDArray[np.int64]
+    process: NDArray[np.uint16]
+    alike: NDArray[np.bool_]
 
     def of(self, row: int) -> list[int]:
         """The other rows that are the same sample."""
         number = self.sample[row]
         if number < 0:
             return []
-        return [int(each) for each in self.rows[self.first[number] : self.first[number + 1]] if each != row]
+        others = self.rows[self.first[number] : self.first[number + 1]]
+        alike = self.alike[self.process[row], self.process[others]]
+        return [int(each) for each in others[alike] if each != row]
 
     def evenly(self, n: int) -> NDArray[np.int64]:
         """At most `n` rows, evenly spaced, with all their twins beside them; more twins than that are cut."""
@@ -70,37 +76,38 @@ def find_twins(blocks: Sequence[tuple[Source, str, pa.Table]]) -> Twins:
     Args:
         blocks: Dataset, name of the split and rows of each, in the order of the rows.
     """
-    families = _families([source.spec.in_split(split) for source, split, _ in blocks])
+    processes, alike = _processes([source.spec.in_split(split) for source, split, _ in blocks])
     n = np.array([table.num_rows for _, _, table in blocks])
     keys, rows, names = [], [], dict[str, int]()
     for number, (source, split, table) in enumerate(blocks):
-        origins = _origins(source, split, table) if families.count(families[number]) > 1 else None
+        has_kin = alike[processes[number], processes].sum() > 1
+        origins = _origins(source, split, table) if has_kin else None
         if origins is None:
             continue
         seeds, splits, indices = origins
         encoded = splits.dictionary_encode()
         codes = np.array([names.setdefault(each, len(names)) for each in encoded.dictionary.to_pylist()], np.int64)
-        keys.append(
-            np.stack([np.full(len(seeds), families[number]), seeds, codes[encoded.indices.to_numpy()], indices])
-        )
+        keys.append(np.stack([seeds, codes[encoded.indices.to_numpy()], indices]))
         rows.append(np.arange(n[number]) + n[:number].sum())
-    return _grouped(int(n.sum()), keys, rows)
+    grouped = _grouped(int(n.sum()), keys, rows)
+    return Twins(*grouped, np.repeat(processes, n), alike)
 
 
-def _grouped(n_rows: int, keys: list[NDArray[np.int64]], rows: list[NDArray[np.int64]]) -> Twins:
-    """Twins by the columns of `keys`, int64 [4, n] for some rows each."""
+def _grouped(
+    n_rows: int, keys: list[NDArray[np.int64]], rows: list[NDArray[np.int64]]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """`sample`, `rows` and `first` of twins, by the columns of `keys`, int64 [3, n] for some rows each."""
     sample = np.full(n_rows, -1, dtype=np.int64)
     if not keys:
-        return Twins(sample, np.zeros(0, np.int64), np.zeros(1, np.int64))
+        return sample, np.zeros(0, np.int64), np.zeros(1, np.int64)
     every, numbers = np.concatenate(keys, axis=1), np.concatenate(rows).astype(np.int64)
     order = np.lexsort(every)  # stable: rows of one sample stay in their order
     begins = np.concatenate([[True], (np.diff(every[:, order], axis=1) != 0).any(axis=0)])
     sizes = np.diff(np.concatenate([np.flatnonzero(begins), [len(order)]]))
-    several = np.repeat(sizes > 1, sizes)
-    kept = numbers[order][several]
+    kept = numbers[order][np.repeat(sizes > 1, sizes)]
     first = np.concatenate([[0], np.cumsum(sizes[sizes > 1])]).astype(np.int64)
     sample[kept] = np.repeat(np.arange(len(first) - 1), np.diff(first))
-    return Twins(sample, kept, first)
+    return sample, kept, first
 
 
 def _origins(source: Source, split: str, table: pa.Table) -> Origins | None:
@@ -115,18 +122,16 @@ def _origins(source: Source, split: str, table: pa.Table) -> Origins | None:
     return np.full(n, plan.seed, np.int64), pa.array([split] * n, pa.string()), np.arange(n, dtype=np.int64)
 
 
-def _families(specs: Sequence[Spec]) -> list[int]:
-    """A number for each process: equal where they are one up to interventions."""
+def _processes(specs: Sequence[Spec]) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
+    """A number for each process, and which of them are one up to interventions."""
     known: dict[str, int] = {}
     numbers = [known.setdefault(json.dumps(process_of(each), sort_keys=True), len(known)) for each in specs]
     leads = [specs[numbers.index(each)] for each in range(len(known))]
-    family = list(range(len(leads)))
+    alike = np.eye(len(leads), dtype=bool)
     for number, spec in enumerate(leads):
         for other in range(number):
-            if family[number] != family[other] and not places_apart(leads[other], spec):
-                before = family[number]
-                family = [family[other] if each == before else each for each in family]
-    return [family[each] for each in numbers]
+            alike[number, other] = alike[other, number] = not places_apart(leads[other], spec)
+    return np.array(numbers, np.uint16), alike
 
 
 def places_apart(one: Spec, other: Spec) -> list[str]:
