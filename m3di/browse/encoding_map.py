@@ -112,11 +112,6 @@ def held_out_rows(gathered: Gathered) -> NDArray[np.int64]:
     return np.concatenate([np.arange(each.table.num_rows) + each.first for each in chosen])
 
 
-def evenly(rows: NDArray[np.int64], n: int) -> NDArray[np.int64]:
-    """At most `n` of some rows, evenly spaced."""
-    return rows[np.unique(np.linspace(0, len(rows) - 1, min(n, len(rows))).round().astype(np.int64))]
-
-
 def encode_rows(
     checkpoint: Path, gathered: Gathered, rows: NDArray[np.int64], count: Count | None = None
 ) -> EncodingMap:

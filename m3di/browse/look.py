@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from m3di.browse.described import description, passes_of
 from m3di.browse.displayed import shown_image, shown_pass
-from m3di.browse.encoding_map import Count, EncodingMap, encode_rows, evenly, read_encodings
+from m3di.browse.encoding_map import Count, EncodingMap, encode_rows, read_encodings
 from m3di.browse.gathered import Gathered, gather_rows
+from m3di.browse.same_samples import evenly
 from m3di.errors import UsageError
 
 MAX_ROWS = 1000  # of one answer

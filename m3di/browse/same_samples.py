@@ -55,7 +55,7 @@ class Twins:
         leading = np.sort(np.concatenate([unlike, self.rows[self.first[:-1]]]))  # a row for each sample
         n_leading = min(len(leading), n)
         while True:
-            chosen = leading[np.unique(np.linspace(0, len(leading) - 1, n_leading).round().astype(np.int64))]
+            chosen = evenly(leading, n_leading)
             wanted = np.zeros(len(self.first) - 1, dtype=bool)
             wanted[self.sample[chosen][self.sample[chosen] >= 0]] = True
             found = np.sort(
@@ -68,6 +68,11 @@ class Twins:
     @property
     def _sizes(self) -> NDArray[np.int64]:
         return np.diff(self.first)
+
+
+def evenly(rows: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """At most `n` of some rows, evenly spaced."""
+    return rows[np.unique(np.linspace(0, len(rows) - 1, min(n, len(rows))).round().astype(np.int64))]
 
 
 def find_twins(blocks: Sequence[tuple[Source, str, pa.Table]]) -> Twins:

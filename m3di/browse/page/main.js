@@ -54,7 +54,7 @@ class Page {
     const datasets = about.datasets.map((each, number) => h("li", {}, h("b", { class: `own-${number}` }, each.name), ` spec ${each.spec}, ${each.process.join("; ")}; ${each.made}; `, h("code", {}, each.fingerprint.slice(0, 12)), oneAbout ? null : h("p", { class: "about" }, each.about)));
     byId("graph").append(h("ul", { class: "datasets" }, ...datasets), oneAbout ? h("p", { class: "about" }, about.about) : "", legend(about), ...graphs(about, (...pair) => this.changed({ pair })), this.pair);
     if (about.encodings.length) {
-      this.map = new EncodingMap(this.table, this.cross, this.source, (row) => this.look(row));
+      this.map = new EncodingMap(this.table, this.cross, this.rows, this.source, (row) => this.look(row));
       byId("graph").append(this.map.element);
     } else if (about.encoded) byId("graph").append(h("p", {}, `No map: ${about.encoded}.`));
     if (about.run) byId("graph").append(curvesFigure(this.source, about.run));
