@@ -51,7 +51,7 @@ class Page {
     byId("search").parentElement.hidden = !about.views.some((each) => each.kind === "told");
     this.pair = h("div", { id: "pair", "aria-live": "polite" });
     const oneAbout = about.datasets.every((each) => each.about === about.about);
-    const datasets = about.datasets.map((each, number) => h("li", {}, h("b", { class: `own-${number}` }, each.name), ` spec ${each.spec}, ${each.process.join("; ")}; ${each.made}; `, h("code", {}, each.fingerprint.slice(0, 12)), oneAbout ? null : h("p", { class: "about" }, each.about)));
+    const datasets = about.datasets.map((each, number) => h("li", {}, h("b", { class: `own-${number}` }, each.name), ` ${about.datasets.every(({ spec }) => spec === each.spec) ? "" : `spec ${each.spec}, `}${each.process.join("; ")}; ${each.made}; `, h("code", {}, each.fingerprint.slice(0, 12)), oneAbout ? null : h("p", { class: "about" }, each.about)));
     byId("graph").append(h("ul", { class: "datasets" }, ...datasets), oneAbout ? h("p", { class: "about" }, about.about) : "", legend(about), ...graphs(about, (...pair) => this.changed({ pair })), this.pair);
     if (about.encodings.length) {
       this.map = new EncodingMap(this.table, this.cross, this.rows, this.source, (row) => this.look(row));
