@@ -1,4 +1,4 @@
-"""What the page has to know of a dataset before it asks for any row: columns, views, roles, causal graph."""
+"""What the page has to know of datasets before it asks for any row: columns, views, processes."""
 
 from __future__ import annotations
 
@@ -8,32 +8,41 @@ import numpy as np
 import pyarrow as pa
 
 from m3di.browse.gathered import Gathered
-from m3di.data import ShardSource
+from m3di.browse.processes import process_in_words, processes_of
+from m3di.data import ShardSource, Source
 from m3di.errors import without_credentials
-from m3di.latents import Factor, Spec, arrows, told
-from m3di.report import ROLE_COLORS, factor_marks, factor_places
+from m3di.latents import Factor, Spec
+from m3di.report import ROLE_COLORS
 
 Json = dict[str, Any]
+PASSES = ("mask", "depth", "normal")
 BOX = ("object_left_px", "object_top_px", "object_right_px", "object_bottom_px")
 
 
 def description(gathered: Gathered) -> Json:
     """All of it, as JSON has it."""
     spec = gathered.spec
+    processes, numbers = processes_of(gathered)
     return {
-        "name": spec.name,
+        "name": " and ".join(dict.fromkeys(source.spec.name for source in gathered.sources)),
         "about": spec.description,
         "n_rows": gathered.n_rows,
         "datasets": [_dataset(gathered, number) for number in range(len(gathered.sources))],
         "splits": list(gathered.split_names),
         "blocks": [
-            {"dataset": each.dataset, "split": each.split, "first": each.first, "n": each.table.num_rows}
-            for each in gathered.blocks
+            {
+                "dataset": each.dataset,
+                "split": each.split,
+                "first": each.first,
+                "n": each.table.num_rows,
+                "process": own,
+            }
+            for each, own in zip(gathered.blocks, numbers, strict=True)
         ],
-        "columns": columns_of(gathered),
+        "columns": columns_of(gathered, processes),
         "views": [_view(gathered, name) for name in spec.observed],
         "role_colors": ROLE_COLORS,
-        "graph": graph_of(spec),
+        "processes": processes,
     }
 
 
@@ -43,10 +52,19 @@ def _dataset(gathered: Gathered, number: int) -> Json:
         "name": gathered.names[number],
         "root": without_credentials(gathered.roots[number]),
         "fingerprint": source.fingerprint,
-        "do": told(source.spec.interventions),
+        "spec": source.spec.name,
+        "about": source.spec.description,
+        "process": process_in_words(gathered, number),
+        "passes": passes_of(source),
         "made": _made(source.manifest.render) if isinstance(source, ShardSource) else "the published layout",
         "size_px": next(each for each in gathered.blocks if each.dataset == number).files.size_px,
     }
+
+
+def passes_of(source: Source) -> dict[str, list[str]]:
+    """The passes that the images of each view have."""
+    entries = source.manifest.extensions if isinstance(source, ShardSource) else {}
+    return {view: [each for each in PASSES if f"{view}.{each}" in entries] for view in source.spec.rendered}
 
 
 def _made(render: dict[str, Any]) -> str:
@@ -55,19 +73,20 @@ def _made(render: dict[str, Any]) -> str:
 
 def _view(gathered: Gathered, name: str) -> Json:
     spec, own = gathered.spec, gathered.spec.observed[name]
-    source = gathered.sources[0]
-    entries = source.manifest.extensions if isinstance(source, ShardSource) else {}
+    seen = [factor for each in _specs(gathered) for factor in each.observed[name].view.factors]
     return {
         "name": name,
         "modality": own.view.modality,
         "kind": own.view.kind.source,
         "declared": own.declared,
         "do": own.do,
-        "passes": [each for each in ("mask", "depth", "normal") if f"{name}.{each}" in entries],
-        "box": all(f"{name}.{each}" in gathered.column_names for each in BOX),
-        "roles": {factor: use.role for factor, use in own.view.factors.items()},
-        "factors": {factor: _factor(spec.factors[factor], factor) for factor in own.view.factors},
+        "box": any({f"{name}.{each}" for each in BOX} <= {*block.table.column_names} for block in gathered.blocks),
+        "factors": {factor: _factor(spec.factors[factor], factor) for factor in dict.fromkeys(seen)},
     }
+
+
+def _specs(gathered: Gathered) -> list[Spec]:
+    return [source.spec.in_split(split) for source in gathered.sources for split in source.n_samples]
 
 
 def _factor(factor: Factor, name: str) -> Json:
@@ -75,7 +94,7 @@ def _factor(factor: Factor, name: str) -> Json:
     return {"kind": factor.kind, "unit": factor.unit, "columns": list(factor.columns(name))}
 
 
-def columns_of(gathered: Gathered) -> list[Json]:
+def columns_of(gathered: Gathered, processes: list[Json]) -> list[Json]:
     """The columns that can be filtered, drawn and sorted by: splits, factors, annotations.
 
     A column that says the same as an earlier one of the same factor names it: content is shown once.
@@ -85,10 +104,10 @@ def columns_of(gathered: Gathered) -> list[Json]:
         found.append({"name": "dataset", "label": "dataset", "view": "", "values": list(gathered.names)})
     found.append({"name": "split", "label": "split", "view": "", "values": list(gathered.split_names)})
     for view, own in gathered.spec.observed.items():
-        for factor, use in own.view.factors.items():
+        for factor in own.view.factors:
             column = f"{view}.{factor}"
             if column in gathered.column_names and gathered.spec.factors[factor].kind != "seed":
-                about = {"name": column, "label": factor, "view": view, "role": use.role}
+                about = {"name": column, "label": factor, "view": view, "roles": _roles(processes, view, factor)}
                 found.append(about | _support(gathered.spec.factors[factor]))
         known = {f"{view}.{each}" for name in own.view.factors for each in gathered.spec.factors[name].columns(name)}
         for column in gathered.column_names:
@@ -100,6 +119,14 @@ def columns_of(gathered: Gathered) -> list[Json]:
                 found.append({"name": column, "label": column.removeprefix(f"{view}."), "view": view})
     for each in found:
         each |= _measured(gathered, each, found)
+    return found
+
+
+def _roles(processes: list[Json], view: str, factor: str) -> dict[str, list[str]]:
+    """The roles that a factor has in a view, each with the names of the processes in which it has this one."""
+    found: dict[str, list[str]] = {}
+    for each in processes:
+        found.setdefault(each["roles"][view].get(factor, "not seen"), []).append(each["name"])
     return found
 
 
@@ -131,32 +158,3 @@ def _measured(gathered: Gathered, about: Json, found: list[Json]) -> Json:
         if alike and np.array_equal(gathered.numbers(other["name"]), values):
             return measured | {"same_as": other["name"]}
     return measured
-
-
-def graph_of(spec: Spec) -> list[Json]:
-    """The causal graph of each declared view: factors with their places and roles, arrows from parent to child."""
-    places = factor_places(spec)
-    found = []
-    for name, view in spec.views.items():
-        nodes: list[Json] = [
-            {
-                "name": factor,
-                "column": places[factor][0],
-                "row": places[factor][1],
-                "role": view.factors[factor].role if factor in view.factors else "not seen",
-            }
-            for factor in spec.factors
-            if factor in places  # those that choose what changes have none, as in the figures of a report
-        ]
-        drawn = [(*parent.partition("@")[::2], child) for parent, child in arrows(spec, name)]
-        own_past = {child for parent, _, child in drawn if parent == child}
-        for node in nodes:
-            node["marks"] = factor_marks(spec, node["name"], own_past=node["name"] in own_past)
-        # Parent and child, and how many frames earlier the parent lies: 0 for the same one.
-        edges = sorted(
-            (parent, child, -int(lag or 0))
-            for parent, lag, child in drawn
-            if parent != child and places.keys() >= {parent, child}
-        )
-        found.append({"view": name, "modality": view.modality, "nodes": nodes, "edges": edges})
-    return found

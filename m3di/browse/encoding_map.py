@@ -25,13 +25,27 @@ class EncodingMap:
     Attributes:
         views: Encodings of each view, float32 [n, D].
         rows: Number of the row that each is of, int64 [n].
-        note: Of which samples they are, and by what they were made.
+        of: Of which splits they are.
+        by: By what they were made.
+        n_whole: How many there are in all, where these are some of them; None where they are all.
     """
 
     views: Mapping[str, NDArray[np.float32]]
     rows: NDArray[np.int64]
-    note: str = ""
+    of: str = ""
+    by: str = ""
+    n_whole: int | None = None
     _unit: dict[str, NDArray[np.float32]] = field(default_factory=dict, repr=False)
+
+    @property
+    def note(self) -> str:
+        """Of how many samples and which splits they are, and by what they were made."""
+        n = f"{len(self.rows):,}"
+        return (
+            f"{n} samples of {self.of}, {self.by}"
+            if self.n_whole is None
+            else (f"{n} of {self.n_whole:,} encodings of {self.of}, {self.by}")
+        )
 
     def places(self, view: str) -> NDArray[np.float32]:
         """The two directions in which the encodings of a view differ most (PCA), each scaled by the wider one to -1 to
@@ -64,7 +78,8 @@ class EncodingMap:
         """The encodings of some rows, which are numbered by their places among them."""
         kept = np.isin(self.rows, chosen)
         views = {view: each[kept] for view, each in self.views.items()}
-        return EncodingMap(views, np.searchsorted(chosen, self.rows[kept]), self.note)
+        rows, n = np.searchsorted(chosen, self.rows[kept]), len(self.rows) if self.n_whole is None else self.n_whole
+        return EncodingMap(views, rows, self.of, self.by, None if kept.all() and self.n_whole is None else n)
 
 
 def read_encodings(path: Path, gathered: Gathered) -> EncodingMap:
@@ -87,7 +102,7 @@ def read_encodings(path: Path, gathered: Gathered) -> EncodingMap:
     encoded.check()
     views = {view: np.concatenate(both).astype(np.float32) for view, both in encoded.encodings.items()}
     rows = [np.arange(blocks[split].table.num_rows) + blocks[split].first for split in SPLITS]
-    return EncodingMap(views, np.concatenate(rows).astype(np.int64), f"val and test, from {path.name}")
+    return EncodingMap(views, np.concatenate(rows).astype(np.int64), "val and test", f"from {path.name}")
 
 
 def held_out_rows(gathered: Gathered) -> NDArray[np.int64]:
@@ -95,11 +110,6 @@ def held_out_rows(gathered: Gathered) -> NDArray[np.int64]:
     own = [each for each in gathered.blocks if each.dataset == 0]
     chosen = [each for each in own if each.split != "train"] or own
     return np.concatenate([np.arange(each.table.num_rows) + each.first for each in chosen])
-
-
-def evenly(rows: NDArray[np.int64], n: int) -> NDArray[np.int64]:
-    """At most `n` of some rows, evenly spaced."""
-    return rows[np.unique(np.linspace(0, len(rows) - 1, min(n, len(rows))).round().astype(np.int64))]
 
 
 def encode_rows(
@@ -131,8 +141,7 @@ def encode_rows(
     views = {view: np.concatenate([part[view] for part in parts]).astype(np.float32) for view in parts[0]}
     encoded = np.concatenate([some for _, some in asked])
     splits = _listed([each.split for each, _ in asked])
-    note = f"{len(encoded):,} samples of {splits}, encoded by {run.name}, {checkpoint.name}"
-    return EncodingMap(views, encoded, note)
+    return EncodingMap(views, encoded, splits, f"encoded by {run.name}, {checkpoint.name}")
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -14,11 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from m3di.browse.same_samples import Twins, find_twins
 from m3di.data import Files, Source, open_source, open_to_read
 from m3di.errors import UsageError, without_credentials
-from m3di.latents import Spec
+from m3di.latents import Factor, Spec
 
 MAX_EXACT = 1 << 53  # beyond it a number of JavaScript is not exact
+MAX_SHOWN = 200  # characters of a value in a message
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Gathered:
 
     @property
     def spec(self) -> Spec:
-        """The spec of the first dataset: factors, names and views are those of all."""
+        """The spec of the first dataset: factors and names of views are those of all datasets."""
         return self.sources[0].spec
 
     @cached_property
@@ -69,6 +71,11 @@ class Gathered:
         """What to call each dataset: the last part of its place; where two are alike, with a number."""
         last = [root.rstrip("/").rpartition("/")[2] or root for root in map(without_credentials, self.roots)]
         return tuple(f"{name} ({number})" if last.count(name) > 1 else name for number, name in enumerate(last, 1))
+
+    @cached_property
+    def twins(self) -> Twins:
+        """Which rows are one sample."""
+        return find_twins([(self.sources[each.dataset], each.split, each.table) for each in self.blocks])
 
     @cached_property
     def column_names(self) -> tuple[str, ...]:
@@ -117,7 +124,7 @@ class Gathered:
         return block, row - block.first
 
     def rows(self, chosen: Sequence[int]) -> list[dict[str, Any]]:
-        """All that the tables say of some rows, but where their files lie.
+        """All that the tables say of some rows, but where their files lie; and the rows that are the same sample.
 
         Raises:
             IndexError: There is no such row.
@@ -128,7 +135,7 @@ class Gathered:
         block, own = self.place(row)
         shown = [name for name in block.table.column_names if name not in self.file_columns]
         found = {name: _exact(block.table[name][own].as_py()) for name in shown}
-        return {"dataset": block.dataset, "split": block.split, "row": row, **found}
+        return {"dataset": block.dataset, "split": block.split, "row": row, "twins": self.twins.of(row), **found}
 
     def contains(self, text: str) -> NDArray[np.bool_]:
         """Of which rows a caption contains a text, bool [n_rows]; small and capital letters are alike."""
@@ -189,7 +196,7 @@ def _blocks(sources: Sequence[Source]) -> Iterator[Block]:
 
 
 def _check_comparable(first: str, spec: Spec, other: str, others: Spec) -> None:
-    """Raise unless equal numbers mean the same in two datasets: views, factors and names of values."""
+    """Raise unless equal numbers mean the same in two datasets: views, and factors but for their mechanisms."""
     for what, one, two in (
         ("views", set(spec.observed), set(others.observed)),
         ("factors", set(spec.factors), set(others.factors)),
@@ -201,12 +208,35 @@ def _check_comparable(first: str, spec: Spec, other: str, others: Spec) -> None:
                 expected="datasets of the same views and factors, such as one with --do beside one without",
                 next_step="look at each of them by itself",
             )  # fmt: skip
-    for name, factor in spec.factors.items():
-        if (factor.type == "categorical" and factor.names != others.factors[name].names) or (
-            factor.physical_values != others.factors[name].physical_values
-        ):
+    for name, observed in spec.observed.items():
+        modality, another = observed.view.modality, others.observed[name].view.modality
+        if modality != another:
             raise UsageError(
-                f"the values of {name} mean other things in the two datasets",
-                where=f"{first} and {other}", expected="a factor with the same names and physical values",
+                f"the view {name} is of two modalities in the two datasets",
+                where=f"{first} and {other}", got=f"{modality} | {another}", expected="views of one modality",
                 next_step="look at each of them by itself",
             )  # fmt: skip
+    for name, factor in spec.factors.items():
+        differing = _meaning_apart(factor, others.factors[name])
+        if differing:
+            raise UsageError(
+                f"the values of {name} mean other things in the two datasets",
+                where=f"{first} and {other}", got="; ".join(differing),
+                expected="a factor that differs in nothing but its mechanism",
+                next_step="look at each of them by itself",
+            )  # fmt: skip
+
+
+def _meaning_apart(one: Factor, other: Factor) -> list[str]:
+    """What is another one in two factors but their mechanisms, each as `key: this | other`."""
+    both = [each.model_dump(exclude={"mechanism", "first"}, by_alias=True) for each in (one, other)]
+    return [
+        f"{key}: {_shown(both[0][key])} | {_shown(both[1][key])}" for key in both[0] if both[0][key] != both[1][key]
+    ]
+
+
+def _shown(value: Any) -> str:
+    """A value of a factor for a message."""
+    values = list(value) if isinstance(value, tuple) else [value]
+    text = ", ".join("none" if each is None else str(each) for each in values)
+    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 3]}..."

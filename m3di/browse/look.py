@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from m3di.browse.described import description
+from m3di.browse.described import description, passes_of
 from m3di.browse.displayed import shown_image, shown_pass
-from m3di.browse.encoding_map import Count, EncodingMap, encode_rows, evenly, read_encodings
+from m3di.browse.encoding_map import Count, EncodingMap, encode_rows, read_encodings
 from m3di.browse.gathered import Gathered, gather_rows
+from m3di.browse.same_samples import evenly
 from m3di.errors import UsageError
 
 MAX_ROWS = 1000  # of one answer
@@ -43,11 +44,16 @@ class Look:
     @cached_property
     def about(self) -> dict[str, Any]:
         """What the page begins with."""
-        encoded = list(self.encodings.views) if self.encodings else []
-        return description(self.gathered) | {
-            "encodings": encoded,
-            "encoded": self.encodings.note if self.encodings else self.not_encoded,
-            "run": self.run.name if self.run else None,
+        return description(self.gathered) | self.encoded | {"run": self.run.name if self.run else None}
+
+    @property
+    def encoded(self) -> dict[str, Any]:
+        """The views that have encodings, and of which samples, or why there are none."""
+        if self.encodings is None:
+            return {"encodings": [], "encoded": self.not_encoded}
+        return {
+            "encodings": list(self.encodings.views) if len(self.encodings.rows) else [],
+            "encoded": self.encodings.note,
         }
 
     def answer(self, path: Sequence[str], query: dict[str, str]) -> Answer | None:
@@ -66,13 +72,14 @@ class Look:
             case ["rows.json"]:
                 return as_json(self.gathered.rows(_numbers(query["of"])))
             case ["search"]:
-                return raw(np.packbits(self.gathered.contains(query["text"][:MAX_TEXT]), bitorder="little"))
+                return raw(np.packbits(self.gathered.contains(_searched(query["text"])), bitorder="little"))
             case ["image", row, view] if view in self.gathered.spec.rendered:
                 block, own = self.gathered.place(int(row))
                 return shown_image(block.files, own, view)
-            case ["pass", row, view, name] if name in self._passes(view):
+            case ["pass", row, view, name]:
                 block, own = self.gathered.place(int(row))
-                return "image/png", shown_pass(block.files, own, view, name)
+                passes = passes_of(self.gathered.sources[block.dataset]).get(view, [])
+                return ("image/png", shown_pass(block.files, own, view, name)) if name in passes else None
             case ["map", view] if self.encodings and view in self.encodings.views:
                 return raw(self.encodings.places(view))
             case ["map-rows"] if self.encodings:
@@ -82,9 +89,6 @@ class Look:
             case ["curves.json"] if self.run:
                 return as_json(curves_of(self.run))
         return None
-
-    def _passes(self, view: str) -> list[str]:
-        return next((each["passes"] for each in self.about["views"] if each["name"] == view), [])
 
 
 def open_look(roots: Sequence[str | os.PathLike[str]], encodings: Path | None = None, run: Path | None = None) -> Look:
@@ -164,6 +168,15 @@ def raw(values: Any) -> Answer:
 def finite(values: Any) -> list[float | None]:
     """Numbers for JSON; None for what is none."""
     return [float(each) if np.isfinite(each) else None for each in values]
+
+
+def _searched(text: str) -> str:
+    if len(text) > MAX_TEXT:
+        raise UsageError(
+            "the text to search for is too long", got=f"{len(text):,} characters", expected=f"at most {MAX_TEXT:,}",
+            next_step="a part of it finds the same captions",
+        )  # fmt: skip
+    return text
 
 
 def _numbers(text: str) -> list[int]:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from m3di.browse.displayed import thumbnail
-from m3di.browse.encoding_map import evenly
+from m3di.browse.encoding_map import EncodingMap
 from m3di.browse.look import Look, curves_of
 from m3di.browse.page_files import INDEX, one_module, page_file
 from m3di.errors import UsageError
@@ -32,7 +33,8 @@ def write_page(look: Look, out: Path, n: int = 500, size_px: int = 128, count: C
     Args:
         look: What is looked at.
         out: The .html to write.
-        n: Samples to show, evenly spaced over all rows; all where there are no more.
+        n: At most so many samples, evenly spaced over all rows; those that are one sample in several datasets or splits
+            come together. All where there are no more.
         size_px: Widest picture; wider ones are made smaller.
         count: Told how many samples are done, of how many.
 
@@ -63,7 +65,7 @@ def rows_of_page(look: Look, n: int) -> NDArray[np.int64]:
         UsageError: `n` is too small.
     """
     _check_least("--n", n, 1)
-    return evenly(np.arange(look.gathered.n_rows), n)
+    return look.gathered.twins.evenly(n)
 
 
 def _check_least(name: str, value: int, least: int) -> None:
@@ -75,9 +77,8 @@ def _data(look: Look, chosen: NDArray[np.int64], size_px: int, count: Count) -> 
     """What the page would ask a server for."""
     gathered = look.gathered
     about = json.loads(json.dumps(look.about)) | {"n_rows": len(chosen), "of": gathered.n_rows}
-    for view in about["views"]:
-        view["passes"] = []  # thumbnails alone
     for dataset in about["datasets"]:
+        dataset["passes"] = {}  # thumbnails alone
         dataset["root"] = dataset["name"]  # where it lies here is none of the readers' business
     about["blocks"] = _blocks(about["blocks"], chosen)
     columns = {}
@@ -90,14 +91,24 @@ def _data(look: Look, chosen: NDArray[np.int64], size_px: int, count: Count) -> 
         for view, kept in pictures.items():
             kept.add(*thumbnail(block.files, own, view, size_px))
         count(done, len(chosen))
+    encodings = look.encodings.only(chosen) if look.encodings is not None else None
     return {
-        "about": about,
+        "about": about | replace(look, encodings=encodings).encoded,
         "columns": columns,
-        "rows": _rows([row | {"row": number} for number, row in enumerate(gathered.rows(chosen.tolist()))]),
+        "rows": _rows(_renumbered(gathered.rows(chosen.tolist()), chosen)),
         "pictures": {view: kept.urls for view, kept in pictures.items()},
-        **_encodings(look, chosen),
+        **_encodings(encodings),
         "curves": curves_of(look.run) if look.run else None,
     }
+
+
+def _renumbered(rows: list[dict[str, Any]], chosen: NDArray[np.int64]) -> list[dict[str, Any]]:
+    """The chosen rows, by their places among them; twins that are not there are left out."""
+    numbers = {int(row): number for number, row in enumerate(chosen)}
+    return [
+        row | {"row": numbers[row["row"]], "twins": [numbers[each] for each in row["twins"] if each in numbers]}
+        for row in rows
+    ]
 
 
 def _rows(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -106,11 +117,10 @@ def _rows(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return {"names": names, "values": [[names.index(tuple(row)), *row.values()] for row in rows]}
 
 
-def _encodings(look: Look, chosen: NDArray[np.int64]) -> dict[str, Any]:
+def _encodings(own: EncodingMap | None) -> dict[str, Any]:
     """Where the chosen rows lie on the map of each view, and the nearest of each row among them."""
-    if look.encodings is None:
+    if own is None or not len(own.rows):
         return {}
-    own = look.encodings.only(chosen)
     return {
         "map_rows": own.rows.tolist(),
         "maps": {view: _base64(own.places(view).astype("<f4").tobytes()) for view in own.views},

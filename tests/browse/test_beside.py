@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -85,6 +86,40 @@ def test_encodings_are_a_map_with_neighbours(many: Path, tmp_path: Path, serve: 
     width = page.locator(".map canvas").bounding_box()["width"]
     page.locator(".map canvas").click(position={"x": x * width / 340, "y": y * width / 340})
     page.wait_for_selector("#sample[open]")
+
+
+def test_keys_go_from_dot_to_dot_of_the_map(many: Path, tmp_path: Path, serve: Serve, shown: Shown) -> None:
+    """Rows 240 to 319 lie on a grid of 8 x 10, the first factor of 8 along one direction, which differs more."""
+    grid = np.stack(np.meshgrid(np.arange(10.0), np.arange(8.0)), axis=-1).reshape(80, 2) @ np.diag([2.0, 1.0])
+    arrays = {f"{split}_image": part for split, part in zip(("val", "test"), np.split(grid, 2), strict=True)}
+    np.savez(tmp_path / "encodings.npz", fingerprint=gather_rows([many]).sources[0].fingerprint, **arrays)
+    look = open_look([many], tmp_path / "encodings.npz")
+    assert look.encodings is not None
+    places = look.encodings.places("image")
+    page, table = shown.goto(serve(look).url), tables(many)
+    page.wait_for_selector(".map canvas")
+    page.locator(".map canvas").focus()
+
+    def at() -> int:
+        """The row that the map says, by its key and split."""
+        split, key = page.inner_text(".map [role=status]").split(":")[0].split()
+        (row,) = np.flatnonzero((table["split"] == split) & (table["key"] == key))
+        return int(row)
+
+    page.keyboard.press("ArrowDown")
+    until(page, "document.querySelector('.map [role=status]').textContent !== ''")
+    assert np.abs(places[at() - 240]).max() < 0.25  # begins in the middle
+    for key, step in (("ArrowRight", (1, 0)), ("ArrowUp", (0, 1)), ("ArrowLeft", (-1, 0)), ("ArrowDown", (0, -1))):
+        before, said = at(), page.inner_text(".map [role=status]")
+        page.keyboard.press(key)
+        until(page, f"document.querySelector('.map [role=status]').textContent !== {json.dumps(said)}")
+        moved = places[at() - 240] - places[before - 240]
+        expected = np.array(step) * (2 / 9, 1 / 9)  # of -1 to 1, by 9 steps of 2 units
+        np.testing.assert_allclose(moved, expected, atol=1e-3)
+    row = at()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#sample[open]")
+    assert table["key"][row] in page.inner_text("#sample-title")
 
 
 def test_a_run_encodes_samples_for_its_map(

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import fsspec
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from m3di import data
 from m3di.browse import gather_rows
-from m3di.browse.described import description, graph_of
-from m3di.browse.gathered import MAX_EXACT, _exact, _narrow
+from m3di.browse.described import description
+from m3di.browse.gathered import MAX_EXACT, _check_comparable, _exact, _narrow
+from m3di.browse.processes import graph_of
 from m3di.errors import DataError, UsageError
-from m3di.latents import load_spec
+from m3di.latents import load_spec, plain_spec, spec_from_dict
 from tests.conftest import BUILT_IN, write_fake_dataset
 
 
@@ -95,6 +98,48 @@ def test_datasets_of_other_factors_are_refused(fake_dataset: Path, tmp_path: Pat
         gather_rows([fake_dataset, write_fake_dataset(tmp_path / "fewer", spec=str(spec))])
     with pytest.raises(DataError, match="there is no m3di dataset here"):
         gather_rows([tmp_path])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("one", "other", "told"),
+    [
+        ("range: [-1, 1], physical: [-3, 3]", "range: [-2, 2], physical: [-3, 3]", r"range: -1.0, 1.0 \| -2.0, 2.0"),
+        ("range: [-1, 1], physical: [-3, 3]", "range: [-1, 1], physical: [-6, 6]", r"physical: -3.0, 3.0 \| -6.0, 6.0"),
+        ("range: [-1, 1], physical: [-3, 3]", "range: [-1, 1]", r"physical: -3.0, 3.0 \| none"),
+        ("range: [-1, 1], unit: m", "range: [-1, 1], unit: cm", r"unit: m \| cm"),
+        ("range: [0, 1], kind: scalar", "range: [0, 1], kind: position", r"kind: scalar \| position"),
+        ("range: [0, 9]", "range: [0, 9], type: integer", r"type: continuous \| integer"),
+    ],
+)
+def test_numbers_that_mean_other_things_are_refused(tmp_path: Path, one: str, other: str, told: str) -> None:
+    roots = []
+    for number, text in enumerate((one, other)):
+        factor = {"type": "continuous", "kind": "position"} | yaml.safe_load(f"{{{text}}}")
+        views = {"text": {"factors": {"worth": "private"}}}
+        spec = {"extends": "m3di", "name": "worth", "factors": {"worth": factor}, "views": views}
+        path = tmp_path / f"{number}.yaml"
+        path.write_text(json.dumps(spec))
+        roots.append(write_fake_dataset(tmp_path / str(number), spec=str(path), size_px=16))
+    gather_rows([roots[0], roots[0]])
+    with pytest.raises(UsageError, match=f"the values of worth mean other things(.|\n)*got: +{told}\n"):
+        gather_rows(roots)
+
+
+@pytest.mark.slow
+def test_mechanisms_may_be_others(fake_dataset: Path, tmp_path: Path) -> None:
+    assert gather_rows([fake_dataset, write_fake_dataset(tmp_path / "two", spec="m3di-independent")]).n_rows == 56
+
+
+def test_a_view_of_another_modality_is_refused() -> None:
+    plain = plain_spec(load_spec("m3di"))
+    plain["factors"]["more_phrasing"] = plain["factors"]["text_phrasing"]  # which a text has, and an image has not
+    specs = [
+        spec_from_dict({**plain, "views": {**plain["views"], "more": plain["views"][like]}}, where=like)
+        for like in ("image", "text")
+    ]
+    with pytest.raises(UsageError, match=r"the view more is of two modalities(.|\n)*got: +image \| text"):
+        _check_comparable("one", specs[0], "other", specs[1])
 
 
 def test_the_published_layout_and_urls(fake_dataset: Path, tmp_path: Path) -> None:

@@ -45,6 +45,33 @@ def test_it_holds_samples_of_all_splits_evenly(look: Look, many: Path, tmp_path:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("n", "encoded"),
+    [
+        (32, "8 of 80 encodings of val and test, from encodings.npz"),
+        (320, "80 samples of val and test, from encodings.npz"),
+        (1, "0 of 80 encodings of val and test, from encodings.npz"),
+    ],
+)
+def test_it_says_how_many_of_the_encodings_it_holds(
+    many: Path, tmp_path: Path, shown: Shown, n: int, encoded: str
+) -> None:
+    generator = np.random.default_rng(0)
+    names = [f"{split}_{view}" for split in ("val", "test") for view in ("image", "text")]
+    arrays = {name: generator.normal(size=(40, 5)) for name in names}
+    np.savez(tmp_path / "encodings.npz", fingerprint=open_look([many]).gathered.sources[0].fingerprint, **arrays)
+    out = tmp_path / "page.html"
+    write_page(open_look([many], tmp_path / "encodings.npz"), out, n)
+    about = data_of(out)["about"]
+    assert about["encoded"] == encoded
+    page = shown.goto(out.as_uri())
+    if n > 1:
+        assert page.inner_text(".map p").startswith(f"The two directions in which they differ most (PCA): {encoded}.")
+    else:
+        assert f"No map: {encoded}." in page.inner_text("#graph") and not about["encodings"]
+
+
+@pytest.mark.slow
 def test_all_there_are_where_more_are_asked_for(look: Look, tmp_path: Path) -> None:
     assert write_page(look, tmp_path / "page.html", 10_000) == 320
 

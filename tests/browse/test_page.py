@@ -64,6 +64,20 @@ def test_filters_count_what_pandas_counts_and_are_told_as_a_condition(
     assert shown.count() == 320
 
 
+def test_a_search_that_is_too_long_is_told_and_finds_nothing(look: Look, serve: Serve, browser: Any) -> None:
+    page = browser.new_page()
+    page.goto(f"{serve(look).url}#q={'e' * 1001}")
+    page.wait_for_selector("body[data-ready]")
+    assert "the text to search for is too long" in page.inner_text("#message")
+    assert page.inner_text("#count").startswith("0 of 320")
+    page.fill("#search", "e" * 1002)
+    until(page, "document.querySelector('#message').textContent.includes('1,002 characters')")
+    page.fill("#search", "e")
+    until(page, "document.querySelector('#message').hidden")
+    assert page.inner_text("#count").startswith("320 of 320")
+    page.close()
+
+
 @pytest.mark.parametrize("search", ["", '"XKCD:P'])
 def test_what_is_copied_gives_the_same_samples(
     look: Look, many: Path, tmp_path: Path, serve: Serve, shown: Shown, search: str

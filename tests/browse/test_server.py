@@ -83,6 +83,14 @@ def test_what_is_not_there(look: Look, serve: Serve, path: str) -> None:
     assert ask(serve(look), path)[0] == 404
 
 
+def test_a_search_that_is_too_long_is_refused(look: Look, serve: Serve) -> None:
+    server = serve(look)
+    assert ask(server, f"search?text={'a' * 1000}")[0] == 200
+    status, _, content = ask(server, f"search?text={'a' * 1001}")
+    assert status == 422
+    assert b"the text to search for is too long" in content and b"1,001 characters" in content
+
+
 def test_no_more_rows_than_a_page_needs(look: Look, serve: Serve) -> None:
     assert ask(serve(look), "rows.json?of=" + ",".join(["0"] * 1001))[0] == 404
     assert ask(serve(look), "rows.json?of=" + ",".join(["0"] * 1000))[0] == 200

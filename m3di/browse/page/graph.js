@@ -5,10 +5,17 @@ const COLUMN = 150;
 const ROW = 34;
 const MARGIN = 40;
 const LEAST_SCALE = 0.75;
+const MOST_OPEN = 3; // processes whose graphs are unfolded at first
 
-/** The graphs as elements; `choose(view, parent, child)` is called for an arrow. */
+/** The graphs of every process as elements; `choose(view, parent, child)` is called for an arrow. */
 export function graphs(about, choose) {
-  return about.graph.map((graph) => {
+  if (about.processes.length === 1) return drawings(about, 0, choose);
+  return about.processes.map(({ name }, number) => h("details", { class: "process", open: number < MOST_OPEN }, h("summary", {}, `graph and roles of ${name}`), ...drawings(about, number, choose)));
+}
+
+function drawings(about, number, choose) {
+  return about.processes[number].graph.map((graph) => {
+    const headId = `head-${number}-${graph.view}`;
     const place = new Map(graph.nodes.map((each) => [each.name, { x: (each.column + 0.5) * COLUMN, y: (each.row + 0.5) * ROW }]));
     const isBack = ([parent, child]) => place.get(child).x <= place.get(parent).x;
     const width = COLUMN * (1 + Math.max(...graph.nodes.map((each) => each.column))) + (graph.edges.some(isBack) ? MARGIN : 0);
@@ -25,7 +32,7 @@ export function graphs(about, choose) {
       const act = () => choose(graph.view, parent, child);
       const arrow = s(
         "g", { class: lag ? "arrow earlier" : "arrow", role: "button", tabindex: 0, "aria-label": `${parent}${when} causes ${child}: show both`, "data-edge": `${parent} ${child}`, onclick: act },
-        s("path", { d: path, class: "wide" }), s("path", { d: path, class: "line", "marker-end": `url(#head-${graph.view})` }),
+        s("path", { d: path, class: "wide" }), s("path", { d: path, class: "line", "marker-end": `url(#${headId})` }),
       );
       arrow.addEventListener("keydown", (event) => {
         if (event.key !== "Enter" && event.key !== " ") return;
@@ -40,7 +47,7 @@ export function graphs(about, choose) {
       box.style.fill = about.role_colors[each.role];
       return s("g", { class: each.role === "not seen" ? "node unseen" : "node" }, s("title", {}, `${each.name}: ${each.role}`), box, s("text", { x, y: y + 4 }, [each.name, ...each.marks].join(" ")));
     });
-    const head = s("marker", { id: `head-${graph.view}`, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto" }, s("path", { d: "M0 0L8 4L0 8z" }));
+    const head = s("marker", { id: headId, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto" }, s("path", { d: "M0 0L8 4L0 8z" }));
     const drawing = s("svg", { viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": `causal graph of ${graph.view}` }, s("defs", {}, head), ...nodes, ...arrows);
     drawing.style.minWidth = `${LEAST_SCALE * width}px`; // a wide graph scrolls, rather than shrink to nothing
     return h("figure", { class: "graph" }, h("figcaption", {}, `${graph.view} (${graph.modality})`), h("div", { class: "scrolled" }, drawing));
@@ -54,9 +61,10 @@ export function legend(about) {
     swatch.style.background = color;
     return h("span", {}, swatch, role);
   });
-  const marks = about.graph.flatMap((graph) => graph.nodes.flatMap((each) => each.marks.map((mark) => mark.split(" ")[0])));
+  const all = about.processes.flatMap((each) => each.graph);
+  const marks = all.flatMap((graph) => graph.nodes.flatMap((each) => each.marks.map((mark) => mark.split(" ")[0])));
   const notes = [
-    about.graph.some((graph) => graph.edges.some(([, , lag]) => lag)) ? "dashed: of an earlier frame" : null,
+    all.some((graph) => graph.edges.some(([, , lag]) => lag)) ? "dashed: of an earlier frame" : null,
     marks.includes("\u21bb") ? "\u21bb: its own past causes it" : null,
     marks.includes("\u2692") ? "\u2692: set in some samples" : null,
   ];

@@ -171,7 +171,7 @@ export function box(about, row, view) {
   const size = about.datasets[row.dataset].size_px;
   if (!own?.box || !size) return null;
   const [left, top, right, bottom] = ["left", "top", "right", "bottom"].map((each) => row[`${view}.object_${each}_px`]);
-  if (right <= left) return null;
+  if (!(right > left)) return null; // nothing is there, or this dataset says nothing of it
   const drawn = h("span", { class: "box" });
   drawn.style.left = `${(100 * left) / size}%`;
   drawn.style.top = `${(100 * top) / size}%`;

@@ -51,9 +51,10 @@ export class Histograms {
   }
 
   heading(column) {
-    const role = column.role ? h("span", { class: `role role-${column.role}`, title: `role: ${column.role}` }, column.role) : null;
+    const several = Object.keys(column.roles ?? {}).length > 1;
+    const roles = Object.entries(column.roles ?? {}).map(([role, of]) => h("span", { class: `role role-${role}`, title: `role: ${role}${several ? ` (${of.join("; ")})` : ""}` }, role));
     const clear = h("button", { type: "button", class: "small", onclick: () => this.change(column.name, null) }, "all");
-    return h("div", { class: "heading" }, h("h3", {}, column.label), role, h("output", {}), clear);
+    return h("div", { class: "heading" }, h("h3", {}, column.label), ...roles, h("output", {}), clear);
   }
 
   categories(column) {

@@ -50,10 +50,11 @@ class Page {
     byId("boxes").parentElement.hidden = !about.views.some((each) => each.box);
     byId("search").parentElement.hidden = !about.views.some((each) => each.kind === "told");
     this.pair = h("div", { id: "pair", "aria-live": "polite" });
-    const datasets = about.datasets.map((each, number) => h("li", {}, h("b", { class: `own-${number}` }, each.name), ` ${each.do.join("; ") || "as observed"}; ${each.made}; `, h("code", {}, each.fingerprint.slice(0, 12))));
-    byId("graph").append(h("ul", { class: "datasets" }, ...datasets), h("p", { class: "about" }, about.about), legend(about), ...graphs(about, (...pair) => this.changed({ pair })), this.pair);
+    const oneAbout = about.datasets.every((each) => each.about === about.about);
+    const datasets = about.datasets.map((each, number) => h("li", {}, h("b", { class: `own-${number}` }, each.name), ` ${about.datasets.every(({ spec }) => spec === each.spec) ? "" : `spec ${each.spec}, `}${each.process.join("; ")}; ${each.made}; `, h("code", {}, each.fingerprint.slice(0, 12)), oneAbout ? null : h("p", { class: "about" }, each.about)));
+    byId("graph").append(h("ul", { class: "datasets" }, ...datasets), oneAbout ? h("p", { class: "about" }, about.about) : "", legend(about), ...graphs(about, (...pair) => this.changed({ pair })), this.pair);
     if (about.encodings.length) {
-      this.map = new EncodingMap(this.table, this.cross, this.source, (row) => this.look(row));
+      this.map = new EncodingMap(this.table, this.cross, this.rows, this.source, (row) => this.look(row));
       byId("graph").append(this.map.element);
     } else if (about.encoded) byId("graph").append(h("p", {}, `No map: ${about.encoded}.`));
     if (about.run) byId("graph").append(curvesFigure(this.source, about.run));
@@ -101,13 +102,23 @@ class Page {
   async searched(text) {
     this.state.search = text.trim();
     const wanted = this.state.search;
+    const passes = await this.found(wanted);
+    if (wanted !== this.state.search) return; // something else has been typed
+    this.cross.setFilter(SEARCH, passes);
+    this.filtered();
+  }
+
+  /** The rows in whose captions a text is; where it cannot be searched for, that is told, and none pass. */
+  async found(text) {
     try {
-      const bits = wanted ? await this.source.search(wanted) : null;
-      if (wanted !== this.state.search) return; // something else has been typed
-      this.cross.setFilter(SEARCH, bits && inBits(bits, this.table.n));
-      this.filtered();
+      const bits = text ? await this.source.search(text) : null;
+      if (this.refused) tell("");
+      this.refused = false;
+      return bits && inBits(bits, this.table.n);
     } catch (error) {
+      this.refused = true;
       tell(error.message);
+      return new Uint8Array(this.table.n);
     }
   }
 
@@ -121,10 +132,10 @@ class Page {
     byId("descending").checked = state.descending;
     byId("boxes").checked = state.boxes;
     byId("view").value = state.view;
-    const bits = state.search ? await this.source.search(state.search) : null;
+    const passes = await this.found(state.search);
     this.cross.setFilters([
       ...[...names].map((name) => [name, this.passes(name, state.filters[name])]),
-      [SEARCH, bits && inBits(bits, this.table.n)],
+      [SEARCH, passes],
     ]);
     this.filtered();
     if (state.open !== null) await this.look(state.open);
@@ -150,7 +161,7 @@ class Page {
     const [view, parent, child] = this.state.pair ?? [];
     const columns = [parent, child].map((each) => each && this.table.ofFactor(view, each));
     if (columns[0] && columns[1]) this.pair.replaceChildren(pairFigure(this.table, this.cross, ...columns));
-    else this.pair.replaceChildren(h("p", {}, this.table.about.graph.some((each) => each.edges.length) ? "Click an arrow to see its two factors together." : ""));
+    else this.pair.replaceChildren(h("p", {}, this.table.about.processes.some((each) => each.graph.some(({ edges }) => edges.length)) ? "Click an arrow to see its two factors together." : ""));
     this.map?.draw().catch((error) => tell(error.message));
   }
 

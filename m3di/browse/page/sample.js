@@ -59,41 +59,37 @@ export class Sample {
       const size = this.table.about.datasets[row.dataset].size_px;
       const picture = h("img", { src: this.source.image(row.row, view.name), alt: captions.join(" / ") || row.key, "data-view": view.name });
       const own = box(this.table.about, row, view.name);
+      const known = this.table.about.datasets[row.dataset].passes[view.name] ?? [];
       const frame = h("div", { class: "frame large" }, picture, veil, own);
       frame.style.setProperty("--side", `${Math.max(this.rendered().length > 2 ? 180 : 320, size ?? 0)}px`); // no smaller than it is
       const choose = () => {
-        veil.hidden = !this.pass;
-        if (this.pass) veil.src = this.source.pass(row.row, view.name, this.pass);
+        veil.hidden = !known.includes(this.pass);
+        if (!veil.hidden) veil.src = this.source.pass(row.row, view.name, this.pass);
         veil.style.opacity = this.veil / 100;
         if (own) own.hidden = !this.boxes;
       };
       const passes = h(
         "select", { "aria-label": `pass over ${view.name}`, onchange: (event) => { this.pass = event.target.value; choose(); } },
         h("option", { value: "" }, "no pass"),
-        ...view.passes.map((each) => h("option", { value: each, selected: each === this.pass }, each)),
+        ...known.map((each) => h("option", { value: each, selected: each === this.pass }, each)),
       );
       const opacity = h("input", { type: "range", min: 0, max: 100, value: this.veil, "aria-label": "how much of the pass shows", oninput: (event) => { this.veil = Number(event.target.value); choose(); } });
       const boxed = h("input", { type: "checkbox", checked: this.boxes, onchange: (event) => { this.boxes = event.target.checked; choose(); } });
       choose();
-      const tools = [view.passes.length ? passes : null, view.passes.length ? opacity : null, own ? h("label", {}, boxed, "box") : null];
+      const tools = [known.length ? passes : null, known.length ? opacity : null, own ? h("label", {}, boxed, "box") : null];
       return h("figure", {}, frame, h("figcaption", {}, `${view.name}${size ? `, ${size} px` : ""} `, ...tools));
     });
   }
 
-  /** What shows the same sample otherwise: other views of it, and the sample of its key in another dataset. */
+  /** What shows the same sample otherwise: other views of it, and the same one in another dataset or split. */
   async others(row) {
-    const about = this.table.about;
-    const found = this.rendered().map((view) => ({ word: view.name, url: this.source.image(row.row, view.name), view, row }));
-    const own = this.table.block(row.row);
-    for (const block of about.blocks) {
-      const number = block.first + row.row - own.first;
-      if (block.dataset === own.dataset || block.split !== own.split || number >= block.first + block.n) continue;
-      const [twin] = await this.rows.get([number]);
-      if (twin.key !== row.key) continue;
-      const name = about.datasets[block.dataset].name;
-      found.push(...this.rendered().map((view) => ({ word: `${view.name} of ${name}`, url: this.source.image(number, view.name), view, row: twin })));
-    }
-    return found;
+    const { datasets } = this.table.about;
+    const views = (each, whose) => this.rendered().map((view) => ({ word: `${view.name}${whose}`, url: this.source.image(each.row, view.name), view, row: each }));
+    const twins = await this.rows.get(row.twins);
+    return [...views(row, ""), ...twins.flatMap((twin) => {
+      const where = [twin.dataset !== row.dataset ? datasets[twin.dataset].name : null, twin.split !== row.split ? twin.split : null, twin.key !== row.key ? twin.key : null];
+      return views(twin, ` of ${where.filter(Boolean).join(" ")}`);
+    })];
   }
 
   async twins(row, captions) {
@@ -114,8 +110,9 @@ export class Sample {
       try {
         await Promise.all(images.map((each) => each.decode()));
         said.textContent = difference(images, canvas);
-      } catch {
-        said.textContent = "no difference: a picture cannot be read";
+      } catch (error) {
+        canvas.width = 0; // what was drawn there is of two others
+        said.textContent = `no difference: ${error.name === "EncodingError" ? "a picture cannot be read" : error.message}`;
       }
     };
     for (const each of [first, second]) each.addEventListener("change", draw);
@@ -146,11 +143,12 @@ export class Sample {
 
   factors(row) {
     const body = [];
+    const { roles } = this.table.process(row.row);
     for (const view of this.table.about.views) {
       for (const [factor, about] of Object.entries(view.factors)) {
         const [raw, ...rest] = about.columns.map((each) => row[`${view.name}.${each}`]);
         if (raw === undefined) continue;
-        const role = view.roles[factor];
+        const role = roles[view.name][factor] ?? "not seen";
         const name = about.columns.findIndex((each) => each === `${factor}_name`);
         const hex = about.columns.findIndex((each) => each === `${factor}_hex`);
         const unit = about.columns.findIndex((each) => each === `${factor}_${about.unit ?? "physical"}`);
@@ -163,7 +161,7 @@ export class Sample {
         ));
       }
     }
-    const known = new Set(["dataset", "split", "row", "key"]);
+    const known = new Set(["dataset", "split", "row", "key", "twins"]);
     for (const view of this.table.about.views) {
       known.add(`${view.name}.caption`);
       for (const each of Object.values(view.factors)) for (const column of each.columns) known.add(`${view.name}.${column}`);
@@ -182,18 +180,19 @@ export class Sample {
 function differing(one, other) {
   const value = ({ view, row }, factor) => {
     const columns = view.factors[factor].columns.map((each) => `${view.name}.${each}`);
-    return short(row[columns.find((each) => each.endsWith("_name"))] ?? row[columns[0]]);
+    return row[columns.find((each) => each.endsWith("_name"))] ?? row[columns[0]];
   };
   const found = Object.keys(one.view.factors).filter((factor) => factor in other.view.factors)
     .map((factor) => [factor, value(one, factor), value(other, factor)])
-    .filter(([, first, second]) => first !== second);
-  return found.length ? `Other values: ${found.map(([factor, first, second]) => `${factor} ${first} → ${second}`).join("; ")}` : "No factor has another value.";
+    .filter(([, first, second]) => first !== second && first !== undefined && second !== undefined);
+  const shown = (first, second) => (short(first) === short(second) ? `${first} → ${second}` : `${short(first)} → ${short(second)}`);
+  return found.length ? `Other values: ${found.map(([factor, ...both]) => `${factor} ${shown(...both)}`).join("; ")}` : "No factor has another value.";
 }
 
 /** Draw |one - other| of two pictures, and say how much it is. */
 function difference(images, canvas) {
   const { naturalWidth: width, naturalHeight: height } = images[0];
-  if (images[1].naturalWidth !== width || images[1].naturalHeight !== height) throw new Error("two sizes");
+  if (images[1].naturalWidth !== width || images[1].naturalHeight !== height) throw new Error(`one picture has ${width} px, the other ${images[1].naturalWidth} px`);
   Object.assign(canvas, { width, height });
   const context = canvas.getContext("2d", { willReadFrequently: true });
   const [one, other] = images.map((each) => {

@@ -120,5 +120,5 @@ const shell = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
 /** A sample as one cites it. */
 export function citation(row, about) {
   const own = about.datasets[row.dataset];
-  return `${about.name} (${own.name}), fingerprint ${own.fingerprint}, split ${row.split}, key ${row.key}`;
+  return `${own.spec} (${own.name}), fingerprint ${own.fingerprint}, split ${row.split}, key ${row.key}`;
 }

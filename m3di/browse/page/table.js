@@ -73,9 +73,9 @@ export class Table {
     });
   }
 
-  /** Where a row lies: its dataset and split. */
-  block(row) {
-    return this.about.blocks.find((each) => row >= each.first && row < each.first + each.n);
+  /** The process of the split that a row lies in: its roles and its graph. */
+  process(row) {
+    return this.about.processes[this.about.blocks.find((each) => row >= each.first && row < each.first + each.n).process];
   }
 }
 
