@@ -66,7 +66,6 @@ def no_blender(request: pytest.FixtureRequest) -> Iterator[None]:
         if request.config.getoption("without_blender"):
             patch.setattr("m3di.generate.plan.version", lambda name: "5.0.1")
             patch.setattr("m3di.generate.plan.check_blender", lambda: None)
-            patch.setattr("m3di.generate.ray_tasks.check_blender", lambda: None)
         yield
 
 

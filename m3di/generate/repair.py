@@ -9,18 +9,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from m3di import __version__, data
-from m3di.errors import M3diError, UsageError, check_word
+from m3di import data
+from m3di.errors import M3diError, UsageError
 from m3di.generate.destinations import InPlace
 from m3di.generate.finishing import receipt_of
 from m3di.generate.log import LogFile, logged
 from m3di.generate.missing_shards import check_failures
 from m3di.generate.options import RenderOptions, WorkerOptions, options_like
-from m3di.generate.plan import blender_version, shards_of, user_shapes_of
+from m3di.generate.plan import shards_of
+from m3di.generate.same_images import check_makers, shapes_as_noted
 from m3di.generate.shards import NoPool, Progress, render_shards
 from m3di.generate.workers import Watchers, open_pool
 from m3di.latents import Spec, missing_mechanisms, spec_from_dict
-from m3di.render import QUALITIES, RenderedImage, RenderPool, UserShape, Watch, agree
+from m3di.render import RenderedImage, RenderPool, UserShape, Watch, agree
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -263,41 +264,9 @@ def check_repairable(root: Path, manifest: data.Manifest, problems: list[data.Da
             if manifest.parsed_spec.plugins
             else "install the package that registers it",
         )
-    here = {"m3di": __version__, "bpy": blender_version(manifest.parsed_spec)} if bad else {}
-    other = {name: manifest.render[name] for name in here if manifest.render[name] != here[name]}
-    if other:
-        raise M3diError(
-            "other versions rendered this dataset: new images would not match the others",
-            where=str(root),
-            got=", ".join(f"{name} {here[name]}" for name in other),
-            expected=", ".join(f"{name} {each}" for name, each in other.items()),
-            next_step="install those versions, or render the dataset again",
-        )
     if bad:  # as strict as a run: tell what cannot be drawn or shown before anything is touched
-        check_word(manifest.render["quality"], tuple(QUALITIES), what="quality")
+        check_makers(root, manifest)
         spec_from_dict(manifest.spec, where=str(root / data.MANIFEST))
     if bad & {shard.file for split in manifest.splits.values() for shard in split.shards}:
-        return _shapes_as_noted(root, manifest)
+        return shapes_as_noted(root, manifest)
     return ()
-
-
-def _shapes_as_noted(root: Path, manifest: data.Manifest) -> tuple[UserShape, ...]:
-    """Return the user's meshes that the images show.
-
-    Raises:
-        M3diError: Those of this machine are not those of the manifest.
-    """
-    # The images do not show a mesh that was imported later under the name of a built-in shape.
-    found = user_shapes_of(manifest.parsed_spec) if manifest.shapes else ()
-    shapes = tuple(shape for shape in found if shape.name in manifest.shapes)
-    here = {shape.name: shape.sha256 for shape in shapes}
-    for name, sha256 in manifest.shapes.items():
-        if here.get(name) != sha256:
-            raise M3diError(
-                f"the mesh {name!r} of this machine is not the one that the dataset shows",
-                where=str(root),
-                got=f"SHA-256 {here[name]}" if name in here else "you have no mesh of this name",
-                expected=f"SHA-256 {sha256}",
-                next_step=f"m3di shapes import FILE --name {name} --replace, with the file that it was imported from",
-            )
-    return shapes

@@ -11,7 +11,9 @@ from m3di import data
 from m3di.data.load.chosen import split_called
 from m3di.errors import M3diError, UsageError
 from m3di.generate.options import WorkerOptions, options_like, passes_of
-from m3di.generate.run import render
+from m3di.generate.plan import prepare_resolved
+from m3di.generate.run import render_prepared
+from m3di.generate.same_images import check_makers, shapes_as_noted
 from m3di.generate.shards import Progress
 from m3di.latents import Spec, intervene, permute_content
 from m3di.render import Watch
@@ -54,19 +56,12 @@ def render_twin(
 
     Raises:
         UsageError: There is no such factor or value, or no intervention is given.
-        M3diError: The dataset was not rendered from its spec, or rendering failed.
+        M3diError: The dataset was not rendered from its spec, or by other versions, meshes or a quality of other values
+            than this machine has, Blender is missing, or rendering failed.
     """
     if not interventions and not permuted:
         raise UsageError("no intervention is given", expected="--do FACTOR=VALUE or --permute-content")
-    manifest = data.read_manifest(root)
-    if manifest.source != "rendered":
-        raise M3diError(
-            "this dataset cannot be rendered in another world",
-            where=str(root),
-            got=f"{manifest.source} samples",
-            expected="a dataset that `m3di render` made, whose noise is known",
-            next_step="render the intervention yourself and give its folder with --data",
-        )
+    manifest = _rendered_manifest(root)
     spec = intervene(manifest.parsed_spec, interventions)
     name = " ".join(f"do({each})" for each in interventions)
     if permuted:
@@ -82,8 +77,24 @@ def render_twin(
     )
     if _was_begun_without_passes(folder):
         options = replace(options, passes=())
-    render(options, progress, watch)
+    # Both worlds show the same meshes: not one that was imported since under the name of a built-in shape.
+    shapes = shapes_as_noted(root, manifest)
+    render_prepared(prepare_resolved(spec, options.resolved(spec), shapes), progress, watch)
     return folder, name
+
+
+def _rendered_manifest(root: Path) -> data.Manifest:
+    manifest = data.read_manifest(root)
+    if manifest.source != "rendered":
+        raise M3diError(
+            "this dataset cannot be rendered in another world",
+            where=str(root),
+            got=f"{manifest.source} samples",
+            expected="a dataset that `m3di render` made, whose noise is known",
+            next_step="render the intervention yourself and give its folder with --data",
+        )
+    check_makers(root, manifest)
+    return manifest
 
 
 def _sizes(manifest: data.Manifest, spec: Spec, split: str) -> dict[str, Any]:
