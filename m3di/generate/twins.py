@@ -15,6 +15,7 @@ from m3di.generate.plan import prepare_resolved
 from m3di.generate.run import render_prepared
 from m3di.generate.same_images import check_makers, shapes_as_noted
 from m3di.generate.shards import Progress
+from m3di.generate.split_sizes import first_split
 from m3di.latents import Spec, intervene, permute_content
 from m3di.render import Watch
 from m3di.system.files import plain_name
@@ -102,7 +103,11 @@ def _sizes(manifest: data.Manifest, spec: Spec, split: str) -> dict[str, Any]:
     wanted = {each: n if each in ("val", split) else 0 for each, n in manifest.n_samples.items()}
     wanted |= {each: 0 for each in spec.splits if each not in wanted}
     n_train = max(1, wanted.pop("train", 0))  # a dataset has a train split; one sample that is not used
-    usual = {"n_train": n_train, "n_val": wanted.pop("val", 0), "n_test": wanted.pop("test", 0)}
+    usual = {
+        "n_train": n_train if first_split(spec.sizes) == "train" else None,
+        "n_val": wanted.pop("val", 0),
+        "n_test": wanted.pop("test", 0),
+    }
     return {**usual, "n_of": tuple(f"{each}={n}" for each, n in wanted.items())}
 
 
