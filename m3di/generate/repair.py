@@ -69,7 +69,7 @@ def repair(
             count = stack.enter_context(logged(log, plan, gpus, progress))
             how = _Rendering(manifest, pool, place.guarded(count), log)
             _render_bad(root, how, bad, shards)
-        _finish(root, manifest, bad, {*gpus})
+        _finish(root, manifest, bad)
         data.remove_leftovers(to.folder)
     return bad
 
@@ -110,8 +110,12 @@ def _keep_what_agrees(root: Path, how: _Rendering, shards: list[data.FileEntry])
             try:
                 fresh = {(image.key, image.view): image for image in _images(again, how.manifest, shard)}
                 for image in _images(root, how.manifest, shard):
-                    new = fresh.pop((image.key, image.view))
-                    journal.append(image if agree(_rendered(image), _rendered(new)) else new)
+                    new = fresh[image.key, image.view]
+                    if agree(_rendered(image), _rendered(new)):
+                        journal.append(image)
+                        del fresh[image.key, image.view]
+                if fresh:
+                    data.note_devices(root, [gpu.described() for gpu in how.pool.gpus])
                 for new in fresh.values():
                     journal.append(new)
             finally:
@@ -129,11 +133,12 @@ def _rendered(entry: data.JournalEntry) -> RenderedImage:
     return RenderedImage(entry.files[data.JOURNAL_IMAGE], entry.annotation, passes)
 
 
-def _finish(root: Path, manifest: data.Manifest, bad: list[str], gpus: set[str]) -> None:
+def _finish(root: Path, manifest: data.Manifest, bad: list[str]) -> None:
     """Write tables, documents and manifest that are bad, or that name a shard whose bytes have changed."""
     splits = {name: _restored(root, manifest, name, bad) for name in manifest.splits}
-    # If no shard has changed, the dataset has nothing from these GPUs.
-    devices = manifest.devices if splits == manifest.splits else tuple(sorted({*manifest.devices, *gpus}))
+    # If no shard has changed, the dataset has nothing from the GPUs of this repair, or of one that was interrupted.
+    noted = () if splits == manifest.splits else data.noted_devices(root)
+    devices = tuple(sorted({*manifest.devices, *noted})) if noted else manifest.devices
     restored = manifest.model_copy(update={"splits": splits, "devices": devices})
     keep = {entry.file for entry in manifest.documents if restored == manifest and entry.file not in bad}
     card = [entry for entry in manifest.documents if entry.file == data.CARD and entry.file not in bad]
