@@ -90,7 +90,7 @@ phrasings: {one: "a {{ level }} tone", two: "the tone is {{ level }}"}
 """
 
 
-N = {"n_train": 24, "n_val": 12, "n_test": 12}
+N = {"n_train": 24, "n_val": 12, "n_test": 12, "size_px": 224, "n_workers": None}
 
 
 def knows_nothing() -> None:

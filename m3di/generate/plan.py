@@ -8,8 +8,7 @@ from importlib.metadata import version
 from typing import Any, NamedTuple
 
 from m3di import __version__, data
-from m3di.errors import UsageError
-from m3di.generate.options import RenderOptions
+from m3di.generate.options import RenderOptions, refuse_image_options
 from m3di.generate.split_sizes import asked_sizes
 from m3di.latents import ANNOTATIONS, LATENTS, SPLITS, Spec, captions, plain_spec, sample, shapes_shown
 from m3di.render import PASSES, UserShape, check_blender, find_shapes, quality_digest
@@ -62,24 +61,12 @@ def _check_texts(spec: Spec, plan: data.Plan) -> None:
 def resolve(options: RenderOptions) -> tuple[Spec, RenderOptions, tuple[UserShape, ...]]:
     """Return the same without the plan, for images that are not written."""
     spec = options.load_spec()
-    options = options.resolved(spec)
+    resolved = options.resolved(spec)
     user_shapes = user_shapes_of(spec)
+    refuse_image_options(spec, vars(options))
     if spec.rendered:
         check_blender()
-    else:
-        _refuse_image_options(spec, options)
-    return spec, options, user_shapes
-
-
-def _refuse_image_options(spec: Spec, options: RenderOptions) -> None:
-    for option, value in (("--gpu", options.gpu), ("--passes", ",".join(options.passes))):
-        if value:
-            raise UsageError(
-                f"{option} is about images, and this spec shows none",
-                where=option,
-                got=f"the spec {spec.name!r}, whose views are {', '.join(spec.observed)}",
-                next_step=f"leave {option} out",
-            )
+    return spec, resolved, user_shapes
 
 
 def make_plan(spec: Spec, options: RenderOptions, user_shapes: Sequence[UserShape] | None = None) -> data.Plan:

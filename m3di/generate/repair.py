@@ -15,7 +15,7 @@ from m3di.generate.destinations import InPlace
 from m3di.generate.finishing import receipt_of
 from m3di.generate.log import LogFile, logged
 from m3di.generate.missing_shards import check_failures
-from m3di.generate.options import RenderOptions, WorkerOptions, options_like
+from m3di.generate.options import RenderOptions, WorkerOptions, options_like, refuse_image_options
 from m3di.generate.plan import shards_of
 from m3di.generate.same_images import check_makers, shapes_as_noted
 from m3di.generate.shards import NoPool, Progress, render_shards
@@ -45,10 +45,12 @@ def repair(
         Names of the files that were bad.
 
     Raises:
-        UsageError: An option is out of range, or chooses a GPU for a dataset of the CPU.
+        UsageError: An option is out of range, chooses a GPU for a dataset of the CPU, or is about images where
+            there are none.
         M3diError: The manifest itself is damaged, or the dataset cannot be rendered here.
     """
     manifest = data.read_manifest(root)
+    refuse_image_options(manifest.parsed_spec, workers)
     problems = [problem for problem in data.find_problems(root, manifest) if not problem.is_note]
     bad = sorted({problem.file for problem in problems})
     if not bad:

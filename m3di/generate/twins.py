@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from m3di import data
 from m3di.data.load.chosen import split_called
 from m3di.errors import M3diError, UsageError
-from m3di.generate.options import WorkerOptions, options_like, passes_of
+from m3di.generate.options import WorkerOptions, options_like, passes_of, refuse_image_options
 from m3di.generate.plan import prepare_resolved
 from m3di.generate.run import render_prepared
 from m3di.generate.same_images import check_makers, shapes_as_noted
@@ -56,7 +56,8 @@ def render_twin(
         Its folder, and its name in results.
 
     Raises:
-        UsageError: There is no such factor or value, or no intervention is given.
+        UsageError: There is no such factor or value, no intervention is given, or options of workers where nothing is
+            rendered.
         M3diError: The dataset was not rendered from its spec, or by other versions, meshes or a quality of other values
             than this machine has, Blender is missing, or rendering failed.
     """
@@ -64,6 +65,7 @@ def render_twin(
         raise UsageError("no intervention is given", expected="--do FACTOR=VALUE or --permute-content")
     manifest = _rendered_manifest(root)
     spec = intervene(manifest.parsed_spec, interventions)
+    refuse_image_options(spec, workers)
     name = " ".join(f"do({each})" for each in interventions)
     if permuted:
         spec, name = permute_content(spec), f"{name} {PERMUTED}".strip()
