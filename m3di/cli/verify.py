@@ -28,6 +28,13 @@ from m3di.errors import DataError, UsageError, without_credentials
 @JSON
 def verify(root: str, quick: bool, repair: bool, as_json: bool, **workers: Any) -> None:
     """Check every file and every sample of a dataset. Options about workers and GPUs are those of --repair."""
+    if repair and quick:
+        raise UsageError(
+            "a repair checks every file and sample",
+            where="--quick",
+            expected="--repair without it",
+            next_step="leave --quick out",
+        )
     if repair:
         _repair(root, as_json, {name: value for name, value in workers.items() if value is not None})
         return

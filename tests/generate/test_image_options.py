@@ -81,6 +81,12 @@ def test_a_dataset_that_notes_them_is_repaired_and_has_twins(older: Path) -> Non
     data.verify(twin)
 
 
+def test_a_subset_of_no_images_has_no_format_of_them(older: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--images is about images(?s:.)*views text(?s:.)*leave --images out"):
+        data.subset(older, tmp_path / "cut", images="webp")
+    assert not (tmp_path / "cut").exists()
+
+
 def test_workers_are_refused_in_repairs_and_twins(older: Path) -> None:
     with pytest.raises(UsageError, match="--workers is about images"):
         repair(older, n_workers=2)

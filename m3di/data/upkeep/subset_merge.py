@@ -80,7 +80,7 @@ def subset(
 
     Raises:
         M3diError: There is no dataset, `out` is not empty, or nothing is left.
-        UsageError: There is no such split, column or format, or `out` is a URL.
+        UsageError: There is no such split, column or format, a format where there are no images, or `out` is a URL.
     """
     folder = local_path(out)
     source = open_shards(root)
@@ -88,13 +88,8 @@ def subset(
     splits = [split_called(split, manifest.splits, f"{root}, --split") for split in splits]
     if n is not None and n < 1:
         raise UsageError("--n is too small", where="--n", got=n, expected="1 or more")
-    if images is not None and images not in FORMATS:
-        raise UsageError(
-            f"no image format is called {images!r}",
-            where="--images",
-            expected=", ".join(FORMATS),
-            next_step=did_you_mean(images, FORMATS),
-        )
+    if images is not None:
+        _check_format(images, source.spec)
     parts = {}
     for split in manifest.splits:
         table = _with_origin(source, split)
@@ -108,6 +103,24 @@ def subset(
         before, dot, format_ = extensions[view].rpartition(".")
         extensions[view] = f"{before}{dot}{images or format_}"
     return _joined(folder, plan_of(manifest).model_copy(update={"extensions": extensions}), parts, count)
+
+
+def _check_format(images: str, spec: Spec) -> None:
+    """Raise UsageError unless this is a format of images, and there are some."""
+    if images not in FORMATS:
+        raise UsageError(
+            f"no image format is called {images!r}",
+            where="--images",
+            expected=", ".join(FORMATS),
+            next_step=did_you_mean(images, FORMATS),
+        )
+    if not spec.rendered:
+        raise UsageError(
+            "--images is about images, and this dataset has none",
+            where="--images",
+            got=f"views {', '.join(spec.observed)}",
+            next_step="leave --images out",
+        )
 
 
 def merge(
