@@ -66,7 +66,6 @@ def no_blender(request: pytest.FixtureRequest) -> Iterator[None]:
         if request.config.getoption("without_blender"):
             patch.setattr("m3di.generate.plan.version", lambda name: "5.0.1")
             patch.setattr("m3di.generate.plan.check_blender", lambda: None)
-            patch.setattr("m3di.generate.ray_tasks.check_blender", lambda: None)
         yield
 
 
@@ -192,8 +191,8 @@ def fake_options(out: Path, **options: object) -> generate.RenderOptions:
 
 
 _OUTCOMES = FakePool.outcomes
-_KEPT = TemporaryDirectory(prefix="m3di-tests-")
-atexit.register(_KEPT.cleanup)
+KEPT = TemporaryDirectory(prefix="m3di-tests-")
+atexit.register(KEPT.cleanup)
 
 
 def write_fake_dataset(out: Path, *, again: bool = False, **options: object) -> Path:
@@ -204,7 +203,7 @@ def write_fake_dataset(out: Path, *, again: bool = False, **options: object) -> 
     """
     if again or "spec" in options or FakePool.outcomes is not _OUTCOMES:
         return _write_fake_dataset(out, options)
-    kept = Path(_KEPT.name) / hashlib.sha256(repr(sorted(options.items())).encode()).hexdigest()
+    kept = Path(KEPT.name) / hashlib.sha256(repr(sorted(options.items())).encode()).hexdigest()
     if not kept.exists():
         _write_fake_dataset(kept, options)
     return Path(shutil.copytree(kept, out))

@@ -90,7 +90,7 @@ phrasings: {one: "a {{ level }} tone", two: "the tone is {{ level }}"}
 """
 
 
-N = {"n_train": 24, "n_val": 12, "n_test": 12}
+N = {"n_train": 24, "n_val": 12, "n_test": 12, "size_px": 224, "n_workers": None}
 
 
 def knows_nothing() -> None:
@@ -279,7 +279,7 @@ def test_a_file_that_cannot_be_read_is_told_or_skipped(tones: Path, tmp_path: Pa
 
 def test_subset_and_merge(tones: Path, tmp_path: Path) -> None:
     for name, split in (("a", "train"), ("b", "val")):
-        data.subset(tones, tmp_path / name, splits=[split], where="ear.pitch >= 2", images="webp")
+        data.subset(tones, tmp_path / name, splits=[split], where="ear.pitch >= 2")
         m3di.verify(tmp_path / name)
     data.merge([tmp_path / "a", tmp_path / "b"], tmp_path / "both")
     m3di.verify(tmp_path / "both")

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from m3di.cli.command import SEVERAL, command
 from m3di.cli.options import FOLDER, PLACE
@@ -30,7 +31,7 @@ from m3di.errors import UsageError, without_credentials
 @click.option("--run", type=FOLDER, metavar="RUN", help="Folder of a training run: its losses as they come, a map.")
 @click.option("--n-encoded", default=2000, show_default=True, help="Most samples to encode by --run; 0 for no map.")
 @click.option("--out", type=FOLDER, metavar="HTML", help="Write one file to send, and serve nothing.")
-@click.option("--n", default=500, show_default=True, help="Samples in the file of --out.")
+@click.option("--n", default=500, show_default=True, help="At most so many samples in the file of --out.")
 @click.option("--thumbnail", default=128, show_default=True, help="Widest picture in the file of --out, in pixels.")
 @click.option("--port", default=0, show_default=True, help="Where to listen on this machine; 0 takes a free port.")
 @click.option("--open/--no-open", "opens", default=True, show_default=True, help="Open the page in a browser.")
@@ -61,6 +62,7 @@ def browse(
     if not 0 <= port < 1 << 16:
         raise UsageError("there is no such port", where="--port", got=port, expected="0 to 65535")
     check_n_encoded(n_encoded)
+    _refuse_unused(has_out=out is not None, has_run=run is not None, has_encodings=encodings is not None)
     look = open_look((root, *others), encodings, run)
     if run is not None:
         rows = held_out_rows(look.gathered) if out is None else rows_of_page(look, n)
@@ -78,3 +80,31 @@ def browse(
             webbrowser.open(server.url)
         with suppress(KeyboardInterrupt):  # the way to end it
             server.serve_forever()
+
+
+def _refuse_unused(*, has_out: bool, has_run: bool, has_encodings: bool) -> None:
+    """Refuse options that were typed and are of no use beside the others. A config file may hold all of them.
+
+    Raises:
+        UsageError: It names the first of them.
+    """
+    unused = []
+    for name in ("port", "opens") if has_out else ():
+        unused.append((name, "is about a page that is served", "no --out", "leave it or --out out"))
+    for name in () if has_out else ("n", "thumbnail"):
+        unused.append((name, "belongs to --out", "--out beside it", "add --out, or leave it out"))
+    if not has_run:
+        unused.append(("n_encoded", "belongs to --run", "--run beside it", "add --run, or leave it out"))
+    elif has_encodings:
+        unused.append(("n_encoded", "makes encodings, and they are given", "no --encodings", "leave one of them out"))
+    ctx = click.get_current_context()
+    for name, what, expected, next_step in unused:
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            switch = {"opens": "open" if ctx.params[name] else "no-open"}
+            raise UsageError(
+                f"this option {what}: it is of no use here",
+                where=f"--{switch.get(name, name.replace('_', '-'))}",
+                got=None if name in switch else ctx.params[name],
+                expected=expected,
+                next_step=next_step,
+            )

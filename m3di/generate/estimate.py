@@ -135,7 +135,8 @@ def dry_run(
     sizes = [sum(map(_in_tar, contents_of(row, each).values())) for row, each in enumerate(shown)]
     n_samples = {split: sum(shard.n for shard in shards if shard.split == split) for split in plan.n_samples}
     return Estimate(
-        title=f"{spec.name} into {to}, {options.size_px} px, quality {options.quality}",
+        title=f"{spec.name} into {to}"
+        + (f", {options.size_px} px, quality {options.quality}" if spec.rendered else ""),
         n_samples=n_samples,
         n_views=len(spec.rendered),
         n_shards=len(shards),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from itertools import groupby
 from pathlib import Path
 
-from m3di import data
+from m3di import __version__, data
 from m3di.errors import M3diError
 from m3di.generate.parts import Part, missing_parts
 from m3di.generate.plan import Shard, shards_of
@@ -19,7 +19,8 @@ def finalize(folder: data.Folder) -> data.Manifest:
     """Finish a dataset that several runs have rendered, once all its shards are there.
 
     Raises:
-        M3diError: There is no dataset, or shards are missing: it names them, and the parts that they belong to.
+        M3diError: There is no dataset, another version of m3di rendered it, or shards are missing: it names them, and
+            the parts that they belong to.
     """
     manifest = data.finished_manifest(folder)
     if manifest is not None:
@@ -27,7 +28,21 @@ def finalize(folder: data.Folder) -> data.Manifest:
         return manifest
     names = folder.sizes()
     plan = data.plan_of(data.manifest_in(folder)) if data.MANIFEST in names else _noted_plan(folder, names)
+    _check_version(folder, plan)
     return finish(folder, spec_from_dict(plan.spec, where=str(folder), stored=True), plan)
+
+
+def _check_version(folder: data.Folder, plan: data.Plan) -> None:
+    """Check that tables and documents come from the version that the manifest will name; no image needs Blender."""
+    noted = plan.render["m3di"]
+    if noted != __version__:
+        raise M3diError(
+            "another version of m3di rendered this dataset, and the same one finishes it",
+            where=str(folder),
+            got=f"m3di {__version__}",
+            expected=f"m3di {noted}",
+            next_step="install that version, or render the dataset again",
+        )
 
 
 def _noted_plan(folder: data.Folder, names: Mapping[str, int]) -> data.Plan:

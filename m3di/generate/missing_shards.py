@@ -42,7 +42,6 @@ def render_missing(
     total = sum(shard.n for shard in to.shards(plan))
     n_there = total - sum(shard.n for shard in missing.values())
     data.prepare_folder(place.path, plan)
-    data.note_devices(place.path, [gpu.described() for gpu in pool.gpus])
 
     tell = place.guarded(progress)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
@@ -13,7 +14,7 @@ from m3di.data.format.limits import MAX_SAMPLES, MAX_SEED, MAX_SIZE_PX
 from m3di.errors import UsageError, check_word
 from m3di.generate.split_sizes import asked_sizes, split_sizes
 from m3di.render import GPU_BACKENDS, LEAST_SIZE_PX, PASSES, QUALITIES, default_n_workers
-from m3di.system.settings import STRICT, Count, Finite, OneOf, Option, TextOr, Whole, explained
+from m3di.system.settings import STRICT, Count, Finite, OneOf, Option, TextOr, Whole, explained, settings_of
 
 if TYPE_CHECKING:
     from m3di import data
@@ -35,6 +36,10 @@ class WorkerOptions(TypedDict, total=False):
     gpu_backend: str | None
     worker_memory_gb: float
     image_timeout_s: float
+
+
+IMAGE_OPTIONS = ("size_px", "quality", "gpu", "passes", *WorkerOptions.__annotations__)
+"""Fields of `RenderOptions` that say how images are rendered."""
 
 
 @explained(by_option=True)
@@ -139,6 +144,27 @@ class RenderOptions:
             n_test=sizes.pop("test", 0),
             n_of=tuple(f"{split}={n}" for split, n in sizes.items()),
             n_workers=self.n_workers or (None if self.gpu else default_n_workers()),
+        )
+
+
+def refuse_image_options(spec: Spec, given: Mapping[str, Any]) -> None:
+    """Refuse options about images where a spec shows none.
+
+    Args:
+        spec: The spec.
+        given: Options by field. Those that are None or the default of their field say nothing, and are no error.
+
+    Raises:
+        UsageError: One is given, and would have no effect.
+    """
+    settings = settings_of(RenderOptions)
+    names = [settings[name].shown for name in IMAGE_OPTIONS if given.get(name) not in (None, settings[name].default)]
+    if names and not spec.rendered:
+        raise UsageError(
+            f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} about images, and this spec shows none",
+            where=names[0],
+            got=f"the spec {spec.name!r}, whose views are {', '.join(spec.observed)}",
+            next_step=f"leave {' and '.join(names)} out",
         )
 
 

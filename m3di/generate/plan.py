@@ -8,12 +8,12 @@ from importlib.metadata import version
 from typing import Any, NamedTuple
 
 from m3di import __version__, data
-from m3di.errors import UsageError
-from m3di.generate.options import RenderOptions
+from m3di.generate.options import RenderOptions, refuse_image_options
 from m3di.generate.split_sizes import asked_sizes
 from m3di.latents import ANNOTATIONS, LATENTS, SPLITS, Spec, captions, plain_spec, sample, shapes_shown
-from m3di.render import PASSES, UserShape, check_blender, find_shapes
+from m3di.render import PASSES, UserShape, check_blender, find_shapes, quality_digest
 
+QUALITY_DIGEST = "quality_sha256"
 N_CHECKED = 10_000
 """Samples whose texts are looked for at once."""
 
@@ -34,7 +34,15 @@ def prepare(options: RenderOptions) -> Prepared:
         UsageError: An option is out of range or makes no sense for the spec, or there is no such spec or shape.
         M3diError: Blender is not installed.
     """
-    spec, options, user_shapes = resolve(options)
+    return prepare_resolved(*resolve(options))
+
+
+def prepare_resolved(spec: Spec, options: RenderOptions, user_shapes: tuple[UserShape, ...]) -> Prepared:
+    """Return the same for options with all defaults, and the meshes that images show.
+
+    Raises:
+        UsageError: A sample has no text.
+    """
     plan = make_plan(spec, options, user_shapes)
     _check_texts(spec, plan)
     return Prepared(spec, options, user_shapes, plan)
@@ -53,24 +61,12 @@ def _check_texts(spec: Spec, plan: data.Plan) -> None:
 def resolve(options: RenderOptions) -> tuple[Spec, RenderOptions, tuple[UserShape, ...]]:
     """Return the same without the plan, for images that are not written."""
     spec = options.load_spec()
-    options = options.resolved(spec)
+    resolved = options.resolved(spec)
     user_shapes = user_shapes_of(spec)
+    refuse_image_options(spec, vars(options))
     if spec.rendered:
         check_blender()
-    else:
-        _refuse_image_options(spec, options)
-    return spec, options, user_shapes
-
-
-def _refuse_image_options(spec: Spec, options: RenderOptions) -> None:
-    for option, value in (("--gpu", options.gpu), ("--passes", ",".join(options.passes))):
-        if value:
-            raise UsageError(
-                f"{option} is about images, and this spec shows none",
-                where=option,
-                got=f"the spec {spec.name!r}, whose views are {', '.join(spec.observed)}",
-                next_step=f"leave {option} out",
-            )
+    return spec, resolved, user_shapes
 
 
 def make_plan(spec: Spec, options: RenderOptions, user_shapes: Sequence[UserShape] | None = None) -> data.Plan:
@@ -100,8 +96,7 @@ def make_plan(spec: Spec, options: RenderOptions, user_shapes: Sequence[UserShap
             "size_px": options.size_px,
             "quality": options.quality,
             "device": "gpu" if options.gpu else "cpu",
-            "m3di": __version__,
-            "bpy": blender_version(spec),
+            **makers(spec, options.quality),
         },
         text={
             name: data.TextEntry(vocabulary=tokenizer.vocabulary, length=tokenizer.length)
@@ -118,9 +113,24 @@ def _n_samples(spec: Spec, options: RenderOptions) -> dict[str, int]:
     return {split: n for split, n in usual.items() if n or split in spec.splits} | asked_sizes(options.n_of)
 
 
-def blender_version(spec: Spec) -> str:
-    """Return the version of Blender's module here; "none" if the spec renders nothing."""
-    return version("bpy") if spec.rendered else "none"
+def makers(spec: Spec, quality: str) -> dict[str, str]:
+    """Return what this machine makes images with, as the plan notes it: versions, and the digest of a quality that is
+    not m3di's own.
+
+    Raises:
+        UsageError: There is no such quality.
+        M3diError: The spec shows images, and Blender is missing.
+    """
+    if not spec.rendered:
+        return {"m3di": __version__, "bpy": "none"}
+    check_blender()
+    found, digest = {"m3di": __version__, "bpy": version("bpy")}, quality_digest(quality)
+    return {**found, QUALITY_DIGEST: digest} if digest else found
+
+
+def noted_makers(plan: data.Plan) -> dict[str, str]:
+    """Return what the images of a dataset were made with, as its plan notes it."""
+    return {name: str(plan.render[name]) for name in ("m3di", "bpy", QUALITY_DIGEST) if name in plan.render}
 
 
 def _extension(spec: Spec, view: str) -> str:

@@ -49,8 +49,7 @@ def preview(
     """
     if n < 1:
         raise UsageError("--n is too small", where="--n", got=n, expected="1 or more")
-    spec, options, user_shapes = resolve(options)
-    samples = sample(spec, split, n, seed=options.seed)
+    spec = options.load_spec()
     names = list(spec.rendered)
     if not names:
         raise UsageError(
@@ -60,6 +59,8 @@ def preview(
             expected="a spec with an image view",
             next_step="m3di sample shows its latents and captions",
         )
+    spec, options, user_shapes = resolve(options)
+    samples = sample(spec, split, n, seed=options.seed)
     pixels: dict[str, list[NDArray[np.uint8]]] = {name: [] for name in names}
     with open_pool(spec, options, user_shapes, watch) as pool:
         rendered = pool.render(job for row in range(n) for job in jobs(samples, row))

@@ -9,17 +9,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from m3di import __version__, data
+from m3di import data
 from m3di.errors import M3diError, UsageError
 from m3di.generate.destinations import Destination, Machines, Staged, Workplace, default_staging
 from m3di.generate.log import LogFile
 from m3di.generate.missing_shards import check_failures, render_missing
 from m3di.generate.options import RenderOptions
-from m3di.generate.plan import Shard, blender_version, user_shapes_of
+from m3di.generate.plan import QUALITY_DIGEST, Shard, makers, noted_makers, user_shapes_of
 from m3di.generate.shards import Failure, Progress
 from m3di.generate.workers import open_pool
 from m3di.latents import Plugin, Spec, plugins_run, run_again, spec_from_dict
-from m3di.render import PoolEvent, UserShape, check_blender, default_workers_per_gpu
+from m3di.render import QUALITIES, PoolEvent, UserShape, default_workers_per_gpu
 from m3di.system.ray_cluster import check_ray, connected
 
 N_RETRIES = 3
@@ -238,17 +238,18 @@ def check_node(spec: Spec, shapes: Sequence[UserShape], plan: data.Plan) -> None
     """Check that this node renders what the plan says.
 
     Raises:
-        M3diError: Blender is missing, or versions or meshes differ.
+        M3diError: Blender is missing, or versions, meshes or the quality differ.
     """
-    if spec.rendered:
-        check_blender()
-    here = {"m3di": __version__, "bpy": blender_version(spec)} | {shape.name: shape.sha256 for shape in shapes}
-    wanted = {name: plan.render[name] for name in ("m3di", "bpy")} | plan.shapes
-    if here != wanted:
+    quality = plan.render["quality"]
+    made = noted_makers(plan)
+    own = makers(spec, quality) if quality in QUALITIES else {**made, QUALITY_DIGEST: "not registered"}
+    here, wanted = own | {shape.name: shape.sha256 for shape in shapes}, made | plan.shapes
+    other = [name for name in wanted | here if here.get(name) != wanted.get(name)]
+    if other:
         raise M3diError(
             "a node of the Ray cluster would render something else",
             where=socket.gethostname(),
-            got=", ".join(f"{name} {here.get(name)}" for name in wanted if here.get(name) != wanted[name]),
-            expected=", ".join(f"{name} {wanted[name]}" for name in wanted if here.get(name) != wanted[name]),
-            next_step="install the same versions and meshes on all nodes",
+            got=", ".join(f"{name} {here.get(name, 'none')}" for name in other),
+            expected=", ".join(f"{name} {wanted.get(name, 'none')}" for name in other),
+            next_step="install the same versions, meshes and qualities on all nodes",
         )

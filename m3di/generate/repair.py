@@ -9,18 +9,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from m3di import __version__, data
-from m3di.errors import M3diError, UsageError, check_word
+from m3di import data
+from m3di.errors import M3diError, UsageError
 from m3di.generate.destinations import InPlace
 from m3di.generate.finishing import receipt_of
 from m3di.generate.log import LogFile, logged
 from m3di.generate.missing_shards import check_failures
-from m3di.generate.options import RenderOptions, WorkerOptions, options_like
-from m3di.generate.plan import blender_version, shards_of, user_shapes_of
+from m3di.generate.options import RenderOptions, WorkerOptions, options_like, refuse_image_options
+from m3di.generate.plan import shards_of
+from m3di.generate.same_images import check_makers, shapes_as_noted
 from m3di.generate.shards import NoPool, Progress, render_shards
 from m3di.generate.workers import Watchers, open_pool
 from m3di.latents import Spec, missing_mechanisms, spec_from_dict
-from m3di.render import QUALITIES, RenderedImage, RenderPool, UserShape, Watch, agree
+from m3di.render import RenderedImage, RenderPool, UserShape, Watch, agree
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -44,10 +45,12 @@ def repair(
         Names of the files that were bad.
 
     Raises:
-        UsageError: An option is out of range, or chooses a GPU for a dataset of the CPU.
+        UsageError: An option is out of range, chooses a GPU for a dataset of the CPU, or is about images where
+            there are none.
         M3diError: The manifest itself is damaged, or the dataset cannot be rendered here.
     """
     manifest = data.read_manifest(root)
+    refuse_image_options(manifest.parsed_spec, workers)
     problems = [problem for problem in data.find_problems(root, manifest) if not problem.is_note]
     bad = sorted({problem.file for problem in problems})
     if not bad:
@@ -68,7 +71,7 @@ def repair(
             count = stack.enter_context(logged(log, plan, gpus, progress))
             how = _Rendering(manifest, pool, place.guarded(count), log)
             _render_bad(root, how, bad, shards)
-        _finish(root, manifest, bad, {*gpus})
+        _finish(root, manifest, bad)
         data.remove_leftovers(to.folder)
     return bad
 
@@ -109,8 +112,12 @@ def _keep_what_agrees(root: Path, how: _Rendering, shards: list[data.FileEntry])
             try:
                 fresh = {(image.key, image.view): image for image in _images(again, how.manifest, shard)}
                 for image in _images(root, how.manifest, shard):
-                    new = fresh.pop((image.key, image.view))
-                    journal.append(image if agree(_rendered(image), _rendered(new)) else new)
+                    new = fresh[image.key, image.view]
+                    if agree(_rendered(image), _rendered(new)):
+                        journal.append(image)
+                        del fresh[image.key, image.view]
+                if fresh:
+                    data.note_devices(root, [gpu.described() for gpu in how.pool.gpus])
                 for new in fresh.values():
                     journal.append(new)
             finally:
@@ -128,11 +135,12 @@ def _rendered(entry: data.JournalEntry) -> RenderedImage:
     return RenderedImage(entry.files[data.JOURNAL_IMAGE], entry.annotation, passes)
 
 
-def _finish(root: Path, manifest: data.Manifest, bad: list[str], gpus: set[str]) -> None:
+def _finish(root: Path, manifest: data.Manifest, bad: list[str]) -> None:
     """Write tables, documents and manifest that are bad, or that name a shard whose bytes have changed."""
     splits = {name: _restored(root, manifest, name, bad) for name in manifest.splits}
-    # If no shard has changed, the dataset has nothing from these GPUs.
-    devices = manifest.devices if splits == manifest.splits else tuple(sorted({*manifest.devices, *gpus}))
+    # If no shard has changed, the dataset has nothing from the GPUs of this repair, or of one that was interrupted.
+    noted = () if splits == manifest.splits else data.noted_devices(root)
+    devices = tuple(sorted({*manifest.devices, *noted})) if noted else manifest.devices
     restored = manifest.model_copy(update={"splits": splits, "devices": devices})
     keep = {entry.file for entry in manifest.documents if restored == manifest and entry.file not in bad}
     card = [entry for entry in manifest.documents if entry.file == data.CARD and entry.file not in bad]
@@ -263,41 +271,9 @@ def check_repairable(root: Path, manifest: data.Manifest, problems: list[data.Da
             if manifest.parsed_spec.plugins
             else "install the package that registers it",
         )
-    here = {"m3di": __version__, "bpy": blender_version(manifest.parsed_spec)} if bad else {}
-    other = {name: manifest.render[name] for name in here if manifest.render[name] != here[name]}
-    if other:
-        raise M3diError(
-            "other versions rendered this dataset: new images would not match the others",
-            where=str(root),
-            got=", ".join(f"{name} {here[name]}" for name in other),
-            expected=", ".join(f"{name} {each}" for name, each in other.items()),
-            next_step="install those versions, or render the dataset again",
-        )
     if bad:  # as strict as a run: tell what cannot be drawn or shown before anything is touched
-        check_word(manifest.render["quality"], tuple(QUALITIES), what="quality")
+        check_makers(root, manifest)
         spec_from_dict(manifest.spec, where=str(root / data.MANIFEST))
     if bad & {shard.file for split in manifest.splits.values() for shard in split.shards}:
-        return _shapes_as_noted(root, manifest)
+        return shapes_as_noted(root, manifest)
     return ()
-
-
-def _shapes_as_noted(root: Path, manifest: data.Manifest) -> tuple[UserShape, ...]:
-    """Return the user's meshes that the images show.
-
-    Raises:
-        M3diError: Those of this machine are not those of the manifest.
-    """
-    # The images do not show a mesh that was imported later under the name of a built-in shape.
-    found = user_shapes_of(manifest.parsed_spec) if manifest.shapes else ()
-    shapes = tuple(shape for shape in found if shape.name in manifest.shapes)
-    here = {shape.name: shape.sha256 for shape in shapes}
-    for name, sha256 in manifest.shapes.items():
-        if here.get(name) != sha256:
-            raise M3diError(
-                f"the mesh {name!r} of this machine is not the one that the dataset shows",
-                where=str(root),
-                got=f"SHA-256 {here[name]}" if name in here else "you have no mesh of this name",
-                expected=f"SHA-256 {sha256}",
-                next_step=f"m3di shapes import FILE --name {name} --replace, with the file that it was imported from",
-            )
-    return shapes

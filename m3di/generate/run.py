@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 from m3di import data
@@ -51,6 +52,21 @@ def render(
     if machines.ray:
         check_ray_options(options)
     job = prepare(options)
+    renderer = _cluster(options, machines, job, to) if machines.ray else _this_machine(job, to, watch)
+    return _render_missing(job, to, renderer, progress)
+
+
+def render_prepared(
+    job: Prepared, progress: Progress | None = None, watch: Watch | None = None
+) -> data.Manifest | None:
+    """Render what is prepared already on this machine, as `render` does."""
+    to = destination(job.options.out, THIS_MACHINE)
+    return _render_missing(job, to, _this_machine(job, to, watch), progress)
+
+
+def _render_missing(
+    job: Prepared, to: Destination, workers: AbstractContextManager[_Renderer], progress: Progress | None
+) -> data.Manifest | None:
     to.shards(job.plan)  # raises if there is no such part
     manifest = to.finished(job.plan)
     if manifest is not None:
@@ -60,8 +76,7 @@ def render(
         manifest = to.finished(job.plan)  # another process may have been quicker
         if manifest is not None:
             return manifest
-        opened = _cluster(options, machines, job, to) if machines.ray else _this_machine(job, to, watch)
-        with opened as renderer:
+        with workers as renderer:
             return _render(job, to, place, renderer, progress)
 
 

@@ -100,8 +100,8 @@ def render_shards(
 ) -> list[Failure]:
     """Render and write missing shards. A shard depends on spec, plan and its number only.
 
-    An unfinished shard keeps its finished images. The next shard starts while the last images of this one are
-    rendered, so no worker waits.
+    An unfinished shard keeps its finished images, and the folder notes the GPUs that they come from. The next shard
+    starts while the last images of this one are rendered, so no worker waits.
 
     Args:
         spec: The spec.
@@ -122,11 +122,21 @@ def render_shards(
     watching = _Watching(progress or (lambda done, total: None), on_shard or (lambda name: None))
     run = _ShardRun(spec, plan, list(shards), out, watching)
     try:
-        for outcome in pool.outcomes(run.queue()):
+        for outcome in noting_devices(pool, run.queue(), out):
             run.take(outcome)
     finally:
         run.close()
     return run.failures
+
+
+def noting_devices(pool: Renders, wanted: Iterable[RenderJob], out: Path) -> Iterator[Outcome]:
+    """Yield the outcomes of jobs; note the GPUs in a folder before its first image from them, and not without one."""
+    has_image = False
+    for outcome in pool.outcomes(wanted):
+        if outcome.image is not None and not has_image:
+            has_image = True
+            data.note_devices(out, [gpu.described() for gpu in pool.gpus])
+        yield outcome
 
 
 def n_finished(spec: Spec, shard: Shard, out: Path) -> int:

@@ -44,7 +44,7 @@ def split_sizes(
         asked: Samples of splits that were asked for by their name.
 
     Raises:
-        UsageError: A split was asked for that the spec does not have.
+        UsageError: A split was asked for that the spec does not have, or two numbers are given for one.
     """
     known = dict.fromkeys(["train", *usual, *own])
     for split in asked:
@@ -53,15 +53,41 @@ def split_sizes(
             raise UsageError(
                 f"the spec has no split {split!r}", where="--n-of", expected=", ".join(known), next_step=step
             )
-    others = [split for split, size in own.items() if size and split not in usual and split != "train"]
-    first = "train" if "train" in own or not others else others[0]
+    first = first_split(own)
+    _refuse_two_numbers({first: ("--n", n), **{split: (f"--n-{split}", size) for split, size in usual.items()}}, asked)
     scale = n / own[first] if n is not None and own.get(first) else 1.0
     sizes = {split: max(1, round(size * scale)) if size else 0 for split, size in own.items()}
     if n is not None:
         sizes[first] = n
+    n_train = {**sizes, **asked}.get("train", 0)
     for split, size in usual.items():
         if first == "train" and (n is not None or split not in own):
-            sizes[split] = max(1, round(VAL_AND_TEST * sizes.get("train", 0)))
+            sizes[split] = max(1, round(VAL_AND_TEST * n_train))
         if size is not None:
             sizes[split] = size
     return {split: {**sizes, **asked}[split] for split in known if split in sizes or split in asked}
+
+
+def first_split(own: Mapping[str, int]) -> str:
+    """Return the split whose number `--n` gives: train, or the first one of a spec without it.
+
+    Args:
+        own: The samples of each split, as the spec says.
+    """
+    from m3di.latents import SPLITS  # here: `m3di render --help` waits for no NumPy
+
+    others = [split for split, size in own.items() if size and split not in SPLITS]
+    return "train" if "train" in own or not others else others[0]
+
+
+def _refuse_two_numbers(given: Mapping[str, tuple[str, int | None]], asked: Mapping[str, int]) -> None:
+    """Raise UsageError where an option of its own and `--n-of` give the number of one split."""
+    for split, (option, size) in given.items():
+        if size is not None and split in asked:
+            raise UsageError(
+                f"two options give the number of samples of the split {split!r}",
+                where="--n-of",
+                got=f"{option} {size} and --n-of {split}={asked[split]}",
+                expected="one of them",
+                next_step=f"leave {option} or --n-of {split}=... out",
+            )

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 from m3di import data
 from m3di.data.load.chosen import split_called
 from m3di.errors import M3diError, UsageError
-from m3di.generate.options import WorkerOptions, options_like, passes_of
-from m3di.generate.run import render
+from m3di.generate.options import WorkerOptions, options_like, passes_of, refuse_image_options
+from m3di.generate.plan import prepare_resolved
+from m3di.generate.run import render_prepared
+from m3di.generate.same_images import check_makers, shapes_as_noted
 from m3di.generate.shards import Progress
+from m3di.generate.split_sizes import first_split
 from m3di.latents import Spec, intervene, permute_content
 from m3di.render import Watch
 from m3di.system.files import plain_name
@@ -53,21 +56,16 @@ def render_twin(
         Its folder, and its name in results.
 
     Raises:
-        UsageError: There is no such factor or value, or no intervention is given.
-        M3diError: The dataset was not rendered from its spec, or rendering failed.
+        UsageError: There is no such factor or value, no intervention is given, or options of workers where nothing is
+            rendered.
+        M3diError: The dataset was not rendered from its spec, or by other versions, meshes or a quality of other values
+            than this machine has, Blender is missing, or rendering failed.
     """
     if not interventions and not permuted:
         raise UsageError("no intervention is given", expected="--do FACTOR=VALUE or --permute-content")
-    manifest = data.read_manifest(root)
-    if manifest.source != "rendered":
-        raise M3diError(
-            "this dataset cannot be rendered in another world",
-            where=str(root),
-            got=f"{manifest.source} samples",
-            expected="a dataset that `m3di render` made, whose noise is known",
-            next_step="render the intervention yourself and give its folder with --data",
-        )
+    manifest = _rendered_manifest(root)
     spec = intervene(manifest.parsed_spec, interventions)
+    refuse_image_options(spec, workers)
     name = " ".join(f"do({each})" for each in interventions)
     if permuted:
         spec, name = permute_content(spec), f"{name} {PERMUTED}".strip()
@@ -82,8 +80,24 @@ def render_twin(
     )
     if _was_begun_without_passes(folder):
         options = replace(options, passes=())
-    render(options, progress, watch)
+    # Both worlds show the same meshes: not one that was imported since under the name of a built-in shape.
+    shapes = shapes_as_noted(root, manifest)
+    render_prepared(prepare_resolved(spec, options.resolved(spec), shapes), progress, watch)
     return folder, name
+
+
+def _rendered_manifest(root: Path) -> data.Manifest:
+    manifest = data.read_manifest(root)
+    if manifest.source != "rendered":
+        raise M3diError(
+            "this dataset cannot be rendered in another world",
+            where=str(root),
+            got=f"{manifest.source} samples",
+            expected="a dataset that `m3di render` made, whose noise is known",
+            next_step="render the intervention yourself and give its folder with --data",
+        )
+    check_makers(root, manifest)
+    return manifest
 
 
 def _sizes(manifest: data.Manifest, spec: Spec, split: str) -> dict[str, Any]:
@@ -91,7 +105,11 @@ def _sizes(manifest: data.Manifest, spec: Spec, split: str) -> dict[str, Any]:
     wanted = {each: n if each in ("val", split) else 0 for each, n in manifest.n_samples.items()}
     wanted |= {each: 0 for each in spec.splits if each not in wanted}
     n_train = max(1, wanted.pop("train", 0))  # a dataset has a train split; one sample that is not used
-    usual = {"n_train": n_train, "n_val": wanted.pop("val", 0), "n_test": wanted.pop("test", 0)}
+    usual = {
+        "n_train": n_train if first_split(spec.sizes) == "train" else None,
+        "n_val": wanted.pop("val", 0),
+        "n_test": wanted.pop("test", 0),
+    }
     return {**usual, "n_of": tuple(f"{each}={n}" for each, n in wanted.items())}
 
 

@@ -22,7 +22,7 @@ from m3di.render.library.import_mesh import ImportOptions, import_shape
 from m3di.render.library.user_shapes import UserShape, find_shapes, remove_user_shape, user_shapes
 from m3di.render.machine import check_blender, default_n_workers, missing_packages
 from m3di.render.pool import RenderPool
-from m3di.render.quality import QUALITIES, Quality
+from m3di.render.quality import QUALITIES, Quality, quality_digest
 from m3di.render.scene import SceneValues, scene_values
 from m3di.render.turntable import Turntable, check_sizes, turntables
 
@@ -60,6 +60,7 @@ __all__ = [
     "kernel_folder",
     "missing_packages",
     "nvidia_cards",
+    "quality_digest",
     "remove_user_shape",
     "scene_values",
     "turntables",

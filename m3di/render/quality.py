@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import json
+from dataclasses import asdict, dataclass
 
 from m3di.system.registry import Registry
 
@@ -32,7 +34,7 @@ class Quality:
 
 
 QUALITIES = Registry[Quality]("quality", Quality, group="m3di.qualities")
-for _name, _quality in {
+_OWN = {
     # The published settings.
     "paper": Quality(512, 0, 0.0, light_passes=False, denoise=True),
     "standard": Quality(256, 8, 0.01, light_passes=True, denoise=False, reuse_ground=True),
@@ -40,5 +42,16 @@ for _name, _quality in {
     "fixed": Quality(64, 0, 0.0, light_passes=True, denoise=False, reuse_ground=True),
     # Not adaptive: that takes 16 samples at least.
     "draft": Quality(10, 0, 0.0, light_passes=True, denoise=False, reuse_ground=True),
-}.items():
+}
+for _name, _quality in _OWN.items():
     QUALITIES.add(_name, _quality)
+
+
+def quality_digest(name: str) -> str | None:
+    """Return the SHA-256 of the values of a quality; None for m3di's own, which the version of m3di stands for.
+
+    Raises:
+        UsageError: There is no such quality.
+    """
+    values = asdict(QUALITIES.find(name))
+    return None if name in _OWN else hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

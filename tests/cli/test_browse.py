@@ -44,6 +44,16 @@ def test_the_page_is_served_and_opened(fake_dataset: Path, monkeypatch: pytest.M
         (["--port", 70_000], 2, ["there is no such port", "0 to 65535"]),
         (["--n-encoded", -1], 2, ["--n-encoded is too small", "got:      -1", "0 or more"]),
         (["--out", "page.html", "--n", 0], 2, ["--n is too small"]),
+        (["--n", 5], 2, ["belongs to --out: it is of no use here", "where:    --n\n", "got:      5", "add --out"]),
+        (["--thumbnail", 64], 2, ["belongs to --out", "where:    --thumbnail"]),
+        (["--out", "page.html", "--port", 8123], 2, ["about a page that is served", "where:    --port", "no --out"]),
+        (["--out", "page.html", "--no-open"], 2, ["about a page that is served", "where:    --no-open"]),
+        (["--n-encoded", 5], 2, ["belongs to --run", "where:    --n-encoded", "--run beside it"]),
+        (
+            ["--n-encoded", 5, "--encodings", "e.npz", "--run", "."],
+            2,
+            ["makes encodings, and they are given", "no --encodings"],
+        ),
         (["--out", "page.txt"], 2, ["the page needs another name"]),
         (["--run", "."], 2, ["there is no training run here"]),
         (["--encodings", "none.npz"], 2, ["there is no such file"]),
@@ -55,6 +65,12 @@ def test_what_cannot_be_looked_at(
 ) -> None:
     failed(m3di("browse", fake_dataset, *options, cwd=tmp_path), code, *parts)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_config_file_may_hold_options_of_both(fake_dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("browse: {port: 8123, open: false, n: 5, n-encoded: 9}\n")
+    done = m3di("--config", "mine.yaml", "browse", fake_dataset, "--out", "page.html", "--thumbnail", 16, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "look at  page.html: 5 of 28 samples\n"), done.stderr
 
 
 @pytest.mark.slow

@@ -340,11 +340,6 @@ def test_verify_as_json_also_of_a_damaged_dataset(fake_dataset: Path, tmp_path: 
     failed(run("verify", tmp_path / "none", "--json"), 1, "there is no m3di dataset here")
 
 
-def test_a_quick_repair_is_none(fake_dataset: Path) -> None:
-    done = run("verify", fake_dataset, "--repair", "--quick")
-    assert done.returncode == 2 and "a repair looks at everything" in done.stderr
-
-
 def test_a_repair_as_json(tmp_path: Path) -> None:
     out = write_fake_dataset(tmp_path / "littered")
     (out / "README.md").unlink()

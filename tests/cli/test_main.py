@@ -171,6 +171,7 @@ def test_verify(fake_dataset: Path, tmp_path: Path) -> None:
     failed(m3di("verify", out), 1, "val-00000.tar: 0 bytes")
     failed(m3di("verify", tmp_path / "nowhere"), 1, "no m3di dataset here")
     assert "have the right structure" in m3di("verify", fake_dataset, "--quick").stdout
+    failed(m3di("verify", fake_dataset, "--quick", "--repair"), 2, "a repair looks at everything", "leave --quick out")
     assert "nothing to repair" in m3di("verify", fake_dataset, "--repair").stdout
     out = write_fake_dataset(tmp_path / "littered")
     (out / "README.md").unlink()

@@ -42,6 +42,31 @@ def test_what_cannot_be_joined(fake_dataset: Path, other_seed: Path, tmp_path: P
     assert not (tmp_path / "out").exists()
 
 
+def test_a_sample_is_not_joined_into_two_splits(fake_dataset: Path, other_seed: Path, tmp_path: Path) -> None:
+    """What would be trained on would be tested on, too."""
+    subset(fake_dataset, tmp_path / "cut", splits=["test"], n=2)
+    out = tmp_path / "out"
+    places = r"twice in the splits 'train' and 'test'(?s:.)*cut \| .*m3di\n"
+    message = places + r"(?s:.)*sample 0 of split test with seed 0(?s:.)*another --seed"
+    with pytest.raises(M3diError, match=message):
+        merge([fake_dataset, tmp_path / "cut"], out, names=[None, "train"])
+    with pytest.raises(M3diError, match="twice in the splits 'test' and 'held_out'"):
+        merge([other_seed, fake_dataset, tmp_path / "cut"], out, names=[None, None, "held_out"])
+    assert not out.exists()
+    assert merge([other_seed, tmp_path / "cut"], out, names=[None, "held_out"]).n_samples["held_out"] == 2
+
+
+@pytest.mark.slow
+def test_worlds_of_one_noise_are_joined(fake_dataset: Path, tmp_path: Path) -> None:
+    """Equal origins under another mechanism are other samples, in a split of their own."""
+    moved = write_fake_dataset(tmp_path / "moved", interventions=("object_xpos=right",), n_train=4)
+    subset(moved, tmp_path / "cut", splits=["test"])
+    manifest = merge([fake_dataset, tmp_path / "cut"], tmp_path / "both", names=[None, "moved"])
+    assert manifest.n_samples == {"train": 20, "val": 4, "test": 4, "moved": 4}
+    with pytest.raises(M3diError, match="twice in the splits 'moved' and 'again'"):
+        merge([tmp_path / "both", tmp_path / "cut"], tmp_path / "out", names=[None, "again"])
+
+
 def test_subset_by_split_count_and_condition(fake_dataset: Path, tmp_path: Path) -> None:
     whole = Multimodal3DIdent(fake_dataset)
     subset(fake_dataset, tmp_path / "cows", where="image.object_shape in [1, 2]", splits=["train"], n=3)

@@ -21,7 +21,7 @@ from m3di.generate import Machines, Part, Staged, ray_tasks
 from m3di.generate.ray_tasks import check_node, default_workers
 from m3di.latents import load_spec
 from m3di.render import Outcome, PoolEvent, RenderJob
-from tests.conftest import FakePool, FakeRenderPool, fake_options, slow
+from tests.conftest import FakePool, FakeRenderPool, fake_options, slow, write_fake_dataset
 
 SPEC = load_spec("m3di")
 NUMBERS = count()
@@ -85,6 +85,20 @@ def test_finalize_names_what_is_missing(kind: str, tmp_path: Path, request: pyte
     ):
         generate.finalize(data.open_folder(root))
     assert data.MANIFEST not in data.open_folder(root).sizes()
+
+
+def test_finalize_with_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write_fake_dataset(tmp_path / "it")
+    (root / "val.parquet").unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr("m3di.generate.finishing.__version__", "9.9")
+        with pytest.raises(
+            M3diError, match=r"another version of m3di(?s:.)*got: +m3di 9\.9\n(?s:.)*install that version"
+        ):
+            generate.finalize(data.LocalFolder(root))
+        assert not (root / "val.parquet").exists()
+    generate.finalize(data.LocalFolder(root))
+    data.verify(root)
 
 
 def test_finalize_where_nothing_is(tmp_path: Path) -> None:

@@ -223,6 +223,32 @@ def test_the_gpu_of_a_repair_is_named_where_its_images_are_in_the_dataset(
     data.verify(root)
 
 
+def test_a_repair_that_goes_on_with_another_gpu_names_both(
+    tmp_path: Path, shaky: type[FakeRenderPool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write_fake_dataset(tmp_path / "it", gpu=True)
+    monkeypatch.setenv("PATH", "")
+    raw = bytearray((root / "train-00001.tar").read_bytes())
+    for key in ("000000010", "000000012"):
+        raw[place(root, key, "png")[0] + 200] ^= 4
+    (root / "train-00001.tar").write_bytes(raw)
+    outcomes = shaky.outcomes
+
+    def one(pool: FakeRenderPool, jobs: Iterable[RenderJob]) -> Iterator[Outcome]:
+        yield next(outcomes(pool, jobs))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shaky, "outcomes", one)
+        patch.setattr(shaky, "gpus", [Gpu("CUDA", "CUDA_x", "First card")])
+        with pytest.raises(KeyboardInterrupt):
+            repair(root)
+    monkeypatch.setattr(shaky, "gpus", [Gpu("CUDA", "CUDA_x", "Other card")])
+    repair(root)
+    assert data.read_manifest(root).devices == ("First card (CUDA)", "Other card (CUDA)")
+    data.verify(root)
+
+
 def test_a_dataset_of_a_gpu_is_repaired_where_there_is_one(
     tmp_path: Path, pools: type[FakeRenderPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:

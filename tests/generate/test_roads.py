@@ -27,7 +27,7 @@ from m3di.generate.repair import repair
 from m3di.generate.twins import render_twin
 from m3di.render import QUALITIES
 from tests.cli.test_main import failed, m3di
-from tests.conftest import FakeRenderPool, fake_options, slow, write_fake_dataset
+from tests.conftest import KEPT, FakeRenderPool, fake_options, slow, write_fake_dataset
 from tests.generate.test_run import bytes_of
 
 
@@ -44,12 +44,14 @@ def limits_of(pool: FakeRenderPool) -> Any:
     return pool.limits
 
 
+SPEC = Path(KEPT.name) / "of-roads.yaml"
+SPEC.write_text("extends: m3di-independent\nname: of-roads\nsplits: {more: 4}\n")
 OPTIONS = {
-    "spec": Option(("--spec", "m3di-independent"), in_plan=lambda plan: plan.spec["name"] == "m3di-independent"),
+    "spec": Option(("--spec", SPEC), in_plan=lambda plan: plan.spec["name"] == "of-roads"),
     "n_train": Option(("--n", 6), in_plan=lambda plan: plan.n_samples["train"] == 6),
     "n_val": Option(("--n-val", 3), in_plan=lambda plan: plan.n_samples["val"] == 3),
     "n_test": Option(("--n-test", 2), in_plan=lambda plan: plan.n_samples["test"] == 2),
-    "n_of": Option(("--n-of", "train=6"), in_plan=lambda plan: plan.n_samples["train"] == 6),
+    "n_of": Option(("--n-of", "more=2"), in_plan=lambda plan: plan.n_samples["more"] == 2),
     "seed": Option(("--seed", 7), in_plan=lambda plan: plan.seed == 7),
     "shard_size": Option(("--shard-size", 2), in_plan=lambda plan: plan.shard_size == 2),
     "interventions": Option(
@@ -247,7 +249,7 @@ def test_every_option_on_every_road(
         assert in_plan is None or all(map(in_plan, plans)), f"{option} falls off on the road of {name}"
         assert (in_pool or in_plan) is not None
     assert pools.made and plans
-    assert len(pools.made) == (6 if "Ray" in name else 1)
+    assert len(pools.made) == (7 if "Ray" in name else 1)
     folder = data.open_folder(out)
     there = set(folder.sizes())
     logs = {each for each in there if data.is_log(each)}
@@ -255,6 +257,7 @@ def test_every_option_on_every_road(
         assert not there
         return
     shards = {f"train-{number:05d}.tar" for number in range(3)} | {"val-00000.tar", "val-00001.tar", "test-00000.tar"}
+    shards.add("more-00000.tar")
     wanted = {"1/2": sorted(shards, key=_order)[0::2], "2/2": sorted(shards, key=_order)[1::2]}
     part = str(words[words.index("--shards") + 1]) if "--shards" in words else ""
     assert {each for each in there if each.endswith(".tar")} == set(wanted.get(part, shards))
@@ -273,7 +276,7 @@ def test_every_option_on_every_road(
 
 
 def _order(shard: str) -> tuple[int, str]:
-    return ("train", "val", "test").index(shard.partition("-")[0]), shard
+    return ("train", "val", "test", "more").index(shard.partition("-")[0]), shard
 
 
 @pytest.mark.parametrize(

@@ -298,6 +298,27 @@ def test_a_gpu_is_in_the_manifest_and_in_the_log_and_is_no_part_of_what_the_data
     data.verify(options.out)
 
 
+def test_a_gpu_that_rendered_nothing_is_not_named(
+    tmp_path: Path, pools: type[FakeRenderPool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All images are there: the run that goes on only writes tables and manifest."""
+    monkeypatch.setattr(gpu_module, "driver_version", lambda backend: "580.1")
+    options = fake_options(tmp_path / "it", n_train=2, n_val=1, n_test=1)
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pools, "gpus", [Gpu("CUDA", "CUDA_0000:01:00", "Card")])
+    with monkeypatch.context() as patch:
+        patch.setattr("m3di.generate.run.finish", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            generate.render(options)
+    monkeypatch.setattr(pools, "gpus", [Gpu("CUDA", "CUDA_0000:01:00", "Other")])
+    generate.render(options)
+    assert [pool.n_rendered for pool in pools.made] == [4, 0]
+    assert data.read_manifest(options.out).devices == ("Card (CUDA, driver 580.1)",)
+
+
 def test_gpu_options(tmp_path: Path) -> None:
     failed(m3di("render", "--gpu-devices", "0,x", "--gpu", cwd=tmp_path), 2, "--gpu-devices takes numbers", "0,x")
     for name, value in {"gpu_devices": (0,), "gpu_backend": "cuda"}.items():

@@ -185,6 +185,37 @@ def test_sizes_of_splits_follow_the_number_of_training_samples(spec_file: Path) 
         sizes(n_of=("right=1", "right=2"))
 
 
+@pytest.mark.parametrize(
+    ("options", "got"),
+    [
+        ({"n_train": 100, "n_of": ("train=50",)}, "--n 100 and --n-of train=50"),
+        ({"n_val": 10, "n_of": ("val=5",)}, "--n-val 10 and --n-of val=5"),
+        ({"n_test": 0, "n_of": ("test=0",)}, "--n-test 0 and --n-of test=0"),
+        ({"n_train": 3, "spec": "one: 8, two: {n: 4}", "n_of": ("one=5",)}, "--n 3 and --n-of one=5"),
+    ],
+)
+def test_a_split_has_one_number(tmp_path: Path, options: dict[str, Any], got: str) -> None:
+    splits = options.pop("spec", "held_out: 5")
+    wanted = generate.RenderOptions(out="unused", spec=_spec_of(tmp_path, splits), **options)
+    message = rf"two options give the number of samples of the split(?s:.)*got: +{got}\n(?s:.)*leave --n\S* or --n-of"
+    with pytest.raises(UsageError, match=message):
+        wanted.resolved(wanted.load_spec())
+
+
+def _spec_of(folder: Path, splits: str) -> str:
+    none = "" if "held_out" in splits else "train: null, val: null, test: null, "
+    (folder / "it.yaml").write_text(f"extends: m3di\nname: it\nsplits: {{{none}{splits}}}\n")
+    return str(folder / "it.yaml")
+
+
+def test_shares_are_of_the_training_samples_that_are_made(tmp_path: Path) -> None:
+    path = tmp_path / "it.yaml"
+    path.write_text("extends: m3di\nname: it\nsplits: {train: 1000, val: null, test: 7}\n")
+    wanted = generate.RenderOptions(out="unused", spec=str(path), n_of=("train=50",))
+    spec = wanted.load_spec()
+    assert generate.make_plan(spec, wanted.resolved(spec)).n_samples == {"train": 50, "val": 4, "test": 7}
+
+
 def test_a_spec_without_a_train_split_is_sized_by_its_first(tmp_path: Path) -> None:
     path = tmp_path / "worlds.yaml"
     path.write_text("extends: m3di\nname: w\nsplits: {train: null, val: null, test: null, one: 8, two: {n: 4}}\n")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import Any
 
 from m3di.data.format.manifest import Manifest
 from m3di.data.load.sources import ShardSource, open_source
 from m3di.data.storage.places import open_to_read
-from m3di.errors import printable
-from m3di.latents import Factor, told, told_given, told_regimes, told_splits
+from m3di.errors import M3diError, printable
+from m3di.latents import Factor, Spec, share_accepted, told, told_given, told_regimes, told_splits
 
 
 def info(root: str | os.PathLike[str]) -> str:
@@ -26,10 +27,10 @@ def info(root: str | os.PathLike[str]) -> str:
     if isinstance(source, ShardSource):
         manifest = source.manifest
         n_bytes = sum(entry.n_bytes for entry in manifest.files)
-        made = ", ".join(f"{name} {value}" for name, value in manifest.render.items())
-        made += "".join(f"; {device}" for device in manifest.devices)
+        made = [f"{manifest.source}, {_seeds(manifest)}"]
+        made.append(", ".join(f"{name} {value}" for name, value in _made_with(manifest).items()))
         lines += [
-            f"made      {manifest.source}, {_seeds(manifest)}; {made}",
+            f"made      {'; '.join(filter(None, [*made, *manifest.devices]))}",
             f"files     {len(manifest.files)}, {n_bytes / 1e6:,.1f} MB; {', '.join(manifest.extensions.values())}",
         ]
     else:
@@ -66,13 +67,16 @@ def facts(root: str | os.PathLike[str]) -> dict[str, Any]:
         "samples": source.n_samples,
         "source": manifest.source if manifest else "published",
         "seeds": list(manifest.all_seeds) if manifest else [],
-        "render": dict(manifest.render) if manifest else {},
+        "render": _made_with(manifest) if manifest else {},
         "devices": list(manifest.devices) if manifest else [],
         "n_files": len(manifest.files) if manifest else None,
         "n_bytes": sum(entry.n_bytes for entry in manifest.files) if manifest else None,
         "extensions": dict(manifest.extensions) if manifest else {},
+        "regimes": told_regimes(spec.regimes),
         "given": spec.given.condition if spec.given is not None else None,
+        "given_share": _given_share(spec),
         "interventions": told(spec.interventions),
+        "splits": told_splits(spec),
         "plugins": list(spec.plugins),
         "identity": source.fingerprint,
         "views": [
@@ -87,6 +91,22 @@ def facts(root: str | os.PathLike[str]) -> dict[str, Any]:
             for name, observed in spec.observed.items()
         ],
     }
+
+
+def _made_with(manifest: Manifest) -> dict[str, Any]:
+    """Return the settings and versions that made a dataset; those of images only where there are some."""
+    if manifest.parsed_spec.rendered:
+        return dict(manifest.render)
+    return {name: value for name, value in manifest.render.items() if name == "m3di"}
+
+
+def _given_share(spec: Spec) -> float | None:
+    """Return the share of draws that fulfil the condition of a spec; None where there is none, or it is not known."""
+    if spec.given is None:
+        return None
+    with suppress(M3diError):  # of a dataset whose mechanism is not here
+        return share_accepted(spec)
+    return None
 
 
 def _facts_of(factor: Factor) -> dict[str, Any]:

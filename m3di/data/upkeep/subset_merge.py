@@ -80,7 +80,7 @@ def subset(
 
     Raises:
         M3diError: There is no dataset, `out` is not empty, or nothing is left.
-        UsageError: There is no such split, column or format, or `out` is a URL.
+        UsageError: There is no such split, column or format, a format where there are no images, or `out` is a URL.
     """
     folder = local_path(out)
     source = open_shards(root)
@@ -88,13 +88,8 @@ def subset(
     splits = [split_called(split, manifest.splits, f"{root}, --split") for split in splits]
     if n is not None and n < 1:
         raise UsageError("--n is too small", where="--n", got=n, expected="1 or more")
-    if images is not None and images not in FORMATS:
-        raise UsageError(
-            f"no image format is called {images!r}",
-            where="--images",
-            expected=", ".join(FORMATS),
-            next_step=did_you_mean(images, FORMATS),
-        )
+    if images is not None:
+        _check_format(images, source.spec)
     parts = {}
     for split in manifest.splits:
         table = _with_origin(source, split)
@@ -108,6 +103,24 @@ def subset(
         before, dot, format_ = extensions[view].rpartition(".")
         extensions[view] = f"{before}{dot}{images or format_}"
     return _joined(folder, plan_of(manifest).model_copy(update={"extensions": extensions}), parts, count)
+
+
+def _check_format(images: str, spec: Spec) -> None:
+    """Raise UsageError unless this is a format of images, and there are some."""
+    if images not in FORMATS:
+        raise UsageError(
+            f"no image format is called {images!r}",
+            where="--images",
+            expected=", ".join(FORMATS),
+            next_step=did_you_mean(images, FORMATS),
+        )
+    if not spec.rendered:
+        raise UsageError(
+            "--images is about images, and this dataset has none",
+            where="--images",
+            got=f"views {', '.join(spec.observed)}",
+            next_step="leave --images out",
+        )
 
 
 def merge(
@@ -129,8 +142,8 @@ def merge(
             them has samples. None, or nothing, leaves them as they are called.
 
     Raises:
-        M3diError: They differ in columns, in settings or in the process of a split, hold a sample twice, or `out` is
-            not empty.
+        M3diError: They differ in columns, in settings or in the process of a split, hold a sample twice (in one split
+            or in two), or `out` is not empty.
         UsageError: Fewer than two are given, a name is none, or `out` is a URL.
     """
     if len(roots) < 2:
@@ -154,8 +167,7 @@ def merge(
         for split, target in called.items():
             parts.setdefault(target, []).append(_Part(source, _with_origin(source, split), split))
     spec = _joined_spec(parts)
-    for split, each in parts.items():
-        _check_distinct(split, each)
+    _check_distinct(parts)
     text = {view: _joined_text([source.manifest.text[view] for source in sources]) for view in sources[0].manifest.text}
     seeds = tuple(dict.fromkeys(seed for source in sources for seed in source.manifest.all_seeds))
     update: dict[str, Any] = {"text": text, "seeds": seeds if len(seeds) > 1 else ()}
@@ -243,22 +255,36 @@ def _joined_text(entries: list[TextEntry]) -> TextEntry:
     return TextEntry(vocabulary=(*special, *words), length=length, quoted=entries[0].quoted)
 
 
-def _check_distinct(split: str, parts: list[_Part]) -> None:
-    seen: set[tuple[int, str, int]] = set()
-    for part in parts:
+def _check_distinct(parts: dict[str, list[_Part]]) -> None:
+    """Check that no sample is there twice: not in one split, and not in two, such as of train and test.
+
+    Raises:
+        M3diError: One is.
+    """
+    # By process, the split and folder of each origin.
+    seen: list[tuple[dict[str, Any], dict[tuple[int, str, int], tuple[str, str]]]] = []
+    for split, part in ((split, part) for split, each in parts.items() for part in each):
         if ORIGIN[0] not in part.table.column_names:
-            return
+            continue  # imported: nobody knows where its samples come from
+        # Samples of one noise and of two processes are two samples: a world and another one beside it.
+        process = process_of(part.source.spec.in_split(part.split))
+        known = next((splits for each, splits in seen if each == process), None)
+        if known is None:
+            seen.append((process, known := {}))
         origins = list(zip(*(part.table[name].to_pylist() for name in ORIGIN), strict=True))
-        twice = next((origin for origin in origins if origin in seen), None)
+        twice = next((origin for origin in origins if origin in known), None)
         if twice is not None:
             seed, of, index = twice
+            before, folder = known[twice]
+            places = f"in split {split!r}" if split == before else f"in the splits {before!r} and {split!r}"
             raise M3diError(
-                f"a sample is there twice in split {split!r}",
-                where=str(part.source.folder),
+                f"a sample is there twice {places}",
+                where=" | ".join(dict.fromkeys((folder, str(part.source.folder)))),
                 got=f"sample {index} of split {of} with seed {seed}",
                 expected="datasets rendered with different seeds, or different parts of one",
+                next_step="render one of them with another --seed, or cut it with `m3di subset --where`",
             )
-        seen.update(origins)
+        known.update(dict.fromkeys(origins, (split, str(part.source.folder))))
 
 
 def _concatenated(split: str, parts: list[_Part]) -> pa.Table:
