@@ -109,7 +109,7 @@ def evaluate(paths: tuple[Path, ...], out: Path | None, as_json: bool, **options
         print_json({"results": str(path), "unfinished": unfinished, "scores": table.to_pylist()})
     elif is_over_steps:
         n_steps = len(set(table["step"].to_pylist()))
-        say(f"{n_steps} checkpoints; draw their scores over steps with  m3di report {path.parent}")
+        say(f"{n_steps} checkpoint{'s'[: n_steps != 1]}; draw their scores over steps with  m3di report {path.parent}")
     else:
         names = dict.fromkeys(table["data"].to_pylist())
         for name in names:
@@ -227,6 +227,7 @@ def _data(options: dict[str, Any], runs: Sequence[Path], split: str) -> ProbeDat
         known = ProbeData(factual)  # opened once for all runs
         for run in runs:
             check_trained_on(run, known)
+    ProbeData(factual, fit_root=options["fit_root"], split=split)  # is refused before anything is rendered
     with watched_bar("render") as (count, watch):
         folder, name = render_twin(
             factual,
@@ -285,15 +286,20 @@ def _print_scores(table: Any, *, several: bool) -> None:
 
 def _print_differences(table: Any) -> None:
     columns = ["view", "factor", "estimator", "metric", "first", "second", "difference", "95 % interval", "p", "n"]
-    has_sizes = "encoding_size" in table.column_names
-    shown = Table(*(["size"] if has_sizes else []), *columns, box=None)
+    from m3di.evaluate import COMPARISON
+
+    names = set(table["data"].to_pylist())
+    if names != {"factual"}:
+        click.echo(f"\n{', '.join(sorted(names))}")
+    settings = [name for name in table.column_names if name not in COMPARISON.names]  # of sweeps
+    shown = Table(*("size" if name == "encoding_size" else name for name in settings), *columns, box=None)
     for row in table.to_pylist():
-        size = [str(row["encoding_size"])] if has_sizes else []
+        values = [str(row[name]) for name in settings]
         names = [row[name] for name in ("view", "factor", "estimator", "metric")]
         interval = "" if row["ci_low"] is None else f"{row['ci_low']:+.3f} to {row['ci_high']:+.3f}"
         difference = "" if row["difference"] is None else f"{row['difference']:+.3f}"
         scores = [_number(row["first"]), _number(row["second"]), difference]
-        shown.add_row(*size, *names, *scores, interval, "" if row["p"] is None else f"{row['p']:.3g}", str(row["n"]))
+        shown.add_row(*values, *names, *scores, interval, "" if row["p"] is None else f"{row['p']:.3g}", str(row["n"]))
     Console(width=150).print(shown)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 from dataclasses import replace
@@ -191,6 +192,26 @@ def test_a_dataset_that_is_not_where_it_was(trained_run: Path, tmp_path: Path, m
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match=r"not where it was\n(?s:.)*data/here, named in(?s:.)*say with --data"):
         run("evaluate", moved)
+
+
+def test_what_is_fitted_on_itself_is_refused_before_it_is_rendered(trained_run: Path) -> None:
+    folder = Path(read_config(trained_run)["data"]["root"]).parent
+    before = sorted(folder.iterdir())
+    with pytest.raises(UsageError, match="would be scored on what they were fitted on"):
+        run("evaluate", trained_run, "--do", "object_xpos=right", "--split", "val")
+    assert sorted(folder.iterdir()) == before
+
+
+def test_differences_say_of_which_setting_and_samples_they_are(trained_run: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        rates = (0.001, 0.01)
+        members = [{"run": f"lr={rate}", "values": {"lr": rate}} for rate in rates]
+        for member in members:
+            shutil.copytree(trained_run, tmp_path / name / str(member["run"]))
+        (tmp_path / name / "sweep.json").write_text(json.dumps({"members": members}))
+    words = ("compare", tmp_path / "a", tmp_path / "b", "--probes", "linear", "--factors", "object_color")
+    shown = run(*words, "--n-bootstrap", 5, "--split", "train")
+    assert shown.startswith("\ntrain\n") and re.findall(r"\n 4 +(0\.\d+) .* r2 ", shown) == ["0.001", "0.01"]
 
 
 def test_probes_of_no_chosen_factor(trained_run: Path) -> None:
