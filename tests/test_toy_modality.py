@@ -326,9 +326,10 @@ def test_it_is_trained_and_evaluated_from_the_command_line(tmp_path: Path) -> No
 
 
 def test_encoders_come_back(tones: Path, tmp_path: Path) -> None:
-    config = m3di.TrainConfig(
-        n_steps=2, batch_size=8, encoding_size=3, hidden_size=8, tensorboard=False, augment=("noise",), n_threads=1
-    )
+    config = m3di.TrainConfig(n_steps=2, batch_size=8, encoding_size=3, hidden_size=8, tensorboard=False, n_threads=1)
+    with pytest.raises(UsageError, match=r"no view is augmented(?s:.)*noise, and views ear, text"):
+        m3di.train(tones, tmp_path / "run", replace(config, augment=("noise",)))
+    assert not m3di.Multimodal3DIdent(tones).thread_safe and m3di.Multimodal3DIdent(tones, views="text").thread_safe
     result = m3di.train(tones, tmp_path / "run", config)
     batch = m3di.Multimodal3DIdent(tones, "test")[range(4)]
     again = m3di.load_encoders(str(tmp_path / "run"))

@@ -52,7 +52,7 @@ def reproduce(scale: str, out: Path, only: tuple[str, ...], **options: Any) -> N
     """
     from m3di.reproduce.ledger import Reproduction, begin, write_sweeps
     from m3di.reproduce.paper_results import choose_results
-    from m3di.reproduce.planning import check_room, make_reproduction_plan
+    from m3di.reproduce.planning import check_room, make_reproduction_plan, plan_of_share
     from m3di.reproduce.scales import find_scale
     from m3di.reproduce.side_by_side import default_jobs
     from m3di.system.lock import locked
@@ -71,8 +71,10 @@ def reproduce(scale: str, out: Path, only: tuple[str, ...], **options: Any) -> N
         if not options["is_dry"] and share is None:
             _report(reproduction)
         raise
-    if plan.missing and reproduction.scale.is_measured and share is None:
+    if plan.missing and reproduction.scale.is_measured and (share is None or options["is_dry"]):
         plan = make_reproduction_plan(reproduction, results, n_jobs, _costs(reproduction, plan))
+    if share is not None:
+        plan = plan_of_share(plan, share)
     if options["as_json"]:
         print_json({"out": str(out), "scale": scale, **_facts(plan)})
     elif options["is_dry"] or level() > QUIET:
@@ -83,13 +85,13 @@ def reproduce(scale: str, out: Path, only: tuple[str, ...], **options: Any) -> N
         return
     ask_to_begin(plan.seconds, "It takes", yes=options["yes"], declined="nothing was begun", refuses=True)
     if share is not None:
-        _run(reproduction, plan, share, options["address"])
+        _run(reproduction, plan, None)
         say("this share is done; when all are, the same command without --member writes the report")
         return
     with locked(out, ".lock", "another process is reproducing in this folder"):
         write_sweeps(reproduction)
         try:
-            _run(reproduction, plan, share, options["address"])
+            _run(reproduction, plan, options["address"])
         except M3diError:
             _report(reproduction)
             raise
@@ -203,14 +205,12 @@ def _facts(plan: ReproductionPlan) -> dict[str, Any]:
     }
 
 
-def _run(reproduction: Reproduction, plan: ReproductionPlan, share: str | None, address: str | None) -> None:
+def _run(reproduction: Reproduction, plan: ReproductionPlan, address: str | None) -> None:
     from m3di.reproduce.on_ray import run_on_ray
-    from m3di.reproduce.planning import own_share
     from m3di.reproduce.side_by_side import run_side_by_side
 
-    asked = own_share(plan, share)
-    members = [task.member for task in asked]
-    with members_display({task.member.key: task.seconds or 1.0 for task in asked}) as on_event:
+    members = [task.member for task in plan.missing]
+    with members_display({task.member.key: task.seconds or 1.0 for task in plan.missing}) as on_event:
         if address is not None:
             run_on_ray(reproduction, members, address, on_event)
         else:

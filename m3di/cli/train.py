@@ -201,6 +201,7 @@ def _run_sweep(
             where="--sweep-member",
             next_step="add --run FOLDER",
         )
+    sweep = sweep.on_its_data()
     folder = run or sweep_folder(RUNS, sweep)
     names = share_of(sweep, share)
     write_sweep(folder, sweep)

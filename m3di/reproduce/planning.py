@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from m3di.errors import DiskError
@@ -129,24 +129,22 @@ def check_room(out: Path, n_bytes: float) -> None:
         )
 
 
-def own_share(plan: ReproductionPlan, share: str | None) -> list[Task]:
-    """Return what this process is to do, in the order in which to begin.
+def plan_of_share(plan: ReproductionPlan, share: str) -> ReproductionPlan:
+    """Return the plan of one job of an array.
 
     Members are dealt out over all of them, finished or not, so that the jobs of an array agree. Datasets of other jobs
     that members of the share need come after its own: the first job that is free makes one, and the others wait for it.
 
     Args:
         plan: All members.
-        share: "I/N": members I, I + N, ..., counted from 0; all of them if None.
+        share: "I/N": members I, I + N, ..., counted from 0.
 
     Raises:
         UsageError: It is not two numbers with 0 <= I < N.
     """
-    if share is None:
-        return plan.missing
     dealt = sorted(plan.tasks, key=lambda task: bool(task.member.needs))
-    keys = {task.member.key for task in shared_out(dealt, share, of="the members", where="--member")}
-    own = [task for task in plan.missing if task.member.key in keys]
-    needed = {key for task in own for key in task.member.needs} - keys
+    own = shared_out(dealt, share, of="the members", where="--member")
+    keys = {task.member.key for task in own}
+    needed = {key for task in own if not task.is_finished for key in task.member.needs} - keys
     others = [task for task in plan.missing if task.member.key in needed]
-    return sorted([*own, *others], key=lambda task: (bool(task.member.needs), task.member.key in needed))
+    return replace(plan, tasks=[*own, *others])

@@ -112,7 +112,7 @@ SCALES: dict[str, ReproductionScale] = {
         quality="draft",
         probes=("kernel_ridge", "logistic", "mlp"),
         experiments=_experiments(
-            m3di=((8000, 600, 1000), (1, 2, 4, 8), {**_CPU, "n_steps": 2400}),
+            m3di=((8000, 600, 1000), (2, 4, 6, 8), {**_CPU, "n_steps": 2400}),  # with 1 no direction can be learned
             independent=((4000, 400, 800), (8,), {**_CPU, "n_steps": 2000}),
             pairs=((1500, 400, 500), (3,), {**_CPU, "augment": (), "n_steps": 800}),
         ),

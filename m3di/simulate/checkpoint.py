@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from m3di.errors import DataError, M3diError
-from m3di.learn.training.run_folder import another_run, changed_settings
+from m3di.learn.training.run_differences import changed_settings
+from m3di.learn.training.run_folder import another_run
 from m3di.learn.training.tensor_file import read_tensors, write_tensors
 from m3di.simulate.config import SimulationConfig
 from m3di.simulate.simulation import Simulation

@@ -327,8 +327,8 @@ def test_checkpoints_are_kept_scored_and_drawn(tmp_path: Path, monkeypatch: pyte
     assert "over-steps.png" in drawn and "heat-map" not in drawn
     with pytest.raises(UsageError, match="encodings are those of one checkpoint"):
         run("evaluate", "run", "--all-checkpoints", "--save-encodings", "x.npz")
-    assert "2 steps in" in run(*command, "--steps", 2)  # looked at
-    assert "3 steps in" in run(*command, "--steps", 3)  # made longer
+    assert "2 steps in" in run(*command, "--steps", 2, "--keep-checkpoints", 1)  # looked at
+    assert "3 steps in" in run(*command, "--steps", 3, "--keep-checkpoints", 1)  # made longer
     sys.modules.pop("kept_encoders")
 
 

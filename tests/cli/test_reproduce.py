@@ -115,6 +115,9 @@ def test_what_is_finished_is_not_done_again_and_a_share_writes_no_report(
     monkeypatch.setattr("m3di.reproduce.side_by_side.run_side_by_side", run)
     monkeypatch.setattr("m3di.reproduce.report_page.write_report", lambda reproduction: [tmp_path / "report.md"])
     options = ("reproduce", "--only", "table1a", "--out", reproduction.out)
+    planned = m3di(*options, "--member", "0/2", "--dry-run", "--json")
+    assert [each["key"] for each in json.loads(planned.stdout)["members"]] == [each.key for each in members[0::2]]
+    assert "2 members, 0 finished" in m3di(*options, "--member", "1/2", "--dry-run").stdout
     first = m3di(*options, "--member", "0/2")
     assert first.returncode == 0 and "the same command without --member writes the report" in first.stdout
     assert did == [each.key for each in members[0::2]]

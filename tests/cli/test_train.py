@@ -83,7 +83,11 @@ def test_a_run_that_goes_on_counts_its_own_steps_and_a_short_one_says_nothing() 
 @pytest.mark.slow
 @pytest.mark.parametrize("rank", ["0", "1"])
 def test_of_a_sweep_under_torchrun_one_process_speaks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], rank: str
+    fake_dataset: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    rank: str,
 ) -> None:
     def run_all(folder: Path, names: list[str], run_one: Callable[[Path, str], object]) -> None:
         for name in names:
@@ -93,7 +97,7 @@ def test_of_a_sweep_under_torchrun_one_process_speaks(
     monkeypatch.setattr("m3di.learn.training.sweep.run_members", run_all)
     monkeypatch.setattr(cli, "_run_one", lambda *_: "a result")
     cli._run_sweep(
-        make_sweep(tmp_path, TrainConfig(n_steps=1, batch_size=4), ("encoding_size=1:2",), 1),
+        make_sweep(fake_dataset, TrainConfig(n_steps=1, batch_size=4), ("encoding_size=1:2",), 1),
         tmp_path / "sweep",
         None,
         None,

@@ -42,6 +42,12 @@ def test_the_learning_rate():
     assert 0 < cosine.lr_at(100) < 1e-3
 
 
+def test_a_warm_up_ends_within_the_run():
+    assert TrainConfig(n_steps=5, batch_size=2, lr=0.5, n_warmup_steps=5).lr_at(5) == 0.5
+    with pytest.raises(UsageError, match=r"end before its learning rate(?s:.)*100 steps of warm-up, of 50"):
+        config_from("cpu-demo", {"n_steps": 50})
+
+
 @pytest.mark.parametrize("views", [(), ("text",), ("image", "text", "image")])
 def test_pairs_are_of_two_different_views(views):
     with pytest.raises(UsageError, match=r"two or more different views(?s:.)*got: +" + (", ".join(views) or "none")):

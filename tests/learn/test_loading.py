@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from m3di import Multimodal3DIdent
+from m3di.data import Tokenizer
 from m3di.errors import M3diError, UsageError
 from m3di.learn import TrainConfig, train_on
 from m3di.learn.training import loading as module
@@ -123,6 +124,14 @@ def test_functions_of_yours_are_not_called_by_several_threads_unasked(fake_datas
     assert Multimodal3DIdent(fake_dataset).thread_safe
     assert not Multimodal3DIdent(fake_dataset, transform=lambda image: image).thread_safe
     assert not Multimodal3DIdent(fake_dataset, target_transform=lambda z: z).thread_safe
+
+    class Mine(Tokenizer):
+        """Counts how often it was called, without a lock."""
+
+    known = Multimodal3DIdent(fake_dataset).tokenizer
+    mine = Mine(known.vocabulary, known.length)
+    assert not Multimodal3DIdent(fake_dataset, tokenizer=mine).thread_safe
+    assert Multimodal3DIdent(fake_dataset, tokenizer=known).thread_safe
 
 
 class Locks:

@@ -263,6 +263,8 @@ def test_a_run_that_cannot_be_made_longer_is_left_alone(make_pairs, reference):
         train_on(make_pairs(), reference, replace(TINY, n_steps=5))  # shorter
     with pytest.raises(M3diError, match=r"already holds a run(?s:.)*lr"):
         train_on(make_pairs(), reference, replace(TINY, n_steps=9, lr=0.5))
+    with pytest.raises(M3diError, match=r"already holds a run(?s:.)*keep_checkpoints None(?s:.)*keep_checkpoints 3"):
+        train_on(make_pairs(), reference, replace(TINY, keep_checkpoints=3))  # those of before are gone
     assert {path: path.read_bytes() for path in reference.rglob("*") if path.is_file()} == before
 
 

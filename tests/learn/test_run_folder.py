@@ -14,7 +14,7 @@ from torch import nn
 from m3di.errors import M3diError, UsageError
 from m3di.learn.models.encoder_set import build_encoders
 from m3di.learn.models.registry import IMAGE_ENCODERS
-from m3di.learn.training import run_folder, tensor_file
+from m3di.learn.training import run_differences, run_folder, tensor_file
 from m3di.learn.training.config import TrainConfig
 from m3di.learn.training.inputs import ImageStatistics, ViewInput
 from m3di.learn.training.run_folder import load_encoders, save_checkpoint
@@ -201,17 +201,59 @@ def test_all_that_the_weights_depend_on_is_compared(changes, found):
         "device_type": "cpu",
     }
     stored |= {"n_threads": 2, "world_size": 1}
-    assert run_folder.differences(stored, stored | changes) == found
+    assert run_differences.differences(stored, stored | changes) == found
 
 
 def test_another_split_or_a_filter_of_the_same_dataset_is_other_data():
     stored = {"config": json.loads(json.dumps(asdict(CONFIG))), "data": {"fingerprint": "a", "n_samples": 8}}
     wanted = {**stored, "data": {"fingerprint": "a", "n_samples": 4}}
-    assert run_folder.differences(stored, wanted) == {"data.n_samples": (8, 4)}
+    assert run_differences.differences(stored, wanted) == {"data.n_samples": (8, 4)}
     wanted = {**stored, "data": {**stored["data"], "selection": "train 1a"}}
-    assert run_folder.differences(stored, wanted) == {}  # a run of before that was noted
+    assert run_differences.differences(stored, wanted) == {}  # a run of before that was noted
     other = {**stored, "data": {**stored["data"], "selection": "train 2b"}}
-    assert run_folder.differences(wanted, other) == {"data.selection": ("train 1a", "train 2b")}
+    assert run_differences.differences(wanted, other) == {"data.selection": ("train 1a", "train 2b")}
+
+
+def test_another_vocabulary_transform_or_validation_is_another_run():
+    def described(sha256="1a", mean=0.5, val="train"):
+        return {
+            "config": json.loads(json.dumps(asdict(CONFIG))),
+            "data": {
+                "fingerprint": "a",
+                "views": {"text": {"vocabulary_sha256": sha256, "shape": (3,)}},
+                "val": {"selection": val, "n_samples": 4},
+            },
+            "image_statistics": {"image": {"mean": (mean, 0.25), "n_samples": 8}},
+        }
+
+    stored = json.loads(json.dumps(described()))
+    assert run_differences.differences(stored, described(mean=0.500001)) == {}
+    assert run_differences.differences(stored, described("2b", 0.6, "val 3c")) == {
+        "data.views.text.vocabulary_sha256": ("1a", "2b"),
+        "data.val.selection": ("train", "val 3c"),
+        "image_statistics.image.mean": ([0.5, 0.25], [0.6, 0.25]),
+    }
+    before = {name: stored[name] for name in ("config",)} | {"data": {"fingerprint": "a"}}
+    assert run_differences.differences(before, described("2b", 0.6, "val 3c")) == {}  # of before they were noted
+
+
+def test_a_run_notes_on_what_else_it_goes_on(tmp_path):
+    first = {"config": json.loads(json.dumps(asdict(CONFIG))), "device": "H100", "versions": {"torch": "2.4"}}
+    run_folder.write_config(tmp_path, first)
+    run_folder.note_continuation(tmp_path, first)
+    assert run_folder.read_config(tmp_path) == first
+    second = {**first, "device": "A100", "config": {**first["config"], "n_workers": 3}}
+    (tmp_path / "checkpoint" / "step-000000012").mkdir(parents=True)
+    for _ in range(2):  # the second time nothing is new
+        run_folder.note_continuation(tmp_path, second)
+    (noted,) = run_folder.read_config(tmp_path)["continued"]
+    assert (noted["after_step"], noted["device"], noted["settings"]["n_workers"]) == (12, "A100", 3)
+    assert "versions" not in noted
+    run_folder.note_continuation(tmp_path, {**second, "device": "H100"})
+    assert [each["device"] for each in run_folder.read_config(tmp_path)["continued"]] == ["A100", "H100"]
+    run_folder.write_summary(tmp_path, {})
+    run_folder.note_continuation(tmp_path, second)  # a finished run is only looked at
+    assert len(run_folder.read_config(tmp_path)["continued"]) == 2
 
 
 def test_threads_count_on_the_cpu_only():
@@ -221,4 +263,4 @@ def test_threads_count_on_the_cpu_only():
         "precision": "fp32",
         "device_type": "cuda",
     }
-    assert run_folder.differences({**stored, "n_threads": 2}, {**stored, "n_threads": 8}) == {}
+    assert run_differences.differences({**stored, "n_threads": 2}, {**stored, "n_threads": 8}) == {}

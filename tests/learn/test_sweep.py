@@ -5,11 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import shutil
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from m3di.data import subset
 from m3di.errors import M3diError, UsageError
 from m3di.learn import TrainConfig
 from m3di.learn.training import sweep_share
@@ -121,6 +124,30 @@ def test_finished_members_are_skipped_and_failed_ones_tried_again(fake_dataset, 
         steps.clear()
     assert read_config(folder / "batch_size=8,seed=0")["config"]["batch_size"] == 8
     assert json.loads((folder / "batch_size=4,seed=0" / "summary.json").read_text())["n_steps"] == 2
+
+
+def test_a_sweep_is_that_of_its_data(tiny_encoder, fake_dataset, tmp_path):
+    data, folder = Path(shutil.copytree(fake_dataset, tmp_path / "data")), tmp_path / "sweep"
+    sweep = make_sweep(data, TINY, [], n_seeds=2).on_its_data()
+    assert read_config_of(folder, sweep)["data"]["fingerprint"] == sweep.fingerprint
+    assert run_member(folder, "seed=0").n_steps == 2
+    shutil.rmtree(data)
+    subset(fake_dataset, data, n=10)  # as if it had been rendered again
+    for again in (lambda: run_member(folder, "seed=1"), read_sweep(folder).on_its_data):
+        with pytest.raises(M3diError, match="not the one that the sweep was begun with"):
+            again()
+    assert not (folder / "seed=1").exists()
+    with pytest.raises(M3diError, match="already holds another sweep"):
+        write_sweep(folder, make_sweep(data, TINY, [], n_seeds=2).on_its_data())
+    write_sweep(tmp_path / "old", make_sweep(data, TINY, [], n_seeds=2))  # of before it was noted
+    write_sweep(tmp_path / "old", make_sweep(data, TINY, [], n_seeds=2).on_its_data())
+    moved = Path(shutil.move(data, tmp_path / "moved"))
+    assert run_member(tmp_path / "old", "seed=1", data_root=moved).n_steps == 2
+
+
+def read_config_of(folder, sweep):
+    write_sweep(folder, sweep)
+    return json.loads((folder / "sweep.json").read_text())
 
 
 def test_a_sweep_finds_its_unfinished_folder(tmp_path):

@@ -79,6 +79,8 @@ def test_views_that_differ_do_not_share_an_encoder():
     check_shared(alike)
     with pytest.raises(UsageError, match="the views 'a' and 'c' cannot share an encoder"):
         check_shared({**alike, "c": ViewInput("text", 9, 0, "y")})
+    with pytest.raises(UsageError, match=r"no two views can share(?s:.)*image \(image\), a \(text\)"):
+        check_shared({"image": ViewInput("image"), "a": alike["a"]})
 
 
 def test_tensorboard_and_csv_have_the_same_numbers(triples, tmp_path):

@@ -14,7 +14,7 @@ from m3di.reproduce.costs import Cost, kind_of
 from m3di.reproduce.ledger import Reproduction, unfinished, write_sweeps
 from m3di.reproduce.members import Training
 from m3di.reproduce.paper_results import choose_results
-from m3di.reproduce.planning import ReproductionPlan, Task, check_room, make_reproduction_plan, own_share
+from m3di.reproduce.planning import ReproductionPlan, Task, check_room, make_reproduction_plan, plan_of_share
 from m3di.reproduce.scales import SCALES
 from tests.reproduce.stubs import finish
 from tests.reproduce.test_side_by_side import Stub
@@ -90,16 +90,17 @@ def test_kinds_of_equal_cost_are_measured_once(tmp_path: Path) -> None:
 def test_shares_deal_out_everything_and_hold_the_datasets_that_they_need() -> None:
     runs = [task(f"run-{number}", 1, ("data",)) for number in range(3)]
     plan = ReproductionPlan([task("data", 1), task("a", 1), *runs], 1)
-    assert [each.member.key for each in own_share(plan, "0/2")] == ["data", "run-0", "run-2"]
+    assert [each.member.key for each in plan_of_share(plan, "0/2").missing] == ["data", "run-0", "run-2"]
     # A dataset of another job comes after the own members that need none: until then that job may have made it.
-    assert [each.member.key for each in own_share(plan, "1/2")] == ["a", "data", "run-1"]
-    assert [each.member.key for each in own_share(plan, "6/7")] == []
-    assert [each.member.key for each in own_share(plan, "3/7")] == ["data", "run-1"]
+    assert [each.member.key for each in plan_of_share(plan, "1/2").missing] == ["a", "data", "run-1"]
+    assert [each.member.key for each in plan_of_share(plan, "6/7").missing] == []
+    assert [each.member.key for each in plan_of_share(plan, "3/7").missing] == ["data", "run-1"]
+    assert plan_of_share(plan, "1/2").seconds == 3 and plan_of_share(plan, "1/2").n_jobs == 1
     done = ReproductionPlan([task("data", 1, is_finished=True), *plan.tasks[1:]], 1)
-    assert [each.member.key for each in own_share(done, "1/2")] == ["a", "run-1"]  # dealt out as before
-    assert own_share(plan, None) == plan.missing
+    assert [each.member.key for each in plan_of_share(done, "1/2").missing] == ["a", "run-1"]  # dealt out as before
+    assert [each.member.key for each in plan_of_share(done, "0/2").tasks] == ["data", "run-0", "run-2"]
     with pytest.raises(UsageError, match=r"share of the members cannot be read(?s:.)*--member \$SLURM"):
-        own_share(plan, "2/2")
+        plan_of_share(plan, "2/2")
 
 
 def test_too_little_room_is_told_beforehand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,13 +113,6 @@ class Plan(StrictEntry):
         return json_differences(self.model_dump(mode="json"), other.model_dump(mode="json"))
 
 
-class ExportedPlan(Plan):
-    """A plan that goes with an export, and what the manifest knows of its making; see `Manifest`."""
-
-    devices: tuple[Printed, ...] = ()
-    created: Day | Literal[""] = ""
-
-
 class Manifest(Plan):
     """A plan, and its files.
 
@@ -276,7 +269,7 @@ def parse_manifest(raw: bytes, where: str) -> Manifest:
     Raises:
         M3diError: It is no valid manifest.
     """
-    return _parse(Manifest, raw, where)
+    return parse_as(Manifest, raw, where)
 
 
 def finished_manifest(folder: Folder) -> Manifest | None:
@@ -292,14 +285,9 @@ def finished_manifest(folder: Folder) -> Manifest | None:
     return manifest if all(sizes.get(entry.file) == entry.n_bytes for entry in manifest.files) else None
 
 
-def plan_of(manifest: Manifest | ExportedPlan) -> Plan:
-    """Return the plan of a finished dataset."""
+def plan_of(manifest: Plan) -> Plan:
+    """Return the plan alone, as of a finished dataset."""
     return Plan.model_validate(manifest.model_dump(include=set(Plan.model_fields)))
-
-
-def exported_plan_of(manifest: Manifest) -> ExportedPlan:
-    """Return what an export keeps of the manifest."""
-    return ExportedPlan.model_validate(manifest.model_dump(include=set(ExportedPlan.model_fields)))
 
 
 def parse_plan(raw: bytes, where: str) -> Plan:
@@ -308,19 +296,15 @@ def parse_plan(raw: bytes, where: str) -> Plan:
     Raises:
         M3diError: It is no valid plan.
     """
-    return _parse(Plan, raw, where)
+    return parse_as(Plan, raw, where)
 
 
-def parse_exported_plan(raw: bytes, where: str) -> ExportedPlan:
-    """Read the plan of an export from the bytes of a file.
+def parse_as(kind: type[PlanType], raw: bytes, where: str) -> PlanType:
+    """Read a plan of a kind from the bytes of a file.
 
     Raises:
-        M3diError: It is no valid plan.
+        M3diError: It is no valid one.
     """
-    return _parse(ExportedPlan, raw, where)
-
-
-def _parse(kind: type[PlanType], raw: bytes, where: str) -> PlanType:
     plan = _validated(kind, raw, where)
     _check_views(plan, where)
     return plan

@@ -18,10 +18,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from m3di.data.format.manifest import ExportedPlan, Plan, parse_exported_plan
+from m3di.data.format.manifest import Plan
 from m3di.data.format.parquet import UNREADABLE, read_csv, read_parquet, read_parquet_metadata, source_in
 from m3di.data.format.table import latent_columns
 from m3di.data.format.table_checks import metadata_problems, published_problems
+from m3di.data.layouts.exported_plan import ExportedPlan, parse_exported_plan
 from m3di.data.load.chosen import ALIASES
 from m3di.data.storage.places import Folder, LocalFolder
 from m3di.errors import DataError, M3diError

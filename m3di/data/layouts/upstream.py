@@ -8,8 +8,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from m3di.data.format.assemble import described
-from m3di.data.format.manifest import exported_plan_of, to_json
+from m3di.data.format.manifest import to_json
 from m3di.data.layouts import published
+from m3di.data.layouts.exported_plan import exported_plan_of
 from m3di.data.layouts.layout import Layout, images_of, register_layout
 from m3di.data.layouts.published import CAPTIONS, PLAN, TABLE, image_name, published_csv
 from m3di.data.layouts.published_words import unknown_words_note

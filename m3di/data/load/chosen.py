@@ -119,3 +119,8 @@ def check_one_of(option: str, value: object, known: Sequence[object]) -> None:
     """
     if value not in known:
         raise UsageError(f"unknown value of `{option}`", got=repr(value), expected=", ".join(map(repr, known)))
+
+
+def is_ours(value: object) -> bool:
+    """Whether the code of an object is of m3di, not of a user's module or plugin."""
+    return type(value).__module__.partition(".")[0] == "m3di"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,12 +15,12 @@ from numpy.typing import NDArray
 from m3di.data.format.decoding import decoding_of
 from m3di.data.format.parquet import one_array
 from m3di.data.format.tokens import Tokenizer
-from m3di.data.load.chosen import check_known, check_one_of, names_of, positions, split_called
+from m3di.data.load.chosen import check_known, check_one_of, is_ours, names_of, positions, split_called
 from m3di.data.load.named_items import item_type
 from m3di.data.load.pixel_cache import PixelCache, cache_path
 from m3di.data.load.sources import ShardSource, open_source
 from m3di.data.load.view_arrays import UnreadableSample, ViewArrays
-from m3di.data.load.where import Filter, mask_of
+from m3di.data.load.where import Filter, mask_of, selection_of
 from m3di.data.storage.places import open_to_read
 from m3di.errors import M3diError, UsageError, without_credentials
 
@@ -97,8 +96,7 @@ class Multimodal3DIdent(Dataset[Any]):
     ) -> None:
         self.root = root
         self.transform, self.target_transform = transform, target_transform
-        self.one_hot, self.on_error, self.as_named_tuple = one_hot, on_error, as_named_tuple
-        self._cache_kind = cache
+        self.one_hot, self.on_error, self.as_named_tuple, self._cache_kind = one_hot, on_error, as_named_tuple, cache
         check_one_of("cache", cache, (None, "ram", "disk"))
         check_one_of("on_error", on_error, ("raise", "skip"))
         self._source = open_source(open_to_read(root))
@@ -119,6 +117,7 @@ class Multimodal3DIdent(Dataset[Any]):
             self._skipped.share_memory_()  # type: ignore[no-untyped-call]
         table = self._load()
         self._rows = None if filter is None else np.flatnonzero(mask_of(filter, table, self.spec))
+        self.selection = selection_of(self.split, self._rows)
 
     @property
     def manifest(self) -> Any:
@@ -126,16 +125,10 @@ class Multimodal3DIdent(Dataset[Any]):
         return self._source.manifest  # type: ignore[attr-defined]
 
     @property
-    def selection(self) -> str:
-        """Which samples of the dataset these are: the split, and with a filter a hash of the rows it lets through."""
-        if self._rows is None:
-            return self.split
-        return f"{self.split} {hashlib.sha256(self._rows.astype('<i8').tobytes()).hexdigest()}"
-
-    @property
     def thread_safe(self) -> bool:
         """Whether several threads may take batches at once: not if it calls your functions."""
-        return self.transform is None and self.target_transform is None
+        read_by = (*self._tokenizers.values(), *self._kinds.values())
+        return self.transform is None and self.target_transform is None and all(map(is_ours, read_by))
 
     @property
     def tokenizer(self) -> Tokenizer:

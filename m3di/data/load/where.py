@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -54,6 +55,18 @@ def mask_of(chosen: Filter, table: pa.Table, spec: Spec | None = None) -> NDArra
             expected=f"bool, shape [{table.num_rows}]",
         )
     return mask
+
+
+def selection_of(split: str, rows: NDArray[np.int64] | None) -> str:
+    """Name a choice of samples: equal for equal ones.
+
+    Args:
+        split: Their split.
+        rows: Those of its rows that a filter lets through, [n]; None without a filter.
+    """
+    if rows is None:
+        return split
+    return f"{split} {hashlib.sha256(rows.astype('<i8').tobytes()).hexdigest()}"
 
 
 def _mask_of_expression(chosen: Expression, table: pa.Table) -> NDArray[np.bool_]:

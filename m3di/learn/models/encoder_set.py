@@ -125,11 +125,20 @@ class Encoders:
 
 
 def check_shared(inputs: Mapping[str, ViewInput]) -> None:
-    """Check that views of one modality can share an encoder.
+    """Check that there are views of one modality, and that they can share an encoder.
 
     Raises:
-        UsageError: What two of them give to it differs.
+        UsageError: What two of them give to it differs, or each has a modality of its own.
     """
+    kinds = [each.modality for each in inputs.values()]
+    if len(set(kinds)) == len(kinds):
+        raise UsageError(
+            "no two views can share an encoder",
+            where="--share-encoders",
+            got=", ".join(f"{view} ({each.modality})" for view, each in inputs.items()),
+            expected="two views of one modality",
+            next_step="leave it out, or name two such views with --views",
+        )
     first: dict[str, str] = {}
     for view, each in inputs.items():
         other = first.setdefault(each.modality, view)

@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     from m3di.learn.losses import LossSettings
 
 # Settings that may differ when a run continues: the weights do not depend on them.
-FREE_ON_RESUME = frozenset(
-    {"n_workers", "worker_kind", "checkpoint_every", "keep_checkpoints", "cache", "tensorboard", "loggers"}
-)
+FREE_ON_RESUME = frozenset({"n_workers", "worker_kind", "checkpoint_every", "cache", "tensorboard", "loggers"})
 
 
 def _augmentations() -> Iterable[str]:
@@ -177,6 +175,14 @@ class TrainConfig:
                 got=", ".join(self.views) or "none",
                 expected="two or more, such as image,text",
                 next_step="name another view, or leave it out for all views of the dataset",
+            )
+        if self.n_warmup_steps > self.n_steps:
+            raise UsageError(
+                "the run would end before its learning rate is there",
+                where="n_warmup_steps",
+                got=f"{self.n_warmup_steps} steps of warm-up, of {self.n_steps} in all",
+                expected=f"0 to {self.n_steps}",
+                next_step="train longer, or warm up in fewer steps (on the command line: --warmup 0)",
             )
         build_loss(self.loss, self.loss_settings, self.loss_options)  # raises where a setting is not of this loss
 

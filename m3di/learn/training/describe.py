@@ -21,6 +21,7 @@ from m3di.system.shipped import PACKAGE
 
 def describe(
     dataset: PairedDataset,
+    val: PairedDataset | None,
     config: TrainConfig,
     inputs: Mapping[str, ViewInput],
     statistics: Mapping[str, ImageStatistics],
@@ -30,15 +31,13 @@ def describe(
     world: Processes,
 ) -> dict[str, Any]:
     """Return the content of config.json."""
-    selection = getattr(dataset, "selection", None)
     return {
         "config": asdict(config),
         "data": {
             "root": without_credentials(str(dataset.root)),
-            "fingerprint": dataset.fingerprint,
-            "n_samples": len(dataset),
-            **({"selection": selection} if selection is not None else {}),
+            **_samples_of(dataset),
             "views": {view: each.to_json() for view, each in inputs.items()},
+            **({"val": _samples_of(val)} if val is not None else {}),
         },
         "image_statistics": {view: asdict(each) for view, each in statistics.items()},
         "device_type": device,
@@ -53,6 +52,13 @@ def describe(
             "python": platform.python_version(),
         },
     }
+
+
+def _samples_of(dataset: PairedDataset) -> dict[str, Any]:
+    """Which samples a dataset holds, as far as it says so."""
+    selection = getattr(dataset, "selection", None)
+    told = {} if selection is None else {"selection": selection}
+    return {"fingerprint": dataset.fingerprint, "n_samples": len(dataset), **told}
 
 
 @cache

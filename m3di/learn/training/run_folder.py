@@ -1,7 +1,8 @@
 """The run folder: the files of a training run, and how to load encoders from it.
 
 RUN/
-  config.json         what was asked for and what it ran on; written first, so its presence means "taken"
+  config.json         what was asked for and what it ran on; written first, so its presence means "taken"; `continued`
+                      lists what else it ran on after a stop
   metrics.csv         one line a step, flushed as it goes; see `m3di.learn.training.metrics`
   tensorboard/        the same, for TensorBoard
   checkpoint/, kept/  see `m3di.learn.training.checkpoint`
@@ -10,9 +11,8 @@ RUN/
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -21,8 +21,9 @@ from typing import Any
 from m3di.errors import M3diError
 from m3di.learn.models.encoder_set import Encoders, build_encoders
 from m3di.learn.training.checkpoint import CHECKPOINT_NAME, latest_checkpoint, load_weights, save_checkpoint
-from m3di.learn.training.config import DEFAULTS, FREE_ON_RESUME, config_from_json
+from m3di.learn.training.config import config_from_json
 from m3di.learn.training.inputs import ImageStatistics, ViewInput
+from m3di.learn.training.run_differences import changes_of_machine, differences
 from m3di.system.files import read_json, sync_folder, write_json
 from m3di.system.lock import HeldLock, locked
 
@@ -115,6 +116,23 @@ def claim(run: Path, description: Mapping[str, Any]) -> None:
     write_config(run, description)
 
 
+def note_continuation(run: Path, description: Mapping[str, Any]) -> None:
+    """Add to config.json on what an unfinished run goes on, where that differs from what it ran on before.
+
+    Args:
+        run: The run folder, held by this process.
+        description: What `claim` was given.
+    """
+    if (run / SUMMARY_NAME).exists():
+        return
+    stored = read_config(run)
+    changed = changes_of_machine(stored, description)
+    if changed:
+        done = sorted(run.glob(f"{CHECKPOINT_NAME}/step-*[0-9]"))
+        first = {"after_step": int(done[-1].name.rpartition("-")[2]) if done else 0}
+        write_config(run, {**stored, "continued": [*stored.get("continued", ()), first | changed]})
+
+
 def _lengthen(run: Path, description: Mapping[str, Any]) -> None:
     """Let a run continue to more steps."""
     stored, wanted = read_config(run), description["config"]
@@ -132,42 +150,6 @@ def _lengthen(run: Path, description: Mapping[str, Any]) -> None:
         (run / SUMMARY_NAME).unlink(missing_ok=True)
         sync_folder(run)
         write_config(run, {**stored, "config": {**stored["config"], "n_steps": wanted["n_steps"]}})
-
-
-def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """List differences of a stored description from a wanted one, of all that the weights depend on."""
-    found = changed_settings(stored, wanted["config"], DEFAULTS, FREE_ON_RESUME)
-    for name in ("precision", "device_type", "n_threads", "world_size"):
-        if name == "n_threads" and stored.get("device_type") == wanted.get("device_type") == "cuda":
-            continue  # nothing that the weights depend on is computed by them
-        if stored.get(name) != wanted.get(name):
-            found.setdefault(name, (stored.get(name), wanted.get(name)))
-    before_data = stored.get("data", {}).get("fingerprint")
-    if before_data != wanted["data"]["fingerprint"]:
-        found["data.fingerprint"] = (before_data, wanted["data"]["fingerprint"])
-    for name in ("n_samples", "selection"):  # another split, or a filter; a run of before that was noted may go on
-        after = wanted["data"].get(name)
-        before = stored.get("data", {}).get(name, after)
-        if before != after:
-            found[f"data.{name}"] = (before, after)
-    return found
-
-
-def changed_settings(
-    stored: Mapping[str, Any], wanted: Mapping[str, Any], defaults: Mapping[str, Any], free: Collection[str]
-) -> dict[str, tuple[Any, Any]]:
-    """List settings that differ from a stored description: the old and the new value of each.
-
-    Args:
-        stored: Of a run folder; a run of before a setting was there has what is its default now.
-        wanted: The settings now.
-        defaults: See `stored`.
-        free: Names of settings that may differ.
-    """
-    before = {**defaults, **stored.get("config", {})}
-    after = {name: json.loads(json.dumps(value)) for name, value in wanted.items()}  # tuples are lists in the file
-    changed = [name for name in after if name not in free and before.get(name) != after[name]]
-    return {name: (before.get(name), after[name]) for name in changed}
 
 
 def another_run(run: Path, differing: Mapping[str, tuple[Any, Any]]) -> M3diError:

@@ -2,7 +2,7 @@
 
 SWEEP/
   sweep.json                    {"members": [{"run": "encoding_size=1,seed=0", "values": {...}}, ...],
-                                 "config": {...}, "data": {"root": ...}}; written first
+                                 "config": {...}, "data": {"root": ..., "fingerprint": ...}}; written first
   encoding_size=1,seed=0/       a run folder, see `m3di.learn.training.run_folder`
   ...
 
@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from m3di.data import Multimodal3DIdent
 from m3di.errors import M3diError, UsageError, did_you_mean
 from m3di.learn.training.config import TrainConfig, config_from_json
 from m3di.learn.training.job import OnStep, TrainResult
@@ -41,11 +42,13 @@ class Sweep:
         data_root: The dataset's folder.
         config: What the members have in common.
         members: Of each member, by the name of its run folder, the values that it has of its own.
+        fingerprint: Identity of the data; None for a sweep of before it was noted.
     """
 
     data_root: Path
     config: TrainConfig
     members: Mapping[str, Mapping[str, Any]]
+    fingerprint: str | None = None
 
     def config_of(self, name: str) -> TrainConfig:
         """The configuration of a member."""
@@ -55,7 +58,25 @@ class Sweep:
         """What goes into sweep.json."""
         members = [{"run": name, "values": dict(values)} for name, values in self.members.items()]
         config: dict[str, Any] = json.loads(json.dumps(asdict(self.config)))
-        return {"members": members, "config": config, "data": {"root": str(self.data_root)}}
+        noted = {} if self.fingerprint is None else {"fingerprint": self.fingerprint}
+        return {"members": members, "config": config, "data": {"root": str(self.data_root), **noted}}
+
+    def on_its_data(self) -> Sweep:
+        """The sweep with the identity of its data.
+
+        Raises:
+            M3diError: There is no dataset, or another one than the sweep was begun with.
+        """
+        found = Multimodal3DIdent(self.data_root).fingerprint
+        if self.fingerprint not in (None, found):
+            raise M3diError(
+                "the dataset is not the one that the sweep was begun with",
+                where=str(self.data_root),
+                got=f"fingerprint {found[:12]}",
+                expected=f"fingerprint {str(self.fingerprint)[:12]}",
+                next_step="put the dataset back, or sweep over this one in another folder; nothing was changed",
+            )
+        return replace(self, fingerprint=found)
 
 
 def make_sweep(data_root: Path, config: TrainConfig, axes: Sequence[str], n_seeds: int = 1) -> Sweep:
@@ -137,10 +158,16 @@ def sweep_folder(runs: Path, sweep: Sweep) -> Path:
     """The newest folder below `runs` of this very sweep, if it is unfinished, else a new one."""
     name = f"{sweep.data_root.resolve().name}-sweep"
     for folder in sorted(runs.glob(f"{name}-[0-9]*"), reverse=True):
-        is_same = (folder / SWEEP_NAME).is_file() and read_sweep(folder).described() == sweep.described()
-        if is_same and any(read_summary(folder / member) is None for member in sweep.members):
+        is_there = (folder / SWEEP_NAME).is_file() and is_same(read_sweep(folder), sweep)
+        if is_there and any(read_summary(folder / member) is None for member in sweep.members):
             return folder
     return next_run(runs, name)
+
+
+def is_same(stored: Sweep, sweep: Sweep) -> bool:
+    """Whether two sweeps are one; a stored one of before its data's identity was noted may be."""
+    known = stored.fingerprint is not None and sweep.fingerprint is not None
+    return stored.described() == (sweep if known else replace(sweep, fingerprint=stored.fingerprint)).described()
 
 
 def write_sweep(folder: Path, sweep: Sweep) -> None:
@@ -151,7 +178,7 @@ def write_sweep(folder: Path, sweep: Sweep) -> None:
     """
     path = folder / SWEEP_NAME
     if path.is_file():
-        if read_sweep(folder).described() == sweep.described():
+        if is_same(read_sweep(folder), sweep):
             return
         raise M3diError(
             "the folder already holds another sweep",
@@ -180,14 +207,22 @@ def read_sweep(folder: Path) -> Sweep:
     stored = read_json(folder / SWEEP_NAME)
     try:
         members = {each["run"]: each["values"] for each in stored["members"]}
-        return Sweep(Path(stored["data"]["root"]), config_from_json(stored["config"]), members)
+        data = stored["data"]
+        return Sweep(Path(data["root"]), config_from_json(stored["config"]), members, data.get("fingerprint"))
     except (KeyError, TypeError) as error:
         raise M3diError(
             f"{SWEEP_NAME} is not that of a sweep", where=str(folder), got=f"{type(error).__name__}: {error}"
         ) from error
 
 
-def run_member(folder: Path, name: str, on_step: OnStep | None = None, *, n_workers: int | None = None) -> TrainResult:
+def run_member(
+    folder: Path,
+    name: str,
+    on_step: OnStep | None = None,
+    *,
+    n_workers: int | None = None,
+    data_root: Path | None = None,
+) -> TrainResult:
     """Train a member, or the rest of it; a finished one is only looked at.
 
     Args:
@@ -195,8 +230,14 @@ def run_member(folder: Path, name: str, on_step: OnStep | None = None, *, n_work
         name: Of the member.
         on_step: See `train`.
         n_workers: Workers that load here; None as the sweep has it.
+        data_root: Where the sweep's data is seen from here; None as the sweep has it.
+
+    Raises:
+        M3diError: The data is another one than the sweep was begun with; or as `train`.
     """
     sweep = read_sweep(folder)
+    sweep = sweep if data_root is None else replace(sweep, data_root=data_root)
+    sweep.on_its_data()
     config = sweep.config_of(name)
     config = config if n_workers is None else replace(config, n_workers=n_workers)
     return train(sweep.data_root, folder / name, config, on_step)

@@ -87,7 +87,11 @@ def run_on_ray(folder: Path, names: Sequence[str], address: str) -> None:
         reasons = ray.get(
             [
                 task.options(num_gpus=each.n_gpus, num_cpus=each.n_cpus).remote(
-                    str(folder.resolve()), name, each.n_workers, imported_modules(), plugins_run()
+                    (str(folder.resolve()), str(sweep.data_root.resolve())),  # tasks run in other folders
+                    name,
+                    each.n_workers,
+                    imported_modules(),
+                    plugins_run(),
                 )
                 for name, each in zip(names, asked, strict=True)
             ]
@@ -117,13 +121,14 @@ def _asked_of_ray(config: TrainConfig, nodes: Sequence[Mapping[str, float]]) -> 
 
 
 def _run_and_report(
-    folder: str, name: str, n_workers: int | None, modules: Sequence[str], plugins: Sequence[Plugin]
+    places: tuple[str, str], name: str, n_workers: int | None, modules: Sequence[str], plugins: Sequence[Plugin]
 ) -> str | None:
-    """Why a member failed, or None."""
+    """Why a member failed, or None; `places` are the sweep's folder and its data."""
+    folder, data_root = map(Path, places)
     try:
         run_again(plugins)
         import_modules(modules)
-        run_member(Path(folder), name, n_workers=n_workers)
+        run_member(folder, name, n_workers=n_workers, data_root=data_root)
     except M3diError as error:
         return str(error)
     return None

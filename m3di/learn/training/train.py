@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from m3di.learn.training.config import TrainConfig
 from m3di.learn.training.describe import describe
 from m3di.learn.training.device import resolve_device, tuned_convolutions
 from m3di.learn.training.distributed import Processes, check_divides, joined_world
-from m3di.learn.training.inputs import PairedDataset, view_inputs
+from m3di.learn.training.inputs import PairedDataset, ViewInput, view_inputs
 from m3di.learn.training.job import Job, OnStep, TrainResult
 from m3di.learn.training.precision import float32_products, resolve_precision
 
@@ -79,12 +79,15 @@ def train_on(
         )
     if config.share_encoders:
         check_shared(inputs)
+    _check_augmented(config, inputs)
     with joined_world(device) as world, _reproducible(config, device), _computing(config, device) as precision:
         check_divides(config.batch_size, world, config.accumulate)
         measured = {view: encoding_of(each.modality).measure(dataset, view) for view, each in inputs.items()}
         statistics = {view: each for view, each in measured.items() if each is not None}
         encoders = build_encoders(inputs, config, statistics).to(device)
-        description = describe(dataset, config, inputs, statistics, device=device, precision=precision, world=world)
+        description = describe(
+            dataset, val, config, inputs, statistics, device=device, precision=precision, world=world
+        )
         if run is None:
             name = Path(str(dataset.root)).resolve().name
             run = world.agreed(
@@ -104,6 +107,7 @@ def _claimed(run: Path, description: dict[str, Any], world: Processes) -> Iterat
         return
     run_folder.claim(run, description)
     with run_folder.hold_run(run):
+        run_folder.note_continuation(run, description)
         world.wait()
         yield
 
@@ -130,6 +134,17 @@ def _computing(config: TrainConfig, device: str) -> Iterator[str]:
     precision = resolve_precision(config.precision, device)
     with tuned_convolutions(device), float32_products(precision, device):
         yield precision
+
+
+def _check_augmented(config: TrainConfig, inputs: Mapping[str, ViewInput]) -> None:
+    if config.augment and not any(encoding_of(each.modality).is_augmented for each in inputs.values()):
+        raise UsageError(
+            "no view is augmented, so augmentations have no effect",
+            where="augment",
+            got=f"{', '.join(config.augment)}, and views {', '.join(inputs)}",
+            expected="a view of images",
+            next_step="leave augment out, or empty where a preset has some (on the command line: --augment '')",
+        )
 
 
 def _check_enough_samples(n_samples: int, batch_size: int, root: object) -> None:
