@@ -288,9 +288,9 @@ def _print_differences(table: Any) -> None:
     columns = ["view", "factor", "estimator", "metric", "first", "second", "difference", "95 % interval", "p", "n"]
     from m3di.evaluate import COMPARISON
 
-    names = set(table["data"].to_pylist())
-    if names != {"factual"}:
-        click.echo(f"\n{', '.join(sorted(names))}")
+    samples = sorted(set(table["data"].to_pylist()))
+    if samples != ["factual"]:
+        click.echo(f"\n{', '.join(samples)}")
     settings = [name for name in table.column_names if name not in COMPARISON.names]  # of sweeps
     shown = Table(*("size" if name == "encoding_size" else name for name in settings), *columns, box=None)
     for row in table.to_pylist():

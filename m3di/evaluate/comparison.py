@@ -17,8 +17,7 @@ from m3di.evaluate.metric import Score
 from m3di.evaluate.probes import Difference, paired_bootstrap, paired_over_seeds
 from m3di.evaluate.results import PER_RUN, SCHEMA, swept
 from m3di.evaluate.runs import NamedRun, Request, data_of, evaluate_all, members_of, scores_of
-from m3di.learn.training.run_folder import read_config
-from m3di.learn.training.sweep import SWEEP_NAME
+from m3di.learn.training.run_folder import SWEEP_NAME, read_config
 
 BOOTSTRAP, PAIRED_T = "bootstrap", "paired t"
 COMPARISON = pa.schema(

@@ -21,8 +21,7 @@ from m3di.evaluate.protocol import Protocol
 from m3di.evaluate.results import gather, is_made_by, read_results, to_table, with_columns, write_results
 from m3di.evaluate.scores import score
 from m3di.learn.training.checkpoint import all_checkpoints, latest_checkpoint, step_of, weights_name
-from m3di.learn.training.run_folder import CONFIG_NAME, read_config, read_summary
-from m3di.learn.training.sweep import SWEEP_NAME
+from m3di.learn.training.run_folder import CONFIG_NAME, SWEEP_NAME, read_config, read_summary
 from m3di.system.files import plain_name, read_json
 
 RESULTS = "evaluation.parquet"
@@ -97,6 +96,13 @@ def members_of(paths: Sequence[Path]) -> tuple[list[NamedRun], list[str]]:
                     unfinished.append(str(path / run))
         elif path.suffix == ".npz":
             found.append(NamedRun(path, path.stem))
+        elif path.suffix in (".parquet", ".csv") and path.is_file():
+            raise UsageError(
+                "a table of results is no run",
+                where=str(path),
+                expected="runs, sweeps, or .npz files of encodings",
+                next_step="leave it out",
+            )
         else:
             read_config(path)
             found.append(NamedRun(path, str(path)))
