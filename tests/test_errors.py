@@ -57,6 +57,18 @@ def test_what_is_no_dataset_is_bad_data(tmp_path: Path) -> None:
         data.read_manifest(tmp_path)
 
 
+def test_datasets_nearby_are_named(tmp_path: Path) -> None:
+    for name in ("mine", ".unfinished"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        (tmp_path / "data" / name / "dataset.json").write_text("{}")
+    for wrong in ("data", "data/m3di"):  # the folder above, and one beside
+        with pytest.raises(DataError) as error:
+            data.read_manifest(tmp_path / wrong)
+        assert error.value.details["next"] == f"did you mean {tmp_path / 'data' / 'mine'}?"
+    with pytest.raises(DataError, match=r"m3di example data/example"):
+        data.read_manifest(tmp_path / "elsewhere" / "m3di")
+
+
 def test_a_full_disk_is_the_disks(tmp_path: Path) -> None:
     with pytest.raises(DiskError, match="the disk is full"), data.disk_errors(tmp_path):
         raise OSError(errno.ENOSPC, "No space left on device")

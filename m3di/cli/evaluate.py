@@ -86,6 +86,7 @@ def evaluate(paths: tuple[Path, ...], out: Path | None, as_json: bool, **options
     from m3di.system.plugins import import_modules
 
     import_modules(options["modules"])
+    paths = tuple({path.resolve(): path for path in paths}.values())
     members, unfinished = members_of(paths)
     for name in unfinished:
         remark(f"{name}: not finished, left out")
@@ -93,7 +94,7 @@ def evaluate(paths: tuple[Path, ...], out: Path | None, as_json: bool, **options
         raise UsageError("encodings are those of one checkpoint", where="--save-encodings", got="--all-checkpoints too")
     if options["save_encodings"] is not None and len(members) != 1:
         raise UsageError("encodings are those of one run", where="--save-encodings", got=f"{len(members)} runs")
-    splits = options.pop("splits") or ("test",)
+    splits = tuple(dict.fromkeys(options.pop("splits"))) or ("test",)
     if options["save_encodings"] is not None and len(splits) > 1:
         raise UsageError("encodings are those of one split", where="--save-encodings", got=f"{len(splits)} splits")
     requests = [_request(options, [member.path for member in members], split) for split in splits]
@@ -108,18 +109,21 @@ def evaluate(paths: tuple[Path, ...], out: Path | None, as_json: bool, **options
         print_json({"results": str(path), "unfinished": unfinished, "scores": table.to_pylist()})
     elif is_over_steps:
         n_steps = len(set(table["step"].to_pylist()))
-        say(f"{n_steps} checkpoints; draw their scores over steps with  m3di report {path.parent}")
+        say(f"{n_steps} checkpoint{'s'[: n_steps != 1]}; draw their scores over steps with  m3di report {path.parent}")
     else:
-        for name in dict.fromkeys(table["data"].to_pylist()):
-            if len(splits) > 1:
+        names = dict.fromkeys(table["data"].to_pylist())
+        for name in names:
+            if list(names) != ["factual"]:
                 click.echo(f"\n{name}")
             on_these = table.filter(pc.equal(table["data"], name))  # type: ignore[attr-defined]
             for path_of in paths:  # seeds of one sweep have a mean, and runs of different ones have none
-                own = [member.name for member in members if path_of in (member.path, member.path.parent)]
-                if len(paths) > 1:
-                    click.echo(f"\n{path_of}")
+                at = path_of.resolve()
+                own = [each.name for each in members if at in (each.path.resolve(), each.path.resolve().parent)]
                 rows = on_these.filter(pc.is_in(on_these["run"], pa.array(own)))  # type: ignore[attr-defined]
-                _print_scores(rows, several=len(own) > 1)
+                if len(paths) > 1 and len(rows):
+                    click.echo(f"\n{path_of}")
+                if len(rows):
+                    _print_scores(rows, several=len(own) > 1)
     say(f"{path}: {len(table)} scores of {len(members)} run{'s'[: len(members) > 1]}")
 
 
@@ -160,7 +164,7 @@ def compare(first: Path, second: Path, out: Path | None, as_json: bool, **option
 
     Two runs are compared by the bootstrap over the same test samples, two sweeps by a paired t test over equal seeds.
     """
-    from m3di.evaluate import ProbeData, Request, members_of, write_results
+    from m3di.evaluate import Request, data_for, members_of, write_results
     from m3di.evaluate import compare as compare_runs
     from m3di.system.plugins import import_modules
 
@@ -170,7 +174,7 @@ def compare(first: Path, second: Path, out: Path | None, as_json: bool, **option
     data = None
     if root is not None:
         runs = [member.path for path in (first, second) for member in members_of([path])[0]]
-        data = ProbeData(root, _data_name(root, None, runs, split), split=split)
+        data = data_for(runs, root, split=split)
     request = Request(data, _protocol(options), _names(options["factors"]), options["device"], split=split)
     notes: list[str] = []
     table = compare_runs(first, second, request, notes.append)
@@ -197,19 +201,9 @@ def report(path: Path, out: Path | None, metric: str, classifier: str) -> None:
         say(f"look at  {figure}")
 
 
-def _data_name(root: Path, fit_root: Path | None, runs: Sequence[Path], split: str) -> str:
-    """What samples of a dataset are called: "factual" are those that all the runs were trained on, of test."""
-    from m3di.learn.training.run_folder import read_config
-
-    known = [read_config(run).get("data", {}).get("root") for run in runs if run.suffix != ".npz"]
-    same = all(each is not None and Path(each).resolve() == root.resolve() for each in known)
-    name = " ".join([*([] if same else [root.name]), *([] if split == "test" else [split])]) or "factual"
-    return name if fit_root is None else f"{name}, fitted on {fit_root.name}"
-
-
 def _data(options: dict[str, Any], runs: Sequence[Path], split: str) -> ProbeData | None:
     """Return the samples that were asked for; None if each run uses those that it was trained on."""
-    from m3di.evaluate import ProbeData
+    from m3di.evaluate import ProbeData, data_for
     from m3di.learn.training.run_folder import read_config
 
     root: Path | None = options["root"]
@@ -221,7 +215,7 @@ def _data(options: dict[str, Any], runs: Sequence[Path], split: str) -> ProbeDat
                 raise UsageError("--fit needs --data or --do", where="--fit")
             return None
         fit_root: Path | None = options["fit_root"]
-        return ProbeData(root, _data_name(root, fit_root, runs, split), fit_root, split)
+        return data_for(runs, root, fit_root, split)
     from m3di.evaluate.encode import check_trained_on
     from m3di.generate.twins import render_twin
 
@@ -233,6 +227,7 @@ def _data(options: dict[str, Any], runs: Sequence[Path], split: str) -> ProbeDat
         known = ProbeData(factual)  # opened once for all runs
         for run in runs:
             check_trained_on(run, known)
+    ProbeData(factual, fit_root=options["fit_root"], split=split)  # is refused before anything is rendered
     with watched_bar("render") as (count, watch):
         folder, name = render_twin(
             factual,
@@ -291,15 +286,20 @@ def _print_scores(table: Any, *, several: bool) -> None:
 
 def _print_differences(table: Any) -> None:
     columns = ["view", "factor", "estimator", "metric", "first", "second", "difference", "95 % interval", "p", "n"]
-    has_sizes = "encoding_size" in table.column_names
-    shown = Table(*(["size"] if has_sizes else []), *columns, box=None)
+    from m3di.evaluate import COMPARISON
+
+    samples = sorted(set(table["data"].to_pylist()))
+    if samples != ["factual"]:
+        click.echo(f"\n{', '.join(samples)}")
+    settings = [name for name in table.column_names if name not in COMPARISON.names]  # of sweeps
+    shown = Table(*("size" if name == "encoding_size" else name for name in settings), *columns, box=None)
     for row in table.to_pylist():
-        size = [str(row["encoding_size"])] if has_sizes else []
+        values = [str(row[name]) for name in settings]
         names = [row[name] for name in ("view", "factor", "estimator", "metric")]
         interval = "" if row["ci_low"] is None else f"{row['ci_low']:+.3f} to {row['ci_high']:+.3f}"
         difference = "" if row["difference"] is None else f"{row['difference']:+.3f}"
         scores = [_number(row["first"]), _number(row["second"]), difference]
-        shown.add_row(*size, *names, *scores, interval, "" if row["p"] is None else f"{row['p']:.3g}", str(row["n"]))
+        shown.add_row(*values, *names, *scores, interval, "" if row["p"] is None else f"{row['p']:.3g}", str(row["n"]))
     Console(width=150).print(shown)
 
 

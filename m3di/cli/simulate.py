@@ -18,6 +18,7 @@ from m3di.cli.telling import note, remark, say
 if TYPE_CHECKING:
     from m3di.simulate import SimulationConfig
 
+FULL = "paper"
 BESIDE = ("device", "precision", "cuda_graph", "log_every", "checkpoint_every")
 """How a simulation runs, not what it simulates."""
 
@@ -41,14 +42,12 @@ def of_scales() -> dict[str, str]:
 @click.option(
     "--recipe", type=RECIPES, help="An experiment of the paper: table1, table4, figure5, figure6, figure7a, figure8."
 )
-@click.option(
-    "--scale", default="paper", show_default=True, help="Scale of a recipe: paper, cpu, smoke, or a fraction."
-)
+@click.option("--scale", help="Scale of a recipe: paper, cpu, smoke, or a fraction.  [default: paper]")
 @click.option("--out", type=FOLDER, default=Path("runs/simulation"), show_default=True, help="Folder of the runs.")
 @options_of(SIMULATION, beside="m3di.cli.simulate:of_scales")
 @click.option("--seeds", "n_seeds", type=int, help="Runs of each setting.  [default: 1, or of the scale]")
 @YES
-def simulate(recipe: str | None, scale: str, out: Path, n_seeds: int | None, yes: bool, **options: Any) -> None:
+def simulate(recipe: str | None, scale: str | None, out: Path, n_seeds: int | None, yes: bool, **options: Any) -> None:
     """Simulate multimodal data of known latents, train encoders, and probe what they recovered.
 
     Run it again to continue an interrupted run; what is finished is not done again.
@@ -69,6 +68,7 @@ def simulate(recipe: str | None, scale: str, out: Path, n_seeds: int | None, yes
     ]
     rows = summarise(name, finished)
     told = [f"{key}={'-'.join(map(str, value)) if isinstance(value, tuple) else value}" for key, value in own.items()]
+    scale = scale or FULL
     table = out / ("-".join([name, scale, *told]) if recipe else "simulation")
     save_table(rows, table, title=", ".join([name, f"scale {scale}", *told]) if recipe else name)
     if recipe:
@@ -85,7 +85,7 @@ def _steps_of_others(configs: Sequence[SimulationConfig], out: Path) -> int:
     return sum(config.n_steps for config in left[1:])
 
 
-def _members(recipe: str | None, scale: str, n_seeds: int | None, changes: dict[str, Any]) -> list[Any]:
+def _members(recipe: str | None, scale: str | None, n_seeds: int | None, changes: dict[str, Any]) -> list[Any]:
     """Return the simulations that were asked for."""
     from dataclasses import replace
 
@@ -95,13 +95,21 @@ def _members(recipe: str | None, scale: str, n_seeds: int | None, changes: dict[
     if n_seeds is not None and n_seeds < 1:
         raise UsageError("at least one run is needed", where="--seeds", got=n_seeds, expected="1 or more")
     first_seed = changes.pop("seed", SimulationConfig.seed)
+    if recipe is None and scale is not None:
+        raise UsageError(
+            "a scale is that of a recipe",
+            where="--scale",
+            got=scale,
+            expected="--recipe beside it",
+            next_step="add --recipe, or say --steps and --batch-size for a simulation of your own",
+        )
     if recipe is None:
         configs = [SimulationConfig(**changes, seed=first_seed + number) for number in range(n_seeds or 1)]
         label = {
             key: "+".join(map(str, value)) if isinstance(value, tuple) else value for key, value in changes.items()
         }
         return [RecipeRun({"setting": "your own", **label}, config) for config in configs]
-    shrunk = parse_scale(scale)
+    shrunk = parse_scale(scale or FULL)
     if n_seeds is not None:
         shrunk = replace(shrunk, n_seeds=n_seeds)
     return members(recipe, shrunk, first_seed=first_seed, **changes)

@@ -12,12 +12,12 @@ import numpy as np
 import pyarrow as pa
 
 from m3di.errors import M3diError, UsageError
-from m3di.evaluate.encoded import Encoded
+from m3di.evaluate.encoded import Encoded, FactorValues
 from m3di.evaluate.metric import Score
 from m3di.evaluate.probes import Difference, paired_bootstrap, paired_over_seeds
 from m3di.evaluate.results import PER_RUN, SCHEMA, swept
-from m3di.evaluate.runs import Request, data_of, evaluate_all, members_of, scores_of
-from m3di.learn.training.sweep import SWEEP_NAME
+from m3di.evaluate.runs import NamedRun, Request, data_of, evaluate_all, members_of, scores_of
+from m3di.learn.training.run_folder import SWEEP_NAME, read_config
 
 BOOTSTRAP, PAIRED_T = "bootstrap", "paired t"
 COMPARISON = pa.schema(
@@ -102,11 +102,12 @@ def _scored(path: Path, request: Request) -> tuple[Encoded, list[Score]]:
 
 def _check_same_samples(one: Encoded, other: Encoded, fit_too: bool) -> None:
     """Check that test samples are the same; with folds those to fit too, which are scored as well."""
-    for view in one.factors.keys() & other.factors.keys():
-        known = {each.full_name: each for each in other.factors[view]}
-        for each in one.factors[view]:
+    factors, others = one.all_factors or one.factors, other.all_factors or other.factors  # chosen or not
+    for view in factors.keys() & others.keys():
+        known = {each.full_name: each for each in others[view]}
+        for each in factors[view]:
             its = known.get(each.full_name, each)
-            if not np.array_equal(each.test, its.test) or (fit_too and not np.array_equal(each.fit, its.fit)):
+            if not _equal(each, its, "test") or (fit_too and not _equal(each, its, "fit")):
                 raise M3diError(
                     "the two were evaluated on different samples",
                     where=f"{one.run} and {other.run}",
@@ -114,6 +115,14 @@ def _check_same_samples(one: Encoded, other: Encoded, fit_too: bool) -> None:
                     expected="the same test samples in the same order",
                     next_step="name one dataset for both with --data",
                 )
+
+
+def _equal(one: FactorValues, other: FactorValues, part: str) -> bool:
+    """Whether a factor is the same in all samples; labels by their order: a file of encodings numbers those it has."""
+    values = getattr(one, part), getattr(other, part)
+    if not (one.is_number or other.is_number):
+        return np.array_equal(*(np.unique(each, return_inverse=True)[1] for each in values))
+    return np.array_equal(*values)
 
 
 def _note_lone(
@@ -132,11 +141,20 @@ def _note_lone(
 
 
 def _of_sweeps(first: Path, second: Path, request: Request, on_note: Callable[[str], object]) -> list[Row]:
-    tables = []
+    tables, trained_on = [], []
     for path in (first, second):
         members, unfinished = members_of([path])
         for name in unfinished:
             on_note(f"{name}: not finished, left out")
+        trained_on.append({_trained_on(member) for member in members})
+        if request.data is None and trained_on[0] != trained_on[-1]:
+            raise M3diError(
+                "the two were evaluated on different samples",
+                where=f"{first} and {second}",
+                got=f"trained on {' and '.join(', '.join(sorted(map(str, each))) for each in trained_on)}",
+                expected="one dataset",
+                next_step="name one dataset for both with --data",
+            )
         tables.append(evaluate_all(members, request))
     shared = [name for name in tables[0].column_names if name in tables[1].column_names]
     for path, table in zip((first, second), tables, strict=True):
@@ -167,6 +185,12 @@ def _of_sweeps(first: Path, second: Path, request: Request, on_note: Callable[[s
         first_mean, second_mean = both.mean(axis=0).tolist()
         rows.append(_row(named, first_mean, second_mean, difference, PAIRED_T, len(found)))
     return rows
+
+
+def _trained_on(member: NamedRun) -> str | None:
+    """Fingerprint of the dataset of a run, cut as in other messages."""
+    fingerprint = read_config(member.path).get("data", {}).get("fingerprint")
+    return None if fingerprint is None else str(fingerprint)[:12]
 
 
 def _row(named: Row, first: float, second: float, found: Difference, test: str, n: int) -> Row:

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from m3di.data import Multimodal3DIdent
-from m3di.errors import M3diError, UsageError
+from m3di.data import LocalFolder, Multimodal3DIdent, open_folder
+from m3di.errors import DataError, M3diError, UsageError
 from m3di.evaluate.encoded import Encoded
 from m3di.evaluate.probe_data import ProbeData
 from m3di.learn.models.encoder_set import Encoders
@@ -121,6 +121,15 @@ def newest_checkpoint(run: Path) -> Path | None:
 
 def check_trained_on(run: Path, data: ProbeData) -> None:
     """Check that a run was trained on this very dataset; else raise M3diError."""
+    folder = open_folder(data.root)
+    if isinstance(folder, LocalFolder) and not folder.root.exists():
+        raise DataError(
+            "the dataset that the run was trained on is not where it was",
+            where=f"{data.root}, named in {run / CONFIG_NAME}",
+            got=f"nothing at {folder.root.absolute()}",
+            expected="the dataset, seen from this folder",
+            next_step="say with --data where it is now, or go to the folder that the run was trained from",
+        )
     stored = read_config(run).get("data", {}).get("fingerprint")
     if stored != data.fingerprint:
         raise M3diError(

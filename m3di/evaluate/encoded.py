@@ -13,6 +13,8 @@ from m3di.errors import M3diError
 
 Floats = NDArray[np.float64]
 MIN_FIT, MIN_TEST = 10, 2
+FACTUAL = "factual"
+"""What samples of test are called of the dataset that a run was trained on."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Encoded:
     run: str
     encodings: Mapping[str, tuple[Floats, Floats]]
     factors: Mapping[str, tuple[FactorValues, ...]]
-    data: str = "factual"
+    data: str = FACTUAL
     pairs: tuple[tuple[str, str], ...] = ()
     similarity: str = "cosine"
     attributes: Mapping[str, Any] = field(default_factory=dict)

@@ -8,6 +8,7 @@
     split               one string       optional: the split of test_VIEW
     fitted_on           one string       optional: fingerprint of the dataset of val_VIEW
     similarity          one string       optional: similarity of the training loss
+    data                one string       optional: what the samples are called in results
 
 The factors may be left out if the dataset is given instead; rows are then in its order.
 """
@@ -23,14 +24,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from m3di.errors import DataError, M3diError, UsageError, did_you_mean
-from m3di.evaluate.encoded import Encoded, FactorValues
-from m3di.evaluate.probe_data import ProbeData
+from m3di.evaluate.encoded import FACTUAL, Encoded, FactorValues
+from m3di.evaluate.probe_data import SCORED, ProbeData
 from m3di.system.disk import disk_errors
 from m3di.system.files import open_partial, partial_of, publish
 
 SPLITS = ("val", "test")
-FINGERPRINT, SPLIT, FITTED_ON, SIMILARITY = "fingerprint", "split", "fitted_on", "similarity"
-NOTED = (FINGERPRINT, SPLIT, FITTED_ON, SIMILARITY)
+FINGERPRINT, SPLIT, FITTED_ON, SIMILARITY, DATA = "fingerprint", "split", "fitted_on", "similarity", "data"
+NOTED = (FINGERPRINT, SPLIT, FITTED_ON, SIMILARITY, DATA)
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -62,7 +63,7 @@ def read_npz(path: Path, data: ProbeData | None = None) -> Encoded:
         pair for pair in itertools.combinations(views, 2)
         if encodings[pair[0]][1].shape[1:] == encodings[pair[1]][1].shape[1:]
     ]  # fmt: skip
-    return Encoded(path.stem, encodings, _factors(arrays, views, path), pairs=tuple(pairs), **noted)
+    return Encoded(path.stem, encodings, _factors(arrays, views, path), _called(arrays), tuple(pairs), **noted)
 
 
 def write_npz(path: Path, encoded: Encoded, fingerprint: str, split: str = "", fitted_on: str = "") -> None:
@@ -79,6 +80,7 @@ def write_npz(path: Path, encoded: Encoded, fingerprint: str, split: str = "", f
         M3diError: The file cannot be written.
     """
     noted = {FINGERPRINT: fingerprint, SPLIT: split, FITTED_ON: fitted_on, SIMILARITY: encoded.similarity}
+    noted[DATA] = encoded.data
     arrays: Arrays = {name: np.array(text) for name, text in noted.items() if text or name == FINGERPRINT}
     for view, both in encoded.encodings.items():
         arrays |= {f"{split}_{view}": encoding for split, encoding in zip(SPLITS, both, strict=True)}
@@ -90,6 +92,12 @@ def write_npz(path: Path, encoded: Encoded, fingerprint: str, split: str = "", f
         with open_partial(partial_of(path)) as file:
             np.savez_compressed(file, **arrays)
         publish(partial_of(path), path)
+
+
+def _called(arrays: Arrays) -> str:
+    """What the samples of a file are called."""
+    split = str(arrays.get(SPLIT, SCORED))
+    return str(arrays.get(DATA, FACTUAL if split == SCORED else split))
 
 
 def _load(path: Path) -> Arrays:

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from m3di.errors import M3diError, UsageError
 from m3di.evaluate.encode import check_trained_on, encode_run
-from m3di.evaluate.encoded import Encoded
+from m3di.evaluate.encoded import FACTUAL, Encoded
 from m3di.evaluate.factors import choose_factors
 from m3di.evaluate.metric import Score
 from m3di.evaluate.npz import read_npz, write_npz
@@ -21,8 +21,7 @@ from m3di.evaluate.protocol import Protocol
 from m3di.evaluate.results import gather, is_made_by, read_results, to_table, with_columns, write_results
 from m3di.evaluate.scores import score
 from m3di.learn.training.checkpoint import all_checkpoints, latest_checkpoint, step_of, weights_name
-from m3di.learn.training.run_folder import CONFIG_NAME, read_config, read_summary
-from m3di.learn.training.sweep import SWEEP_NAME
+from m3di.learn.training.run_folder import CONFIG_NAME, SWEEP_NAME, read_config, read_summary
 from m3di.system.files import plain_name, read_json
 
 RESULTS = "evaluation.parquet"
@@ -75,11 +74,13 @@ class Request:
     @property
     def data_name(self) -> str:
         """What the samples are called in results."""
-        return self.data.name if self.data is not None else "factual" if self.split == SCORED else self.split
+        return self.data.name if self.data is not None else FACTUAL if self.split == SCORED else self.split
 
 
 def members_of(paths: Sequence[Path]) -> tuple[list[NamedRun], list[str]]:
     """List the finished runs of run folders, sweep folders and .npz files, and the names of unfinished members.
+
+    A run that is named twice, by itself and by its sweep for example, is listed once; no two have the same name.
 
     Raises:
         M3diError: A path is none of these, or no run is finished.
@@ -95,6 +96,13 @@ def members_of(paths: Sequence[Path]) -> tuple[list[NamedRun], list[str]]:
                     unfinished.append(str(path / run))
         elif path.suffix == ".npz":
             found.append(NamedRun(path, path.stem))
+        elif path.suffix in (".parquet", ".csv") and path.is_file():
+            raise UsageError(
+                "a table of results is no run",
+                where=str(path),
+                expected="runs, sweeps, or .npz files of encodings",
+                next_step="leave it out",
+            )
         else:
             read_config(path)
             found.append(NamedRun(path, str(path)))
@@ -105,7 +113,11 @@ def members_of(paths: Sequence[Path]) -> tuple[list[NamedRun], list[str]]:
             got=f"{len(unfinished)} unfinished, the first is {unfinished[0]}" if unfinished else "no members",
             next_step="run the same `m3di train --sweep` command again: it goes on where it was",
         )
-    return found, unfinished
+    once = {member.path.resolve(): member for member in reversed(found)}
+    found = [once[path] for path in dict.fromkeys(member.path.resolve() for member in found)]
+    names = [member.name for member in found]
+    distinct = [each if names.count(each.name) == 1 else replace(each, name=str(each.path)) for each in found]
+    return distinct, unfinished
 
 
 def evaluate(member: NamedRun, request: Request | None = None, opened: dict[str, ProbeData] | None = None) -> pa.Table:
@@ -130,7 +142,9 @@ def evaluate(member: NamedRun, request: Request | None = None, opened: dict[str,
     if is_made_by(kept, made_by) and not request.again and request.save_encodings is None:
         return with_columns(read_results(kept), member.values)
     encoded, scores = scores_of(member, request, data)
-    table = to_table(encoded, [*scores, *_val_loss(member.path)], request.protocol.n_folds)
+    if data.name == FACTUAL:  # the loss is that of the training, whatever else is scored
+        scores = [*scores, *_val_loss(member.path)]
+    table = to_table(encoded, scores, request.protocol.n_folds)
     write_results(kept, table, made_by)
     return with_columns(table, member.values)
 
@@ -179,7 +193,16 @@ def scores_of(
 ) -> tuple[Encoded, list[Score]]:
     """Encode a run on `data`, or read an .npz; return encodings and scores."""
     if member.path.suffix == ".npz":
-        encoded = read_npz(member.path, request.data)
+        if request.save_encodings is not None:
+            raise UsageError(
+                "encodings that are in a file already are not saved",
+                where="--save-encodings",
+                got=str(member.path),
+                expected="a run",
+                next_step=f"copy {member.path}, or leave --save-encodings out",
+            )
+        encoded = replace(read_npz(member.path, request.data), run=member.name)
+        _check_split(member.path, encoded, request)
     else:
         data = data or data_of(member, request)
         options: dict[str, Any] = {"device": request.device, "n_workers": request.n_workers, "checkpoint": checkpoint}
@@ -188,7 +211,28 @@ def scores_of(
             write_npz(request.save_encodings, encoded, data.fingerprint, data.split, data.fit.fingerprint)
     chosen = choose_factors(encoded.factors, request.factors, encoded.run)
     encoded = replace(encoded, factors=chosen, all_factors=encoded.factors)
-    return encoded, score(encoded, request.protocol)
+    scores = score(encoded, request.protocol)
+    if not scores:
+        raise UsageError(
+            "nothing can be measured: none of these probes is about any of these factors",
+            where=encoded.run,
+            got=f"probes {', '.join(request.protocol.probes)}; factors {', '.join(request.factors) or 'all'}",
+            expected="linear or kernel_ridge for numbers, logistic or mlp for labels",
+            next_step="name other ones with --probes and --factors, or leave these out",
+        )
+    return encoded, scores
+
+
+def _check_split(path: Path, encoded: Encoded, request: Request) -> None:
+    """Check that a file of encodings, whose samples are what they are, holds the split that was asked for."""
+    if request.data is None and request.split != SCORED and encoded.data.split()[-1] != request.split:
+        raise UsageError(
+            f"the file does not say that its encodings are of the split {request.split!r}",
+            where=str(path),
+            got=encoded.data,
+            expected=f"an array `split` that holds {request.split!r}",
+            next_step="leave --split out, or name the dataset of the encodings with --data",
+        )
 
 
 def evaluate_all(members: Sequence[NamedRun], request: Request | None = None, on_run: OnRun | None = None) -> pa.Table:
@@ -264,4 +308,4 @@ def _weights_sha256(checkpoint: Path) -> str:
 def file_name(data: str, name: str = RESULTS) -> str:
     """Return the file name of results on these samples, of `RESULTS` or `OVER_STEPS`."""
     stem = Path(name).stem
-    return name if data == "factual" else f"{stem}-{plain_name(data)}.parquet"
+    return name if data == FACTUAL else f"{stem}-{plain_name(data)}.parquet"

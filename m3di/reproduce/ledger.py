@@ -118,7 +118,8 @@ def reopen(out: Path) -> Reproduction:
 
 def write_sweeps(reproduction: Reproduction) -> None:
     """Write the sweep.json of every dataset's trainings, so that `m3di evaluate OUT/runs/NAME` works."""
-    from m3di.learn.training.sweep import SWEEP_NAME, Sweep
+    from m3di.learn.training.run_folder import SWEEP_NAME
+    from m3di.learn.training.sweep import Sweep
 
     found: dict[str, list[Training]] = {}
     for member in reproduction.members.values():

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import sys
 from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
 from m3di.cli import evaluate as cli_evaluate
-from m3di.cli.evaluate import _data_name
 from m3di.cli.main import cli
-from m3di.errors import UsageError
+from m3di.errors import DataError, UsageError
+from m3di.evaluate import ProbeData, data_for
 from m3di.learn.models import registry
 from m3di.learn.training.run_folder import read_config
 from tests.conftest import keep, write_fake_dataset
@@ -112,8 +116,11 @@ def test_what_does_not_go_together(tmp_path: Path, arguments: tuple[str, ...], s
 
 def test_encodings_of_several_runs_are_not_saved(tmp_path: Path) -> None:
     path = brought(tmp_path)
+    other = shutil.copy(path, tmp_path / "other.npz")
     with pytest.raises(UsageError, match="encodings are those of one run"):
-        run("evaluate", path, path, "--save-encodings", tmp_path / "out.npz")
+        run("evaluate", path, other, "--save-encodings", tmp_path / "out.npz")
+    with pytest.raises(UsageError, match="in a file already"):
+        run("evaluate", path, "--save-encodings", tmp_path / "out.npz")
 
 
 @pytest.mark.parametrize("device", ["cuda", "auto", "gpu"])
@@ -135,17 +142,100 @@ def test_a_device_is_one_that_is_there(tmp_path: Path, trained_run: Path, device
 def test_samples_are_called_what_they_are(trained_run: Path, tmp_path: Path) -> None:
     trained_on = Path(read_config(trained_run)["data"]["root"])
     runs = [trained_run, trained_run]
-    other = tmp_path / "other"
-    assert _data_name(trained_on, None, runs, "test") == "factual"
-    assert _data_name(trained_on, None, runs, "held_out") == "held_out"
-    assert _data_name(trained_on, other, runs, "test") == "factual, fitted on other"
-    assert _data_name(other, None, runs, "held_out") == "other held_out"
+    other = write_fake_dataset(tmp_path / "other", n_train=8, n_val=24, n_test=12, seed=1)
+
+    def name(*arguments: Any, **options: Any) -> str:
+        return data_for(*arguments, **options).name
+
+    assert name(runs, trained_on) == "factual"
+    assert name(runs, trained_on, split="train") == "train"
+    assert name(runs, trained_on, other) == "factual, fitted on other"
+    assert name(runs, other, split="train") == "other train"
+    moved = Path(shutil.copytree(trained_on, tmp_path / "moved"))
+    assert name(runs, moved) == "factual"  # the dataset is the same, wherever it lies
     elsewhere = shutil.copytree(trained_run, tmp_path / "run")
     config = json.loads((elsewhere / "config.json").read_text())
-    config["data"]["root"] = str(other)
+    config["data"]["fingerprint"] = "0" * 64  # the path is the same, the dataset is another one
     (elsewhere / "config.json").write_text(json.dumps(config))
     for mixed in ([trained_run, elsewhere], [elsewhere, trained_run]):  # whichever comes first
-        assert _data_name(trained_on, None, mixed, "test") == trained_on.name
+        assert name(mixed, trained_on) == trained_on.name
+    for same in (trained_on, moved):
+        with pytest.raises(UsageError, match="would be scored on what they were fitted on"):
+            _ = ProbeData(trained_on, fit_root=same, split="val").fit
+    assert len(ProbeData(trained_on, fit_root=other, split="val").fit) == 24
+
+
+def test_a_run_or_split_that_is_named_twice_counts_once(trained_run: Path, tmp_path: Path) -> None:
+    sweep = tmp_path / "sweep"
+    shutil.copytree(trained_run, sweep / "seed=0")
+    (sweep / "sweep.json").write_text(json.dumps({"members": [{"run": "seed=0", "values": {"seed": 0}}]}))
+    few = ("--probes", "linear", "--factors", "object_color", "--n-bootstrap", 5)
+    once = run("evaluate", sweep / "seed=0", *few, "--out", tmp_path / "once.csv")
+    assert "95 %" in once and (tmp_path / "once.csv").read_text().count("circular_r2") == 1
+    given = (sweep, sweep, sweep / "seed=0", os.path.relpath(sweep / "seed=0"))
+    run("evaluate", *given, *few, "--split", "test", "--split", "test", "--out", tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_text().count("circular_r2") == 1
+
+
+def test_results_on_other_samples_have_no_loss_of_the_training(trained_run: Path, tmp_path: Path) -> None:
+    few = ("--probes", "linear", "--factors", "object_color", "--n-bootstrap", 5, "--out", tmp_path / "out.csv")
+    assert "val_loss" in run("evaluate", trained_run, *few)
+    shown = run("evaluate", trained_run, *few, "--split", "train")
+    assert shown.startswith("\ntrain\n") and "val_loss" not in shown + (tmp_path / "out.csv").read_text()
+
+
+def test_a_dataset_that_is_not_where_it_was(trained_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    moved = shutil.copytree(trained_run, tmp_path / "run")
+    config = json.loads((moved / "config.json").read_text())
+    config["data"]["root"] = "data/here"
+    (moved / "config.json").write_text(json.dumps(config))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=r"not where it was\n(?s:.)*data/here, named in(?s:.)*say with --data"):
+        run("evaluate", moved)
+
+
+def test_what_is_fitted_on_itself_is_refused_before_it_is_rendered(trained_run: Path) -> None:
+    folder = Path(read_config(trained_run)["data"]["root"]).parent
+    before = sorted(folder.iterdir())
+    with pytest.raises(UsageError, match="would be scored on what they were fitted on"):
+        run("evaluate", trained_run, "--do", "object_xpos=right", "--split", "val")
+    assert sorted(folder.iterdir()) == before
+
+
+def test_differences_say_of_which_setting_and_samples_they_are(trained_run: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        rates = (0.001, 0.01)
+        members = [{"run": f"lr={rate}", "values": {"lr": rate}} for rate in rates]
+        for member in members:
+            shutil.copytree(trained_run, tmp_path / name / str(member["run"]))
+        (tmp_path / name / "sweep.json").write_text(json.dumps({"members": members}))
+    words = ("compare", tmp_path / "a", tmp_path / "b", "--probes", "linear", "--factors", "object_color")
+    shown = run(*words, "--n-bootstrap", 5, "--split", "train")
+    assert shown.startswith("\ntrain\n") and re.findall(r"\n 4 +(0\.\d+) .* r2 ", shown) == ["0.001", "0.01"]
+
+
+def test_probes_of_no_chosen_factor(trained_run: Path) -> None:
+    with pytest.raises(UsageError, match=r"nothing can be measured(?s:.)*linear(?s:.)*object_xpos"):
+        run("evaluate", trained_run, "--probes", "linear", "--factors", "object_xpos")
+
+
+def test_files_of_one_name_and_their_samples_are_told_apart(tmp_path: Path) -> None:
+    quick, paths = ("--probes", "logistic", "--n-bootstrap", 5), []
+    for name, noted in (("one", {}), ("two", {}), ("three", {"split": "train"})):
+        (tmp_path / name).mkdir()
+        path = brought(tmp_path / name)
+        with np.load(path) as file:
+            np.savez(path, **{**file, **noted})
+        paths.append(path)
+    shown = run("evaluate", *paths, *quick, "--out", tmp_path / "out.csv")
+    assert [shown.count(str(path)) for path in paths] == [1, 1, 1] and "\ntrain\n" in shown
+    table = pacsv.read_csv(tmp_path / "out.csv")
+    assert set(table["run"].to_pylist()) == set(map(str, paths))
+    by_run = dict(zip(table["run"].to_pylist(), table["data"].to_pylist(), strict=True))
+    assert list(by_run.values()) == ["factual", "factual", "train"]
+    run("evaluate", paths[2], *quick, "--split", "train")
+    with pytest.raises(UsageError, match=r"does not say that its encodings are of the split 'train'(?s:.)*--data"):
+        run("evaluate", paths[0], *quick, "--split", "train")
 
 
 @pytest.mark.slow

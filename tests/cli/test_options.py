@@ -280,3 +280,18 @@ def test_the_page_of_options_is_true() -> None:
 
 def test_defaults_are_those_of_the_class() -> None:
     assert all(each.default is MISSING or each.default is not None or each.option.default for _, each in FIELDS)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("train", "--data", "file:///data/m3di"),
+        ("train", "--run", "s3://bucket/run"),
+        ("evaluate", "run", "--out", "s3://bucket/scores.csv"),
+        ("evaluate", "file:///runs/one"),
+        ("browse", "data", "--out", "memory://page.html"),
+    ],
+)
+def test_a_url_where_a_path_is_needed_makes_no_folder_of_its_name(words: tuple[str, ...], tmp_path: Path) -> None:
+    failed(run(*words, cwd=tmp_path), 2, "a path of this machine, not a URL", words[-1], "m3di push URL FOLDER")
+    assert not list(tmp_path.iterdir())

@@ -72,6 +72,7 @@ def test_recipes_share_their_members(tmp_path):
         (["--seed", "3", "--eval-seed", "3"], "judged by the samples that they were trained on"),
         (["--widths", "10,0"], "widths is too small"),
         (["--seeds", "0"], "at least one run is needed"),
+        (["--scale", "smoke"], "a scale is that of a recipe"),
         (["--recipe", "tabel1"], "did you mean 'table1'"),
         (
             ["--recipe", "table1", "--style-change-prob", "0.5"],

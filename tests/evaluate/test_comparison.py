@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from m3di.errors import M3diError, UsageError
-from m3di.evaluate import Protocol, Request, compare, comparison, evaluate_all, gather, members_of
+from m3di.evaluate import FactorValues, Protocol, Request, compare, comparison, evaluate_all, gather, members_of
 from m3di.evaluate.results import with_columns
 
 RNG = np.random.default_rng(0)
@@ -85,6 +85,7 @@ def scored(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("m3di.evaluate.comparison.members_of", members)
     monkeypatch.setattr("m3di.evaluate.comparison.evaluate_all", scores)
+    monkeypatch.setattr("m3di.evaluate.comparison._trained_on", lambda path: "fingerprint of the data")
 
 
 def test_two_sweeps_by_the_paired_test_over_the_seeds_that_both_have(tmp_path: Path, scored: None) -> None:
@@ -152,3 +153,29 @@ def test_different_samples_and_nothing_in_common(tmp_path: Path) -> None:
     np.savez(tmp_path / "text.npz", **arrays)
     with pytest.raises(M3diError, match="no score in common"):
         compare(one, tmp_path / "text.npz", QUICK)
+
+
+def test_samples_are_the_same_in_factors_that_were_not_chosen_too(tmp_path: Path) -> None:
+    one, other = brought(tmp_path / "one.npz", 0.1), brought(tmp_path / "other.npz", 0.1, SHAPE[::-1])
+    only_size = Request(protocol=QUICK.protocol, factors=("size",))
+    with pytest.raises(M3diError, match=r"different samples(?s:.)*image\.shape"):
+        compare(one, other, only_size)
+
+
+def test_labels_are_the_same_however_they_are_numbered() -> None:
+    few, many = np.array([0, 1, 0, 2]), np.array([3, 40, 3, 500])  # as a file and as the spec number them
+
+    def factor(test: np.ndarray) -> FactorValues:
+        return FactorValues("image", "shape", "", "label", test, test)
+
+    assert comparison._equal(factor(few), factor(many), "test")
+    assert not comparison._equal(factor(few), factor(many[::-1]), "test")
+
+
+def test_sweeps_of_different_datasets_are_not_paired(
+    tmp_path: Path, scored: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, bad = sweep(tmp_path / "good", 0.1, range(2)), sweep(tmp_path / "bad", 0.3, range(2))
+    monkeypatch.setattr(comparison, "_trained_on", lambda path: path.parent.parent.name)
+    with pytest.raises(M3diError, match=r"different samples\n(?s:.)*trained on good and bad(?s:.)*--data"):
+        compare(good, bad, QUICK)

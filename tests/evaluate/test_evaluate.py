@@ -219,6 +219,9 @@ def test_too_few_samples(run: Path, tmp_path: Path) -> None:
 def test_folders_that_hold_no_runs(tmp_path: Path) -> None:
     with pytest.raises(M3diError, match="no training run"):
         members_of([tmp_path])
+    (tmp_path / "evaluation.parquet").write_text("")  # where `m3di evaluate runs/*` finds its own table
+    with pytest.raises(UsageError, match=r"a table of results is no run\n(?s:.)*evaluation\.parquet"):
+        members_of([tmp_path / "evaluation.parquet"])
     (tmp_path / "sweep.json").write_text("{}")
     with pytest.raises(M3diError, match="the sweep cannot be read"):
         members_of([tmp_path])

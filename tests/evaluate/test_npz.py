@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +124,14 @@ def test_a_file_knows_its_samples_and_its_similarity(fake_dataset: Path, tmp_pat
     write_npz(path, known, data.fingerprint, "test", "0123")
     with pytest.raises(M3diError, match=r"of another dataset for the probes(?s:.)*fitted_on 0123"):
         read_npz(path, data)
+
+
+def test_a_file_says_what_its_samples_are_called(fake_dataset: Path, tmp_path: Path) -> None:
+    encoded = replace(read_npz(write(tmp_path)), data="do object_xpos=right")
+    write_npz(tmp_path / "mine.npz", encoded, "f", "test")
+    assert read_npz(tmp_path / "mine.npz").data == "do object_xpos=right"
+    assert read_npz(write(tmp_path, split=np.array("held_out"))).data == "held_out"  # files from before
+    assert read_npz(write(tmp_path)).data == read_npz(write(tmp_path, split=np.array("test"))).data == "factual"
 
 
 def test_encodings_of_another_dataset(fake_dataset: Path, tmp_path: Path) -> None:

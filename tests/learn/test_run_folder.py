@@ -102,6 +102,19 @@ def test_no_run_here(tmp_path):
         load_encoders(tmp_path)
 
 
+@pytest.mark.parametrize(("name", "what"), [("sweep.json", "a sweep"), ("dataset.json", "a dataset")])
+def test_the_folder_of_something_else_is_no_run(tmp_path, name, what):
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(M3diError, match=rf"the folder is that of {what}, not of a run(?s:.)*{name}(?s:.)*--run"):
+        run_folder.claim(tmp_path, {})
+    assert [each.name for each in tmp_path.iterdir()] == [name]
+
+
+def test_runs_beside_are_named(run):
+    with pytest.raises(M3diError, match=rf"no training run(?s:.)*folders of 1 runs(?s:.)*such as {run}"):
+        run_folder.read_config(run.parent)
+
+
 def test_config_that_is_not_json(run):
     (run / "config.json").write_text("{")
     with pytest.raises(M3diError, match="not JSON"):

@@ -240,6 +240,12 @@ def plugins_in(root: Path) -> dict[str, str]:
     return found
 
 
+def _nearby(root: Path) -> str:
+    """Name datasets that lie in a folder."""
+    found = sorted(path.parent for path in root.glob(f"[!.]*/{MANIFEST}"))[:3]
+    return f"did you mean {' or '.join(map(str, found))}?" if found else ""
+
+
 def no_dataset(folder: Folder) -> M3diError:
     """Make the error for a folder without a dataset; it lists what is there, and a dataset nearby."""
     got, next_step = f"no {MANIFEST}", "check the path; for a small dataset at once:  m3di example data/example"
@@ -251,9 +257,9 @@ def no_dataset(folder: Folder) -> M3diError:
         got, next_step = "a file", f"give the folder that it lies in: {root.parent}"
     elif root is not None and not root.exists():
         got = "nothing" + (" (a link that leads nowhere)" if root.is_symlink() else "")
+        next_step = _nearby(root.parent) or next_step
     elif root is not None:
-        below = sorted(path.parent for path in root.glob(f"*/{MANIFEST}"))[:3]
-        next_step = f"did you mean {' or '.join(map(str, below))}?" if below else next_step
+        next_step = _nearby(root) or next_step
     return DataError(
         "there is no m3di dataset here",
         where=str(folder),

@@ -18,6 +18,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from m3di.data import MANIFEST
 from m3di.errors import M3diError
 from m3di.learn.models.encoder_set import Encoders, build_encoders
 from m3di.learn.training.checkpoint import CHECKPOINT_NAME, latest_checkpoint, load_weights, save_checkpoint
@@ -30,10 +31,14 @@ from m3di.system.lock import HeldLock, locked
 CONFIG_NAME = "config.json"
 METRICS_NAME = "metrics.csv"
 SUMMARY_NAME = "summary.json"
+SWEEP_NAME = "sweep.json"
+NO_RUNS = {SWEEP_NAME: "a sweep", MANIFEST: "a dataset"}
+"""Files of folders that a run would be taken for, or would damage."""
 __all__ = [
     "CONFIG_NAME",
     "METRICS_NAME",
     "SUMMARY_NAME",
+    "SWEEP_NAME",
     "claim",
     "load_encoders",
     "next_run",
@@ -104,6 +109,15 @@ def claim(run: Path, description: Mapping[str, Any]) -> None:
         elif differing:
             raise another_run(run, differing)
         return
+    for name, what in NO_RUNS.items():
+        if (run / name).exists():
+            raise M3diError(
+                f"the folder is that of {what}, not of a run",
+                where=str(run),
+                got=name,
+                expected="a new or empty folder, or that of a run",
+                next_step="choose another folder with --run; nothing was changed",
+            )
     for name in (METRICS_NAME, CHECKPOINT_NAME, SUMMARY_NAME):
         if (run / name).exists():
             raise M3diError(
@@ -222,11 +236,15 @@ def read_config(run: Path) -> dict[str, Any]:
         M3diError: There is none, or it is not JSON.
     """
     if not (run / CONFIG_NAME).is_file():
+        inside = sorted(path.parent for name in (CONFIG_NAME, SWEEP_NAME) for path in run.glob(f"*/{name}"))
         raise M3diError(
             "this folder holds no training run",
             where=str(run),
+            got="nothing" if not run.exists() else f"the folders of {len(inside)} runs and sweeps" if inside else None,
             expected=f"a folder with {CONFIG_NAME}",
-            next_step="point to a folder that `m3di train` wrote",
+            next_step=f"name one of them, such as {inside[-1]}"
+            if inside
+            else "point to a folder that `m3di train` wrote",
         )
     return read_json(run / CONFIG_NAME)
 

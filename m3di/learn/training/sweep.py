@@ -22,13 +22,12 @@ from m3di.data import Multimodal3DIdent
 from m3di.errors import M3diError, UsageError, did_you_mean
 from m3di.learn.training.config import TrainConfig, config_from_json
 from m3di.learn.training.job import OnStep, TrainResult
-from m3di.learn.training.run_folder import next_run, read_summary
+from m3di.learn.training.run_folder import SWEEP_NAME, next_run, read_summary
 from m3di.learn.training.train import train
 from m3di.system.files import read_json, write_json
 from m3di.system.member_failures import check_none_failed
 from m3di.system.settings import settings_of
 
-SWEEP_NAME = "sweep.json"
 MEMBERS = "members of the sweep"  # what messages call them
 Each = TypeVar("Each")
 _SHORT = {"steps": "n_steps", "workers": "n_workers"}  # as the command line calls them
