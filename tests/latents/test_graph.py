@@ -247,10 +247,9 @@ def test_content_of_two_views_may_be_private_in_a_third_and_a_note_says_so() -> 
     third = "  three: {modality: image, shape: cube, factors: {object_xpos: private}}\nsplits"
     text = TWO.replace("{ONE}", "{object_xpos: content}").replace("{TWO}", "{object_xpos: content}")
     spec = parse_spec(text.replace("splits", third), where="three.yaml")
-    assert len(notes(spec)) == 1
-    assert notes(spec)[0].startswith(
-        "three has a value of object_xpos of its own (private); one, two share another one."
-    )
+    first, unseen = notes(spec)
+    assert first.startswith("three has a value of object_xpos of its own (private); one, two share another one.")
+    assert unseen.startswith("No view sees object_ypos, object_color, or what follows them")
 
 
 def test_a_caption_that_tells_another_hue_than_the_image_shows_is_noted() -> None:
