@@ -167,7 +167,7 @@ LABELS_REFUSED = {
     "shape < again": r"labels have no order(?s:.)*got: +shape < again(?s:.)*write shape - again < 0",
     "0 < x and shape >= other": r"labels have no order(?s:.)*got: +shape >= other",
     "digit == 1": r"1 is the name of a label of digit whose number is 0: which is meant(?s:.)*got: +digit beside 1"
-    r"(?s:.)*expected: +0: '1', 1: '2', 2: 'x'(?s:.)*next: +for the name, write \"1\" in quotes; for the number, digit \+",
+    r"(?s:.)*expected: +0: '1', 1: '2', 2: 'x'(?s:.)*next: +for the name, write \"1\" in quotes; for the number, digit",
     "2 > digit": r"2 is the name of a label of digit whose number is 1",
     "digit in [0, 2]": r"2 is the name of a label of digit whose number is 1",
 }
