@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from m3di.latents.conditions import given_factors
 from m3di.latents.problems import Problem, listed
@@ -44,11 +45,31 @@ def idle_problems(spec: Spec) -> Iterator[Problem]:
         yield from _frames(spec, spec.sequence, reach)
 
 
+def idle_in_split(spec: Spec, overlay: Mapping[str, Any]) -> Iterator[Problem]:
+    """Mechanisms that a split replaces and of which it would show nothing: its process would be that of the spec.
+
+    Args:
+        spec: The process of the split, sound.
+        overlay: What the split has laid over the spec.
+    """
+    factors = overlay.get("factors")
+    if spec.interventions or not isinstance(factors, Mapping):
+        return
+    reach = Reach(spec)
+    for name in factors:
+        if not reach.views(name) and name not in given_factors(spec):
+            what = f"{_hidden(spec, [name], name)}: the split would be as it is without it"
+            step = "take it away, or let a view show the factor"
+            yield Problem(("factors", name), what, expected="a factor that a view shows", next_step=step)
+
+
 def _hidden(spec: Spec, names: Sequence[str], told: str) -> str:
     """Why no view shows other values of factors, which are `told`, in words."""
     uses = [view.factors[name] for view in spec.views.values() for name in names if name in view.factors]
     if uses and all(use.role == "constant" for use in uses):
         return f"{told} is constant in every view"
+    if all(spec.factors[name].type == "categorical" and spec.factors[name].n == 1 for name in names):
+        return f"{told} has one value"
     reached = spec.descendants(names)
     again = [view for view in spec.views if any(is_drawn_again(spec, view, name) for name in reached)]
     if again:

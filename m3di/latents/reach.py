@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from functools import cache
 
-from m3di.latents.graph import change_keeps, shared_ancestors, takes_noise
+from m3di.latents.graph import arrows, change_keeps, shared_ancestors, takes_noise
+from m3di.latents.mechanism_use import earlier
 from m3di.latents.spec import Spec
 from m3di.latents.subsets import always_chosen
 
@@ -44,10 +45,20 @@ class Reach:
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
         self._is_fixed = cache(self._fixed)
+        self._arrows = cache(lambda view: arrows(spec, view))
 
     def views(self, name: str) -> list[str]:
         """The views that another value of a factor reaches, by the mechanism that all views have, or by their own."""
-        return [view for view, each in self.spec.views.items() if not self._in(view, name).isdisjoint(each.factors)]
+        factor = self.spec.factors[name]
+        if factor.type == "categorical" and factor.n == 1:
+            return []  # there is no other value
+        return [view for view in self.spec.views if self._shows(view, name)]
+
+    def _shows(self, view: str, name: str) -> bool:
+        seen = self.spec.views[view].factors
+        if name in seen and not self._is_fixed(view, name):
+            return True
+        return not self._in(view, name).isdisjoint(seen)
 
     def _in(self, view: str, name: str) -> frozenset[str]:
         """The factors, seen or not, that are others in a view where one is another."""
@@ -62,15 +73,15 @@ class Reach:
 
     def _follows(self, view: str, name: str, source: str, found: set[str]) -> bool:
         """Whether a factor is another one in a view where those that were found are."""
-        spec, use = self.spec, self.spec.views[view].factors.get(name)
-        if use is not None and use.role == "content":
-            return source in shared_ancestors(spec, name)
-        mixed = spec.mixed(view, name)
+        use = self.spec.views[view].factors.get(name)
         if use is not None and use.when in found:
             return True
+        mixed = self.spec.mixed(view, name)
         if mixed is not None:
             return any(name in self._in(each, source) for each in mixed)
-        return not self._is_fixed(view, name) and not found.isdisjoint(spec.causes(name, view))
+        if self._is_fixed(view, name):
+            return False
+        return any(child == name and earlier(parent)[0] in found for parent, child in self._arrows(view))
 
     def _fixed(self, view: str, name: str) -> bool:
         """Whether a view shows nothing of the value that a factor has by its mechanism."""

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from m3di.latents.changing import add_changes
 from m3di.latents.checks import spec_problems
-from m3di.latents.effects import effect_problems, idle_problems
+from m3di.latents.effects import effect_problems, idle_in_split, idle_problems
 from m3di.latents.factor import STORED, Factor
 from m3di.latents.filled_in import add_parents, spread_given
 from m3di.latents.layer import Layer
@@ -152,6 +152,7 @@ def _variant(
     placed = Origin(origin.where, marks)
     spec, found = _resolved(laid, placed, found, shapes=shapes)
     if spec is not None and not found:
+        found += idle_in_split(spec, overlay)
         found += [
             Problem((), f"{each}: {SAME}", None, "the columns of the spec", "make another spec")
             for each in unlike(base, spec)

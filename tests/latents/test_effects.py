@@ -7,7 +7,17 @@ import numpy as np
 import pytest
 
 from m3di.errors import UsageError
-from m3di.latents import Spec, counterfactual, do, parse_spec, permute_content, plain_spec, sample, spec_from_dict
+from m3di.latents import (
+    Spec,
+    counterfactual,
+    do,
+    parse_spec,
+    permute_content,
+    plain_spec,
+    sample,
+    spec_from_dict,
+    to_yaml,
+)
 from m3di.latents.changing import changed_factor
 from m3di.latents.reach import Reach, is_drawn_again
 
@@ -240,6 +250,14 @@ def test_counterfactual_views_that_would_be_the_factual_ones_are_refused(change:
         own(change, "pairs: {counterfactual: [hue]}", view=view)
 
 
+def test_a_label_with_one_value_is_not_drawn_again() -> None:
+    text = "{extends: misaligned-captions, name: own, pairs: {counterfactual: [text_phrasing]}}"
+    with pytest.raises(
+        UsageError, match=r"pairs\.counterfactual: 'text_phrasing' has one value: the counterfactual views"
+    ):
+        parse_spec(text, where="own.yaml")
+
+
 @pytest.mark.parametrize(("change", "view"), KEEPING)
 def test_counterfactual_views_differ(change: str, view: str) -> None:
     views = sample(own(change, "pairs: {counterfactual: [hue]}", view=view), "train", 200).views
@@ -348,3 +366,37 @@ def test_a_split_may_leave_nothing_to_redraw() -> None:
     }
     views = sample(spec_from_dict(text, where="test"), "still", 10).views
     assert all((views[f"image_t{frame}"]["x"] == 0.5).all() for frame in range(4))
+
+
+# Splits.
+
+
+def shifted(change: str, name: str, view: str = "", given: str = "") -> Spec:
+    mechanism = "{mechanism: {name: uniform, low: 0.2}}"
+    overlay = f"{{n: 10, factors: {{{name}: {mechanism}}}{f', given: {given}' if given else ''}}}"
+    spec = own(change, view=view).plain
+    return parse_spec(
+        to_yaml(spec_from_dict(spec, where="test")).replace("splits:\n", f"splits:\n  shifted: {overlay}\n"),
+        where="own.yaml",
+    )
+
+
+@pytest.mark.parametrize(("change", "view"), AGAIN)
+def test_a_split_whose_mechanism_a_change_covers_is_refused(change: str, view: str) -> None:
+    with pytest.raises(
+        UsageError,
+        match=r"splits\.shifted\.factors\.hue: no view shows hue, or what depends on it: a `change` in image keeps nothing of it: the split would be as it is without it",
+    ):
+        shifted(change, "hue", view)
+    assert shifted(change, "x", view)
+
+
+def test_a_split_with_a_mechanism_that_shows_is_another_one() -> None:
+    spec = shifted("", "hue")
+    assert (sample(spec, "shifted", 100).views["image"]["hue"] >= 0.2).all()
+    do(spec, hue=0.5)
+    with pytest.raises(
+        UsageError, match=r"splits\.shifted\.factors\.hidden: no view sees hidden, or what depends on it: the split"
+    ):
+        shifted("", "hidden")
+    assert shifted("", "hidden", given="hidden > 0.5")
