@@ -148,7 +148,8 @@ def _check_effect(spec: Spec, target: str, replacement: Replacement) -> None:
     if view or again:
         hidden = len(again) == len(seen) and (bool(view) or not Reach(spec).views(name))
     else:  # after other interventions, nothing may follow it any more
-        hidden = not seen and not spec.interventions and not Reach(spec).views(name)
+        shown = {each for declared in spec.views.values() for each in declared.factors}
+        hidden = not spec.interventions and shown.isdisjoint(spec.descendants([name]))
     if hidden:
         why = (
             f"{listed(again)} has a `change` of it that keeps nothing"

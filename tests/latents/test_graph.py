@@ -60,7 +60,10 @@ def check_arrows(spec: Spec) -> int:
     plain = spec_from_dict(kept, where="test")
     acting = {view: arrows(plain, view) for view in plain.views}
     caused = {view: reached(plain, view) for view in plain.views}
+    shown = {each for view in plain.views.values() for each in view.factors}
     for name in plain.factors:
+        if shown.isdisjoint(plain.descendants([name])):
+            continue  # an intervention on what has no effect is refused
         drawn = [sample(do(plain, {name: value}), "test", N, seed=5).views for value in worlds(plain, name)]
         for view, declared in plain.views.items():
             below = caused[view][name]
