@@ -172,14 +172,6 @@ class _Checks:
     ) -> Iterator[Problem]:
         return mechanism_problems(self.spec, self.declared, Used(path, factor, use, parents, tuple(own)))
 
-    def _shows(self, name: str) -> bool:
-        """Whether some view sees a factor or a descendant of it; true where the graph has circles."""
-        try:
-            reached = self.spec.descendants([name])
-        except CycleError:
-            return True
-        return any(not reached.isdisjoint(view.factors) for view in self.spec.views.values())
-
     def _cycles(self) -> Iterator[Problem]:
         try:
             self.spec.order  # noqa: B018
@@ -223,25 +215,8 @@ class _Checks:
             )
         for number, name in enumerate(spec.pairs.counterfactual if spec.pairs else ()):
             path: Path = ("pairs", "counterfactual", number)
-            seen = [view.factors[name] for view in spec.views.values() if name in view.factors]
             if name not in self.declared:
                 yield unknown_factor(path[:2], name, self.declared)
-            elif not self._shows(name):
-                yield Problem(
-                    path[:2],
-                    f"no view sees {name!r} or what depends on it: the counterfactual views would be the factual ones",
-                    repr(name),
-                    "a factor that a view shows",
-                    "take it away, or let a view see it",
-                )
-            elif seen and all(use.role == "constant" for use in seen):
-                yield Problem(
-                    path[:2],
-                    f"{name!r} is constant in every view",
-                    repr(name),
-                    "a factor that varies",
-                    "take it away, or give it another role",
-                )
             elif name in spec.factors and not np.isfinite(spec.factors[name].bounds).all():
                 yield Problem(
                     path[:2],

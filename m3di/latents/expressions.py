@@ -17,8 +17,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from m3di.errors import UsageError, did_you_mean, near_match
+from m3di.errors import UsageError, near_match
 from m3di.latents.functions import FUNCTIONS
+from m3di.latents.label_columns import Labels, check_number, equal_labels, no_order
 
 MAX_LEVELS = 100
 """Levels of operators and parentheses in each other."""
@@ -33,6 +34,7 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
 }
+_SIGNS = {ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
 _COMPUTE: dict[type[ast.operator], Any] = {
     ast.Add: np.add,
     ast.Sub: np.subtract,
@@ -42,7 +44,6 @@ _COMPUTE: dict[type[ast.operator], Any] = {
     ast.Mod: np.mod,
     ast.Pow: np.power,
 }
-_LONGEST_LIST = 12
 _ASSIGNMENT = re.compile(r"(?<![=!<>])=(?!=)")
 _EARLIER = re.compile(r"(?P<text>'[^']*'|\"[^\"]*\")|(?<=[A-Za-z0-9_])@-(?P<frames>[1-9][0-9]{0,5})(?![0-9.])")
 
@@ -81,6 +82,11 @@ class Side:
     def told(self) -> str:
         """How it is written."""
         return self.text if self.node is None else written(self.node)
+
+    @property
+    def labels(self) -> Labels:
+        """Itself, where it is a column of labels."""
+        return Labels(self.told, self.names, self.values, self.is_text)
 
     @property
     def is_text(self) -> bool:
@@ -264,6 +270,10 @@ class _Computation:
         return self._compare(self._side(left), op, self._side(right))
 
     def _compare(self, one: Side, op: ast.cmpop, other: Side) -> Any:
+        if one.names and other.names:
+            return self._labels(one, op, other)
+        check_number(one.labels, other.values, self.text)
+        check_number(other.labels, one.values, self.text)
         if one.names and isinstance(other.values, str):
             other = self._category(one, op, other)
         elif other.names and isinstance(one.values, str):
@@ -275,20 +285,19 @@ class _Computation:
         except TypeError:  # an empty cell among texts
             raise self._invalid(f"{one.told} and {other.told}", "there are rows without a value") from None
 
+    def _labels(self, one: Side, op: ast.cmpop, other: Side) -> Any:
+        """Two columns of labels are equal where their names are."""
+        if not isinstance(op, (ast.Eq, ast.NotEq)):
+            raise no_order(one.labels, other.labels, _SIGNS[type(op)], self.text)
+        equal = equal_labels(one.labels, other.labels, self.text)
+        return equal if isinstance(op, ast.Eq) else ~equal
+
     def _category(self, column: Side, op: ast.cmpop, name: Side) -> Side:
         """The index of a label by its name, or the name itself where the column has names."""
-        if name.values not in column.names:
-            shown = ", ".join(column.names[:_LONGEST_LIST]) + (", ..." if len(column.names) > _LONGEST_LIST else "")
-            raise UsageError(
-                f"no value of {column.text} is called {name.values!r}",
-                where=self.text,
-                got=repr(name.values),
-                expected=shown,
-                next_step=did_you_mean(name.values, column.names),
-            )
+        value = column.labels.value_of(name.values, self.text)
         if not isinstance(op, (ast.Eq, ast.NotEq)):
             raise self._invalid(f"{column.told} beside {name.told}", "names have no order: compare with == or in")
-        return name if column.is_text else Side(name.text, column.names.index(name.values))
+        return Side(name.text, value)
 
     def _side(self, node: ast.expr) -> Side:
         if isinstance(node, (ast.Attribute, ast.Name, ast.Subscript)):

@@ -20,7 +20,6 @@ from m3di.latents.mechanism_use import MechanismUse, earlier
 from m3di.latents.mechanisms import Mechanism
 from m3di.latents.spec import Spec
 from m3di.latents.varying import Parent
-from m3di.latents.view import APART
 
 N_PROBES = 2048  # noise values; a dependence that shows in fewer than one of them is no arrow
 N_VALUES = 24  # values of a parent that are tried
@@ -73,34 +72,6 @@ def is_shared_elsewhere(spec: Spec, view: str, name: str) -> bool:
     return sum(not use.is_apart for use in uses) > 1
 
 
-def notes(spec: Spec) -> list[str]:
-    """What is sound and may yet be no intention."""
-    found = []
-    for view, declared in spec.views.items():
-        for name, use in declared.factors.items():
-            others = unlike(spec, view, name)
-            if use.role in APART and others and not use.unshared:
-                says = f"If that is meant, {{role: {use.role}, unshared: true, ...}} says so, and this note goes."
-                found.append(f"{view} has a value of {name} of its own ({use.role}); {_told(name, others)}. {says}")
-            found += declared.kind.notes(spec, view, name)
-    return found + [
-        f"{each.switch} varies from frame to frame, and the noise of {name} stays: in all frames where the case holds, "
-        f"{name} has one value. With the mechanism {{name: copy, parents: [{name}@-1]}} it is set to new ones."
-        for name in spec.factors
-        for each in spec.replaced(name)
-        if not spec.moves(name) and each.use.name != "constant" and any(map(spec.moves, spec.ancestors([each.switch])))
-    ]
-
-
-def _told(name: str, others: dict[str, list[str]]) -> str:
-    shared = [other for other, shown in others.items() if shown == [name]]
-    following = [f"{', '.join(shown)} of {other} follows" for other, shown in others.items() if shown != [name]]
-    parts = ([f"{', '.join(shared)} share another one"] if shared else []) + (
-        [f"{' and '.join(following)} the shared one, not this one"] if following else []
-    )
-    return ", and ".join(parts)
-
-
 def shared_ancestors(spec: Spec, name: str) -> frozenset[str]:
     """A factor and all that its shared value depends on."""
     found, open_names = {name}, [name]
@@ -141,7 +112,7 @@ def arrows(spec: Spec, view: str) -> frozenset[tuple[str, str]]:
         if mechanism is None or spec.mixed(view, child) or not (mechanism.parents or replaced):
             continue
         change = use.change if use is not None and use.when is None else None
-        if change is not None and not _change_keeps(spec, child, factor, change):
+        if change is not None and not change_keeps(spec, child, factor, change):
             continue
         found.update((each.switch, child) for each in replaced if _differs(spec, factor, mechanism, each.use))
         for each in (mechanism, *(case.use for case in replaced)):
@@ -190,7 +161,7 @@ def _matters(spec: Spec, factor: Factor, use: MechanismUse, name: str) -> bool:
     return False
 
 
-def _change_keeps(spec: Spec, name: str, factor: Factor, change: MechanismUse) -> bool:
+def change_keeps(spec: Spec, name: str, factor: Factor, change: MechanismUse) -> bool:
     """Whether a changed value still depends on what it was."""
     mechanism = spec.mechanism(change.name)
     if mechanism is None:
@@ -198,13 +169,30 @@ def _change_keeps(spec: Spec, name: str, factor: Factor, change: MechanismUse) -
     if not takes_own_value(mechanism):
         return False
     noise = probe_noise(N_PROBES)
-    results = [
+    results = (
         mechanism.values(
             noise, [Parent(factor, np.full(N_PROBES, value, dtype=factor.dtype), name)], factor, change.parameters
         )
         for value in _distinct(factor)
-    ]
-    return any(not _is_same(results[0], each) for each in results[1:])
+    )
+    first = next(results)
+    return any(not _is_same(first, each) for each in results)
+
+
+def takes_noise(spec: Spec, factor: Factor, use: MechanismUse) -> bool:
+    """Whether a mechanism gives other values by other noise, all parents being the same."""
+    mechanism = spec.mechanism(use.name)
+    if mechanism is None or mechanism.temporal:
+        return True
+    generator = np.random.default_rng(0)
+    factors = {name: spec.factors[earlier(name)[0]] for name in use.parents}
+    parents = [Parent(each, some_values(each, N_PROBES, generator), name) for name, each in factors.items()]
+    with np.errstate(all="ignore"):
+        one, other = (
+            mechanism.values(noise, parents, factor, use.parameters, strict=False)
+            for noise in (probe_noise(N_PROBES), np.roll(probe_noise(N_PROBES), N_PROBES // 3))
+        )
+    return not _is_same(one, other)
 
 
 def _is_same(one: NDArray[np.generic], other: NDArray[np.generic]) -> bool:

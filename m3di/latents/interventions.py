@@ -8,6 +8,7 @@ from typing import Any
 from m3di.errors import UsageError
 from m3di.latents.graph import shared_ancestors, unlike
 from m3di.latents.problems import hint, listed
+from m3di.latents.reach import Reach, is_drawn_again
 from m3di.latents.replacement import Intervention, Replacement, asked_mechanism, replaced
 from m3di.latents.resolve import plain_spec, spec_from_dict
 from m3di.latents.said import set_in_vain
@@ -39,7 +40,8 @@ def do(spec: Spec, interventions: Mapping[str, Intervention] | None = None, **by
         content that descends from the factor is style there: it follows what the view has, and is not shared.
 
     Raises:
-        UsageError: Unknown factor, view, value or mechanism, or a value out of range.
+        UsageError: Unknown factor, view, value or mechanism, a value out of range, or what would change no sample: a
+            mechanism of a factor that every view which sees it draws again by `change`, or a factor without effect.
 
     Example:
         >>> from m3di import do, load_spec, sample
@@ -73,6 +75,7 @@ def _do_one(spec: Spec, plain: dict[str, Any], target: str, intervention: Interv
             vain["what"], where=f"do({target})", got=target, expected=vain["expected"], next_step=vain["next"]
         )
     replacement = asked_mechanism(spec.factors[name], intervention, f"do({target})", spec.plugins)
+    _check_effect(spec, target, replacement)
     own = plain["factors"][name].get("mechanism", {"name": "uniform"})
     done = plain.get("interventions", {})
     for each in [view] if view else plain["views"]:
@@ -135,6 +138,33 @@ def _check_target(spec: Spec, target: str, view: str, name: str) -> None:
         )
 
 
+def _check_effect(spec: Spec, target: str, replacement: Replacement) -> None:
+    """Refuse a mechanism that would be recorded and change no sample. A value takes `change` away, and shows."""
+    view, _, name = target.rpartition(".")
+    seen = [each for each in ([view] if view else spec.views) if name in spec.views[each].factors]
+    if seen and replacement.data.get("name") == "constant":
+        return
+    again = [each for each in seen if is_drawn_again(spec, each, name)]
+    if view or again:
+        hidden = len(again) == len(seen) and (bool(view) or not Reach(spec).views(name))
+    else:  # after other interventions, nothing may follow it any more
+        shown = {each for declared in spec.views.values() for each in declared.factors}
+        hidden = not spec.interventions and shown.isdisjoint(spec.descendants([name]))
+    if hidden:
+        why = (
+            f"{listed(again)} has a `change` of it that keeps nothing"
+            if again
+            else "no view sees it, or what follows it"
+        )
+        raise UsageError(
+            f"the intervention on {name!r} would change no sample: {why}",
+            where=f"do({target})",
+            got=target,
+            expected="a value, which takes the `change` away" if again else "a factor that a view shows",
+            next_step=f"set a value, or take `change` of {name} away in the spec" if again else "let a view see it",
+        )
+
+
 def _role(use: Any) -> str:
     return str(use.get("role")) if isinstance(use, dict) else str(use)
 
@@ -184,7 +214,7 @@ def permute_content(spec: Spec) -> Spec:
     are independent, no matter the graph, so what an encoder of content alone tells of style is nothing.
 
     Raises:
-        UsageError: The spec has frames.
+        UsageError: The spec has frames, or no view has content that varies.
     """
     plain = plain_spec(spec)
     plain["pairs"] = {**plain.get("pairs", {}), "permuted_content": True}

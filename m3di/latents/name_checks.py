@@ -1,10 +1,13 @@
-"""Names that would meet: columns, files and fields that two parts of a dataset would both call their own."""
+"""Names that are none, and names that would meet: columns, files and fields that two parts would call their own."""
 
 from __future__ import annotations
 
 import keyword
+import re
 from collections.abc import Iterator
+from typing import Any
 
+from m3di.latents.name_pattern import MAX_NAME, NAME
 from m3di.latents.problems import Problem
 from m3di.latents.spec import Spec
 
@@ -16,6 +19,18 @@ RESERVED_VIEWS = (LATENTS, "caption", "index", "key", "shard", "count")
 
 FIELD_PREFIXES = ("z_", "caption_", "origin_")
 """Fields and columns of a dataset that are made of a view's name, or are no view's."""
+
+
+def spelling_problems(data: dict[str, Any]) -> Iterator[Problem]:
+    """Names become columns, file extensions and words of a template."""
+    expected = "letters, digits and _, the first one a letter"
+    for section in ("factors", "views"):
+        names = data.get(section)
+        for name in map(str, names if isinstance(names, dict) else ()):
+            if not NAME.fullmatch(name) or len(name) > MAX_NAME:
+                spelt = re.sub(r"[^A-Za-z0-9_]", "_", name)[:40]
+                spelt = spelt if spelt[:1].isalpha() else f"x{spelt}"
+                yield Problem((section, name), f"a name is {expected}", repr(name), expected, f"for example {spelt}")
 
 
 def name_problems(spec: Spec) -> Iterator[Problem]:

@@ -7,7 +7,7 @@ from m3di.latents.captioning import caption_languages, captions, sentences, temp
 from m3di.latents.colors import PALETTES, hsv_to_rgb, palette
 from m3di.latents.conditions import holds_in
 from m3di.latents.factor import Factor
-from m3di.latents.graph import arrows, notes
+from m3di.latents.graph import arrows
 from m3di.latents.intervention_texts import intervene, parse_do, told
 from m3di.latents.interventions import counterfactual, do, permute_content
 from m3di.latents.load import load_spec, parse_spec, spec_names
@@ -25,6 +25,7 @@ from m3di.latents.missing import missing_mechanisms
 from m3di.latents.modality import Modality, find_modality, modalities, register_modality
 from m3di.latents.name_checks import LATENTS
 from m3di.latents.noise import uniforms
+from m3di.latents.notes import notes
 from m3di.latents.predictability import Bound, bounds
 from m3di.latents.reference import reference_page, spec_schema
 from m3di.latents.regimes import told_regimes

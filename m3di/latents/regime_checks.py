@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from graphlib import CycleError
 
 from m3di.latents.mechanism_checks import unknown_factor
 from m3di.latents.problems import Problem, hint, listed
@@ -32,15 +31,11 @@ def regime_problems(spec: Spec, declared: Sequence[str]) -> Iterator[Problem]:
                     yield Problem(at, vain["what"], factor, vain["expected"], vain["next"])
         yield from _unchosen(spec, name, regime)
         factors = [each for case in regime.cases.values() for each in case]
-        unknown = not set(factors).issubset(declared)  # reported already
         if not factors and not spec.interventions:  # which may have taken them away
             step = "name one:  cases: {CASE: {FACTOR: MECHANISM}}"
             yield Problem(
                 (*path, "cases"), "the regime replaces nothing", expected="a factor in a case", next_step=step
             )
-        elif factors and not unknown and not _is_shown(spec, factors):
-            what = f"no view sees {listed(dict.fromkeys(factors))}, or what depends on it: the regime would do nothing"
-            yield Problem(path, what, name, "a factor that a view shows", "let a view see one")
         yield from _out_of_reach(spec, name, factors)
 
 
@@ -85,14 +80,6 @@ def _unchosen(spec: Spec, name: str, regime: Regime) -> Iterator[Problem]:
         if case not in label.names:
             what = f"no value of {name} is called {case!r}{hint(case, label.names)}: the case would never hold"
             yield Problem((*path, "cases", case), what, repr(case), listed(label.names), "correct the name of the case")
-
-
-def _is_shown(spec: Spec, factors: list[str]) -> bool:
-    try:
-        reached = spec.descendants(factors)
-    except CycleError:
-        return True
-    return any(not reached.isdisjoint(view.factors) for view in spec.views.values())
 
 
 def _out_of_reach(spec: Spec, name: str, factors: list[str]) -> Iterator[Problem]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import itertools
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -15,11 +14,12 @@ from pydantic import BaseModel, ValidationError
 
 from m3di.latents.changing import add_changes
 from m3di.latents.checks import spec_problems
+from m3di.latents.effects import effect_problems, idle_in_split, idle_problems
 from m3di.latents.factor import STORED, Factor
 from m3di.latents.filled_in import add_parents, spread_given
 from m3di.latents.layer import Layer
 from m3di.latents.modality import modalities
-from m3di.latents.name_pattern import MAX_NAME, NAME
+from m3di.latents.name_checks import spelling_problems
 from m3di.latents.overlay import laid_over
 from m3di.latents.problems import UNSET, Origin, Problem, found_at, hint, listed, problems_of, report, value_at
 from m3di.latents.regimes import Regime, add_regimes, declared_by_regime, record_regimes, write_cases
@@ -98,12 +98,13 @@ def validated(
     """
     splits = data["splits"] if isinstance(data.get("splits"), dict) else {}
     spec, problems = _resolved(data, origin, [*(found or []), *split_name_problems(splits)], shapes=shapes)
-    if spec is not None and not problems and spec.overlays:
+    if spec is not None and not problems:
+        problems += idle_problems(spec.base)
         variants = {}
         for name in spec.overlays:
             variants[name], more = _variant(spec.base, data, name, origin, shapes=shapes)
             problems += more
-        if not problems:
+        if not problems and variants:
             spec = with_variants(spec.base, {name: each for name, each in variants.items() if each is not None})
     if problems or spec is None:
         raise report(TITLE, _in_order(problems, origin), data, origin)
@@ -115,7 +116,7 @@ def _resolved(
 ) -> tuple[Spec | None, list[Problem]]:
     """The spec in resolved data, its splits as they were given, and all that is wrong with it but for the splits."""
     data = copy.deepcopy(data)
-    problems = [*found, *_name_problems(data)]
+    problems = [*found, *spelling_problems(data)]
     own_factors = frozenset(data["factors"]) if isinstance(data.get("factors"), dict) else frozenset()
     problems += add_regimes(data)
     problems += _add_choices(data, {each.path for each in problems})
@@ -131,7 +132,7 @@ def _resolved(
         unread = {each.path for each in found if each.path[:1] == ("views",)}
         problems += spec_problems(spec.base, data, unsound | unread, shapes=shapes)
     if not problems and spec is not None:
-        problems += trial_problems(spec.base)
+        problems += [*effect_problems(spec.base), *trial_problems(spec.base)]
     return spec, [declared_by_regime(each, data.get("regimes"), own_factors) for each in problems]
 
 
@@ -151,6 +152,7 @@ def _variant(
     placed = Origin(origin.where, marks)
     spec, found = _resolved(laid, placed, found, shapes=shapes)
     if spec is not None and not found:
+        found += idle_in_split(spec, overlay)
         found += [
             Problem((), f"{each}: {SAME}", None, "the columns of the spec", "make another spec")
             for each in unlike(base, spec)
@@ -314,18 +316,6 @@ def _keys_at(place: Path) -> list[str]:
         return list(Subset.model_fields)
     model = FactorUse if len(place) == 4 else _MODELS.get(str(place[0]), Spec)
     return [field.alias or name for name, field in model.model_fields.items()]
-
-
-def _name_problems(data: dict[str, Any]) -> Iterator[Problem]:
-    """Names become columns, file extensions and words of a template."""
-    expected = "letters, digits and _, the first one a letter"
-    for section in ("factors", "views"):
-        names = data.get(section)
-        for name in map(str, names if isinstance(names, dict) else ()):
-            if not NAME.fullmatch(name) or len(name) > MAX_NAME:
-                spelt = re.sub(r"[^A-Za-z0-9_]", "_", name)[:40]
-                spelt = spelt if spelt[:1].isalpha() else f"x{spelt}"
-                yield Problem((section, name), f"a name is {expected}", repr(name), expected, f"for example {spelt}")
 
 
 def _add_choices(data: dict[str, Any], reported: set[Path]) -> list[Problem]:

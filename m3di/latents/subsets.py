@@ -6,7 +6,7 @@ values for each name, which the view has in the table.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationInfo, model_validator
@@ -135,6 +135,16 @@ def member_factor(parent: str, number: int, values: Sequence[str]) -> dict[str, 
     """The factor that says whether one name is in a subset."""
     mechanism = {"name": "member", "parents": [parent], "number": number}
     return {"type": "categorical", "kind": "label", "values": list(values), "mechanism": mechanism}
+
+
+def always_chosen(parameters: Mapping[str, Any], number: int) -> bool:
+    """Whether the mechanism `subset`, by its parameters, has a name in it in every sample."""
+    sets, chances = parameters.get("sets"), parameters.get("probabilities") or ()
+    if sets is not None:
+        weights = parameters.get("weights") or [1.0] * len(sets)
+        return all(int(each) >> number & 1 for each, weight in zip(sets, weights, strict=False) if weight)
+    whole = parameters.get("at_least", 0) >= sum(each > 0.0 for each in chances)
+    return chances[number] == 1.0 or (whole and chances[number] > 0.0)
 
 
 def subset_problems(subset: Subset, path: Path, eligible: Sequence[str], what: str, step: str) -> Iterator[Problem]:

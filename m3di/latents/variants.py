@@ -30,7 +30,8 @@ class Sequence(Strict):
         frames: `views`: every image view `length` times in a sample. `samples`: a frame is a sample, `length` in a row
             are one sequence.
         burn_in: Frames that pass before the first one that is shown.
-        redrawn: Factors whose noise is another one in every frame; that of others stays, unless they move.
+        redrawn: Factors whose noise is another one in every frame; that of others stays, unless they move, and so does
+            that of a `change`.
     """
 
     length: Annotated[int, Field(ge=2, le=10_000)]

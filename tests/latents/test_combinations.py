@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from m3di.errors import UsageError
 from m3di.latents import (
     Samples,
     Spec,
@@ -148,8 +149,14 @@ def test_pairs_of_every_built_in_spec(name: str) -> None:
         each for each in base.factors
         if any(each in view.factors and view.factors[each].role != "constant" for view in base.views.values())
     )  # fmt: skip
-    text = f"{{extends: {name}, name: own, pairs: {{counterfactual: [{varied}], permuted_content: true}}}}"
+    contents = {each for view in base.views.values() for each, use in view.factors.items() if use.role == "content"}
+    permuted = str(bool(contents)).lower()
+    text = f"{{extends: {name}, name: own, pairs: {{counterfactual: [{varied}], permuted_content: {permuted}}}}}"
     spec = parse_spec(text, where="own.yaml")
     check_forms(spec)
     check_forms(do(spec, {varied: "uniform"}))
-    check_forms(permute_content(do(base, {varied: "uniform"})))
+    if contents:
+        check_forms(permute_content(do(base, {varied: "uniform"})))
+    else:
+        with pytest.raises(UsageError, match="no view has content that varies"):
+            permute_content(base)

@@ -17,12 +17,23 @@ COLUMNS = {
     "view.x_rad": np.linspace(-4.0, 4.0, N),
 }
 LABELS = ("cow", "hare")
+COLUMNS_OF_LABELS = {
+    "shape": ([0, 1, 0, 1, 1], LABELS),
+    "again": ([0, 0, 1, 1, 1], LABELS),
+    "other": ([0, 1, 2, 0, 1], ("hare", "horse", "cow")),  # hare, horse, cow, hare, horse
+    "shape_name": (["cow", "hare", "cow", "hare", "hare"], LABELS),
+    "other_name": (["hare", "horse", "cow", "hare", None], ("hare", "horse", "cow")),
+    "place": ([0, 1, 0, 1, 1], ("left", "right")),
+    "digit": ([0, 1, 2, 1, 0], ("1", "2", "x")),
+    "count": ([0, 1, 2, 1, 0], ("0", "1", "2")),
+}
 X, Y, V = COLUMNS["x"], COLUMNS["y"], COLUMNS["view.x_rad"]
 
 
 def lookup(name: str) -> Side:
-    if name == "shape":
-        return Side(name, np.array([0, 1, 0, 1, 1]), LABELS)
+    if name in COLUMNS_OF_LABELS:
+        values, names = COLUMNS_OF_LABELS[name]
+        return Side(name, np.array(values, dtype=object if "_name" in name else np.int64), names)
     if name not in COLUMNS:
         raise UsageError(f"no column {name}")
     return Side(name, COLUMNS[name])
@@ -59,6 +70,22 @@ CONDITIONS = {
     "shape not in ['hare', 'cow']": np.zeros(N, bool),
     "abs(x - y) < 0.5 * 3": np.abs(X - Y) < 1.5,
     "'a@-1' == 'a@-1'": np.ones(N, bool),
+    # Labels, by their names.
+    "shape == again": np.array([1, 0, 0, 1, 1], bool),
+    "shape == other": np.array([0, 0, 1, 1, 0], bool),
+    "other != shape": np.array([1, 1, 0, 0, 1], bool),
+    "shape in [other, again]": np.array([1, 0, 1, 1, 1], bool),
+    "shape not in [other]": np.array([1, 1, 0, 0, 1], bool),
+    "shape == other == 'hare'": np.array([0, 0, 0, 1, 0], bool),
+    "shape_name == other": np.array([0, 0, 1, 1, 0], bool),
+    "shape == shape_name": np.ones(N, bool),
+    "shape_name == other_name": np.array([0, 0, 1, 1, 0], bool),
+    "shape_name != other_name": np.array([1, 1, 0, 0, 1], bool),
+    "shape - place == 0": np.ones(N, bool),
+    "shape < 1": np.array([1, 0, 1, 0, 0], bool),
+    "count == 1 and count == '1'": np.array([0, 1, 0, 1, 0], bool),
+    "digit == '1'": np.array([1, 0, 0, 0, 1], bool),
+    "digit + 0 == 1": np.array([0, 1, 0, 1, 0], bool),
 }
 
 
@@ -131,6 +158,25 @@ def test_what_is_no_condition_is_refused(text: str) -> None:
 def test_a_label_that_there_is_not() -> None:
     with pytest.raises(UsageError, match=r"no value of shape is called 'cwo'(?s:.)*did you mean 'cow'"):
         parsed("shape == 'cwo'", CONDITION).condition(lookup, N)
+
+
+LABELS_REFUSED = {
+    "shape == place": r"no label of shape is one of place: labels compare by their names(?s:.)*got: +place: left, right"
+    r"(?s:.)*expected: +labels of shape: cow, hare(?s:.)*next: +for their numbers, write shape - place == 0",
+    "shape_name != place": r"no label of shape_name is one of place(?s:.)*next: +compare the columns with the numbers",
+    "shape < again": r"labels have no order(?s:.)*got: +shape < again(?s:.)*write shape - again < 0",
+    "0 < x and shape >= other": r"labels have no order(?s:.)*got: +shape >= other",
+    "digit == 1": r"1 is the name of a label of digit whose number is 0: which is meant(?s:.)*got: +digit beside 1"
+    r"(?s:.)*expected: +0: '1', 1: '2', 2: 'x'(?s:.)*next: +for the name, write \"1\" in quotes; for the number, digit",
+    "2 > digit": r"2 is the name of a label of digit whose number is 1",
+    "digit in [0, 2]": r"2 is the name of a label of digit whose number is 1",
+}
+
+
+@pytest.mark.parametrize("text", LABELS_REFUSED)
+def test_labels_that_could_be_meant_otherwise_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=LABELS_REFUSED[text]):
+        parsed(text, CONDITION).condition(lookup, N)
 
 
 @pytest.mark.parametrize(

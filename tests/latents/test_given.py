@@ -213,3 +213,39 @@ def test_a_dataset_of_a_stranger_with_a_broken_condition_is_refused() -> None:
     plain["given"] = {"condition": "object_xpos <"}
     with pytest.raises(UsageError, match="this is no condition"):
         spec_from_dict(plain, where="dataset.json", stored=True)
+
+
+TWO_LABELS = """
+name: labels
+factors:
+  object_shape: {type: categorical, kind: label, values: [cube, cone, sphere]}
+  other: {type: categorical, kind: label, values: [cone, cube]}
+views: {image: {modality: image, factors: {object_shape: private, other: {role: private, recorded: true}}}}
+splits: {train: 100}
+"""
+
+
+@pytest.mark.parametrize("condition", ["object_shape == other", "object_shape in [other]", "not object_shape != other"])
+def test_two_labels_are_compared_by_their_names(condition: str) -> None:
+    columns = sample(parse_spec(f"{TWO_LABELS}given: {condition}", where="own.yaml"), "train", 100).columns()["image"]
+    assert set(columns["object_shape_name"]) == {"cube", "cone"}
+    assert (columns["object_shape_name"] == columns["other_name"]).all()
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        (
+            "object_shape < other",
+            r"given: labels have no order(?s:.)*for their numbers, write object_shape - other < 0",
+        ),
+        (
+            "object_shape == size",
+            r"given: no label of object_shape is one of size(?s:.)*expected: +labels of object_shape",
+        ),
+    ],
+)
+def test_two_labels_that_do_not_compare_are_refused(condition: str, message: str) -> None:
+    text = TWO_LABELS.replace("factors:", "factors:\n  size: {type: categorical, kind: label, values: [s, m]}", 1)
+    with pytest.raises(UsageError, match=message):
+        parse_spec(f"{text}given: {condition}", where="own.yaml")
