@@ -82,9 +82,11 @@ def evaluate(paths: tuple[Path, ...], out: Path | None, as_json: bool, **options
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from m3di.evaluate import evaluate_all, gather, members_of, write_results
+    from m3di.evaluate import check_table_name, evaluate_all, gather, members_of, write_results
     from m3di.system.plugins import import_modules
 
+    if out is not None:
+        check_table_name(out)
     import_modules(options["modules"])
     paths = tuple({path.resolve(): path for path in paths}.values())
     members, unfinished = members_of(paths)
@@ -164,10 +166,12 @@ def compare(first: Path, second: Path, out: Path | None, as_json: bool, **option
 
     Two runs are compared by the bootstrap over the same test samples, two sweeps by a paired t test over equal seeds.
     """
-    from m3di.evaluate import Request, data_for, members_of, write_results
+    from m3di.evaluate import Request, check_table_name, data_for, members_of, write_results
     from m3di.evaluate import compare as compare_runs
     from m3di.system.plugins import import_modules
 
+    if out is not None:
+        check_table_name(out)
     import_modules(options["modules"])
     split = options["split"]
     root: Path | None = options["root"]

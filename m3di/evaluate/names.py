@@ -10,7 +10,7 @@ from m3di.evaluate.metric import METRICS, Metric, Range, Score, register_metric
 from m3di.evaluate.npz import read_npz, write_npz
 from m3di.evaluate.probe_data import ProbeData, data_for
 from m3di.evaluate.protocol import Protocol
-from m3di.evaluate.results import gather, over_seeds, read_results, swept, to_table, write_results
+from m3di.evaluate.results import check_table_name, gather, over_seeds, read_results, swept, to_table, write_results
 from m3di.evaluate.runs import OVER_STEPS, NamedRun, Request, evaluate, evaluate_all, members_of, results_of
 from m3di.evaluate.scores import score
 
@@ -28,6 +28,7 @@ __all__ = [
     "Range",
     "Request",
     "Score",
+    "check_table_name",
     "compare",
     "data_for",
     "encode_run",

@@ -77,8 +77,7 @@ def write_results(path: Path, table: pa.Table, made_by: Mapping[str, Any] | None
         UsageError: Another ending.
         M3diError: The file cannot be written.
     """
-    if path.suffix not in (".parquet", ".csv"):
-        raise UsageError("unknown table format", where=str(path), got=path.suffix, expected=".parquet or .csv")
+    check_table_name(path)
     partial = partial_of(path)
     with disk_errors(path, "the results cannot be written", kept=False):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,6 +87,12 @@ def write_results(path: Path, table: pa.Table, made_by: Mapping[str, Any] | None
             metadata = {MADE_BY: json.dumps(made_by, sort_keys=True).encode()} if made_by is not None else {}
             pq.write_table(table.replace_schema_metadata(metadata), partial, compression="zstd")
         publish(partial, path)
+
+
+def check_table_name(path: Path) -> None:
+    """Raise UsageError unless a table can have this name: better before the scores are there than after."""
+    if path.suffix not in (".parquet", ".csv"):
+        raise UsageError("unknown table format", where=str(path), got=path.suffix, expected=".parquet or .csv")
 
 
 def read_results(path: Path) -> pa.Table:

@@ -341,3 +341,9 @@ def test_devices_are_those_of_training() -> None:
 def test_a_number_of_workers_below_zero(trained_run: Path) -> None:
     with pytest.raises(UsageError, match="n_workers is too small"):
         run("evaluate", trained_run, "--load-workers", -1)
+
+
+def test_the_name_of_a_table_is_read_before_anything_is_measured(tmp_path: Path) -> None:
+    for command in (("evaluate", tmp_path / "none"), ("compare", tmp_path / "none", tmp_path / "none")):
+        with pytest.raises(UsageError, match=r"unknown table format(?s:.)*\.parquet or \.csv"):
+            run(*command, "--out", tmp_path / "scores.xlsx")

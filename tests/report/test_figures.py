@@ -16,6 +16,7 @@ from m3di.errors import M3diError
 from m3di.evaluate import Encoded, FactorValues, Score, gather, read_results, to_table, write_results
 from m3di.evaluate.results import with_columns
 from m3di.report.runs.ablation import ablation_figure
+from m3di.report.runs.chosen_scores import Estimators
 from m3di.report.runs.figures import read_curves, save_report
 from m3di.report.runs.heat_map import heat_map
 from m3di.report.runs.loss_curves import elbow_figure, find_elbow, loss_figure
@@ -185,6 +186,11 @@ def test_scores_of_another_estimator_are_asked_for() -> None:
     rows = [row for row in _rows() if row["metric"] == "val_loss"]
     with pytest.raises(M3diError, match="no scores to draw"):
         heat_map(rows)
+    for estimators, known in ((Estimators(labels="logistic"), "mlp"), (Estimators(numbers="linear"), "kernel_ridge")):
+        with pytest.raises(M3diError, match=rf"half of the scores(?s:.)*{known}(?s:.)*--classifier"):
+            heat_map(_rows(), estimators)
+    numbers = [row for row in _rows() if row["metric"] == "r2"]
+    heat_map(numbers, Estimators(labels="logistic"))  # there are no labels to miss
 
 
 def _sweep(folder: Path) -> Path:

@@ -37,21 +37,20 @@ def chosen_scores(
         data: Which samples.
 
     Raises:
-        M3diError: There are none.
+        M3diError: There are none; or numbers, or labels, were measured by other estimators only.
     """
-    wanted = {(estimators.numbers, "r2"), (estimators.labels, "accuracy")}
+    wanted = {"r2": estimators.numbers, "accuracy": estimators.labels}
     all_rows = list(rows)
-    found = [
+    scored = [
         row
         for row in all_rows
-        if row["data"] == data
-        and (row["estimator"], row["metric"]) in wanted
-        and row["factor"].partition(".")[0] == row["view"]
+        if row["data"] == data and row["metric"] in wanted and row["factor"].partition(".")[0] == row["view"]
     ]
-    if not found:
-        known = sorted({row["estimator"] for row in all_rows if row["metric"] in ("r2", "accuracy")})
+    found = [row for row in scored if row["estimator"] == wanted[row["metric"]]]
+    if not found or {row["metric"] for row in found} < {row["metric"] for row in scored}:
+        known = sorted({row["estimator"] for row in all_rows if row["metric"] in wanted})
         raise M3diError(
-            "there are no scores to draw",
+            "there are no scores to draw" if not found else "half of the scores would not be drawn",
             got=f"estimators {', '.join(known) or 'none'}",
             expected=f"{estimators.numbers} and {estimators.labels}, on {data} data",
             next_step="m3di evaluate with these probes, or name other ones with --metric and --classifier",
