@@ -66,3 +66,12 @@ def test_frames_in_which_nothing_moves_are_noted(frames: str) -> None:
     again = "views: {image: {factors: {object_alpharot: {role: style, change: {name: uniform}}}}}"
     (note,) = notes(own(f"factors: {{object_alpharot: {moving}}}\n{again}\n{sequence}"))
     assert note.startswith("No factor that a view shows moves")
+
+
+def test_words_for_places_beside_axes_of_the_world_are_noted() -> None:
+    found = notes(own("views: {image: {axes: world}}"))
+    assert [each.partition(", where")[0] for each in found] == [
+        "text tells object_xpos, and image has axes: world",
+        "text tells object_ypos, and image has axes: world",
+    ]
+    assert notes(own("views: {image: {axes: image}}")) == []

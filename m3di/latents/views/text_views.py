@@ -59,6 +59,13 @@ class TextViews(Modality):
                         f"{view} and {other} each have a value of {factor} of their own: a caption tells another one "
                         "than the image shows."
                     )
+        if factor in ("object_xpos", "object_ypos"):
+            for other, each in images.items():
+                if factor in each.factors and each.axes == "world":
+                    yield (
+                        f"{view} tells {factor}, and {other} has axes: world, where it is another direction than the "
+                        "words left, right, top and bottom tell."
+                    )
         if use.role == "content":
             instead = SCENE_FACTORS[factor].otherwise
             for other, each in images.items():
