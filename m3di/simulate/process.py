@@ -57,7 +57,7 @@ class LatentProcess:
 
     A discrete block is binned: each dimension into `n_classes` classes, about equally likely, numbered in order; the
     latent is the class number, shifted and scaled to mean 0 and variance 1 of equally likely classes. So dependence
-    means the same as for numbers.
+    means the same as for numbers. s~ is binned at the edges of s: it varies more, and its outer classes are likelier.
 
     Args:
         config: Its dimensions, dependencies and seed; equal ones give the equal process.

@@ -141,6 +141,17 @@ def test_discrete_blocks(block, n_classes):
         np.testing.assert_allclose(array(value).var(0), 1, atol=0.02)
 
 
+def test_the_outer_classes_of_changed_style_are_likelier():
+    process, latents = sample(discrete=("style",), n_classes=10, style_change_prob=0.75)
+    style, changed = (
+        [float((process.classes(part) == k).double().mean()) for k in range(10)]
+        for part in (latents.style, latents.changed_style)
+    )
+    np.testing.assert_allclose(style, 0.1, atol=0.01)
+    np.testing.assert_allclose([changed[0], changed[9]], 0.16, atol=0.01)  # as docs/simulation.md says
+    assert max(changed[1:9]) < 0.1
+
+
 def test_discrete_content_causes_style_and_changed_style_stays_in_its_classes():
     process, latents = sample(discrete=("content", "style"), n_classes=4, causal=True, style_change_prob=1.0)
     assert set(np.unique(process.classes(latents.changed_style))) == {0, 1, 2, 3}
