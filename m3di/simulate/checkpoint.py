@@ -47,6 +47,11 @@ class Tally:
     total: Tensor
     since: int
 
+    def begin(self, step: int) -> None:
+        """Begin the next line: that of a step was written."""
+        self.total.zero_()
+        self.since = step
+
 
 def open_run(run: Path, description: dict[str, Any]) -> None:
     """Write RUN/config.json, or check that the one there is of the same simulation; until the first checkpoint it says

@@ -70,8 +70,7 @@ def train(simulation: Simulation, run: Path, on_step: OnStep | None = None, pace
             if _is_due(step, config.log_every, config):
                 loss = _mean_loss(tally, simulation, run, kept)
                 metrics.write(step, {"loss": loss, "seconds": round(time.perf_counter() - start, 3)})
-                tally.total.zero_()
-                tally.since = step
+                tally.begin(step)
                 if on_step is not None:
                     on_step(step, loss)
             if _is_due(step, config.checkpoint_every, config):
