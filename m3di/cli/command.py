@@ -233,14 +233,20 @@ def source_of(ctx: click.Context, option: click.Parameter) -> str | None:
     return None
 
 
+def _called(option: click.Option) -> list[str]:
+    """Return what messages call an option: as it is typed, or by the name of its field."""
+    return [*option.opts, option.name or ""] if isinstance(option, FieldOption) else option.opts
+
+
 @contextmanager
 def _sources_named(ctx: click.Context, of: click.Command) -> Iterator[None]:
     """Let messages about a value name the option, variable or line that it came from."""
     try:
         yield
     except UsageError as error:
-        fields = [each for each in of.get_params(ctx) if isinstance(each, FieldOption)]
-        option = next((each for each in fields if error.details.get("where") in (each.name, *each.opts)), None)
+        where = error.details.get("where")
+        options = [each for each in of.get_params(ctx) if isinstance(each, click.Option)]
+        option = next((each for each in options if where in _called(each)), None)
         if option is not None:
             error.details["where"] = source_of(ctx, option) or f"--{typed(option)}"
         raise

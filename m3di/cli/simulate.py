@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,15 +20,14 @@ from m3di.cli.telling import note, remark, say
 if TYPE_CHECKING:
     from m3di.simulate import SimulationConfig
 
-FULL = "paper"
-BESIDE = ("device", "precision", "cuda_graph", "log_every", "checkpoint_every")
-"""How a simulation runs, not what it simulates."""
+BESIDE = ("device", "cuda_graph", "log_every", "checkpoint_every")
+"""How a simulation runs, not what its numbers are."""
+PAPER = "paper"  # the scale of a recipe where none is named
+LONGEST_NAME = 150  # characters; file systems allow 255 bytes, an ending included
 
 
 def of_scales() -> dict[str, str]:
     """List the fields that a scale sets, for the help."""
-    from dataclasses import fields
-
     from m3di.simulate.recipes import SIZES, Scale
 
     return dict.fromkeys((*(field.name for field in fields(Scale)), *SIZES), "of the scale")
@@ -56,8 +57,7 @@ def simulate(recipe: str | None, scale: str | None, out: Path, n_seeds: int | No
     from m3di.report.simulation.tables import Finished, markdown_table, save_table, summarise
 
     changes = {name: value for name, value in options.items() if value not in (None, ())}
-    own = {name: value for name, value in changes.items() if name not in BESIDE}  # a table of its own
-    name = recipe or "simulation"
+    name, parts = recipe or "simulation", _told(recipe, scale, n_seeds, changes)
     asked = _members(recipe, scale, n_seeds, changes)
     for each in dict.fromkeys(each for member in asked for each in member.config.notes()):
         note(each)
@@ -67,10 +67,8 @@ def simulate(recipe: str | None, scale: str | None, out: Path, n_seeds: int | No
         for number, member in enumerate(asked, start=1)
     ]
     rows = summarise(name, finished)
-    told = [f"{key}={'-'.join(map(str, value)) if isinstance(value, tuple) else value}" for key, value in own.items()]
-    scale = scale or FULL
-    table = out / ("-".join([name, scale, *told]) if recipe else "simulation")
-    save_table(rows, table, title=", ".join([name, f"scale {scale}", *told]) if recipe else name)
+    table = out / _file_name([name, *parts.values()])
+    save_table(rows, table, title=", ".join([name, *parts]))
     if recipe:
         save_figure(recipe, rows, table)
     click.echo(f"\n{markdown_table(rows)}")
@@ -85,31 +83,50 @@ def _steps_of_others(configs: Sequence[SimulationConfig], out: Path) -> int:
     return sum(config.n_steps for config in left[1:])
 
 
+def _told(recipe: str | None, scale: str | None, n_seeds: int | None, changes: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a table is of, as its title and as its name tells it: with other settings, it is another table."""
+    from m3di.simulate import SimulationConfig
+
+    in_order = (field.name for field in fields(SimulationConfig))  # click has them as they were typed
+    own = {name: changes[name] for name in in_order if name in changes and name not in BESIDE}
+    if n_seeds is not None:
+        own["seeds"] = n_seeds
+    texts = (f"{key}={'-'.join(map(str, value)) if isinstance(value, tuple) else value}" for key, value in own.items())
+    of_scale = {f"scale {scale or PAPER}": scale or PAPER} if recipe else {}
+    return of_scale | {text: text for text in texts}
+
+
+def _file_name(parts: Sequence[str]) -> str:
+    """Join the parts of a table's name; the end of a long one is its hash."""
+    name = "-".join(parts)
+    if len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[:LONGEST_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
 def _members(recipe: str | None, scale: str | None, n_seeds: int | None, changes: dict[str, Any]) -> list[Any]:
     """Return the simulations that were asked for."""
-    from dataclasses import replace
-
     from m3di.errors import UsageError
     from m3di.simulate import RecipeRun, SimulationConfig, members, parse_scale
 
     if n_seeds is not None and n_seeds < 1:
         raise UsageError("at least one run is needed", where="--seeds", got=n_seeds, expected="1 or more")
-    first_seed = changes.pop("seed", SimulationConfig.seed)
     if recipe is None and scale is not None:
         raise UsageError(
-            "a scale is that of a recipe",
+            "a scale is that of a recipe, and none was named",
             where="--scale",
             got=scale,
             expected="--recipe beside it",
-            next_step="add --recipe, or say --steps and --batch-size for a simulation of your own",
+            next_step="add --recipe, or leave it out and say --steps, --batch-size, --lr and --n-eval yourself",
         )
+    first_seed = changes.pop("seed", SimulationConfig.seed)
     if recipe is None:
         configs = [SimulationConfig(**changes, seed=first_seed + number) for number in range(n_seeds or 1)]
         label = {
             key: "+".join(map(str, value)) if isinstance(value, tuple) else value for key, value in changes.items()
         }
         return [RecipeRun({"setting": "your own", **label}, config) for config in configs]
-    shrunk = parse_scale(scale or FULL)
+    shrunk = parse_scale(scale or PAPER)
     if n_seeds is not None:
         shrunk = replace(shrunk, n_seeds=n_seeds)
     return members(recipe, shrunk, first_seed=first_seed, **changes)

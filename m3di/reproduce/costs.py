@@ -20,7 +20,6 @@ from m3di.evaluate.probes import search_kernel_ridge
 from m3di.generate import dry_run
 from m3di.latents import load_spec
 from m3di.learn.training.device import resolve_device
-from m3di.learn.training.precision import float32_products
 from m3di.learn.training.train import train_on
 from m3di.reproduce.ledger import MEASURED, SETTINGS, Reproduction, machine
 from m3di.reproduce.members import Member, Rendering, Resources, Simulating, Training
@@ -149,14 +148,13 @@ def _measured(member: Member, resources: Resources) -> Cost:
 def _of_simulation(config: SimulationConfig) -> Cost:
     """Time steps, and one of the searches that probes are made of."""
     simulation = Simulation(config)
-    with float32_products(config.precision, simulation.device):
-        for _ in range(N_WARM_UP[simulation.device]):
-            simulation.step().item()
-        began, n_steps = time.perf_counter(), 0
-        while n_steps < MOST_STEPS and time.perf_counter() - began < LEAST_S:
-            simulation.step().item()
-            n_steps += 1
-        unit_s = (time.perf_counter() - began) / n_steps
+    for _ in range(N_WARM_UP[simulation.device]):
+        simulation.step().item()
+    began, n_steps = time.perf_counter(), 0
+    while n_steps < MOST_STEPS and time.perf_counter() - began < LEAST_S:
+        simulation.step().item()
+        n_steps += 1
+    unit_s = (time.perf_counter() - began) / n_steps
     n_weights = sum(weight.numel() for weight in simulation.weights)
     n_blocks = sum(n > 0 for n in (config.n_content, config.n_style, config.n_modality))
     n_searches = N_MODALITIES * (2 * n_blocks + 1)  # as observed; under permuted content, which is a block more

@@ -10,6 +10,7 @@ from m3di.evaluate.probes.kernel_ridge import search_kernel_ridge
 from m3di.evaluate.r2 import r2_scores
 from m3di.evaluate.standardised import standardise
 from m3di.learn.losses import asymptotic_terms
+from m3di.learn.training.precision import float32_products
 from m3di.simulate.process import Latents
 from m3di.simulate.simulation import Simulation
 
@@ -35,7 +36,7 @@ def evaluate(simulation: Simulation) -> dict[str, object]:
     config = simulation.config
     n_batches = max(1, round(config.n_eval / config.batch_size))
     generator = torch.Generator(simulation.device).manual_seed(config.evaluation_seed)
-    with torch.no_grad():
+    with float32_products(config.precision, simulation.device), torch.no_grad():
         fit, test = (simulation.process.sample(config.n_eval, generator) for _ in range(2))
         loss = float(np.mean([simulation.loss(generator).item() for _ in range(n_batches)]))
         rows = _rows(simulation, fit, test, fit, test, SCORES[0])

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from m3di.simulate.config import SimulationConfig
 
+N_NODES = 64  # of an integral
+
 
 @dataclass(frozen=True)
 class Latents:
@@ -57,7 +59,8 @@ class LatentProcess:
 
     A discrete block is binned: each dimension into `n_classes` classes, about equally likely, numbered in order; the
     latent is the class number, shifted and scaled to mean 0 and variance 1 of equally likely classes. So dependence
-    means the same as for numbers.
+    means the same as for numbers. s~ is binned at the edges of s: it varies more, and its outer classes are likelier.
+    Style that discrete content causes is no Gaussian, and its classes are less equal.
 
     Args:
         config: Its dimensions, dependencies and seed; equal ones give the equal process.
@@ -88,11 +91,19 @@ class LatentProcess:
         scales = {name: np.sqrt(np.diag(covariance)) for name, covariance in self.covariances.items()}
         scales["style"] = np.sqrt(np.diag(self.style_covariance()))
         self._scales = {name: _tensor(scale, device) for name, scale in scales.items()}
-        self._edges = self._class_edges()
+        self._edges = _class_edges(config.n_classes or 1).to(device, torch.float32)
+
+    def content_covariance(self) -> NDArray[np.float64]:
+        """[n_content, n_content] covariance of c as it is, binned where it is discrete."""
+        covariance = self.covariances["content"]
+        if "content" not in self.config.discrete or self.config.n_classes is None:
+            return covariance
+        scale = np.sqrt(np.diag(covariance))
+        return _binned_covariance(covariance / np.outer(scale, scale), self.config.n_classes)
 
     def style_covariance(self) -> NDArray[np.float64]:
-        """[n_style, n_style] covariance of s, that which content causes included."""
-        return self.covariances["style"] + self.effect @ self.covariances["content"] @ self.effect.T
+        """[n_style, n_style] covariance of s before it is binned, that which content causes included."""
+        return self.covariances["style"] + self.effect @ self.content_covariance() @ self.effect.T
 
     def sample(self, n: int, generator: torch.Generator) -> Latents:
         """Draw n samples on the process's device; `generator` must be of the same device. Does not wait for a GPU."""
@@ -127,11 +138,29 @@ class LatentProcess:
         numbers = torch.bucketize(standard, self._edges).to(values.dtype)
         return (numbers - (self.config.n_classes - 1) / 2) / _class_spread(self.config.n_classes)
 
-    def _class_edges(self) -> Tensor:
-        """[n_classes - 1] quantiles of the standard normal that part it equally."""
-        n_classes = self.config.n_classes or 1
-        shares = torch.arange(1, n_classes, dtype=torch.float64) / n_classes
-        return torch.special.ndtri(shares).to(self._device, torch.float32)
+
+def _class_edges(n_classes: int) -> Tensor:
+    """[n_classes - 1] float64 quantiles of the standard normal that part it equally."""
+    return torch.special.ndtri(torch.arange(1, n_classes, dtype=torch.float64) / n_classes)
+
+
+def _binned_covariance(correlation: NDArray[np.float64], n_classes: int) -> NDArray[np.float64]:
+    """[n, n] covariance of standard normals of a correlation [n, n], once they are binned.
+
+    Class numbers count the edges below a value, so it is a sum over pairs of edges a, b of Cov(X > a, Y > b), which is
+    the integral of the normal density at (a, b) over correlations from 0 (Plackett, 1954); in angles, by Gauss and
+    Legendre.
+    """
+    edges = _class_edges(n_classes).numpy()
+    a, b = edges[:, None, None], edges[None, :, None]
+    nodes, weights = np.polynomial.legendre.leggauss(N_NODES)  # type: ignore[no-untyped-call]
+    covariance = np.eye(len(correlation))
+    for i, j in zip(*np.triu_indices(len(correlation), 1), strict=True):
+        end = np.arcsin(np.clip(correlation[i, j], -1, 1))
+        angles = end * (nodes + 1) / 2
+        density = np.exp(-(a**2 + b**2 - 2 * a * b * np.sin(angles)) / (2 * np.cos(angles) ** 2)) / (2 * np.pi)
+        covariance[i, j] = covariance[j, i] = (density @ weights).sum() * end / 2 / _class_spread(n_classes) ** 2
+    return covariance
 
 
 def _class_spread(n_classes: int) -> float:

@@ -125,18 +125,21 @@ def _sizes(n_latents: int) -> Variants:
     ]
 
 
-def _encoding_sizes(n_latents: int) -> Variants:
-    sizes = range(1, ENCODING_FACTOR * n_latents + 1)
+def _encoding_sizes(n_content: int) -> Variants:
+    sizes = range(1, ENCODING_FACTOR * n_content + 1)
     return [({"encoding_size": n}, {"style_change_prob": 0.75, "encoding_size": n}) for n in sizes]
 
 
-RECIPES: dict[str, Callable[[int], Variants]] = {  # by the scale's number of latents
-    "table1": lambda n: _dependences("multimodal") + _dependences("multiview", **MULTIVIEW),
-    "table4": lambda n: _dependences("multiview", **MULTIVIEW) + _dependences("distinct mixings", n_modality=0),
-    "figure5": lambda n: _discrete(),
-    "figure6": _sizes,
-    "figure7a": _encoding_sizes,
-    "figure8": lambda n: _dependences("multimodal"),
+DISTINCT = {"n_modality": 0, "shared_mixing": False}
+RECIPES: dict[str, Callable[[int, int], Variants]] = {  # by the scale's number of latents, and that of the content
+    "table1": lambda n, n_content: _dependences("multimodal") + _dependences("multiview", **MULTIVIEW),
+    "table4": lambda n, n_content: (
+        _dependences("multiview", **MULTIVIEW) + _dependences("distinct mixings", **DISTINCT)
+    ),
+    "figure5": lambda n, n_content: _discrete(),
+    "figure6": lambda n, n_content: _sizes(n),
+    "figure7a": lambda n, n_content: _encoding_sizes(n_content),
+    "figure8": lambda n, n_content: _dependences("multimodal"),
 }
 
 
@@ -185,7 +188,8 @@ def members(recipe: str, scale: Scale, *, first_seed: int = 0, **changes: Any) -
         UsageError: The recipe is unknown, or sets that itself, or a setting is out of range.
     """
     check_word(recipe, tuple(RECIPES), what="recipe")
-    variants = RECIPES[recipe](scale.n_latents)
+    content = SimulationConfig(n_content=changes.get("n_content", scale.n_latents))  # raises where it is out of range
+    variants = RECIPES[recipe](scale.n_latents, content.n_content)
     for name in set.intersection(*(set(varied) for _, varied in variants)) & set(changes):
         raise UsageError(
             f"the recipe {recipe} says itself what {name} is",

@@ -6,7 +6,6 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from m3di.learn.training.precision import float32_products
 from m3di.learn.training.run_folder import hold_run
 from m3di.simulate import checkpoint
 from m3di.simulate.config import SimulationConfig
@@ -79,9 +78,10 @@ def simulate(
     keep_freed_memory()
     simulation = Simulation(config)
     run.mkdir(parents=True, exist_ok=True)
-    with hold_run(run), float32_products(config.precision, simulation.device):
+    with hold_run(run):
         train(simulation, run, on_step, pace)
         results = evaluate(simulation)
+        checkpoint.note_settings(run, dataclasses.asdict(config), checkpoint.OF_EVALUATION)
         write_json(run / checkpoint.RESULTS_NAME, results)
     return results
 

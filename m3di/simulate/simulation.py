@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from m3di.learn.losses import SymInfoNCE
 from m3di.learn.training.device import resolve_device
-from m3di.learn.training.precision import resolve_precision
+from m3di.learn.training.precision import float32_products, resolve_precision
 from m3di.learn.training.schedule import learning_rate
 from m3di.simulate.config import SimulationConfig
 from m3di.simulate.encoder import MLPEncoder
@@ -93,12 +93,13 @@ class Simulation:
                 group["lr"] = lr
 
     def _update(self) -> Tensor:
-        loss = self.loss(self.generator)
-        self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.weights, self.config.clip_norm)
-        self.optimizer.step()
-        return loss.detach()
+        with float32_products(self.config.precision, self.device):
+            loss = self.loss(self.generator)
+            self.optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(self.weights, self.config.clip_norm)
+            self.optimizer.step()
+            return loss.detach()
 
     def loss(self, generator: torch.Generator) -> Tensor:
         """[] loss of a new batch of `batch_size` pairs."""
@@ -112,10 +113,11 @@ class Simulation:
 
     def encode(self, latents: Latents) -> tuple[Tensor, Tensor]:
         """[n, encoding size] float32 of each modality."""
-        with torch.no_grad():
-            x1 = self.whitening1(self.mixing1(latents.view1))  # [n, d]
-            x2 = self.whitening2(self.mixing2(latents.view2))
-        return self.encoder1(x1), self.encoder2(x2)
+        with float32_products(self.config.precision, self.device):
+            with torch.no_grad():
+                x1 = self.whitening1(self.mixing1(latents.view1))  # [n, d]
+                x2 = self.whitening2(self.mixing2(latents.view2))
+            return self.encoder1(x1), self.encoder2(x2)
 
 
 def _torch_release() -> tuple[int, ...]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from click.testing import CliRunner
 
 from m3di.cli.main import cli
+from m3di.cli.simulate import _file_name, _told
 from m3di.errors import UsageError
 
 pytest.importorskip("torch")
@@ -34,9 +36,51 @@ def test_a_simulation_of_your_own(tmp_path):
     assert [run.name[-5:] for run in runs] == ["seed0", "seed1"]
     config = json.loads((runs[1] / "config.json").read_text())["config"]
     assert (config["causal"], config["negatives"], config["seed"]) == (True, "fresh", 1)
-    assert (tmp_path / "simulation.md").read_text().count("\n|") == 3
+    (table,) = tmp_path.glob("*.md")
+    assert table.read_text().count("\n|") == 3
     again = simulate("--out", str(tmp_path), *TINY, *flags)
     assert again.count("(finished before)") == 2 and "step 4/4" not in again
+
+
+def test_a_table_of_your_own_settings_replaces_no_other(tmp_path):
+    own = ["--out", str(tmp_path), *TINY]
+    simulate(*own)
+    simulate(*own, "--lr", "0.5")
+    simulate(*own, "--seeds", "2")
+    simulate(*own, "--log-every", "2")  # how it runs, not what its numbers are
+    sizes = "n_content=1-n_style=1-n_modality=1-n_steps=4-batch_size=8"
+    names = [f"{sizes}-n_eval=20", f"{sizes}-lr=0.5-n_eval=20", f"{sizes}-n_eval=20-seeds=2"]
+    assert {path.name for path in tmp_path.glob("*.md")} == {f"simulation-{name}.md" for name in names}
+    title = (tmp_path / f"simulation-{names[2]}.md").read_text().splitlines()[0]
+    assert title == "# simulation, n_content=1, n_style=1, n_modality=1, n_steps=4, batch_size=8, n_eval=20, seeds=2"
+
+
+def test_what_a_table_is_of():
+    assert _told("table1", None, None, {"device": "cpu", "cuda_graph": False}) == {"scale paper": "paper"}
+    several = _told("table1", "0.1", 1, {"precision": "bf16", "widths": (3, 4), "log_every": 5})  # in any order
+    assert "-".join(several.values()) == "0.1-widths=3-4-precision=bf16-seeds=1"
+    assert next(iter(several)) == "scale 0.1"
+    assert _told(None, None, None, {}) == {}
+
+
+def test_a_long_name_of_a_table_ends_with_its_hash():
+    long = [_file_name(["simulation", *["n_content=1"] * 20, last]) for last in ("seeds=1", "seeds=2")]
+    assert long[0] != long[1] and long[0][:150] == long[1][:150] and {len(name) for name in long} == {159}
+    assert _file_name(["table1", "cpu"]) == "table1-cpu"
+
+
+@pytest.mark.parametrize("scale", ["smoke", "paper", "nonsense"])
+def test_a_scale_without_a_recipe_is_refused(tmp_path, scale, monkeypatch):
+    asked = ["simulate", "--out", str(tmp_path), *TINY]
+    message = r"a scale is that of a recipe, and none was named\n  where:    {}\n  got:      {}"
+    with pytest.raises(UsageError) as refused:
+        CliRunner().invoke(cli, [*asked, "--scale", scale], catch_exceptions=False)
+    assert re.match(message.format("--scale", scale), str(refused.value))
+    monkeypatch.setenv("M3DI_SIMULATE_SCALE", scale)
+    with pytest.raises(UsageError) as refused:
+        CliRunner().invoke(cli, asked, catch_exceptions=False)
+    assert re.match(message.format("environment variable M3DI_SIMULATE_SCALE", scale), str(refused.value))
+    assert not list(tmp_path.iterdir())
 
 
 def test_discrete_latents(tmp_path):

@@ -68,6 +68,19 @@ def test_settings_that_the_paper_does_not_have_stand_alone():
     assert row.cells["content"].paper is None
 
 
+def test_scores_at_their_own_chance_are_at_chance():
+    """Changed style has other shares of its classes than style, and each seed has samples of its own."""
+    chances = {0: (0.10, 0.162), 1: (0.11, 0.158)}
+    seeds = [results(style=0.0, metric="accuracy") for _ in chances]
+    for number, found in enumerate(seeds):
+        for row in found["rows"]:
+            row["value"] = row["chance"] = chances[number][row["modality"] - 1]
+    (row,) = summarise("figure5", [Finished({"discrete": "style", "n_classes": 10}, found) for found in seeds])
+    cell = row.cells["style"]
+    assert cell.chance == pytest.approx(cell.mean) == pytest.approx(0.1325)
+    assert str(cell) == "0.13 ± 0.00 (accuracy, chance 0.13)"
+
+
 def test_tables_on_disk(tmp_path):
     other = {**CAUSAL, "causal": False}
     rows = summarise(

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from m3di.simulate import LatentProcess, SimulationConfig
+from m3di.simulate.process import _binned_covariance, _class_edges
 from tests.conftest import slow
 
 N = 100_000
@@ -139,6 +140,39 @@ def test_discrete_blocks(block, n_classes):
         np.testing.assert_allclose(shares, 1 / n_classes, atol=0.01)
         np.testing.assert_allclose(array(value).mean(0), 0, atol=0.02)
         np.testing.assert_allclose(array(value).var(0), 1, atol=0.02)
+
+
+def test_the_covariance_of_binned_normals():
+    rho = np.array([[1.0, -0.5, 0.9], [-0.5, 1.0, 0.0], [0.9, 0.0, 1.0]])
+    signs = 2 / np.pi * np.arcsin(rho)  # of two classes, Sheppard's formula
+    np.testing.assert_allclose(_binned_covariance(rho, 2), signs, atol=1e-12)
+    pair = np.random.default_rng(0).multivariate_normal([0, 0], [[1, 0.9], [0.9, 1]], N)
+    for n_classes in (3, 10):
+        binned = np.searchsorted(_class_edges(n_classes).numpy(), pair) / np.sqrt((n_classes**2 - 1) / 12)
+        np.testing.assert_allclose(_binned_covariance(rho[::2, ::2], n_classes), np.cov(binned.T), atol=0.01)
+
+
+@pytest.mark.parametrize("n_classes", [3, 5])
+@pytest.mark.parametrize("statistical", [False, True])
+def test_style_that_discrete_content_causes_has_nearly_equal_classes(n_classes, statistical):
+    """Not equal ones: what few classes of content cause is no Gaussian."""
+    settings = {"discrete": ("content", "style"), "n_classes": n_classes, "causal": True, "statistical": statistical}
+    process, latents = sample(**settings)
+    np.testing.assert_allclose(covariance(latents.content, latents.content), process.content_covariance(), atol=0.02)
+    for number in range(n_classes):
+        shares = (process.classes(latents.style) == number).double().mean(0)
+        np.testing.assert_allclose(shares.numpy(), 1 / n_classes, atol=0.08)
+
+
+def test_the_outer_classes_of_changed_style_are_likelier():
+    process, latents = sample(discrete=("style",), n_classes=10, style_change_prob=0.75)
+    style, changed = (
+        [float((process.classes(part) == k).double().mean()) for k in range(10)]
+        for part in (latents.style, latents.changed_style)
+    )
+    np.testing.assert_allclose(style, 0.1, atol=0.01)
+    np.testing.assert_allclose([changed[0], changed[9]], 0.16, atol=0.01)  # as docs/simulation.md says
+    assert max(changed[1:9]) < 0.1
 
 
 def test_discrete_content_causes_style_and_changed_style_stays_in_its_classes():

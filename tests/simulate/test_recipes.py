@@ -52,6 +52,7 @@ def test_changes_win():
         ("table1", {"style_change_prob": 0.5}),
         ("table1", {"statistical": True}),
         ("table4", {"n_modality": 3}),
+        ("table4", {"shared_mixing": True}),  # its rows "distinct mixings" would have one
         ("figure5", {"n_classes": 4}),
         ("figure7a", {"encoding_size": 3}),
     ],
@@ -69,6 +70,19 @@ def test_a_change_leaves_the_rows_alone_that_are_about_it():
     assert [found["content", size].n_content for size in (2, 4, 6)] == [2, 4, 6]
     assert {found["style", size].n_content for size in (2, 4, 6)} == {3}
     assert {each.config.n_modality for each in members("table1", SCALES["cpu"], n_modality=3)} == {0, 3}
+
+
+@pytest.mark.parametrize(("changes", "n_content"), [({}, 2), ({"n_content": 4}, 4), ({"n_content": 1}, 1)])
+def test_encodings_go_to_twice_the_content_that_there_is(changes, n_content):
+    found = [each.config for each in members("figure7a", SCALES["cpu"], **changes)]
+    assert {config.n_content for config in found} == {n_content}
+    assert [config.encoding_size for config in found] == list(range(1, 2 * n_content + 1))
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_content_out_of_range(recipe):
+    with pytest.raises(UsageError, match="n_content is too small"):
+        members(recipe, SCALES["cpu"], n_content=0)
 
 
 def test_on_the_small_scale_rows_with_statistical_dependence_have_the_papers_dimensions():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
+from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,7 +17,8 @@ from torch import nn
 from m3di.errors import M3diError, UsageError
 from m3di.learn import SymInfoNCE
 from m3di.learn.training.run_folder import hold_run
-from m3di.simulate import LatentProcess, Simulation, SimulationConfig, draw_mixing, simulate, train
+from m3di.simulate import LatentProcess, Simulation, SimulationConfig, draw_mixing, evaluate, simulate, train
+from m3di.simulate.encoder import MLPEncoder
 from m3di.simulate.graphed_step import GraphedStep
 
 TINY = {"n_content": 1, "n_style": 1, "n_modality": 1, "batch_size": 16, "n_steps": 12, "n_eval": 30, "device": "cpu"}
@@ -29,6 +32,19 @@ def few_draws(monkeypatch):
 
 class Killed(Exception):
     pass
+
+
+def kill_at(last):
+    def kill(step, loss):
+        if step == last:
+            raise Killed
+
+    return kill
+
+
+def told(run):
+    """Steps and losses of metrics.csv, as they stand there."""
+    return [line.split(",")[:2] for line in (run / "metrics.csv").read_text().splitlines()]
 
 
 def weights(simulation):
@@ -48,21 +64,32 @@ def test_a_killed_run_goes_on_to_the_same_weights(tmp_path, options):
     whole = Simulation(config)
     train(whole, tmp_path / "whole")
 
-    def kill(step, loss):
-        if step == 9:
-            raise Killed
-
     with pytest.raises(Killed):
-        train(Simulation(config), tmp_path / "killed", kill)
+        train(Simulation(config), tmp_path / "killed", kill_at(9))
     resumed = Simulation(config)
     steps = []
     train(resumed, tmp_path / "killed", lambda step, loss: steps.append(step))
     assert steps == [6, 9, 12]  # the checkpoint was that of step 5
     for a, b in zip(weights(whole), weights(resumed), strict=True):
         assert torch.equal(a, b)
-    lines = (tmp_path / "killed" / "metrics.csv").read_text().splitlines()
-    assert lines[0] == "step,loss,seconds"
-    assert [int(line.split(",")[0]) for line in lines[1:]] == [3, 6, 9, 12]
+    lines = [told(tmp_path / name) for name in ("whole", "killed")]
+    assert lines[0][0] == ["step", "loss"] and [line[0] for line in lines[0][1:]] == ["3", "6", "9", "12"]
+    assert lines[1] == lines[0]  # line 6 is of step 4 too, which the process that was killed had made
+
+
+def test_a_checkpoint_of_before_it_held_losses_goes_on(tmp_path):
+    config = SimulationConfig(**TINY, log_every=3, checkpoint_every=5)
+    with pytest.raises(Killed):
+        train(Simulation(config), tmp_path, kill_at(9))
+    path = tmp_path / "checkpoint.safetensors"
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = file.metadata()
+    assert int(tensors.pop("tally.since")) == 3 and float(tensors.pop("tally.total")) > 0
+    save_file(tensors, path, metadata=metadata)
+    steps = []
+    train(Simulation(config), tmp_path, lambda step, loss: steps.append((step, math.isfinite(loss))))
+    assert steps == [(6, True), (9, True), (12, True)]
 
 
 def test_config_json_says_what_was_run(tmp_path):
@@ -118,18 +145,105 @@ def test_a_damaged_config_is_refused(tmp_path):
             train(Simulation(SimulationConfig(**TINY)), tmp_path)
 
 
-def test_a_loss_that_is_not_finite_stops_with_the_last_good_checkpoint(tmp_path):
-    config = SimulationConfig(**TINY, log_every=4, checkpoint_every=4)
-    simulation = Simulation(config)
+def kept_numbers(run):
+    with safe_open(run / "checkpoint.safetensors", framework="pt") as file:
+        return file.metadata()["step"], all(file.get_tensor(name).isfinite().all() for name in file.keys())  # noqa: SIM118
+
+
+@pytest.mark.parametrize(("log_every", "spoilt_at", "kept"), [(4, 8, "6"), (1, 7, "6"), (1, 12, "10")])
+def test_a_loss_that_is_not_finite_stops_with_the_last_good_checkpoint(tmp_path, log_every, spoilt_at, kept):
+    simulation = Simulation(SimulationConfig(**TINY, log_every=log_every, checkpoint_every=2))
 
     def spoil(step, loss):
-        if step == 8:
+        if step == spoilt_at:
             nn.init.constant_(simulation.weights[0], float("nan"))
 
-    # Checkpoints follow the line of metrics of the same step: that of step 8 would be spoilt, so look at step 4's.
-    with pytest.raises(M3diError, match="the loss is no longer finite"):
+    with pytest.raises(M3diError, match=rf"the loss is no longer finite(?s:.)*lower lr(?s:.)*of step {kept}, was kept"):
         train(simulation, tmp_path, spoil)
-    assert (tmp_path / "checkpoint.safetensors").exists()
+    assert kept_numbers(tmp_path) == (kept, True)
+
+
+def test_a_checkpoint_between_two_lines_of_metrics_is_finite_too(tmp_path):
+    config = SimulationConfig(**{**TINY, "lr": 1e30}, log_every=12, checkpoint_every=3)
+    message = r"no longer finite(?s:.)*before step 3 of 12(?s:.)*a mean loss of (nan|inf)(?s:.)*there is no checkpoint"
+    for _ in range(2):  # and the same command does not go on from a bad one
+        with pytest.raises(M3diError, match=message):
+            train(Simulation(config), tmp_path)
+        assert not (tmp_path / "checkpoint.safetensors").exists()
+
+
+def test_weights_that_are_not_finite_are_no_checkpoint(tmp_path):
+    """Their step's loss was that of before the step."""
+    simulation = Simulation(SimulationConfig(**TINY, checkpoint_every=1, log_every=1))
+
+    def spoil(step, loss):
+        nn.init.constant_(simulation.optimizer.state[simulation.weights[0]]["exp_avg"], float("inf"))
+
+    with pytest.raises(M3diError, match=r"no longer finite(?s:.)*weights that are not finite(?s:.)*no checkpoint yet"):
+        train(simulation, tmp_path, spoil)
+    assert not (tmp_path / "checkpoint.safetensors").exists()
+
+
+def test_a_checkpoint_that_is_not_finite_is_refused(tmp_path):
+    config = SimulationConfig(**TINY)
+    train(Simulation(config), tmp_path)
+    path = tmp_path / "checkpoint.safetensors"
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = file.metadata()
+    tensors["encoder1.layers.0.weight"][0, 0] = float("nan")
+    save_file(tensors, path, metadata=metadata)
+    message = r"not finite, and nothing can go on from it(?s:.)*encoder1.layers.0.weight(?s:.)*lower lr"
+    with pytest.raises(M3diError, match=message):
+        train(Simulation(config), tmp_path)
+
+
+def test_config_json_has_the_settings_of_the_last_training_and_evaluation(tmp_path):
+    config = SimulationConfig(**{**TINY, "n_eval": 12}, log_every=3, checkpoint_every=5)
+    with pytest.raises(Killed):
+        train(Simulation(config), tmp_path, kill_at(9))
+    simulate(replace(config, log_every=2, checkpoint_every=4), tmp_path)
+    kept = json.loads((tmp_path / "config.json").read_text())
+    assert [kept["config"][name] for name in ("log_every", "checkpoint_every", "n_eval")] == [2, 4, 12]
+    results = simulate(replace(config, n_eval=20, eval_seed=7, log_every=6), tmp_path)
+    again = json.loads((tmp_path / "config.json").read_text())
+    assert (
+        (again["config"]["n_eval"], again["config"]["eval_seed"])
+        == (20, 7)
+        == (
+            results["n_eval"],
+            results["eval_seed"],
+        )
+    )
+    assert again["config"]["log_every"] == 2  # nothing was trained in lines of 6 steps
+    assert {**again, "config": None} == {**kept, "config": None}
+
+
+def test_python_has_the_precision_that_was_asked_for(tmp_path, monkeypatch):
+    """Every product of the encoders; what it does on a GPU is tested in tests/learn."""
+    active, seen = [], []
+
+    @contextmanager
+    def recorded(precision, device):
+        active.append((precision, device))
+        yield
+        active.pop()
+
+    forward = MLPEncoder.forward
+
+    def watched(encoder, x):
+        seen.append(active[-1] if active else None)
+        return forward(encoder, x)
+
+    for module in ("trainer", "judge", "simulation"):
+        monkeypatch.setattr(f"m3di.simulate.{module}.float32_products", recorded)
+    monkeypatch.setattr(MLPEncoder, "forward", watched)
+    simulation = Simulation(SimulationConfig(**TINY, precision="bf16"))
+    simulation.step()
+    simulation.encode(simulation.process.sample(3, simulation.generator))
+    train(simulation, tmp_path)
+    evaluate(simulation)
+    assert len(seen) > 2 * 12 and set(seen) == {("bf16", "cpu")} and not active
 
 
 @pytest.mark.slow

@@ -36,7 +36,7 @@ class Cell:
     Args:
         metric: "r2", "accuracy" or "loss".
         values: One a seed: for scores the mean over both modalities.
-        chance: What a probe reaches that has seen nothing; None for a loss.
+        chance: What a probe reaches that has seen nothing, the mean over the same scores; None for a loss.
         paper: The paper's number, where it has one.
     """
 
@@ -93,11 +93,11 @@ def _row(recipe: str, data: str, group: Sequence[Finished]) -> Row:
     for block in BLOCKS:
         scores = [_scores(each, data, block) for each in group]
         if all(scores):
-            first = scores[0][0]
             cells[block] = Cell(
-                metric=str(first["metric"]),
+                metric=str(scores[0][0]["metric"]),
                 values=tuple(statistics.fmean(score["value"] for score in seed) for seed in scores),
-                chance=float(first["chance"]),
+                # Of the same scores: s~ has other shares of its classes than s.
+                chance=statistics.fmean(float(score["chance"]) for seed in scores for score in seed),
                 paper=paper.get(block),
             )
     cells["loss"] = Cell("loss", tuple(float(each.results["loss"]) for each in group))
