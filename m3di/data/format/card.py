@@ -99,11 +99,11 @@ def _header(manifest: Manifest, splits: dict[str, int]) -> dict[str, Any]:
             {
                 "config_name": "default",
                 "default": True,
-                "data_files": [{"split": _hub_split(name), "path": f"{name}-*.tar"} for name in splits],
+                "data_files": [{"split": hub_split(name), "path": f"{name}-*.tar"} for name in splits],
             },
             {
                 "config_name": "latents",  # the Hub's viewer filters and sorts tables, not tar files
-                "data_files": [{"split": _hub_split(name), "path": f"{name}.parquet"} for name in splits],
+                "data_files": [{"split": hub_split(name), "path": f"{name}.parquet"} for name in splits],
             },
         ],
     }
@@ -229,7 +229,8 @@ def _origin(manifest: Manifest) -> str:
     return made
 
 
-def _hub_split(name: str) -> str:
+def hub_split(name: str) -> str:
+    """The name of a split on the Hugging Face Hub."""
     return {"val": "validation"}.get(name, name)
 
 

@@ -2,8 +2,9 @@
 
     SPLIT/images/000000.png ...    SPLIT/text/text_raw.txt    SPLIT/latents_image.csv    SPLIT/latents_text.csv
 
-A folder that m3di exported has two more kinds of files, so that nothing is lost: `m3di.json`, the plan of the dataset,
-and in each split `m3di.parquet`, its table. The published loader ignores them.
+A folder that m3di exported has two more kinds of files, so that no latent is lost: `m3di.json`, the plan of the
+dataset, and in each split `m3di.parquet`, its table. The published loader ignores them. Masks and other passes have no
+place in it.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from m3di.data.format.assemble import described
 from m3di.data.format.manifest import to_json
 from m3di.data.layouts import published
 from m3di.data.layouts.exported_plan import exported_plan_of
-from m3di.data.layouts.layout import Layout, images_of, register_layout
+from m3di.data.layouts.layout import Layout, images_of, left_out_note, register_layout
 from m3di.data.layouts.published import CAPTIONS, PLAN, TABLE, image_name, published_csv
 from m3di.data.layouts.published_words import unknown_words_note
 from m3di.data.load.sources import ShardSource
@@ -43,7 +43,8 @@ class Upstream(Layout):
                 if n_samples:
                     texts[split] = _write_split(source, split, folder / split)
             write_atomically(folder / PLAN, to_json(exported_plan_of(source.manifest)))
-        return unknown_words_note(source.manifest, "text", texts)
+        notes = [note for note in (unknown_words_note(source.manifest, "text", texts), left_out_note(source)) if note]
+        return "; ".join(notes) or None
 
 
 def _write_split(source: ShardSource, split: str, folder: Path) -> list[str]:
