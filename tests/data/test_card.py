@@ -14,7 +14,7 @@ from PIL import Image
 from m3di import data
 from m3di.data.format.card import _header, dataset_card
 from m3di.data.format.croissant import croissant
-from m3di.data.layouts.published import published_spec
+from m3di.data.layouts.published_latents import published_spec
 from m3di.latents import caption_languages, load_spec, parse_spec
 from tests.conftest import write_fake_dataset
 
