@@ -7,12 +7,13 @@ from typing import Any
 import yaml
 
 from m3di.data.format.citation import cited
+from m3di.data.format.foreign_texts import stated_languages
+from m3di.data.format.licences import is_cc0, licences
 from m3di.data.format.manifest import MANIFEST, Manifest
 from m3di.latents import (
     Factor,
     MechanismUse,
     Spec,
-    caption_languages,
     to_yaml,
     told,
     told_given,
@@ -76,7 +77,15 @@ The resolved spec, the seed, all settings and the SHA-256 of every file are in `
 
 </details>
 
-{_licences(manifest)}"""
+## Licences
+
+{licences(manifest)}
+## Citation
+
+```bibtex
+{cited(imported=manifest.source == "imported")}
+```
+"""
 
 
 def _spec(spec: Spec) -> str:
@@ -89,8 +98,8 @@ def _header(manifest: Manifest, splits: dict[str, int]) -> dict[str, Any]:
     """Write the YAML header, which the Hub reads."""
     n_total = sum(splits.values())
     return {
-        "license": "other" if manifest.source == "imported" or manifest.shapes else "cc0-1.0",
-        **({"language": languages} if (languages := caption_languages(manifest.parsed_spec)) else {}),
+        "license": "cc0-1.0" if is_cc0(manifest) else "other",
+        **({"language": languages} if (languages := stated_languages(manifest.parsed_spec)) else {}),
         "pretty_name": manifest.parsed_spec.name,
         "task_categories": ["feature-extraction"],
         "size_categories": [next((label for bound, label in _SIZES if n_total < bound), "n>1B")],
@@ -180,41 +189,6 @@ def _splits(spec: Spec) -> str:
     """Tell which splits have a process of their own."""
     listed = "".join(f"\n- `{split}`: {each}" for split, each in told_splits(spec).items())
     return f"\n\n**Splits with a process of their own**; all else is as in the others:\n{listed}" if listed else ""
-
-
-def _licences(manifest: Manifest) -> str:
-    """Tell what may be done with it, and how it is cited."""
-    imported = manifest.source == "imported"
-    return f"""## Licences
-
-{_LICENCES["imported" if imported else "foreign meshes" if manifest.shapes else "own"]}
-{_foreign_meshes(manifest)}
-## Citation
-
-```bibtex
-{cited(imported=imported)}
-```
-"""
-
-
-def _foreign_meshes(manifest: Manifest) -> str:
-    if not manifest.shapes:
-        return ""
-    listed = ", ".join(f"`{name}` (SHA-256 {digest[:12]})" for name, digest in manifest.shapes.items())
-    return f"\nMeshes that do not come with m3di, and whose licences hold for the images of them: {listed}.\n"
-
-
-_LICENCES = {
-    "own": """- **Data** (images, captions, latents): CC0 1.0, public domain.
-- **Meshes and scene**: modelled by the m3di project, CC0 1.0; none is a third party's.
-- **Code** of m3di: MIT.""",
-    "foreign meshes": """- **Data** (captions, latents, images of meshes that come with m3di): CC0 1.0, public domain.
-- **Meshes and scene**: modelled by the m3di project, CC0 1.0, but for those named below.
-- **Code** of m3di: MIT.""",
-    "imported": """- **Data** (images, captions, latents): the licence of the imported files; see where you got them.
-- **Meshes and scene**: those of the source, under the source's terms.
-- **Code** of m3di: MIT.""",
-}
 
 
 def _origin(manifest: Manifest) -> str:
