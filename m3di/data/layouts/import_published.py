@@ -40,7 +40,7 @@ def import_published(
         source: A folder with `train/`, `val/` (or `validation/`), `test/` or the files of one split, or an archive of
             it, see `unpack`.
         root: A new or empty folder.
-        shard_size: Samples of a shard.
+        shard_size: Samples of a shard; an export of ours keeps its own.
         count: Told how many samples are written, of how many.
 
     Raises:
