@@ -9,7 +9,7 @@ import pytest
 
 from m3di import Multimodal3DIdent
 from m3di.data import export, import_published, verify
-from m3di.data.layouts.published_latents import IMAGE_COLUMNS, no_place, published_spec
+from m3di.data.layouts.published_latents import IMAGE_COLUMNS, no_place, published_spec, untold_note
 from m3di.errors import M3diError
 from m3di.latents import load_spec, parse_spec
 from tests.conftest import write_fake_dataset
@@ -111,6 +111,8 @@ BRIEF = (
         ),
         ("views: {image: {axes: world}}", "axes: world", "axes: image"),
         ("splits: {train: 4, val: 2, test: 2, turned: {n: 2, views: {image: {axes: world}}}}", "axes: world", "axes"),
+        ("views: {image: {raised: 0.5}}", "raised: 0.5", "raised: 0.0"),
+        ("factors: {spotlight_color: {wheel: hsv}}", "`wheel: hsv` of spotlight_color", "wheel: published"),
         (
             f"{BRIEF}\nviews: {{text: {{template: brief, factors: {{object_ypos: null}}}}}}",
             "'text' without object_ypos",
@@ -142,3 +144,12 @@ def test_image_and_text_have_one_position(tmp_path: Path) -> None:
     ):
         export(root, "upstream", tmp_path / "up")
     assert not (tmp_path / "up").exists()
+
+
+def test_an_export_says_where_captions_err(tmp_path: Path) -> None:
+    root = made(tmp_path, f"{HEAD}views: {{text: {{misstates: {{probability: {{object_xpos: 0.5}}}}}}}}\n")
+    notes: list[str] = []
+    export(root, "upstream", tmp_path / "up", on_note=notes.append)
+    (note,) = notes
+    assert "misstate what latents_text.csv states: text_said_object_xpos say where" in note
+    assert untold_note(load_spec("m3di")) is None

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from m3di.errors import DataError
 from m3di.latents import Factor, Spec, load_spec, plain_spec, spec_from_dict
+from m3di.latents.said import clause_factor, said_factor
 
 IMAGE_CSV, TEXT_CSV = "latents_image.csv", "latents_text.csv"
 POSITION = ("object_shape", "object_xpos", "object_ypos", "object_zpos")
@@ -82,10 +83,7 @@ def _without_place(spec: Spec) -> Iterator[NoPlace]:
         if missing:
             yield NoPlace(f"the view {view!r} without {', '.join(missing)}", f"{', '.join(names)} in it")
             return
-    axes = published_spec().views["image"].axes
-    for split in ("train", *spec.splits):
-        if (found := spec.in_split(split).views["image"].axes) != axes:
-            yield NoPlace(f"`axes: {found}` of the view 'image'", f"`axes: {axes}`, which say where positions are")
+    yield from _places_apart(spec)
     for name in dict.fromkeys(name for names in _OF_VIEWS.values() for name in names):
         ours, theirs = spec.factors[name], published_spec().factors[name]
         if name == "text_phrasing":  # each dataset has its own
@@ -95,6 +93,28 @@ def _without_place(spec: Spec) -> Iterator[NoPlace]:
             yield from _unlike_labels(name, ours, theirs)
         else:
             yield from _unlike_numbers(name, ours, theirs)
+
+
+def _places_apart(spec: Spec) -> Iterator[NoPlace]:
+    """Where positions point, and what height 0 is, if that is something else in a split."""
+    theirs = published_spec().views["image"]
+    for split in ("train", *spec.splits):
+        ours = spec.in_split(split).views["image"]
+        for key in ("axes", "raised"):
+            if getattr(ours, key) != getattr(theirs, key):
+                yield NoPlace(
+                    f"`{key}: {getattr(ours, key)}` of the view 'image' in {split}",
+                    f"`{key}: {getattr(theirs, key)}`: positions are told in these",
+                )
+
+
+def untold_note(spec: Spec) -> str | None:
+    """Tell that captions leave out or misstate what the CSV file of the text states; None if none does."""
+    marks = (clause_factor("text", ""), said_factor("text", ""))
+    found = [name for name in spec.observed["text"].view.factors if name.startswith(marks)]
+    if not found:
+        return None
+    return f"captions leave out or misstate what {TEXT_CSV} states: {', '.join(found)} say where, which the published files do not"
 
 
 def _unlike_labels(name: str, ours: Factor, theirs: Factor) -> Iterator[NoPlace]:
@@ -130,6 +150,10 @@ def _unlike_numbers(name: str, ours: Factor, theirs: Factor) -> Iterator[NoPlace
     if not (low - _ROUNDING <= ends.min() and ends.max() <= high + _ROUNDING) or ours.unit not in (None, theirs.unit):
         found = f"{name} from {ends.min():.4g} to {ends.max():.4g} {ours.unit or ''}".strip()
         yield NoPlace(found, f"at least {low:.4g}, and at most {high:.4g} {theirs.unit}")
+    elif ours.wheel != theirs.wheel and ends.min() < 0:  # within [0, 1] all wheels are one
+        yield NoPlace(
+            f"`wheel: {ours.wheel}` of {name}", f"`wheel: {theirs.wheel}`: it says which colours hues below 0 are"
+        )
 
 
 def _listed(numbers: NDArray[np.float64]) -> str:

@@ -12,7 +12,7 @@ from m3di.data.format.manifest import to_json
 from m3di.data.layouts.exported_plan import exported_plan_of
 from m3di.data.layouts.layout import Layout, images_of, left_out_note, register_layout
 from m3di.data.layouts.published import CAPTIONS, PLAN, TABLE, image_name
-from m3di.data.layouts.published_latents import no_place, published_csv
+from m3di.data.layouts.published_latents import no_place, published_csv, untold_note
 from m3di.data.layouts.published_words import unknown_words_note
 from m3di.data.load.sources import ShardSource
 from m3di.data.unfinished.whole_folder import whole_folder
@@ -44,8 +44,8 @@ class Upstream(Layout):
                 if n_samples:
                     texts[split] = _write_split(source, split, folder / split)
             write_atomically(folder / PLAN, to_json(exported_plan_of(source.manifest)))
-        notes = [note for note in (unknown_words_note(source.manifest, "text", texts), left_out_note(source)) if note]
-        return "; ".join(notes) or None
+        notes = (unknown_words_note(source.manifest, "text", texts), untold_note(spec), left_out_note(source))
+        return "; ".join(note for note in notes if note) or None
 
 
 def _write_split(source: ShardSource, split: str, folder: Path) -> list[str]:
