@@ -153,3 +153,16 @@ def test_an_export_says_where_captions_err(tmp_path: Path) -> None:
     (note,) = notes
     assert "misstate what latents_text.csv states: text_said_object_xpos say where" in note
     assert untold_note(load_spec("m3di")) is None
+
+
+def test_what_is_constant_in_the_published_spec_is_so_in_its_files(tmp_path: Path) -> None:
+    root, up = made(tmp_path, f"{HEAD}views: {{image: {{factors: {{object_zpos: private}}}}}}\n"), tmp_path / "up"
+    export(root, "upstream", up, on_note=lambda note: None)
+    assert import_published(up, tmp_path / "same").fingerprint == verify(root).fingerprint
+    for path in (up / "m3di.json", *up.glob("*/m3di.parquet")):
+        path.unlink()
+    for read in (Multimodal3DIdent, lambda place: import_published(place, tmp_path / "back")):
+        with pytest.raises(
+            M3diError, match=r"image\.object_zpos is 0 in all published(?s:.)*row 0(?s:.)*keep m3di\.json"
+        ):
+            read(up)

@@ -125,6 +125,7 @@ def published_table(folder: Folder, split: str, prefix: str, plan: Plan | None) 
     }
     _check_agreement(folder.path(prefix), image, text)
     _check_ranges(folder.path(prefix), spec, views)
+    _check_constants(folder.path(prefix), spec, views)
     samples = Samples(spec, split, 0, 0, n, views)
     keys = [image_name(index, n)[len("images/") : -len(".png")] for index in range(n)]
     return pa.table({"key": keys, "text.caption": texts, **latent_columns(samples)})
@@ -278,6 +279,23 @@ def _check_ranges(where: str, spec: Spec, views: dict[str, dict[str, NDArray[Any
                     got=values[wrong[0]],
                     expected=f"{low:g} to {high:g}",
                 )
+
+
+def _check_constants(where: str, spec: Spec, views: dict[str, dict[str, NDArray[Any]]]) -> None:
+    """Check that what the spec says is always the same is so."""
+    for view, columns in views.items():
+        for name, values in columns.items():
+            always = spec.views[view].factors[name].value
+            if always is None or bool((values == always).all()):
+                continue
+            row = int(np.flatnonzero(values != always)[0])
+            raise DataError(
+                f"{view}.{name} is {always:g} in all published files, and the spec of these says so",
+                where=f"{where}, row {row}",
+                got=values[row],
+                expected=f"{always:g}",
+                next_step=f"if m3di exported it, keep {PLAN} and {TABLE} beside it: they have its own spec",
+            )
 
 
 def _check_same(where: str, spec: Spec, ours: pa.Table, image: pa.Table, text: pa.Table, texts: list[str]) -> None:

@@ -114,7 +114,8 @@ def untold_note(spec: Spec) -> str | None:
     found = [name for name in spec.observed["text"].view.factors if name.startswith(marks)]
     if not found:
         return None
-    return f"captions leave out or misstate what {TEXT_CSV} states: {', '.join(found)} say where, which the published files do not"
+    said = f"{', '.join(found)} say where, which the published files do not"
+    return f"captions leave out or misstate what {TEXT_CSV} states: {said}"
 
 
 def _unlike_labels(name: str, ours: Factor, theirs: Factor) -> Iterator[NoPlace]:
