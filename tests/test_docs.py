@@ -20,6 +20,8 @@ from click.testing import CliRunner
 import m3di
 from m3di import errors
 from m3di.cli.main import cli
+from m3di.data.format.entries import TextEntry
+from m3di.data.format.manifest import Manifest
 from m3di.errors import M3diError
 from tests.conftest import REGISTRIES
 from tests.extension_tables import KINDS, PAGE, TABLES, with_tables
@@ -207,6 +209,15 @@ def test_the_reference_of_python_has_every_name_of_the_face() -> None:
     named = re.findall(r"^::: (\S+)$", (ROOT / "docs" / "python.md").read_text(encoding="utf-8"), re.MULTILINE)
     face = [getattr(m3di, name) for name in m3di.__all__ if name != "__version__"]
     assert named == [f"{each.__module__}.{each.__qualname__}" for each in face]
+
+
+def test_the_page_on_the_format_has_every_key_of_a_manifest_and_of_its_text_views() -> None:
+    page = (ROOT / "docs" / "format.md").read_text(encoding="utf-8")
+    rows = page.partition("## `dataset.json`")[2].partition("\n\n`spec` needs")[0].splitlines()
+    keys = [key for row in rows for key in re.findall(r"`(\w+)`", row.split("|")[1] if "|" in row else "")]
+    assert sorted(keys) == sorted(Manifest.model_fields)
+    (text,) = (row for row in rows if row.startswith("| `text` |"))
+    assert {*re.findall(r"`(\w+)`", text)} >= set(TextEntry.model_fields)
 
 
 def test_messages_that_the_page_on_errors_explains_are_raised() -> None:

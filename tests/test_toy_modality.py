@@ -218,6 +218,7 @@ def test_what_lies_on_disk(tones: Path) -> None:
     assert manifest.render["bpy"] == "none"
     card = (tones / data.CARD).read_text()
     assert "pixels" not in card and "Blender" not in card.partition("Made by m3di")[2].partition("##")[0]
+    assert "make files, with licences of their own: `sound` (view `ear`)." in card and "license: other\n" in card
     assert 'train[0]["ear"], train[0]["z_ear"], train[0]["text"], train[0]["z_text"]' in card
     columns = json.loads((tones / "croissant.json").read_text())["recordSet"][0]["field"]
     assert {"f32_offset", "ear.pitch", "text.caption"} <= {each["name"] for each in columns}

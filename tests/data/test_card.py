@@ -14,8 +14,8 @@ from PIL import Image
 from m3di import data
 from m3di.data.format.card import _header, dataset_card
 from m3di.data.format.croissant import croissant
-from m3di.data.layouts.published import published_spec
-from m3di.latents import caption_languages, load_spec, parse_spec
+from m3di.data.layouts.published_latents import published_spec
+from m3di.latents import caption_languages, load_spec, parse_spec, plain_spec
 from tests.conftest import write_fake_dataset
 
 
@@ -117,3 +117,55 @@ def test_foreign_meshes_keep_their_licences_in_card_and_croissant(fake_dataset: 
     licence = json.loads(croissant(manifest, schemas))["license"]
     assert licence.startswith("https://creativecommons.org/publicdomain/zero/1.0/; images of lamp: the licences of")
     assert json.loads((fake_dataset / "croissant.json").read_text())["license"] == licence.partition(";")[0]
+
+
+CSV = "seed,split,index,text\n0,train,0,A cow that somebody saw.\n"
+OWN = "{name: mine, language: sw, reads: {text_color: label}, phrasings: {a: 'rangi {{ text_color }}'}}"
+
+
+def documents_of(fake_dataset: Path, tmp_path: Path, changes: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """Card, its header and Croissant description of a dataset, if its spec were another one."""
+    (tmp_path / "mine.csv").write_text(CSV)
+    (tmp_path / "mine.yaml").write_text(OWN)
+    (tmp_path / "spec.yaml").write_text(f"extends: m3di\nname: other\n{changes}\n")
+    spec = load_spec(tmp_path / "spec.yaml")
+    manifest = data.read_manifest(fake_dataset).model_copy(update={"spec": plain_spec(spec)})
+    card = dataset_card(manifest)
+    schemas = {name: pa.schema([]) for name in manifest.splits}
+    return card, yaml.safe_load(card.split("---\n", 2)[1]), json.loads(croissant(manifest, schemas))
+
+
+def test_texts_of_somebody_else_keep_their_licence_and_origin(fake_dataset: Path, tmp_path: Path) -> None:
+    card, header, described = documents_of(fake_dataset, tmp_path, "views: {text: {texts: mine.csv}}")
+    assert header["license"] == "other" and "language" not in header and "inLanguage" not in described
+    assert "CC0 1.0, public domain, but for what is named below." in card
+    assert "in the place of captions, with licences of their own: `mine.csv` (view `text`)." in card
+    assert described["license"].endswith("zero/1.0/; text: the licences of mine.csv, see README.md")
+    assert "captions of text are texts of mine.csv" in described["prov:wasGeneratedBy"]
+    assert "Nothing was collected of the world" not in described["rai:dataCollection"]
+    assert "of the texts of mine.csv, their writers can tell" in described["rai:personalSensitiveInformation"]
+    assert "Captions follow templates" not in described["rai:dataBiases"]
+
+
+def test_a_template_of_somebody_else_keeps_its_licence(fake_dataset: Path, tmp_path: Path) -> None:
+    card, header, described = documents_of(fake_dataset, tmp_path, "views: {text: {template: mine.yaml}}")
+    assert header["license"] == "other" and header["language"] == ["sw"]
+    assert "whose words captions have, with licences of their own: `mine.yaml` (view `text`)." in card
+    assert described["license"].endswith("; text: the licences of mine.yaml, see README.md")
+    assert "made all views of them" in described["prov:wasGeneratedBy"]
+    assert "their writers" not in described["rai:personalSensitiveInformation"]
+
+
+def test_croissant_tells_the_process_as_the_card_does(fake_dataset: Path, tmp_path: Path) -> None:
+    changes = """
+regimes: {swapped: {cases: {other: {object_color: uniform}}, chosen: {probability: 0.25}}}
+splits: {train: 4, held_out: {n: 2, interventions: {object_xpos: right}}}
+"""
+    card, header, described = documents_of(fake_dataset, tmp_path, changes)
+    said = described["description"]
+    assert header["license"] == "cc0-1.0"
+    for told in ("swapped: other (object_color); each with probability 0.25", "held_out`: do object_xpos = right"):
+        assert told in card
+        assert told.replace("`", "") in said
+    assert "Splits with a process of their own: held_out: do object_xpos = right." in said
+    assert "process" not in json.loads((fake_dataset / "croissant.json").read_text())["description"]

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import csv
+import gc
 import hashlib
 import inspect
 import json
 import sys
+import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
+import yaml
 from click.testing import CliRunner
 from PIL import Image
 
+from m3di import Multimodal3DIdent
 from m3di.cli.main import cli
-from m3di.data import LAYOUTS, Layout, export, import_published, read_manifest
+from m3di.data import LAYOUTS, Layout, export, import_published, read_manifest, verify
 from m3di.errors import M3diError, UsageError
-from tests.conftest import write_package
+from tests.conftest import FakePool, write_fake_dataset, write_package
 
 SPLITS = {"train": 20, "val": 4, "test": 4}
 
@@ -114,6 +121,88 @@ def test_an_image_folder_takes_images_and_texts_alone(tmp_path: Path) -> None:
     spec = SimpleNamespace(rendered={"image": 1}, made={"depths": SimpleNamespace(modality="depth")})
     with pytest.raises(M3diError, match=r"no place for files that are no images(?s:.)*depths \(depth\)"):
         LAYOUTS["imagefolder"]().write(SimpleNamespace(spec=spec, folder="data"), tmp_path / "a")  # type: ignore[arg-type]
+
+
+OWN_SPLITS = """
+extends: m3di
+name: own-splits
+splits: {train: 5, val: 2, test: 4, test_shifted: 2, heldout: 3, no_arrow: 1}
+"""
+SIZES = {"train": 5, "validation": 2, "test": 4, "test_shifted": 2, "heldout": 3, "no_arrow": 1}
+
+
+@pytest.fixture(scope="module")
+def own_splits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Splits in whose names others find `train` and `test`, or neither."""
+    spec = tmp_path_factory.mktemp("own") / "own.yaml"
+    spec.write_text(OWN_SPLITS)
+    return write_fake_dataset(spec.parent / "data", spec=str(spec), size_px=8, n_train=None, n_val=None, n_test=None)
+
+
+def test_an_image_folder_says_which_folder_is_which_split(own_splits: Path, tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match=r"mixes or drops test_shifted, heldout, no_arrow$"):
+        export(own_splits, "imagefolder", tmp_path / "it")
+    card = (tmp_path / "it" / "README.md").read_text(encoding="utf-8")
+    (config,) = yaml.safe_load(card.split("---\n", 2)[1])["configs"]
+    found = {each["split"]: len([*tmp_path.glob(f"it/{each['path']}/*.png")]) for each in config["data_files"]}
+    assert found == SIZES
+
+
+@pytest.mark.slow
+def test_hugging_face_keeps_the_splits_of_an_image_folder_apart(
+    own_splits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    datasets = pytest.importorskip("datasets")
+    datasets.disable_progress_bars()
+    export(own_splits, "imagefolder", tmp_path / "it", on_note=lambda note: None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        loaded = datasets.load_dataset(str(tmp_path / "it"), cache_dir=str(tmp_path / "cache"))
+        assert {name: len(split) for name, split in loaded.items()} == SIZES
+        for name, split in loaded.items():
+            ours = Multimodal3DIdent(own_splits, {"validation": "val"}.get(name, name))
+            assert [each["text.caption"] for each in split] == [each["caption"] for each in ours]
+            for theirs, item in zip(split, ours, strict=True):
+                np.testing.assert_array_equal(np.asarray(theirs["image"]), item["image"].permute(1, 2, 0).numpy())
+        gc.collect()
+
+
+@pytest.fixture
+def with_mask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A dataset with a mask beside each image."""
+    outcomes = FakePool.outcomes
+
+    def masked(self: FakePool, jobs: Any) -> Any:
+        for each in outcomes(self, jobs):
+            yield replace(each, image=replace(each.image, passes={"mask": each.image.png}))
+
+    monkeypatch.setattr(FakePool, "outcomes", masked)
+    return write_fake_dataset(tmp_path / "masked", passes=("mask",))
+
+
+@pytest.mark.parametrize("layout", ["upstream", "imagefolder"])
+def test_an_export_says_which_files_it_lacks(layout: str, with_mask: Path, tmp_path: Path) -> None:
+    notes: list[str] = []
+    export(with_mask, layout, tmp_path / "it", on_note=notes.append)
+    (note,) = notes
+    assert note.endswith("image.mask are not in this layout: they stay in the shards")
+
+
+@pytest.mark.parametrize("of", ["this version", "a version that named them"])
+def test_an_export_of_a_dataset_with_masks_is_imported(of: str, with_mask: Path, tmp_path: Path) -> None:
+    export(with_mask, "upstream", tmp_path / "up", on_note=lambda note: None)
+    path = tmp_path / "up" / "m3di.json"
+    plan = json.loads(path.read_text())
+    assert "image.mask" not in plan["extensions"]
+    if of != "this version":
+        plan["extensions"]["image.mask"] = "mask.png"
+        path.write_text(json.dumps(plan))
+    back = import_published(tmp_path / "up", tmp_path / "in")
+    assert back.extensions == {"image": "png", "text": "txt", "latents": "json"}
+    verify(tmp_path / "in")
+    one, other = Multimodal3DIdent(with_mask)[3], Multimodal3DIdent(tmp_path / "in")[3]
+    assert one["caption"] == other["caption"] and one["image"].equal(other["image"])
 
 
 CAPTIONS_ONLY = """

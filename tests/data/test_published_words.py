@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from m3di import Multimodal3DIdent
 from m3di.cli.main import cli
-from m3di.data import export, import_published, subset
+from m3di.data import export, import_published, merge, subset
 from m3di.data.layouts.published_words import published_words
 from m3di.latents import captions, load_spec, sample
 from tests.conftest import write_fake_dataset
@@ -71,6 +71,22 @@ def test_no_number_of_samples_is_enough(fake_dataset: Path, tmp_path: Path, monk
     monkeypatch.setattr("m3di.data.layouts.published_words._MOST", 20)
     with pytest.warns(UserWarning, match="stops there; more than 20 samples are needed"):
         export(fake_dataset, "upstream", tmp_path / "up")
-    subset(fake_dataset, tmp_path / "val", splits=["val"])
-    with pytest.warns(UserWarning, match="more than 20 samples are needed"):
-        export(tmp_path / "val", "upstream", tmp_path / "up-val")
+
+
+@pytest.mark.parametrize("how", ["cut", "joined"])
+def test_of_cut_and_joined_datasets_no_number_is_known(how: str, fake_dataset: Path, tmp_path: Path) -> None:
+    if how == "cut":
+        subset(fake_dataset, tmp_path / "it", where="image.object_xpos_name == 'left'")
+    else:
+        merge([fake_dataset, write_fake_dataset(tmp_path / "other", seed=1)], tmp_path / "it")
+    with pytest.warns(UserWarning, match="stops there; it takes more samples of train$"):
+        export(tmp_path / "it", "upstream", tmp_path / "up")
+
+
+def test_where_further_samples_have_no_text_no_number_is_known(tmp_path: Path) -> None:
+    rows = [f"0,{split},{index},{split} {index}" for split in ("train", "val", "test") for index in range(20)]
+    (tmp_path / "mine.csv").write_text("\n".join(["seed,split,index,text", *rows]))
+    (tmp_path / "mine.yaml").write_text("extends: m3di\nname: mine\nviews: {text: {texts: mine.csv}}\n")
+    root = write_fake_dataset(tmp_path / "it", spec=str(tmp_path / "mine.yaml"))
+    with pytest.warns(UserWarning, match=r"\('test', 'val'\).*; it takes more samples of train$"):
+        export(root, "upstream", tmp_path / "up")

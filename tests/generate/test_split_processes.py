@@ -123,7 +123,8 @@ def test_subsets_and_exports_keep_splits(own: Path, tmp_path: Path) -> None:
     chosen = subset(own, tmp_path / "chosen", where="image.spotlight_pos == 0.5")
     assert {name: n for name, n in chosen.n_samples.items() if n} == {"shifted": 6}
     verify(tmp_path / "chosen")
-    export(own, "imagefolder", tmp_path / "folder")
+    with pytest.warns(UserWarning, match="mixes or drops held_out, shifted, right"):
+        export(own, "imagefolder", tmp_path / "folder")
     assert len(list((tmp_path / "folder" / "held_out").glob("*.png"))) == 5
     export(own, "upstream", tmp_path / "published")
     read = Multimodal3DIdent(tmp_path / "published", "shifted")

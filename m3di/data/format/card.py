@@ -7,12 +7,13 @@ from typing import Any
 import yaml
 
 from m3di.data.format.citation import cited
+from m3di.data.format.foreign_texts import stated_languages
+from m3di.data.format.licences import is_cc0, licences
 from m3di.data.format.manifest import MANIFEST, Manifest
 from m3di.latents import (
     Factor,
     MechanismUse,
     Spec,
-    caption_languages,
     to_yaml,
     told,
     told_given,
@@ -76,7 +77,15 @@ The resolved spec, the seed, all settings and the SHA-256 of every file are in `
 
 </details>
 
-{_licences(manifest)}"""
+## Licences
+
+{licences(manifest)}
+## Citation
+
+```bibtex
+{cited(imported=manifest.source == "imported")}
+```
+"""
 
 
 def _spec(spec: Spec) -> str:
@@ -89,8 +98,8 @@ def _header(manifest: Manifest, splits: dict[str, int]) -> dict[str, Any]:
     """Write the YAML header, which the Hub reads."""
     n_total = sum(splits.values())
     return {
-        "license": "other" if manifest.source == "imported" or manifest.shapes else "cc0-1.0",
-        **({"language": languages} if (languages := caption_languages(manifest.parsed_spec)) else {}),
+        "license": "cc0-1.0" if is_cc0(manifest) else "other",
+        **({"language": languages} if (languages := stated_languages(manifest.parsed_spec)) else {}),
         "pretty_name": manifest.parsed_spec.name,
         "task_categories": ["feature-extraction"],
         "size_categories": [next((label for bound, label in _SIZES if n_total < bound), "n>1B")],
@@ -99,11 +108,11 @@ def _header(manifest: Manifest, splits: dict[str, int]) -> dict[str, Any]:
             {
                 "config_name": "default",
                 "default": True,
-                "data_files": [{"split": _hub_split(name), "path": f"{name}-*.tar"} for name in splits],
+                "data_files": [{"split": hub_split(name), "path": f"{name}-*.tar"} for name in splits],
             },
             {
                 "config_name": "latents",  # the Hub's viewer filters and sorts tables, not tar files
-                "data_files": [{"split": _hub_split(name), "path": f"{name}.parquet"} for name in splits],
+                "data_files": [{"split": hub_split(name), "path": f"{name}.parquet"} for name in splits],
             },
         ],
     }
@@ -182,41 +191,6 @@ def _splits(spec: Spec) -> str:
     return f"\n\n**Splits with a process of their own**; all else is as in the others:\n{listed}" if listed else ""
 
 
-def _licences(manifest: Manifest) -> str:
-    """Tell what may be done with it, and how it is cited."""
-    imported = manifest.source == "imported"
-    return f"""## Licences
-
-{_LICENCES["imported" if imported else "foreign meshes" if manifest.shapes else "own"]}
-{_foreign_meshes(manifest)}
-## Citation
-
-```bibtex
-{cited(imported=imported)}
-```
-"""
-
-
-def _foreign_meshes(manifest: Manifest) -> str:
-    if not manifest.shapes:
-        return ""
-    listed = ", ".join(f"`{name}` (SHA-256 {digest[:12]})" for name, digest in manifest.shapes.items())
-    return f"\nMeshes that do not come with m3di, and whose licences hold for the images of them: {listed}.\n"
-
-
-_LICENCES = {
-    "own": """- **Data** (images, captions, latents): CC0 1.0, public domain.
-- **Meshes and scene**: modelled by the m3di project, CC0 1.0; none is a third party's.
-- **Code** of m3di: MIT.""",
-    "foreign meshes": """- **Data** (captions, latents, images of meshes that come with m3di): CC0 1.0, public domain.
-- **Meshes and scene**: modelled by the m3di project, CC0 1.0, but for those named below.
-- **Code** of m3di: MIT.""",
-    "imported": """- **Data** (images, captions, latents): the licence of the imported files; see where you got them.
-- **Meshes and scene**: those of the source, under the source's terms.
-- **Code** of m3di: MIT.""",
-}
-
-
 def _origin(manifest: Manifest) -> str:
     if manifest.source == "imported":
         return "Imported from the published layout of Multimodal3DIdent: images, captions and latents are its own."
@@ -229,7 +203,8 @@ def _origin(manifest: Manifest) -> str:
     return made
 
 
-def _hub_split(name: str) -> str:
+def hub_split(name: str) -> str:
+    """The name of a split on the Hugging Face Hub."""
     return {"val": "validation"}.get(name, name)
 
 

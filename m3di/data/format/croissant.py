@@ -10,12 +10,13 @@ import pyarrow as pa
 
 from m3di.data.format.citation import CREATOR, cited
 from m3di.data.format.entries import FileEntry, SplitEntry
+from m3di.data.format.foreign_texts import stated_languages
+from m3di.data.format.licences import licence_statement
 from m3di.data.format.manifest import Manifest
 from m3di.data.format.responsible import KEYWORDS, responsible
-from m3di.latents import Spec, caption_languages, told
+from m3di.latents import Spec, told, told_regimes, told_splits
 
 CROISSANT = "croissant.json"
-CC0 = "https://creativecommons.org/publicdomain/zero/1.0/"
 CONTEXT: dict[str, Any] = {
     "@language": "en",
     "@vocab": "https://schema.org/",
@@ -67,14 +68,14 @@ def croissant(manifest: Manifest, schemas: Mapping[str, pa.Schema]) -> bytes:
     """
     spec = manifest.parsed_spec
     splits = {name: entry for name, entry in manifest.splits.items() if entry.n_samples}
-    imported, languages = manifest.source == "imported", caption_languages(spec)
+    imported, languages = manifest.source == "imported", stated_languages(spec)
     document = {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": ["http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"],
         "name": spec.name,
         "description": _description(spec),
-        "license": _licence(manifest),
+        "license": licence_statement(manifest),
         "version": "1.0.0",
         "creator": {"@type": "sc:Organization", "name": CREATOR},
         "citeAs": cited(imported=imported),
@@ -94,14 +95,6 @@ def croissant(manifest: Manifest, schemas: Mapping[str, pa.Schema]) -> bytes:
     return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def _licence(manifest: Manifest) -> str:
-    if manifest.source == "imported":
-        return "see the source of the imported files"
-    if manifest.shapes:
-        return f"{CC0}; images of {', '.join(sorted(manifest.shapes))}: the licences of these meshes, see README.md"
-    return CC0
-
-
 def _dates(manifest: Manifest) -> dict[str, str]:
     """When it was made, which is all that is known of when it was published; nothing of an old dataset."""
     return dict.fromkeys(("datePublished", "dateCreated"), manifest.created) if manifest.created else {}
@@ -110,7 +103,17 @@ def _dates(manifest: Manifest) -> dict[str, str]:
 def _description(spec: Spec) -> str:
     under = f" Under interventions: {'; '.join(told(spec.interventions))}." if spec.interventions else ""
     given = f" Given: {spec.given.condition}." if spec.given is not None else ""
-    return (spec.description or spec.name) + given + under
+    regimes = f" Regimes, which replace mechanisms in some samples: {'. '.join(told_regimes(spec.regimes))}."
+    splits = "; ".join(f"{split}: {each}" for split, each in told_splits(spec).items())
+    return "".join(
+        (
+            spec.description or spec.name,
+            regimes if spec.regimes else "",
+            given,
+            under,
+            f" Splits with a process of their own: {splits}." if splits else "",
+        )
+    )
 
 
 def _file(entry: FileEntry, encoding: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from m3di.data.format.foreign_texts import texts_of
 from m3di.data.format.manifest import Manifest
 
 KEYWORDS = ["synthetic data", "multimodal", "disentanglement", "identifiability", "causal representation learning"]
@@ -33,18 +34,36 @@ _SAID = {
     ),
 }
 
+_SAID_OF_TEXTS = {
+    "rai:personalSensitiveInformation": "Of images and latents none; of the texts of {texts}, their writers can tell.",
+    "rai:dataBiases": (
+        "Values follow the distributions of the spec, and no others. Captions are texts of {texts}, with the biases of "
+        "whoever wrote them. Shapes, camera and lights are few, and do not stand for those of the world."
+    ),
+}
+"""What is another one where captions are texts that did not come with m3di."""
+
 
 def responsible(manifest: Manifest) -> dict[str, Any]:
     """Return the fields of Croissant's RAI vocabulary, and where the data come from (PROV)."""
-    seeds = ", ".join(map(str, manifest.all_seeds))
+    spec = manifest.parsed_spec
+    seeds, factors = ", ".join(map(str, manifest.all_seeds)), ", ".join(spec.factors)
     drawn = (
         f"m3di {manifest.render.get('m3di')} drew the latents by the spec (seeds {seeds}) and made all views of them"
     )
     made = _ORIGIN.get(manifest.source, drawn)
-    factors = ", ".join(manifest.parsed_spec.factors)
+    collected = "Nothing was collected of the world."
+    said = dict(_SAID)
+    if texts := ", ".join(dict.fromkeys(texts_of(spec).values())):
+        views = ", ".join(texts_of(spec))
+        made += f"; but the captions of {views} are texts of {texts}, which came with the spec"
+        collected = (
+            f"How the texts of {texts} were collected, m3di does not know; nothing else was collected of the world."
+        )
+        said |= {name: text.format(texts=texts) for name, text in _SAID_OF_TEXTS.items()}
     return {
-        **_SAID,
-        "rai:dataCollection": f"{made}. Nothing was collected of the world.",
+        **said,
+        "rai:dataCollection": f"{made}. {collected}",
         "rai:dataAnnotationProtocol": f"None by people: a sample is made of its factors ({factors}), which label it.",
         "prov:wasGeneratedBy": made,
     }

@@ -31,8 +31,8 @@ def export(
         root: The dataset.
         to: Name of a layout, see `LAYOUTS`.
         out: A new or empty folder; for `croissant` the file.
-        on_note: Called with what readers of the layout cannot handle: for `upstream`, words of val or test that train
-            does not have.
+        on_note: Called with what readers of the layout cannot handle (for `upstream`, words of val or test that train
+            does not have), and with the files that it lacks.
         count: Told how many images are written, of how many.
 
     Raises:

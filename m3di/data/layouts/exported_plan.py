@@ -6,6 +6,7 @@ from typing import Literal
 
 from m3di.data.format.manifest import Manifest, Plan, parse_as
 from m3di.data.format.plain_names import Day, Printed
+from m3di.latents import LATENTS
 
 
 class ExportedPlan(Plan):
@@ -16,8 +17,11 @@ class ExportedPlan(Plan):
 
 
 def exported_plan_of(manifest: Manifest) -> ExportedPlan:
-    """Return what an export keeps of the manifest."""
-    return ExportedPlan.model_validate(manifest.model_dump(include=set(ExportedPlan.model_fields)))
+    """Return what an export keeps of the manifest: of the files of a sample, those of its views and the latents."""
+    dumped = manifest.model_dump(include=set(ExportedPlan.model_fields))
+    kept = (*manifest.parsed_spec.observed, LATENTS)
+    extensions = {part: each for part, each in manifest.extensions.items() if part in kept}
+    return ExportedPlan.model_validate({**dumped, "extensions": extensions})
 
 
 def parse_exported_plan(raw: bytes, where: str) -> ExportedPlan:

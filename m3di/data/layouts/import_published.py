@@ -23,7 +23,7 @@ from m3di.data.load.sources import PublishedSource
 from m3di.data.storage.places import LocalFolder, local_path
 from m3di.data.unfinished.whole_folder import whole_folder
 from m3di.errors import DataError, M3diError
-from m3di.latents import plain_spec
+from m3di.latents import LATENTS, plain_spec
 
 _IMAGE = re.compile(r"[0-9]+\.png")
 
@@ -40,7 +40,7 @@ def import_published(
         source: A folder with `train/`, `val/` (or `validation/`), `test/` or the files of one split, or an archive of
             it, see `unpack`.
         root: A new or empty folder.
-        shard_size: Samples of a shard.
+        shard_size: Samples of a shard; an export of ours keeps its own.
         count: Told how many samples are written, of how many.
 
     Raises:
@@ -115,7 +115,9 @@ def _plan(source: PublishedSource, tables: dict[str, pa.Table], shard_size: int)
     names = dict.fromkeys(("train", "val", "test") if source.plan is None else source.plan.n_samples)
     n_samples = {split: tables[split].num_rows if split in tables else 0 for split in names}
     if source.plan is not None and source.plan.n_samples == n_samples:
-        extensions = {**source.plan.extensions, "image": "png"}
+        # What an earlier version exported also names files that the layout lacks, such as masks.
+        parts = {part: each for part, each in source.plan.extensions.items() if part in ("image", "text", LATENTS)}
+        extensions = {**parts, "image": "png"}
         return plan_of(source.plan).model_copy(update={"extensions": extensions})
     if source.plan is not None:
         raise DataError(

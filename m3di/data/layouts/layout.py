@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from m3di.data.load.sources import ShardSource
+from m3di.latents import LATENTS
 from m3di.system.registry import Registry
 
 
@@ -26,7 +27,7 @@ class Layout:
             out: Where to; `m3di.data.whole_folder(out)` gives a folder that appears whole or not at all.
 
         Returns:
-            What readers of the layout cannot handle, if anything.
+            What readers of the layout cannot handle, and which files of the dataset it lacks, if anything.
 
         Raises:
             M3diError: `out` holds something, or the layout has no place for this dataset.
@@ -49,3 +50,9 @@ def images_of(source: ShardSource, split: str, table: Any, view: str) -> Iterato
     files = source.files(split, table)
     for row in range(table.num_rows):
         yield files.read_image(row, view, "png")
+
+
+def left_out_note(source: ShardSource) -> str | None:
+    """Tell which files a layout of views and latents lacks, such as `image.mask`; None if there are none."""
+    beside = [part for part in source.manifest.extensions if part not in (*source.spec.observed, LATENTS)]
+    return f"{', '.join(beside)} are not in this layout: they stay in the shards" if beside else None

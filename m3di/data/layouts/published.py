@@ -2,8 +2,9 @@
 
     SPLIT/images/000000.png ...    SPLIT/text/text_raw.txt    SPLIT/latents_image.csv    SPLIT/latents_text.csv
 
-A folder that m3di exported has two more kinds of files, so that nothing is lost: `m3di.json`, the plan of the dataset,
-and in each split `m3di.parquet`, its table. The published loader ignores them.
+A folder that m3di exported has two more kinds of files, so that no latent is lost: `m3di.json`, the plan of the
+dataset, and in each split `m3di.parquet`, its table. The published loader ignores them. Masks and other passes have no
+place in it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -23,52 +23,33 @@ from m3di.data.format.parquet import UNREADABLE, read_csv, read_parquet, read_pa
 from m3di.data.format.table import latent_columns
 from m3di.data.format.table_checks import metadata_problems, published_problems
 from m3di.data.layouts.exported_plan import ExportedPlan, parse_exported_plan
+from m3di.data.layouts.published_latents import (
+    IMAGE_COLUMNS,
+    IMAGE_CSV,
+    POSITION,
+    TEXT_COLUMNS,
+    TEXT_CSV,
+    color_indices,
+    no_place,
+    published_spec,
+    published_values,
+)
 from m3di.data.load.chosen import ALIASES
 from m3di.data.storage.places import Folder, LocalFolder
 from m3di.errors import DataError, M3diError
-from m3di.latents import SPLITS, Samples, Spec, load_spec, plain_spec, spec_from_dict
+from m3di.latents import SPLITS, Samples, Spec, spec_from_dict
 
 MAX_TEXT = 1 << 30
 """Bytes of a CSV file, or of all captions of a split: ten million samples."""
 PLAN, TABLE = "m3di.json", "m3di.parquet"
 N_IN_FINGERPRINT = 16  # images of each split
 CAPTIONS = "text/text_raw.txt"
-IMAGE_CSV, TEXT_CSV = "latents_image.csv", "latents_text.csv"
-POSITION = ("object_shape", "object_xpos", "object_ypos", "object_zpos")
-IMAGE_COLUMNS = (
-    *POSITION,
-    *("object_alpharot", "object_betarot", "object_gammarot", "object_color"),
-    *("spotlight_pos", "spotlight_color", "background_color"),
-)
-TEXT_COLUMNS = (*POSITION, "object_color_name", "object_color_index", "text_phrasing")
 
 
 def image_name(index: int, n: int) -> str:
     """File of an image: its index, zero-padded to the digits of the published rule, which depends on the count."""
     width = math.ceil(math.log10(n)) if n > 0 else 0
     return f"images/{str(index).zfill(width)}.png"
-
-
-@cache
-def published_spec() -> Spec:
-    """Return the spec of the published files: the factors of `m3di`, captions of a template that is not ours."""
-    plain = plain_spec(load_spec("m3di"))
-    plain["name"] = "multimodal3dident"
-    plain["description"] = "Image/text pairs of the published Multimodal3DIdent."
-    del plain["factors"]["render_seed"], plain["views"]["image"]["factors"]["render_seed"]
-    plain["factors"]["text_phrasing"]["values"] = [str(number) for number in range(5)]
-    text = plain["views"]["text"]
-    text["template"] = "published"
-    text["factors"]["object_zpos"] = {"role": "constant", "value": 0}
-    return spec_from_dict(plain, where="the published layout", stored=True)
-
-
-def color_ranks(spec: Spec) -> NDArray[np.int64]:
-    """Published index of each value of `text_color`: the rank of its name among all names."""
-    names = np.array(spec.factors["text_color"].names)
-    ranks = np.empty(len(names), dtype=np.int64)
-    ranks[np.argsort(names)] = np.arange(len(names))
-    return ranks
 
 
 def split_folders(folder: Folder) -> dict[str, str]:
@@ -144,22 +125,16 @@ def published_table(folder: Folder, split: str, prefix: str, plan: Plan | None) 
     }
     _check_agreement(folder.path(prefix), image, text)
     _check_ranges(folder.path(prefix), spec, views)
+    _check_constants(folder.path(prefix), spec, views)
     samples = Samples(spec, split, 0, 0, n, views)
     keys = [image_name(index, n)[len("images/") : -len(".png")] for index in range(n)]
     return pa.table({"key": keys, "text.caption": texts, **latent_columns(samples)})
 
 
-def has_place(spec: Spec) -> bool:
-    """Whether the published layout fits a spec: one image and one text, with its factors."""
-    needed = {"image": IMAGE_COLUMNS, "text": ("text_color", "text_phrasing")}
-    return set(spec.observed) == set(needed) and all(
-        name in spec.observed[view].view.factors for view, names in needed.items() for name in names
-    )
-
-
 def _own_table(folder: Folder, name: str, spec: Spec, n: int) -> pa.Table:
     """Read and check the table that our export left."""
-    problem = None if has_place(spec) else f"it is no table of the published layout, by the spec in {PLAN}"
+    unfit = no_place(spec)
+    problem = unfit and f"it is no table of the published layout, by the spec in {PLAN}: {unfit.got}"
     try:
         source = source_in(folder, name)
         problem = problem or next(metadata_problems(read_parquet_metadata(source), n), None)
@@ -170,24 +145,6 @@ def _own_table(folder: Folder, name: str, spec: Spec, n: int) -> pa.Table:
     if problem is not None:
         raise _unreadable(folder, name, problem)
     return table
-
-
-def published_csv(spec: Spec, table: pa.Table) -> dict[str, bytes]:
-    """Make the two CSV files of a table, with the published columns in the published order."""
-    image = {name: table[f"image.{name}"].to_numpy() for name in IMAGE_COLUMNS}
-    color = table["text.text_color"].to_numpy()
-    text: dict[str, Any] = {name: image[name] for name in POSITION}
-    text["object_color_name"] = [spec.factors["text_color"].names[value] for value in color]
-    text["object_color_index"] = color_ranks(spec)[color]
-    text["text_phrasing"] = table["text.text_phrasing"].to_numpy()
-    return {IMAGE_CSV: _csv(image), TEXT_CSV: _csv(text)}
-
-
-def _csv(columns: dict[str, Any]) -> bytes:
-    # repr gives the shortest digits that read back to the same number, as pandas writes them.
-    lists = [values.tolist() if isinstance(values, np.ndarray) else values for values in columns.values()]
-    lines = [",".join(columns), *(",".join(map(str, row)) for row in zip(*lists, strict=True))]
-    return ("\n".join(lines) + "\n").encode()
 
 
 def fingerprint(folder: Folder, folders: dict[str, str]) -> str:
@@ -297,7 +254,7 @@ def _text_factors(where: str, spec: Spec, table: pa.Table) -> dict[str, NDArray[
         raise DataError("unknown colour names", where=where, got=", ".join(unknown[:5])[:300])
     color = np.array([index_of[name] for name in names], dtype=np.int64)
     stated = np.array([_number(value) for value in table["object_color_index"].to_pylist()])
-    wrong = np.flatnonzero(color_ranks(spec)[color] != stated)
+    wrong = np.flatnonzero(color_indices(names) != stated)
     if len(wrong):
         raise DataError(
             "a colour's index is not that of its name", where=f"{where}, row {wrong[0]}", got=names[wrong[0]]
@@ -324,24 +281,36 @@ def _check_ranges(where: str, spec: Spec, views: dict[str, dict[str, NDArray[Any
                 )
 
 
+def _check_constants(where: str, spec: Spec, views: dict[str, dict[str, NDArray[Any]]]) -> None:
+    """Check that what the spec says is always the same is so."""
+    for view, columns in views.items():
+        for name, values in columns.items():
+            always = spec.views[view].factors[name].value
+            if always is None or bool((values == always).all()):
+                continue
+            row = int(np.flatnonzero(values != always)[0])
+            raise DataError(
+                f"{view}.{name} is {always:g} in all published files, and the spec of these says so",
+                where=f"{where}, row {row}",
+                got=values[row],
+                expected=f"{always:g}",
+                next_step=f"if m3di exported it, keep {PLAN} and {TABLE} beside it: they have its own spec",
+            )
+
+
 def _check_same(where: str, spec: Spec, ours: pa.Table, image: pa.Table, text: pa.Table, texts: list[str]) -> None:
     """Check that the published files still agree with our table beside them."""
-    stated = {"image": _image_factors(where, spec, image), "text": {"text_phrasing": text["text_phrasing"].to_numpy()}}
+    expected = published_values(spec, ours)
+    stated = {name: values.tolist() for name, values in _image_factors(where, published_spec(), image).items()}
+    of_text = ("object_color_name", "object_color_index", "text_phrasing")
+    pairs = [(f"image.{name}", values, expected[IMAGE_CSV][name]) for name, values in stated.items()]
+    pairs += [(name, text[name].to_pylist(), expected[TEXT_CSV][name]) for name in of_text]
     differing = [CAPTIONS] if ours.num_rows != len(texts) or ours["text.caption"].to_pylist() != texts else []
-    for view, columns in stated.items():
-        for name, values in columns.items():
-            if not differing and not np.array_equal(ours[f"{view}.{name}"].to_numpy(), values):
-                differing.append(f"{view}.{name}")
-    color = ours["text.text_color"].to_numpy()
-    names = [spec.factors["text_color"].names[index] for index in color]
-    if not differing and text["object_color_name"].to_pylist() != names:
-        differing.append("object_color_name")
-    if not differing and text["object_color_index"].to_pylist() != color_ranks(spec)[color].tolist():
-        differing.append("object_color_index")
+    differing += [name for name, found, values in pairs if found != values.tolist()]
     if differing:
         raise DataError(
             f"{TABLE} and the published files differ",
             where=where,
-            got=", ".join(differing),
-            next_step=f"delete {PLAN} and {TABLE} to go by the published files alone",
+            got=", ".join(differing[:5]),
+            next_step=f"export the dataset again; or delete {PLAN} and {TABLE} to go by the published files alone",
         )

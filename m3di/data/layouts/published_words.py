@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from m3di.data.format.manifest import Manifest
+from m3di.errors import M3diError
 from m3di.latents import captions, sample
 
 _WORD = re.compile(r"'s\b|[\w/-]+|[^\w\s]")  # hyphens and slashes join words; 's is a word
@@ -34,9 +35,13 @@ def unknown_words_note(manifest: Manifest, view: str, texts: Mapping[str, Sequen
     where = " and ".join(split for split, each in words.items() if each)
     shown = ", ".join(map(repr, unknown[:_SHOWN])) + (f" and {len(unknown) - _SHOWN} more" * (len(unknown) > _SHOWN))
     note = f"{where} have words that train does not have ({shown}): the published loader stops there"
-    if manifest.source == "imported":
-        return f"{note}; it takes more samples of train"
-    n = _samples_with(manifest, view, set(unknown) | known)
+    general = f"{note}; it takes more samples of train"
+    if manifest.source != "rendered":  # its samples are not the first ones of a stream
+        return general
+    try:
+        n = _samples_with(manifest, view, set(unknown) | known)
+    except M3diError:  # further samples cannot be drawn: a text by sample is missing, or a mechanism is not here
+        return general
     needed = f"the first {n:,} samples of train have them all" if n else f"more than {_MOST:,} samples are needed"
     return f"{note}; {needed}"
 

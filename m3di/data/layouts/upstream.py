@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 
 from m3di.data.format.assemble import described
 from m3di.data.format.manifest import to_json
-from m3di.data.layouts import published
 from m3di.data.layouts.exported_plan import exported_plan_of
-from m3di.data.layouts.layout import Layout, images_of, register_layout
-from m3di.data.layouts.published import CAPTIONS, PLAN, TABLE, image_name, published_csv
+from m3di.data.layouts.layout import Layout, images_of, left_out_note, register_layout
+from m3di.data.layouts.published import CAPTIONS, PLAN, TABLE, image_name
+from m3di.data.layouts.published_latents import no_place, published_csv, untold_note
 from m3di.data.layouts.published_words import unknown_words_note
 from m3di.data.load.sources import ShardSource
 from m3di.data.unfinished.whole_folder import whole_folder
@@ -27,12 +27,13 @@ class Upstream(Layout):
     def write(self, source: ShardSource, out: Path) -> str | None:
         """Write a dataset, see `Layout`."""
         spec = source.spec
-        if not published.has_place(spec):
+        unfit = no_place(spec)
+        if unfit is not None:
             raise M3diError(
                 "the published layout has no place for this dataset",
                 where=str(source.folder),
-                got=f"views {', '.join(spec.observed)} of spec {spec.name!r}",
-                expected="one image and one text with the factors of the spec `m3di`",
+                got=unfit.got,
+                expected=unfit.expected,
                 next_step="m3di export --to imagefolder takes any dataset of images and texts"
                 if spec.rendered and not spec.made
                 else "read the shards as they are: they are WebDataset",
@@ -43,7 +44,8 @@ class Upstream(Layout):
                 if n_samples:
                     texts[split] = _write_split(source, split, folder / split)
             write_atomically(folder / PLAN, to_json(exported_plan_of(source.manifest)))
-        return unknown_words_note(source.manifest, "text", texts)
+        notes = (unknown_words_note(source.manifest, "text", texts), untold_note(spec), left_out_note(source))
+        return "; ".join(note for note in notes if note) or None
 
 
 def _write_split(source: ShardSource, split: str, folder: Path) -> list[str]:

@@ -17,6 +17,7 @@ from m3di.data.format.parquet import UNREADABLE, read_parquet, read_parquet_meta
 from m3di.data.format.table_checks import metadata_problems, table_problems
 from m3di.data.format.tokens import Tokenizer, tokenizer_of
 from m3di.data.layouts import published
+from m3di.data.layouts.published_latents import published_spec
 from m3di.data.storage.places import Folder, open_to_read
 from m3di.errors import M3diError
 from m3di.latents import Spec, spec_from_dict
@@ -241,7 +242,7 @@ class PublishedSource:
         """The dataset's own spec where m3di exported the folder, else that of the published files."""
         if self.plan is not None:
             return spec_from_dict(self.plan.spec, where=published.PLAN, stored=True)
-        return published.published_spec()
+        return published_spec()
 
     @cached_property
     def fingerprint(self) -> str:
