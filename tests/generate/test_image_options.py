@@ -37,7 +37,7 @@ def wanted(words: str, **options: Any) -> generate.RenderOptions:
 
 
 @pytest.mark.parametrize(
-    "name", ["size_px", "worker_memory_gb", *slow(*(GIVEN.keys() - {"size_px", "worker_memory_gb"}))]
+    "name", ["size_px", "worker_memory_gb", *slow(*sorted(GIVEN.keys() - {"size_px", "worker_memory_gb"}))]
 )
 def test_each_is_refused(words: str, name: str) -> None:
     assert set(IMAGE_OPTIONS) == GIVEN.keys() | {"gpu_devices", "gpu_backend"}  # which need --gpu
