@@ -55,7 +55,7 @@ if way == "filter":
 @pytest.mark.skipif(sys.platform != "linux", reason="forks")
 @pytest.mark.parametrize(
     ("way", "n", "code"),
-    [("open", 24, 0), ("url", 12, 0), ("filter", 12, 0), ("subset", 12, 2), ("published", 12, 0)],
+    [("open", 12, 0), ("url", 12, 0), ("filter", 12, 0), ("subset", 12, 2), ("published", 12, 0)],
 )
 def test_a_process_that_opened_a_dataset_ends_as_it_should(
     fake_dataset: Path, tmp_path: Path, way: str, n: int, code: int
