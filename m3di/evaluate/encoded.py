@@ -100,7 +100,7 @@ class Encoded:
                     got=f"{both[0].shape[1]} and {both[1].shape[1]}",
                 )
         lengths = {view: tuple(map(len, both)) for view, both in self.encodings.items()}
-        for view, factors in self.factors.items():
+        for view, factors in [*self.factors.items(), *(self.all_factors or {}).items()]:
             lengths |= {f"{each.full_name} (a factor)": (len(each.fit), len(each.test)) for each in factors}
             for each in factors:
                 if each.is_number and not (np.isfinite(each.fit).all() and np.isfinite(each.test).all()):

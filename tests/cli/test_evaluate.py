@@ -85,6 +85,34 @@ def test_folds_and_differences(tmp_path: Path) -> None:
     assert (tmp_path / "difference.csv").read_text().count("\n") == 2
 
 
+def content_alone(folder: Path) -> tuple[Path, Path]:
+    """A dataset, and encodings of it that are the shape and the position themselves."""
+    root = write_fake_dataset(folder / "m3di", n_train=2, n_val=90, n_test=60)
+    content = [each for each in ProbeData(root).factors["image"] if each.role == "content"]
+    arrays = {
+        f"{split}_image": np.stack([getattr(each, part) for each in content], axis=1).astype(np.float32)
+        for split, part in (("val", "fit"), ("test", "test"))
+    }
+    np.savez(folder / "content.npz", **arrays)
+    return root, folder / "content.npz"
+
+
+@pytest.mark.parametrize("probes", ["leakage,mcc", pytest.param("", marks=pytest.mark.slow)])
+def test_folds_cut_all_that_probes_look_at(tmp_path: Path, probes: str) -> None:
+    root, encodings = content_alone(tmp_path)
+    words = ["evaluate", encodings, "--data", root, "--n-bootstrap", 5, "--probes", probes]
+    words += ["--factors", "object_shape,object_color"]
+    found = []
+    for more in ((), ("--folds", 3)):
+        run(*words, "--out", tmp_path / "scores.parquet", *more)
+        rows = pq.read_table(tmp_path / "scores.parquet").to_pylist()
+        found.append({(row["factor"], row["estimator"], row["metric"]): row["value"] for row in rows})
+    once, by_folds = found
+    assert once.keys() == by_folds.keys()
+    assert by_folds["content", "pearson", "mcc"] == pytest.approx(1.0)
+    assert by_folds["image.object_color", "kernel_ridge", "leakage"] == pytest.approx(0.0, abs=0.1)
+
+
 def test_runs_of_different_places_have_no_mean(tmp_path: Path) -> None:
     mine = brought(tmp_path)
     (tmp_path / "other").mkdir()
