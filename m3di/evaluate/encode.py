@@ -71,6 +71,7 @@ def encode_run(
         data.pairs(encodings),
         stored.get("similarity", "cosine"),
         {"encoding_size": stored.get("encoding_size"), "seed": stored.get("seed")},
+        samples=data.samples,
     )
 
 

@@ -73,6 +73,8 @@ class Encoded:
         similarity: Similarity of the training loss.
         attributes: Columns of the result that are the same in every row (`encoding_size`, `seed`, ...).
         all_factors: As `factors`, where these are a choice: what content is does not depend on it.
+        samples: What is known of which samples they are: fingerprint and split of those of the test, fingerprint of
+            those of the fit. An empty text is not known.
     """
 
     run: str
@@ -83,6 +85,7 @@ class Encoded:
     similarity: str = "cosine"
     attributes: Mapping[str, Any] = field(default_factory=dict)
     all_factors: Mapping[str, tuple[FactorValues, ...]] | None = None
+    samples: tuple[str, str, str] = ("", "", "")
 
     def check(self) -> None:
         """Check that the encodings can be probed.

@@ -55,7 +55,9 @@ def read_npz(path: Path, data: ProbeData | None = None) -> Encoded:
         raise _bad(path, f"arrays {', '.join(arrays) or 'none'}", "test_VIEW and val_VIEW, such as test_image")
     encodings = {view: _both(arrays, view, path) for view in views}
     noted: dict[str, Any] = {"similarity": str(arrays[SIMILARITY])} if SIMILARITY in arrays else {}
+    noted["samples"] = tuple(str(arrays.get(name, "")) for name in (FINGERPRINT, SPLIT, FITTED_ON))
     if data is not None:
+        noted["samples"] = data.samples
         _check_dataset(path, arrays, views, data)
         known = {view: data.factors[view] for view in views}
         return Encoded(path.stem, encodings, known, data.name, data.pairs(views), **noted)

@@ -242,6 +242,49 @@ def test_differences_say_of_which_setting_and_samples_they_are(trained_run: Path
     assert shown.startswith("\ntrain\n") and re.findall(r"\n 4 +(0\.\d+) .* r2 ", shown) == ["0.001", "0.01"]
 
 
+FEW = ("--probes", "linear", "--factors", "object_color", "--n-bootstrap", 5)
+
+
+@pytest.fixture(scope="module")
+def scored_sweep(trained_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sweep of one run, which keeps its scores."""
+    sweep = tmp_path_factory.mktemp("sweeps") / "sweep"
+    shutil.copytree(trained_run, sweep / "seed=0")
+    (sweep / "sweep.json").write_text(json.dumps({"members": [{"run": "seed=0", "values": {"seed": 0}}]}))
+    run("evaluate", sweep, *FEW)
+    return sweep
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({}, None),
+        ({"temperature": 0.1}, "temperature"),
+        ({"loss": "siglip", "loss_options": {"bias": -5.0}}, "loss, loss_options"),
+        ({"negatives": "all", "learn_temperature": True}, "learn_temperature, negatives"),
+        ({"views": {"image": {}}}, "views"),
+        ({"val_batch_size": 3}, "val_batch_size"),
+        ({"val": {"n_samples": 7}}, "validation data"),
+    ],
+)
+def test_losses_of_different_objectives_are_not_compared(
+    scored_sweep: Path, tmp_path: Path, changed: dict[str, Any], named: str | None
+) -> None:
+    other = shutil.copytree(scored_sweep, tmp_path / "other")
+    for file in ("config.json", "summary.json"):
+        path = other / "seed=0" / file
+        stored = json.loads(path.read_text())
+        for part in (stored, stored.get("config", {}), stored.get("data", {})):
+            part |= {key: value for key, value in changed.items() if key in part}
+        path.write_text(json.dumps(stored))
+    result = CliRunner().invoke(cli, [str(word) for word in ("compare", scored_sweep, other, *FEW, "--json")])
+    found = json.loads(result.stdout)
+    assert found["left_out"] == (
+        [] if named is None else [f"val_loss left out: the two sweeps do not have the same {named}"]
+    )
+    assert ("val_loss" in {row["metric"] for row in found["differences"]}) == (named is None)
+
+
 def test_probes_of_no_chosen_factor(trained_run: Path) -> None:
     with pytest.raises(UsageError, match=r"nothing can be measured(?s:.)*linear(?s:.)*object_xpos"):
         run("evaluate", trained_run, "--probes", "linear", "--factors", "object_xpos")
