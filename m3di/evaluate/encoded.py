@@ -48,11 +48,13 @@ class FactorValues:
 
     @property
     def chance(self) -> float:
-        """Score of the best constant prediction: R2 0, or the share of the most frequent label of the fit."""
+        """Score of the best constant prediction of the test: R2 0, or the share of the most frequent label there.
+
+        Of both, the constant is that of the test: the label that is most frequent in the fit may not be in it at all.
+        """
         if self.is_number:
             return 0.0
-        labels, counts = np.unique(self.fit, return_counts=True)
-        return float(np.mean(self.test == labels[counts.argmax()]))
+        return float(np.unique(self.test, return_counts=True)[1].max() / len(self.test))
 
     @property
     def is_number(self) -> bool:

@@ -99,9 +99,18 @@ def test_every_number_says_how_to_read_it() -> None:
     assert found["text", "image", "recall@10"].chance == pytest.approx(10 / M)
 
 
-def test_chance_is_the_share_of_the_most_frequent_label_of_the_fit() -> None:
+def test_chance_is_the_share_of_the_most_frequent_label_of_the_test() -> None:
     values = np.array([0] * 6 + [1] * 4 + [0, 1, 1, 1])
-    assert FactorValues("v", "f", "", "label", values[:10], values[10:]).chance == 0.25
+    assert FactorValues("v", "f", "", "label", values[:10], values[10:]).chance == 0.75
+    held_out = np.array([1, 2, 2, 1])  # what the fit has most is not there
+    assert FactorValues("v", "f", "", "label", values[:10], held_out).chance == 0.5
+
+
+def test_a_probe_of_noise_is_not_above_chance_where_the_test_has_other_labels() -> None:
+    labels = np.concatenate([np.repeat([0, 1, 2], [60, 45, 45]), np.resize([1, 2], M)])
+    of = replace(encoded(RNG.normal(size=N + M)), factors={"image": (factor("shape", "", "label", labels),)})
+    (found,) = score(of, Protocol(("logistic",), n_bootstrap=20))
+    assert 0.0 <= found.value < found.chance == 0.5
 
 
 def test_a_factor_that_is_constant_in_the_test_has_no_r2() -> None:
@@ -109,6 +118,20 @@ def test_a_factor_that_is_constant_in_the_test_has_no_r2() -> None:
     of = replace(encoded(CONTENT, STYLE), factors={"image": (still,)})
     (found,) = score(of, Protocol(("linear",), n_bootstrap=50))
     assert np.isnan(found.value)
+
+
+@pytest.mark.parametrize("still", [np.full(M, 0.1), np.resize([0.0, 1.0], M), np.full(M, 1 / 3)])
+def test_a_hue_that_is_constant_in_the_test_has_neither_score_nor_interval(still: np.ndarray) -> None:
+    """Its mean, or its cosine, differs from it by rounding; 0 and 1 are one hue."""
+    hue = replace(FACTORS[2], test=still, angle=(2 * np.pi * HUE[:N], 2 * np.pi * still))
+    of = replace(encoded(CONTENT, STYLE), factors={"image": (FACTORS[0], hue)})
+    found = score(of, Protocol(("linear", "kernel_ridge", "leakage"), n_bootstrap=50))
+    circulars = [each for each in found if each.metric == "circular_r2"]
+    assert len(circulars) == 2 and np.isnan([each.value for each in circulars]).all()
+    assert np.isnan([[each.ci_low, each.ci_high] for each in circulars]).all()
+    if np.ptp(still) == 0:
+        others = [each for each in found if each.factor == "image.hue"]
+        assert len(others) == 5 and np.isnan([[each.value, each.ci_low, each.ci_high] for each in others]).all()
 
 
 @pytest.mark.slow
