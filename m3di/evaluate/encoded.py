@@ -72,7 +72,7 @@ class Encoded:
         encodings: For each view, those of the fit [N, D] and of the test [M, D].
         factors: For each view, the factors that its encoding is probed for.
         pairs: Views whose encodings belong together, sample by sample.
-        similarity: Similarity of the training loss.
+        similarity: Similarity of the training loss, by which pairs are retrieved.
         attributes: Columns of the result that are the same in every row (`encoding_size`, `seed`, ...).
         all_factors: As `factors`, where these are a choice: what content is does not depend on it.
         samples: What is known of which samples they are: fingerprint and split of those of the test, fingerprint of

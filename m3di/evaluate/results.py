@@ -58,12 +58,12 @@ def to_table(encoded: Encoded, scores: Sequence[Score], n_folds: int | None = No
     n_fit, n_test = map(len, next(iter(encoded.encodings.values())))
     if n_folds is not None:
         n_fit, n_test = (n_fit + n_test) - -(-(n_fit + n_test) // n_folds), n_fit + n_test
-    same = {"run": encoded.run, "seed": None, "data": encoded.data}
+    same: dict[str, Any] = {"run": encoded.run, "seed": None, "data": encoded.data}
     same |= {name: value for name, value in encoded.attributes.items() if value is not None}
     same |= {"n_fit": n_fit, "n_test": n_test}
     rows = []
     for each in scores:
-        sized = {"encoding_size": _encoding_size(encoded, each)}
+        sized: dict[str, Any] = {"encoding_size": _encoding_size(encoded, each)}
         rows.append({**sized, **same, **{name: _null(value) for name, value in each.as_row().items()}})
     return _table(rows)
 
