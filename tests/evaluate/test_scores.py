@@ -66,6 +66,22 @@ def test_an_encoder_of_everything_leaks_and_its_hue_is_circular() -> None:
     assert found["image.hue", "kernel_ridge", "leakage"] > 0.8
 
 
+def test_the_leakage_of_a_label_is_linear_and_has_no_bound() -> None:
+    content = RNG.normal(size=N + M)
+    label = (np.abs(content) > 0.67).astype(np.int64)
+    factors = (
+        factor("x", "content", "scalar", content),
+        factor("far", "style", "label", label),
+        factor("size", "style", "scalar", content**2),
+    )
+    for columns, leaks in (((content,), False), ((3 - 2 * content,), False), ((content, content**2), True)):
+        of = replace(encoded(*columns), factors={"image": factors})
+        number, far = score(of, Protocol(("leakage",), n_bootstrap=20))
+        assert (number.factor, number.bound) == ("image.size", 0.0) and abs(number.value) < 0.1
+        assert np.isnan(far.bound)
+        assert far.value > 0.3 if leaks else far.value == pytest.approx(0.0, abs=0.02)
+
+
 def test_which_factors_are_probed_for_does_not_change_what_content_tells() -> None:
     whole = encoded(CONTENT, STYLE)
     chosen = replace(whole, factors={"image": FACTORS[1:2]}, all_factors=whole.factors)
