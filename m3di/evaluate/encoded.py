@@ -30,6 +30,7 @@ class FactorValues:
         test: [M] values for scoring.
         angle: [N] and [M] in radians, for a hue or an angle; else None.
         bound: Score of the best prediction from content alone; not a number if it is not known.
+        scored: All values that are scored, where `test` is one fold of them; None if `test` is all.
     """
 
     view: str
@@ -40,6 +41,7 @@ class FactorValues:
     test: NDArray[Any]
     angle: tuple[Floats, Floats] | None = None
     bound: float = float("nan")
+    scored: NDArray[Any] | None = None
 
     @property
     def full_name(self) -> str:
@@ -54,7 +56,8 @@ class FactorValues:
         """
         if self.is_number:
             return 0.0
-        return float(np.unique(self.test, return_counts=True)[1].max() / len(self.test))
+        scored = self.test if self.scored is None else self.scored
+        return float(np.unique(scored, return_counts=True)[1].max() / len(scored))
 
     @property
     def is_number(self) -> bool:

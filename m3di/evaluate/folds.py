@@ -78,4 +78,4 @@ def _factors(of: Mapping[str, tuple[FactorValues, ...]], fit: Indices, test: Ind
 def _factor(values: FactorValues, fit: Indices, test: Indices) -> FactorValues:
     known, new = _cut((values.fit, values.test), fit, test)
     angle = None if values.angle is None else _cut(values.angle, fit, test)
-    return replace(values, fit=known, test=new, angle=angle)
+    return replace(values, fit=known, test=new, angle=angle, scored=np.concatenate([values.fit, values.test]))

@@ -115,6 +115,13 @@ def test_every_number_says_how_to_read_it() -> None:
     assert found["text", "image", "recall@10"].chance == pytest.approx(10 / M)
 
 
+def test_factors_that_were_not_chosen_are_looked_at_too() -> None:
+    short = replace(FACTORS[0], test=FACTORS[0].test[1:])
+    of = replace(encoded(CONTENT), factors={"image": FACTORS[1:]}, all_factors={"image": (short, *FACTORS[1:])})
+    with pytest.raises(M3diError, match=r"different numbers of samples(?s:.)*image\.shape \(a factor\): 150 and 99"):
+        score(of, Protocol(("mcc",)))
+
+
 def test_chance_is_the_share_of_the_most_frequent_label_of_the_test() -> None:
     values = np.array([0] * 6 + [1] * 4 + [0, 1, 1, 1])
     assert FactorValues("v", "f", "", "label", values[:10], values[10:]).chance == 0.75
