@@ -58,14 +58,12 @@ def encode_run(
         M3diError: The run has no encoder for any view, or was trained on another vocabulary.
         UsageError: The device is not there, or `n_workers` is negative.
     """
-    config = read_config(run)
     everything = [(each, range(len(each))) for each in (data.fit, data.test)]
     fit, test = encode_samples(
         run, everything, device=device, n_workers=n_workers, checkpoint=checkpoint, progress=progress
     )
     encodings = {view: (fit[view], test[view]) for view in fit}
-    stored = config["config"]
-    trained = config_from_json(stored)
+    trained = config_from_json(read_config(run)["config"])
     return Encoded(
         name or str(run),
         encodings,
@@ -73,7 +71,7 @@ def encode_run(
         data.name,
         data.pairs(encodings),
         similarity_of(trained.loss, trained.loss_settings),
-        {"encoding_size": stored.get("encoding_size"), "seed": stored.get("seed")},
+        {"encoding_size": trained.encoding_size, "seed": trained.seed},
         samples=data.samples,
     )
 
