@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from m3di.evaluate.r2 import ROUNDING, is_constant
+
 Floats = NDArray[np.float64]
 N_BOOTSTRAP = 1000
 LEVEL = 0.95
@@ -31,11 +33,18 @@ class Bootstrap:
         return np.asarray(self.weights @ values)
 
     def r2s(self, true: Floats, predicted: Floats) -> Floats:
-        """Return R2 of all columns together in each resample, as `circular_r2` does: [N, K], [N, K] -> [B]."""
+        """Return R2 of all columns together in each resample, as `circular_r2` does: [N, K], [N, K] -> [B].
+
+        A resample that has a single value of `true` has none: not a number.
+        """
+        if is_constant(true):
+            return np.full(len(self.weights), np.nan)
         centred = true - true.mean(axis=0)
         error = self.weights @ ((true - predicted) ** 2).sum(axis=1)
-        total = self.weights @ (centred**2).sum(axis=1) - ((self.weights @ centred) ** 2).sum(axis=1)
-        return np.asarray(1.0 - np.divide(error, total, out=np.full_like(error, np.nan), where=total > 0))
+        squares = self.weights @ (centred**2).sum(axis=1)
+        total = squares - ((self.weights @ centred) ** 2).sum(axis=1)
+        varies = total > ROUNDING * squares  # the difference of two equal numbers is not always 0
+        return np.asarray(1.0 - np.divide(error, total, out=np.full_like(error, np.nan), where=varies))
 
     def of(self, statistic: Callable[[Floats], float]) -> Floats:
         """Return any statistic of the weights [N] of the samples in each resample, [B]."""
@@ -52,9 +61,12 @@ def interval(values: Floats) -> tuple[float, float]:
 
 
 def interval_over_seeds(values: Floats) -> tuple[float, float]:
-    """Return the 95 % interval of the mean of independent runs by Student's t; NaN for a single run."""
+    """Return the 95 % interval of the mean of independent runs by Student's t; NaN for a single run.
+
+    NaN too where all runs score the same, up to rounding: that says nothing of the spread of others.
+    """
     values = values[np.isfinite(values)]
-    if len(values) < 2:
+    if len(values) < 2 or is_constant(values):
         return float("nan"), float("nan")
     half = float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
     mean = float(values.mean())

@@ -10,14 +10,17 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from m3di.errors import M3diError, UsageError
 from m3di.evaluate.encoded import Encoded, FactorValues
 from m3di.evaluate.metric import Score
 from m3di.evaluate.probes import Difference, paired_bootstrap, paired_over_seeds
 from m3di.evaluate.results import PER_RUN, SCHEMA, swept
-from m3di.evaluate.runs import NamedRun, Request, data_of, evaluate_all, members_of, scores_of
-from m3di.learn.training.run_folder import SWEEP_NAME, read_config
+from m3di.evaluate.runs import VAL_LOSS, NamedRun, Request, data_of, evaluate_all, members_of, scores_of
+from m3di.learn.losses import LossSettings
+from m3di.learn.training.config import DEFAULTS
+from m3di.learn.training.run_folder import SWEEP_NAME, read_config, read_summary
 
 BOOTSTRAP, PAIRED_T = "bootstrap", "paired t"
 COMPARISON = pa.schema(
@@ -43,8 +46,8 @@ def compare(
         first: A run, an .npz or a sweep.
         second: Another one of the same kind.
         request: What to evaluate, and how.
-        on_note: Called with what is left out of two sweeps: unfinished runs, and runs without one of equal seed and
-            settings in the other.
+        on_note: Called with what is left out of two sweeps: unfinished runs, runs without one of equal seed and
+            settings in the other, and validation losses of different objectives.
 
     Raises:
         M3diError: They have no score in common, were evaluated on different samples, or have no seed in common.
@@ -102,19 +105,34 @@ def _scored(path: Path, request: Request) -> tuple[Encoded, list[Score]]:
 
 def _check_same_samples(one: Encoded, other: Encoded, fit_too: bool) -> None:
     """Check that test samples are the same; with folds those to fit too, which are scored as well."""
-    factors, others = one.all_factors or one.factors, other.all_factors or other.factors  # chosen or not
-    for view in factors.keys() & others.keys():
-        known = {each.full_name: each for each in others[view]}
-        for each in factors[view]:
-            its = known.get(each.full_name, each)
-            if not _equal(each, its, "test") or (fit_too and not _equal(each, its, "fit")):
-                raise M3diError(
-                    "the two were evaluated on different samples",
-                    where=f"{one.run} and {other.run}",
-                    got=f"different values of {each.full_name}",
-                    expected="the same test samples in the same order",
-                    next_step="name one dataset for both with --data",
-                )
+    views = one.encodings.keys() & other.encodings.keys()
+    if not views:
+        return  # no score is compared
+    both, parts = (one, other), ("test", "fit") if fit_too else ("test",)
+    for part in parts:
+        counts = [len(next(iter(each.encodings.values()))[part == "test"]) for each in both]
+        if counts[0] != counts[1]:
+            raise _other_samples(both, f"{counts[0]} and {counts[1]} samples to {'score' if part == 'test' else part}")
+    factors, others = (each.all_factors or each.factors for each in both)  # chosen or not
+    known = {(view, each.full_name): each for view in views for each in others[view]}
+    ours = {(view, each.full_name): each for view in views for each in factors[view]}
+    shared = [(each, known[key]) for key, each in ours.items() if key in known]
+    for each, its in shared:
+        if not all(_equal(each, its, part) for part in parts):
+            raise _other_samples(both, f"different values of {each.full_name}")
+    n_noted = 3 if fit_too else 2
+    if not shared and (one.samples[:n_noted] != other.samples[:n_noted] or not all(one.samples[:n_noted])):
+        raise _other_samples(both, "no factor that both have, and not the same fingerprint and split noted in both")
+
+
+def _other_samples(both: tuple[Encoded, Encoded], got: str) -> M3diError:
+    return M3diError(
+        "the two were evaluated on different samples",
+        where=" and ".join(each.run for each in both),
+        got=got,
+        expected="the same test samples in the same order",
+        next_step="name one dataset for both with --data",
+    )
 
 
 def _equal(one: FactorValues, other: FactorValues, part: str) -> bool:
@@ -141,25 +159,37 @@ def _note_lone(
 
 
 def _of_sweeps(first: Path, second: Path, request: Request, on_note: Callable[[str], object]) -> list[Row]:
-    tables, trained_on = [], []
-    for path in (first, second):
-        members, unfinished = members_of([path])
-        for name in unfinished:
-            on_note(f"{name}: not finished, left out")
-        trained_on.append({_trained_on(member) for member in members})
-        if request.data is None and trained_on[0] != trained_on[-1]:
-            raise M3diError(
-                "the two were evaluated on different samples",
-                where=f"{first} and {second}",
-                got=f"trained on {' and '.join(', '.join(sorted(map(str, each))) for each in trained_on)}",
-                expected="one dataset",
-                next_step="name one dataset for both with --data",
-            )
-        tables.append(evaluate_all(members, request))
+    members = _members_of_sweeps(first, second, request, on_note)
+    tables = [evaluate_all(own, request) for own in members]
     shared = [name for name in tables[0].column_names if name in tables[1].column_names]
-    for path, table in zip((first, second), tables, strict=True):
+    _check_varied((first, second), tables, shared)
+    keys = [name for name in shared if name not in PER_RUN]
+    settings = ["encoding_size", *(name for name in keys if name not in SCHEMA.names)]
+    _note_lone((first, second), tables, settings, on_note)
+    by_name = [{each.name: each for each in own} for own in members]
+    others = {(row["seed"], *(row[key] for key in keys)): row for row in tables[1].to_pylist()}
+    pairs, differing = dict[tuple[Any, ...], list[tuple[float, float]]](), dict[str, None]()
+    for row in tables[0].to_pylist():
+        key = tuple(row[name] for name in keys)
+        other = others.get((row["seed"], *key))
+        if other is None or row["value"] is None or other["value"] is None:
+            continue
+        if row["metric"] == VAL_LOSS:
+            ours, theirs = _objective(by_name[0][row["run"]]), _objective(by_name[1][other["run"]])
+            if ours != theirs:
+                differing |= {name: None for name in ours if ours[name] != theirs[name]}
+                continue
+        pairs.setdefault(key, []).append((row["value"], other["value"]))
+    if differing:
+        on_note(f"{VAL_LOSS} left out: the two sweeps do not have the same {', '.join(differing)}")
+    return [_of_pairs(dict(zip(keys, key, strict=True)), np.array(found)) for key, found in pairs.items()]
+
+
+def _check_varied(paths: Sequence[Path], tables: Sequence[pa.Table], shared: Sequence[str]) -> None:
+    """Check that both sweeps know what either varies: else each of its values would have the same runs of the other."""
+    for path, table in zip(paths, tables, strict=True):
         lone = [name for name in swept(table) if name not in shared]
-        if lone:  # each of its values would be compared with the same runs of the other
+        if lone:
             raise UsageError(
                 f"only one of the two sweeps varies {lone[0]}",
                 where=str(path),
@@ -167,24 +197,46 @@ def _of_sweeps(first: Path, second: Path, request: Request, on_note: Callable[[s
                 expected="two sweeps over the same settings",
                 next_step="compare single runs of them, or sweep both over the same values",
             )
-    keys = [name for name in shared if name not in PER_RUN]
-    settings = ["encoding_size", *(name for name in keys if name not in SCHEMA.names)]
-    _note_lone((first, second), tables, settings, on_note)
-    pairs: dict[tuple[Any, ...], list[tuple[float, float]]] = {}
-    others = {(row["seed"], *(row[key] for key in keys)): row["value"] for row in tables[1].to_pylist()}
-    for row in tables[0].to_pylist():
-        key = tuple(row[name] for name in keys)
-        ours, theirs = row["value"], others.get((row["seed"], *key))
-        if ours is not None and theirs is not None:
-            pairs.setdefault(key, []).append((ours, theirs))
-    rows = []
-    for key, found in pairs.items():
-        both = np.array(found)  # [S, 2]
-        difference = paired_over_seeds(both[:, 0], both[:, 1])
-        named = dict(zip(keys, key, strict=True))
-        first_mean, second_mean = both.mean(axis=0).tolist()
-        rows.append(_row(named, first_mean, second_mean, difference, PAIRED_T, len(found)))
-    return rows
+
+
+def _members_of_sweeps(
+    first: Path, second: Path, request: Request, on_note: Callable[[str], object]
+) -> list[list[NamedRun]]:
+    """The finished runs of both sweeps, which are of one dataset."""
+    found, trained_on = [], []
+    for path in (first, second):
+        members, unfinished = members_of([path])
+        for name in unfinished:
+            on_note(f"{name}: not finished, left out")
+        found.append(members)
+        trained_on.append({_trained_on(member) for member in members})
+    if request.data is None and trained_on[0] != trained_on[1]:
+        raise M3diError(
+            "the two were evaluated on different samples",
+            where=f"{first} and {second}",
+            got=f"trained on {' and '.join(', '.join(sorted(map(str, each))) for each in trained_on)}",
+            expected="one dataset",
+            next_step="name one dataset for both with --data",
+        )
+    return found
+
+
+def _of_pairs(named: Row, both: NDArray[np.float64]) -> Row:
+    """The row of one score, from the pairs [S, 2] of runs with equal seeds."""
+    first, second = both.mean(axis=0).tolist()
+    return _row(named, first, second, paired_over_seeds(both[:, 0], both[:, 1]), PAIRED_T, len(both))
+
+
+def _objective(member: NamedRun) -> dict[str, Any]:
+    """What a validation loss depends on beside the encoders: others are numbers on another scale."""
+    stored, summary = read_config(member.path), read_summary(member.path) or {}
+    config, data = {**DEFAULTS, **stored.get("config", {})}, stored.get("data", {})
+    return {
+        **{name: config[name] for name in ("loss", "loss_options", *LossSettings.__dataclass_fields__)},
+        "views": sorted(data.get("views", ())),
+        "validation data": data.get("val"),
+        "val_batch_size": summary.get("val_batch_size"),
+    }
 
 
 def _trained_on(member: NamedRun) -> str | None:

@@ -17,8 +17,10 @@ from m3di.data import LocalFolder, Multimodal3DIdent, open_folder
 from m3di.errors import DataError, M3diError, UsageError
 from m3di.evaluate.encoded import Encoded
 from m3di.evaluate.probe_data import ProbeData
+from m3di.learn.losses import similarity_of
 from m3di.learn.models.encoder_set import Encoders
 from m3di.learn.training.checkpoint import CHECKPOINT_NAME, latest_checkpoint
+from m3di.learn.training.config import config_from_json
 from m3di.learn.training.device import resolve_device
 from m3di.learn.training.inputs import vocabulary_sha256
 from m3di.learn.training.loading import batch_loader, resolve_workers, to_device
@@ -56,21 +58,21 @@ def encode_run(
         M3diError: The run has no encoder for any view, or was trained on another vocabulary.
         UsageError: The device is not there, or `n_workers` is negative.
     """
-    config = read_config(run)
     everything = [(each, range(len(each))) for each in (data.fit, data.test)]
     fit, test = encode_samples(
         run, everything, device=device, n_workers=n_workers, checkpoint=checkpoint, progress=progress
     )
     encodings = {view: (fit[view], test[view]) for view in fit}
-    stored = config["config"]
+    trained = config_from_json(read_config(run)["config"])
     return Encoded(
         name or str(run),
         encodings,
         {view: data.factors[view] for view in encodings},
         data.name,
         data.pairs(encodings),
-        stored.get("similarity", "cosine"),
-        {"encoding_size": stored.get("encoding_size"), "seed": stored.get("seed")},
+        similarity_of(trained.loss, trained.loss_settings),
+        {"encoding_size": trained.encoding_size, "seed": trained.seed},
+        samples=data.samples,
     )
 
 

@@ -30,6 +30,7 @@ class FactorValues:
         test: [M] values for scoring.
         angle: [N] and [M] in radians, for a hue or an angle; else None.
         bound: Score of the best prediction from content alone; not a number if it is not known.
+        scored: All values that are scored, where `test` is one fold of them; None if `test` is all.
     """
 
     view: str
@@ -40,6 +41,7 @@ class FactorValues:
     test: NDArray[Any]
     angle: tuple[Floats, Floats] | None = None
     bound: float = float("nan")
+    scored: NDArray[Any] | None = None
 
     @property
     def full_name(self) -> str:
@@ -48,11 +50,14 @@ class FactorValues:
 
     @property
     def chance(self) -> float:
-        """Score of the best constant prediction: R2 0, or the share of the most frequent label of the fit."""
+        """Score of the best constant prediction of the test: R2 0, or the share of the most frequent label there.
+
+        Of both, the constant is that of the test: the label that is most frequent in the fit may not be in it at all.
+        """
         if self.is_number:
             return 0.0
-        labels, counts = np.unique(self.fit, return_counts=True)
-        return float(np.mean(self.test == labels[counts.argmax()]))
+        scored = self.test if self.scored is None else self.scored
+        return float(np.unique(scored, return_counts=True)[1].max() / len(scored))
 
     @property
     def is_number(self) -> bool:
@@ -70,9 +75,11 @@ class Encoded:
         encodings: For each view, those of the fit [N, D] and of the test [M, D].
         factors: For each view, the factors that its encoding is probed for.
         pairs: Views whose encodings belong together, sample by sample.
-        similarity: Similarity of the training loss.
+        similarity: Similarity of the training loss, by which pairs are retrieved.
         attributes: Columns of the result that are the same in every row (`encoding_size`, `seed`, ...).
         all_factors: As `factors`, where these are a choice: what content is does not depend on it.
+        samples: What is known of which samples they are: fingerprint and split of those of the test, fingerprint of
+            those of the fit. An empty text is not known.
     """
 
     run: str
@@ -83,6 +90,7 @@ class Encoded:
     similarity: str = "cosine"
     attributes: Mapping[str, Any] = field(default_factory=dict)
     all_factors: Mapping[str, tuple[FactorValues, ...]] | None = None
+    samples: tuple[str, str, str] = ("", "", "")
 
     def check(self) -> None:
         """Check that the encodings can be probed.
@@ -100,7 +108,7 @@ class Encoded:
                     got=f"{both[0].shape[1]} and {both[1].shape[1]}",
                 )
         lengths = {view: tuple(map(len, both)) for view, both in self.encodings.items()}
-        for view, factors in self.factors.items():
+        for view, factors in [*self.factors.items(), *(self.all_factors or {}).items()]:
             lengths |= {f"{each.full_name} (a factor)": (len(each.fit), len(each.test)) for each in factors}
             for each in factors:
                 if each.is_number and not (np.isfinite(each.fit).all() and np.isfinite(each.test).all()):

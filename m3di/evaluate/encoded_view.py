@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from m3di.evaluate.bootstrap import Bootstrap
 from m3di.evaluate.encoded import Encoded, FactorValues
+from m3di.evaluate.r2 import is_constant
 from m3di.evaluate.standardised import standardise
 
 Floats = NDArray[np.float64]
@@ -19,7 +20,7 @@ MAX_LABELS = 100  # DCI and the like skip a factor with more: forests take minut
 
 def varies(factor: FactorValues) -> bool:
     """Whether a factor has several values, to fit on and to score on: under an intervention it may have one."""
-    return all(len(np.unique(each)) > 1 for each in (factor.fit, factor.test))
+    return not any(is_constant(each) for each in (factor.fit, factor.test))
 
 
 class EncodedView:

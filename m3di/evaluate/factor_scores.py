@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from m3di.evaluate.encoded import FactorValues
 from m3di.evaluate.encoded_view import EncodedView
 from m3di.evaluate.metric import INF, NAN, Range, Score
-from m3di.evaluate.r2 import circle_points, circular_r2, r2_scores
+from m3di.evaluate.r2 import circle_points, circular_r2, is_constant, r2_scores
 
 Floats = NDArray[np.float64]
 NUMBER_SCORES = (Range("r2", -INF), Range("circular_r2", -INF))
@@ -51,7 +51,7 @@ def number_scores(z: EncodedView, estimator: str, predicted: Mapping[str, Floats
         if factor.angle is not None:
             points = predicted[f"{factor.full_name} circle"]
             true = circle_points(factor.angle[1])
-            value = circular_r2(true, points) if np.ptp(factor.angle[1]) > 0 else NAN
+            value = NAN if is_constant(true) else circular_r2(true, points)
             named = (z.name, factor.full_name, factor.kind, factor.role, estimator, "circular_r2")
             yield Score(*named, value, 0.0).with_resampled(z.resamples.r2s(true, points))
 
@@ -66,7 +66,7 @@ def label_scores(z: EncodedView, estimator: str, classify: Classify) -> Iterator
 def r2_of(z: EncodedView, factor: FactorValues, predicted: Mapping[str, Floats]) -> tuple[float, Floats]:
     """R2 on the test samples and in each resample; not a number of a factor that is constant there."""
     true, found = factor.test[:, None], predicted[factor.full_name]
-    value = float(r2_scores(true, found)[0]) if np.ptp(factor.test) > 0 else NAN
+    value = NAN if is_constant(true) else float(r2_scores(true, found)[0])
     return value, z.resamples.r2s(true, found)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from m3di.evaluate.encoded import MIN_FIT, MIN_TEST, Encoded, FactorValues
 from m3di.evaluate.metric import Score, cut_to_range
 
 Indices = NDArray[np.int64]
+Factors = dict[str, tuple[FactorValues, ...]]
 
 
 def folds(encoded: Encoded, n_folds: int, seed: int) -> Iterator[Encoded]:
@@ -38,7 +39,8 @@ def folds(encoded: Encoded, n_folds: int, seed: int) -> Iterator[Encoded]:
         yield replace(
             encoded,
             encodings={view: _cut(both, fit, test) for view, both in encoded.encodings.items()},
-            factors={view: tuple(_factor(each, fit, test) for each in own) for view, own in encoded.factors.items()},
+            factors=_factors(encoded.factors, fit, test),
+            all_factors=None if encoded.all_factors is None else _factors(encoded.all_factors, fit, test),
         )
 
 
@@ -69,7 +71,11 @@ def _cut(both: tuple[NDArray[Any], NDArray[Any]], fit: Indices, test: Indices) -
     return together[fit], together[test]
 
 
+def _factors(of: Mapping[str, tuple[FactorValues, ...]], fit: Indices, test: Indices) -> Factors:
+    return {view: tuple(_factor(each, fit, test) for each in own) for view, own in of.items()}
+
+
 def _factor(values: FactorValues, fit: Indices, test: Indices) -> FactorValues:
     known, new = _cut((values.fit, values.test), fit, test)
     angle = None if values.angle is None else _cut(values.angle, fit, test)
-    return replace(values, fit=known, test=new, angle=angle)
+    return replace(values, fit=known, test=new, angle=angle, scored=np.concatenate([values.fit, values.test]))

@@ -35,7 +35,7 @@ class Score:
         estimator: What predicts.
         metric: `r2`, `circular_r2`, `accuracy`, `leakage`, `mcc`, ...
         value: The score on the test samples.
-        chance: That of the best constant prediction.
+        chance: That of the best constant prediction of the test samples.
         bound: That of the best prediction from content alone.
         ci_low: Lower end of the 95 % bootstrap interval over test samples; not a number if there is none.
         ci_high: Upper end.

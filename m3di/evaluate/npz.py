@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import itertools
 import zipfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,15 +56,22 @@ def read_npz(path: Path, data: ProbeData | None = None) -> Encoded:
         raise _bad(path, f"arrays {', '.join(arrays) or 'none'}", "test_VIEW and val_VIEW, such as test_image")
     encodings = {view: _both(arrays, view, path) for view in views}
     noted: dict[str, Any] = {"similarity": str(arrays[SIMILARITY])} if SIMILARITY in arrays else {}
+    noted["samples"] = tuple(str(arrays.get(name, "")) for name in (FINGERPRINT, SPLIT, FITTED_ON))
     if data is not None:
+        noted["samples"] = data.samples
         _check_dataset(path, arrays, views, data)
         known = {view: data.factors[view] for view in views}
-        return Encoded(path.stem, encodings, known, data.name, data.pairs(views), **noted)
-    pairs = [
-        pair for pair in itertools.combinations(views, 2)
-        if encodings[pair[0]][1].shape[1:] == encodings[pair[1]][1].shape[1:]
-    ]  # fmt: skip
-    return Encoded(path.stem, encodings, _factors(arrays, views, path), _called(arrays), tuple(pairs), **noted)
+        return Encoded(path.stem, encodings, known, data.name, _comparable(data.pairs(views), encodings), **noted)
+    pairs = _comparable(itertools.combinations(views, 2), encodings)
+    return Encoded(path.stem, encodings, _factors(arrays, views, path), _called(arrays), pairs, **noted)
+
+
+def _comparable(
+    pairs: Iterable[tuple[str, str]], encodings: Mapping[str, tuple[NDArray[Any], NDArray[Any]]]
+) -> tuple[tuple[str, str], ...]:
+    """Those pairs of views whose encodings are equally long: others have no similarity."""
+    sizes = {view: test.shape[1:] for view, (_, test) in encodings.items()}
+    return tuple((one, other) for one, other in pairs if sizes[one] == sizes[other])
 
 
 def write_npz(path: Path, encoded: Encoded, fingerprint: str, split: str = "", fitted_on: str = "") -> None:

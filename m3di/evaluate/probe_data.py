@@ -80,6 +80,11 @@ class ProbeData:
         """Identity of the dataset that is scored."""
         return self.test.fingerprint
 
+    @property
+    def samples(self) -> tuple[str, str, str]:
+        """Which samples these are, see `Encoded`."""
+        return self.fingerprint, self.split, self.fit.fingerprint
+
     @cached_property
     def factors(self) -> dict[str, tuple[FactorValues, ...]]:
         """For each view, the factors to probe its encoding for."""

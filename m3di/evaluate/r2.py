@@ -6,6 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+ROUNDING = 1e-12  # relative: what differs by less is one value, after a mean or a cosine
+
+
+def is_constant(values: Floats) -> bool:
+    """Whether all rows are the same up to rounding, [N] or [N, K]: there is nothing to explain, and no R2."""
+    return bool(np.ptp(values, axis=0).max() <= ROUNDING * np.abs(values).max())
 
 
 def r2_scores(true: Floats, predicted: Floats) -> Floats:
@@ -16,7 +22,7 @@ def r2_scores(true: Floats, predicted: Floats) -> Floats:
     """
     error = ((true - predicted) ** 2).sum(axis=0)
     total = ((true - true.mean(axis=0)) ** 2).sum(axis=0)
-    varies = total > 0
+    varies = ~np.array([is_constant(each) for each in true.T], dtype=bool)
     ratio = np.divide(error, total, out=np.where(error == 0, 0.0, 1.0), where=varies)
     return np.asarray(1.0 - ratio)
 
@@ -34,4 +40,4 @@ def circular_r2(true: Floats, predicted: Floats) -> float:
     """
     error = ((true - predicted) ** 2).sum()
     total = ((true - true.mean(axis=0)) ** 2).sum()
-    return float(1.0 - error / total) if total > 0 else float(error == 0)
+    return float(error == 0) if is_constant(true) else float(1.0 - error / total)

@@ -58,11 +58,21 @@ def to_table(encoded: Encoded, scores: Sequence[Score], n_folds: int | None = No
     n_fit, n_test = map(len, next(iter(encoded.encodings.values())))
     if n_folds is not None:
         n_fit, n_test = (n_fit + n_test) - -(-(n_fit + n_test) // n_folds), n_fit + n_test
-    size = next(iter(encoded.encodings.values()))[0].shape[1]
-    same = {"run": encoded.run, "encoding_size": size, "seed": None, "data": encoded.data}
-    same |= {**{name: value for name, value in encoded.attributes.items() if value is not None}}
+    same: dict[str, Any] = {"run": encoded.run, "seed": None, "data": encoded.data}
+    same |= {name: value for name, value in encoded.attributes.items() if value is not None}
     same |= {"n_fit": n_fit, "n_test": n_test}
-    return _table([{**same, **{name: _null(value) for name, value in each.as_row().items()}} for each in scores])
+    rows = []
+    for each in scores:
+        sized: dict[str, Any] = {"encoding_size": _encoding_size(encoded, each)}
+        rows.append({**sized, **same, **{name: _null(value) for name, value in each.as_row().items()}})
+    return _table(rows)
+
+
+def _encoding_size(encoded: Encoded, of: Score) -> int | None:
+    """The size of the encodings that a score is of: one view's, or that of several, None where theirs are not equal."""
+    sizes = {view: fit.shape[1] for view, (fit, _) in encoded.encodings.items()}
+    found = {sizes[name] for name in (of.view, of.factor) if name in sizes} or set(sizes.values())
+    return found.pop() if len(found) == 1 else None
 
 
 def write_results(path: Path, table: pa.Table, made_by: Mapping[str, Any] | None = None) -> None:

@@ -26,6 +26,8 @@ from m3di.system.files import plain_name, read_json
 
 RESULTS = "evaluation.parquet"
 OVER_STEPS = "checkpoints.parquet"
+VAL_LOSS = "val_loss"
+"""Metric of the validation loss of the training, beside the scores of a run."""
 VERSION = 4  # raised when a metric changes its meaning, so that results kept in runs are measured again
 OnRun = Callable[[str, int, int], None]
 
@@ -268,7 +270,7 @@ def results_of(path: Path, name: str = RESULTS) -> pa.Table:
 
 def _val_loss(run: Path) -> list[Score]:
     loss = (read_summary(run) or {}).get("val_loss")
-    return [] if loss is None else [Score("all", "all", "", "", "", "val_loss", float(loss))]
+    return [] if loss is None else [Score("all", "all", "", "", "", VAL_LOSS, float(loss))]
 
 
 def _sweep_members(path: Path) -> list[tuple[str, Mapping[str, Any]]]:

@@ -32,6 +32,7 @@ def score(encoded: Encoded, protocol: Protocol | None = None) -> list[Score]:
         return _scores(encoded, protocol)
     found: dict[tuple[str, ...], list[Score]] = {}
     for each in folds(encoded, protocol.n_folds, protocol.seed):
+        each.check()  # all that is of samples is cut
         for one in _scores(each, protocol):
             found.setdefault(one.key, []).append(one)
     return [mean_of_folds(each) for each in found.values() if len(each) == protocol.n_folds]

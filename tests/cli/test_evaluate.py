@@ -85,6 +85,34 @@ def test_folds_and_differences(tmp_path: Path) -> None:
     assert (tmp_path / "difference.csv").read_text().count("\n") == 2
 
 
+def content_alone(folder: Path) -> tuple[Path, Path]:
+    """A dataset, and encodings of it that are the shape and the position themselves."""
+    root = write_fake_dataset(folder / "m3di", n_train=2, n_val=90, n_test=60)
+    content = [each for each in ProbeData(root).factors["image"] if each.role == "content"]
+    arrays = {
+        f"{split}_image": np.stack([getattr(each, part) for each in content], axis=1).astype(np.float32)
+        for split, part in (("val", "fit"), ("test", "test"))
+    }
+    np.savez(folder / "content.npz", **arrays)
+    return root, folder / "content.npz"
+
+
+@pytest.mark.parametrize("probes", ["leakage,mcc", pytest.param("", marks=pytest.mark.slow)])
+def test_folds_cut_all_that_probes_look_at(tmp_path: Path, probes: str) -> None:
+    root, encodings = content_alone(tmp_path)
+    words = ["evaluate", encodings, "--data", root, "--n-bootstrap", 5, "--probes", probes]
+    words += ["--factors", "object_shape,object_color"]
+    found = []
+    for more in ((), ("--folds", 3)):
+        run(*words, "--out", tmp_path / "scores.parquet", *more)
+        rows = pq.read_table(tmp_path / "scores.parquet").to_pylist()
+        found.append({(row["factor"], row["estimator"], row["metric"]): row["value"] for row in rows})
+    once, by_folds = found
+    assert once.keys() == by_folds.keys()
+    assert by_folds["content", "pearson", "mcc"] == pytest.approx(1.0)
+    assert by_folds["image.object_color", "kernel_ridge", "leakage"] == pytest.approx(0.0, abs=0.1)
+
+
 def test_runs_of_different_places_have_no_mean(tmp_path: Path) -> None:
     mine = brought(tmp_path)
     (tmp_path / "other").mkdir()
@@ -212,6 +240,49 @@ def test_differences_say_of_which_setting_and_samples_they_are(trained_run: Path
     words = ("compare", tmp_path / "a", tmp_path / "b", "--probes", "linear", "--factors", "object_color")
     shown = run(*words, "--n-bootstrap", 5, "--split", "train")
     assert shown.startswith("\ntrain\n") and re.findall(r"\n 4 +(0\.\d+) .* r2 ", shown) == ["0.001", "0.01"]
+
+
+FEW = ("--probes", "linear", "--factors", "object_color", "--n-bootstrap", 5)
+
+
+@pytest.fixture(scope="module")
+def scored_sweep(trained_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sweep of one run, which keeps its scores."""
+    sweep = tmp_path_factory.mktemp("sweeps") / "sweep"
+    shutil.copytree(trained_run, sweep / "seed=0")
+    (sweep / "sweep.json").write_text(json.dumps({"members": [{"run": "seed=0", "values": {"seed": 0}}]}))
+    run("evaluate", sweep, *FEW)
+    return sweep
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({}, None),
+        ({"temperature": 0.1}, "temperature"),
+        ({"loss": "siglip", "loss_options": {"bias": -5.0}}, "loss, loss_options"),
+        ({"negatives": "all", "learn_temperature": True}, "learn_temperature, negatives"),
+        ({"views": {"image": {}}}, "views"),
+        ({"val_batch_size": 3}, "val_batch_size"),
+        ({"val": {"n_samples": 7}}, "validation data"),
+    ],
+)
+def test_losses_of_different_objectives_are_not_compared(
+    scored_sweep: Path, tmp_path: Path, changed: dict[str, Any], named: str | None
+) -> None:
+    other = shutil.copytree(scored_sweep, tmp_path / "other")
+    for file in ("config.json", "summary.json"):
+        path = other / "seed=0" / file
+        stored = json.loads(path.read_text())
+        for part in (stored, stored.get("config", {}), stored.get("data", {})):
+            part |= {key: value for key, value in changed.items() if key in part}
+        path.write_text(json.dumps(stored))
+    result = CliRunner().invoke(cli, [str(word) for word in ("compare", scored_sweep, other, *FEW, "--json")])
+    found = json.loads(result.stdout)
+    assert found["left_out"] == (
+        [] if named is None else [f"val_loss left out: the two sweeps do not have the same {named}"]
+    )
+    assert ("val_loss" in {row["metric"] for row in found["differences"]}) == (named is None)
 
 
 def test_probes_of_no_chosen_factor(trained_run: Path) -> None:

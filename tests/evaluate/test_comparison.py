@@ -155,6 +155,49 @@ def test_different_samples_and_nothing_in_common(tmp_path: Path) -> None:
         compare(one, tmp_path / "text.npz", QUICK)
 
 
+def noise(path: Path, factor: str, n_fit: int = 100, n_test: int = 200, **noted: str) -> Path:
+    """Encodings of two views that have nothing to do with their only factor."""
+    rng = np.random.default_rng(n_test)
+    names = {"image": 2, "text": 2, factor: None}
+    arrays = {
+        f"{split}_{name}": rng.normal(size=n if size is None else (n, size))
+        for split, n in (("val", n_fit), ("test", n_test))
+        for name, size in names.items()
+    }
+    np.savez(path, **arrays, **noted)  # type: ignore[arg-type]
+    return path
+
+
+ENCODINGS_ALONE = Request(protocol=Protocol(("alignment", "retrieval", "mig"), n_bootstrap=20))
+
+
+def test_unequally_many_samples_are_not_the_same(tmp_path: Path) -> None:
+    one = noise(tmp_path / "one.npz", "image.x")
+    with pytest.raises(M3diError, match=r"different samples(?s:.)*200 and 250 samples to score\n"):
+        compare(one, noise(tmp_path / "more.npz", "image.y", n_test=250), ENCODINGS_ALONE)
+    by_folds = Request(protocol=Protocol(ENCODINGS_ALONE.protocol.probes, n_bootstrap=20, n_folds=2))
+    with pytest.raises(M3diError, match=r"different samples(?s:.)*100 and 90 samples to fit\n"):
+        compare(one, noise(tmp_path / "fewer.npz", "image.y", n_fit=90), by_folds)
+
+
+def test_samples_without_a_factor_in_common_are_the_same_if_both_files_say_so(tmp_path: Path) -> None:
+    known = {"fingerprint": "abc", "split": "test"}
+    one, other = noise(tmp_path / "one.npz", "image.x", **known), tmp_path / "other.npz"
+    for noted in ({}, {"fingerprint": "abc"}, {**known, "split": "ood"}, {**known, "fingerprint": "abd"}):
+        with pytest.raises(M3diError, match=r"different samples(?s:.)*no factor that both have(?s:.)*--data"):
+            compare(one, noise(other, "image.y", **noted), ENCODINGS_ALONE)
+    with pytest.raises(M3diError, match="no factor that both have"):  # nothing is known of either
+        compare(noise(tmp_path / "third.npz", "image.z"), noise(other, "image.y"), ENCODINGS_ALONE)
+    metrics = {row["metric"] for row in compare(one, noise(other, "image.y", **known), ENCODINGS_ALONE).to_pylist()}
+    assert metrics >= {"alignment", "recall@5"}
+    by_folds = Request(protocol=Protocol(ENCODINGS_ALONE.protocol.probes, n_bootstrap=20, n_folds=2))
+    with pytest.raises(M3diError, match="no factor that both have"):
+        compare(one, other, by_folds)  # neither says what its probes are fitted on
+    all_known = {**known, "fitted_on": "abc"}
+    one, other = noise(one, "image.x", **all_known), noise(other, "image.y", **all_known)
+    assert compare(one, other, by_folds).num_rows
+
+
 def test_samples_are_the_same_in_factors_that_were_not_chosen_too(tmp_path: Path) -> None:
     one, other = brought(tmp_path / "one.npz", 0.1), brought(tmp_path / "other.npz", 0.1, SHAPE[::-1])
     only_size = Request(protocol=QUICK.protocol, factors=("size",))

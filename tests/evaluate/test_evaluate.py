@@ -30,6 +30,7 @@ from m3di.evaluate import (
 )
 from m3di.latents import load_spec, permute_content
 from m3di.learn import TrainConfig, train
+from m3di.learn.training.run_folder import read_config, write_config
 from m3di.report.runs.figures import save_report
 from tests.conftest import write_fake_dataset
 
@@ -72,8 +73,15 @@ def test_encodings_are_those_of_the_encoders_in_evaluation_mode(root: Path, run:
     np.testing.assert_allclose(test[3], alone[0].numpy(), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(encoded.encodings["text"][0][5], text[0].numpy(), rtol=1e-4, atol=1e-5)
     factors = {each.name: each for each in encoded.factors["text"]}
+    assert encoded.similarity == "cosine"
     assert factors["object_shape"].test.tolist() == [data.test[i]["z_text"]["object_shape"] for i in range(N_TEST)]
     assert encoded.pairs == (("image", "text"),)
+
+
+def test_pairs_are_as_similar_as_the_loss_has_it(root: Path, run: Path) -> None:
+    config = read_config(run)
+    write_config(run, {**config, "config": {**config["config"], "loss": "vicreg"}})
+    assert encode_run(run, ProbeData(root)).similarity == "neg_squared_euclidean"
 
 
 def test_results_are_kept_until_something_changes(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -13,14 +15,16 @@ from tests.evaluate.test_scores import CONTENT, HUE, RNG, STYLE, M, N, encoded
 
 def test_each_sample_is_in_one_test_and_in_all_other_fits() -> None:
     number = np.arange(N + M)
-    parts = list(folds(encoded(number, STYLE), 3, seed=0))
+    of = encoded(number, STYLE)
+    parts = list(folds(replace(of, factors={"image": of.factors["image"][:1]}, all_factors=of.factors), 3, seed=0))
     assert [len(each.encodings["image"][1]) for each in parts] == [84, 83, 83]
     tested = np.concatenate([each.encodings["image"][1][:, 0] for each in parts]).astype(int)
     assert sorted(tested) == list(number) and list(tested) != list(number)
     for each in parts:
         fit, test = (part[:, 0].astype(int) for part in each.encodings["image"])
         assert sorted([*fit, *test]) == list(number)
-        shape, size, hue = each.factors["image"]
+        assert each.all_factors is not None
+        (shape,), (_, size, hue) = each.factors["image"], each.all_factors["image"]
         np.testing.assert_array_equal(shape.fit, CONTENT[fit])
         np.testing.assert_array_equal(size.test, STYLE[test])
         np.testing.assert_allclose(hue.angle[1], 2 * np.pi * HUE[test])
@@ -37,7 +41,7 @@ def test_scores_by_folds() -> None:
     assert size.value == pytest.approx(8 / 9, abs=0.03)
     assert size.ci_low < size.value < size.ci_high
     assert size.ci_high - size.ci_low < once["image.size", "r2"].ci_high - once["image.size", "r2"].ci_low
-    assert found["image.shape", "accuracy"].chance == pytest.approx(1 / 3, abs=0.06)
+    assert found["image.shape", "accuracy"].chance == pytest.approx(np.bincount(CONTENT).max() / (N + M))
     (row, *_rest) = to_table(of, list(found.values()), 5).to_pylist()
     assert (row["n_fit"], row["n_test"]) == (200, 250)
 

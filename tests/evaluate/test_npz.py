@@ -9,7 +9,18 @@ import numpy as np
 import pytest
 
 from m3di.errors import M3diError, UsageError
-from m3di.evaluate import Encoded, NamedRun, ProbeData, Protocol, Request, evaluate, read_npz, write_npz
+from m3di.evaluate import (
+    Encoded,
+    NamedRun,
+    ProbeData,
+    Protocol,
+    Request,
+    Score,
+    evaluate,
+    read_npz,
+    to_table,
+    write_npz,
+)
 
 RNG = np.random.default_rng(0)
 GOOD = {
@@ -109,6 +120,27 @@ def test_no_file_and_no_npz(tmp_path: Path) -> None:
     (tmp_path / "text.npz").write_text("hello")
     with pytest.raises(M3diError, match="holds no plain arrays"):
         read_npz(tmp_path / "text.npz")
+
+
+def test_views_of_unequal_sizes(fake_dataset: Path, tmp_path: Path) -> None:
+    rng, path, data = np.random.default_rng(0), tmp_path / "mine.npz", ProbeData(fake_dataset)
+    sizes = {"image": 4, "text": 8}
+    known = data.fit, data.test
+    arrays = {
+        f"{split}_{view}": rng.normal(size=(len(samples), size))
+        for split, samples in zip(("val", "test"), known, strict=True)
+        for view, size in sizes.items()
+    }
+    np.savez(path, **arrays)  # type: ignore[arg-type]
+    encoded = read_npz(path, data)
+    assert encoded.pairs == ()  # nothing says how similar 4 numbers are to 8
+    scores = [
+        Score(*names, "", "", "", "x", 0.5) for names in (("image", "all"), ("text", "text.f"), ("text", "image"))
+    ]
+    whole = Score("all", "all", "", "", "", "val_loss", 0.5)
+    assert to_table(encoded, [*scores, whole])["encoding_size"].to_pylist() == [4, 8, None, None]
+    equal = replace(encoded, encodings=dict.fromkeys(sizes, encoded.encodings["image"]))
+    assert to_table(equal, [*scores, whole])["encoding_size"].to_pylist() == [4] * 4
 
 
 def test_a_file_knows_its_samples_and_its_similarity(fake_dataset: Path, tmp_path: Path) -> None:

@@ -66,6 +66,22 @@ def test_an_encoder_of_everything_leaks_and_its_hue_is_circular() -> None:
     assert found["image.hue", "kernel_ridge", "leakage"] > 0.8
 
 
+def test_the_leakage_of_a_label_is_linear_and_has_no_bound() -> None:
+    content = RNG.normal(size=N + M)
+    label = (np.abs(content) > 0.67).astype(np.int64)
+    factors = (
+        factor("x", "content", "scalar", content),
+        factor("far", "style", "label", label),
+        factor("size", "style", "scalar", content**2),
+    )
+    for columns, leaks in (((content,), False), ((3 - 2 * content,), False), ((content, content**2), True)):
+        of = replace(encoded(*columns), factors={"image": factors})
+        number, far = score(of, Protocol(("leakage",), n_bootstrap=20))
+        assert (number.factor, number.bound) == ("image.size", 0.0) and abs(number.value) < 0.1
+        assert np.isnan(far.bound)
+        assert far.value > 0.3 if leaks else far.value == pytest.approx(0.0, abs=0.02)
+
+
 def test_which_factors_are_probed_for_does_not_change_what_content_tells() -> None:
     whole = encoded(CONTENT, STYLE)
     chosen = replace(whole, factors={"image": FACTORS[1:2]}, all_factors=whole.factors)
@@ -99,9 +115,25 @@ def test_every_number_says_how_to_read_it() -> None:
     assert found["text", "image", "recall@10"].chance == pytest.approx(10 / M)
 
 
-def test_chance_is_the_share_of_the_most_frequent_label_of_the_fit() -> None:
+def test_factors_that_were_not_chosen_are_looked_at_too() -> None:
+    short = replace(FACTORS[0], test=FACTORS[0].test[1:])
+    of = replace(encoded(CONTENT), factors={"image": FACTORS[1:]}, all_factors={"image": (short, *FACTORS[1:])})
+    with pytest.raises(M3diError, match=r"different numbers of samples(?s:.)*image\.shape \(a factor\): 150 and 99"):
+        score(of, Protocol(("mcc",)))
+
+
+def test_chance_is_the_share_of_the_most_frequent_label_of_the_test() -> None:
     values = np.array([0] * 6 + [1] * 4 + [0, 1, 1, 1])
-    assert FactorValues("v", "f", "", "label", values[:10], values[10:]).chance == 0.25
+    assert FactorValues("v", "f", "", "label", values[:10], values[10:]).chance == 0.75
+    held_out = np.array([1, 2, 2, 1])  # what the fit has most is not there
+    assert FactorValues("v", "f", "", "label", values[:10], held_out).chance == 0.5
+
+
+def test_a_probe_of_noise_is_not_above_chance_where_the_test_has_other_labels() -> None:
+    labels = np.concatenate([np.repeat([0, 1, 2], [60, 45, 45]), np.resize([1, 2], M)])
+    of = replace(encoded(RNG.normal(size=N + M)), factors={"image": (factor("shape", "", "label", labels),)})
+    (found,) = score(of, Protocol(("logistic",), n_bootstrap=20))
+    assert 0.0 <= found.value < found.chance == 0.5
 
 
 def test_a_factor_that_is_constant_in_the_test_has_no_r2() -> None:
@@ -109,6 +141,20 @@ def test_a_factor_that_is_constant_in_the_test_has_no_r2() -> None:
     of = replace(encoded(CONTENT, STYLE), factors={"image": (still,)})
     (found,) = score(of, Protocol(("linear",), n_bootstrap=50))
     assert np.isnan(found.value)
+
+
+@pytest.mark.parametrize("still", [np.full(M, 0.1), np.resize([0.0, 1.0], M), np.full(M, 1 / 3)])
+def test_a_hue_that_is_constant_in_the_test_has_neither_score_nor_interval(still: np.ndarray) -> None:
+    """Its mean, or its cosine, differs from it by rounding; 0 and 1 are one hue."""
+    hue = replace(FACTORS[2], test=still, angle=(2 * np.pi * HUE[:N], 2 * np.pi * still))
+    of = replace(encoded(CONTENT, STYLE), factors={"image": (FACTORS[0], hue)})
+    found = score(of, Protocol(("linear", "kernel_ridge", "leakage"), n_bootstrap=50))
+    circulars = [each for each in found if each.metric == "circular_r2"]
+    assert len(circulars) == 2 and np.isnan([each.value for each in circulars]).all()
+    assert np.isnan([[each.ci_low, each.ci_high] for each in circulars]).all()
+    if np.ptp(still) == 0:
+        others = [each for each in found if each.factor == "image.hue"]
+        assert len(others) == 5 and np.isnan([[each.value, each.ci_low, each.ci_high] for each in others]).all()
 
 
 @pytest.mark.slow

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import math
 from dataclasses import replace
 
@@ -11,7 +13,7 @@ from torch import nn
 
 from m3di.errors import UsageError
 from m3di.learn import Objective, TrainConfig, load_encoders, register_loss, train_on
-from m3di.learn.losses import LOSSES, LossSettings, build_loss
+from m3di.learn.losses import LOSSES, LossSettings, build_loss, similarity_of
 from m3di.learn.losses.barlow_twins import BarlowTwins
 from m3di.learn.losses.siglip import SigLIP
 from m3di.learn.losses.vicreg import VICReg
@@ -147,6 +149,28 @@ def test_every_loss(name, make_pairs, tiny_encoder, tmp_path):
     again = train_on(make_pairs(), tmp_path / "b", config, val=make_pairs(5))
     assert first.final_loss == again.final_loss and math.isfinite(first.val_loss)
     assert torch.equal(load_encoders(tmp_path / "a").text.fc.weight, again.encoders.text.fc.weight)
+
+
+def test_the_similarity_of_a_loss_is_a_setting_where_it_heeds_one():
+    apart = LossSettings(similarity="neg_squared_euclidean")
+    found = {name: (similarity_of(name, LossSettings()), similarity_of(name, apart)) for name in LOSSES.own()}
+    assert found["infonce"] == found["siglip"] == ("cosine", "neg_squared_euclidean")
+    assert set(found["vicreg"]) == {"neg_squared_euclidean"}  # its invariance is a squared distance
+    assert set(found["barlow-twins"]) == {"cosine"}
+    for name, (similarity, _) in found.items():
+        assert build_loss(name, LossSettings()).similarity == similarity
+
+
+@pytest.mark.parametrize("name", ["vicreg", "barlow-twins", "siglip"])
+def test_metrics_of_a_temperature_are_empty_where_there_is_none(name, make_pairs, tiny_encoder, tmp_path):
+    train_on(make_pairs(), tmp_path, replace(TINY, loss=name, diagnostics_every=1))
+    with (tmp_path / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    has_temperature = name == "siglip"
+    for column in ("temperature", "alignment", "entropy"):
+        assert [row[column] != "" for row in rows] == [has_temperature] * 3
+    assert summary["temperature"] == (1.0 if has_temperature else None)
 
 
 def test_own_options_reach_the_loss_and_are_part_of_the_run(make_pairs, tiny_encoder, tmp_path):

@@ -237,6 +237,18 @@ def test_another_setting_has_figures_of_its_own(tmp_path: Path) -> None:
     assert "heat-map.png" not in files
 
 
+def test_views_of_unequal_sizes_are_no_ablation(tmp_path: Path) -> None:
+    z, labels = {"image": np.zeros((20, 4)), "text": np.zeros((20, 8))}, np.zeros(20, dtype=np.int64)
+    factors = {view: (FactorValues(view, "shape", "content", "label", labels, labels),) for view in z}
+    encoded = Encoded("mine", {view: (each, each) for view, each in z.items()}, factors)
+    scores = [Score(view, f"{view}.shape", "label", "content", "mlp", "accuracy", 0.5) for view in z]
+    table = to_table(encoded, scores)
+    assert table["encoding_size"].to_pylist() == [4, 8]
+    write_results(tmp_path / "mine.parquet", table)
+    files = save_report(tmp_path / "mine.parquet", tmp_path / "figures")
+    assert {path.name for path in files} == {"heat-map.png", "heat-map.pdf"}
+
+
 def test_report_of_nothing_and_damaged_metrics(tmp_path: Path) -> None:
     with pytest.raises(M3diError, match="nothing has been measured yet"):
         save_report(tmp_path, tmp_path / "figures")

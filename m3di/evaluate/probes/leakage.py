@@ -27,8 +27,9 @@ def content_features(fit: Sequence[NDArray[Any]], test: Sequence[NDArray[Any]]) 
         test: [M] each, of the test.
 
     Returns:
-        [N, D] and [M, D]. A probe on these scores what can be known from content; a probe on the encoding minus that
-        is the leakage: near 0 for an encoder of content alone, however strongly the factor depends on content.
+        [N, D] and [M, D]. A probe on these scores what it can know from content; a probe on the encoding minus that
+        is the leakage: near 0 for an encoder of content alone, however strongly the factor depends on content, if the
+        probe follows curves (kernel ridge), or the encoder is linear in these (logistic regression).
     """
     known, new = [], []
     for values, others in zip(fit, test, strict=True):
@@ -70,5 +71,6 @@ class Leakage(Metric):
 
 
 def _leak(z: EncodedView, factor: FactorValues, estimator: str, value: float, resampled: Floats) -> Score:
+    """The score of a factor; that of a label has no bound: any curve of the content is news to a linear classifier."""
     named = (z.name, factor.full_name, factor.kind, factor.role, estimator, "leakage")
-    return Score(*named, value, NAN, 0.0).with_resampled(resampled)
+    return Score(*named, value, NAN, 0.0 if factor.is_number else NAN).with_resampled(resampled)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from m3di.evaluate.bootstrap import interval, interval_over_seeds
+from m3di.evaluate.r2 import ROUNDING
 
 Floats = NDArray[np.float64]
 NAN = float("nan")
@@ -55,15 +56,17 @@ def paired_bootstrap(value: float, first: Floats, second: Floats) -> Difference:
 def paired_over_seeds(first: Floats, second: Floats) -> Difference:
     """From the scores of two encoders, each trained with the same seeds: Student's t of their differences [S].
 
-    A single pair has no interval and no p value. Where all pairs differ by the same, p is 0, or 1 if that is 0.
+    A single pair has no interval and no p value, and neither have pairs that all differ by the same, up to rounding:
+    what spread other seeds would have is not known. Where none differs at all, p is 1, whatever that spread.
     """
-    differences = np.asarray(first - second)
-    differences = differences[np.isfinite(differences)]
+    both = np.stack([first, second])
+    both = both[:, np.isfinite(both).all(axis=0)]
+    differences = both[0] - both[1]
     if len(differences) == 0:
         return Difference(NAN)
     mean = float(differences.mean())
     if len(differences) < 2:
         return Difference(mean)
-    if np.ptp(differences) == 0:
-        return Difference(mean, mean, mean, float(mean == 0))
+    if np.ptp(differences) <= ROUNDING * np.abs(both).max():
+        return Difference(mean, p=NAN if differences.any() else 1.0)
     return Difference(mean, *interval_over_seeds(differences), float(stats.ttest_1samp(differences, 0.0).pvalue))

@@ -75,7 +75,7 @@ def hits(found: Ranks, k: int) -> Floats:
 
 @register_metric("retrieval")
 class Retrieval(Metric):
-    """Recall of the other view among the k most similar, both ways, by the similarity that was trained with."""
+    """Recall of the other view among the k most similar, both ways, by the similarity of the loss."""
 
     scope = "pair"
     scores = tuple(Range(f"recall@{k}") for k in RECALL_AT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from m3di.learn.choices import SIMILARITIES
 from m3di.learn.losses.asymptotic import asymptotic_terms
 from m3di.learn.losses.infonce import SymInfoNCE
-from m3di.learn.losses.objective import LOSSES, LossSettings, Objective, build_loss, register_loss
+from m3di.learn.losses.objective import LOSSES, LossSettings, Objective, build_loss, register_loss, similarity_of
 from m3di.learn.losses.temperature import LEAST_TEMPERATURE
 
 __all__ = [
@@ -18,4 +18,5 @@ __all__ = [
     "asymptotic_terms",
     "build_loss",
     "register_loss",
+    "similarity_of",
 ]

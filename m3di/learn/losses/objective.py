@@ -45,14 +45,16 @@ class Objective(nn.Module):
     """
 
     heeds: ClassVar[frozenset[str]] = frozenset()
+    similarity: str = "cosine"
+    """Which encodings the loss brings near each other, one of `SIMILARITIES`; a setting where the loss heeds it."""
 
     @property
-    def tau(self) -> float | Tensor:
-        """The current temperature, a number or a tensor []; 1 if the loss has none."""
-        return 1.0
+    def tau(self) -> float | Tensor | None:
+        """The current temperature, a number or a tensor []; None if the loss has none."""
+        return None
 
     @property
-    def temperature(self) -> float:
+    def temperature(self) -> float | None:
         """The same as a number."""
         tau = self.tau
         return tau.item() if isinstance(tau, Tensor) else tau
@@ -118,6 +120,12 @@ LOSSES = Registry[type[Objective]](
     otherwise="register your own with m3di.learn.register_loss; on the command line --import its module",
 )
 register_loss = LOSSES.register
+
+
+def similarity_of(name: str, settings: LossSettings) -> str:
+    """Return the similarity of a loss with these settings: its own where it heeds none."""
+    loss = LOSSES.find(name)
+    return settings.similarity if "similarity" in loss.heeds else loss.similarity
 
 
 def options_of(name: str) -> dict[str, float]:

@@ -35,6 +35,8 @@ class VICReg(Objective):
         UsageError: A weight is negative or not finite.
     """
 
+    similarity = "neg_squared_euclidean"  # the invariance
+
     def __init__(self, *, invariance: float = 25.0, variance: float = 25.0, covariance: float = 1.0) -> None:
         super().__init__()
         self.invariance, self.variance, self.covariance = invariance, variance, covariance

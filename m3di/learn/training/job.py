@@ -234,8 +234,9 @@ class Job:
         """What is measured now and then; process 0 alone does it."""
         config = self.config
         found: dict[str, float] = {}
-        if self.world.rank == 0 and step % config.diagnostics_every == 0:
-            found |= diagnostics(z, step_of.temperature, config.similarity)
+        tau = step_of.temperature  # the two terms are those of a loss with a temperature
+        if self.world.rank == 0 and step % config.diagnostics_every == 0 and tau is not None:
+            found |= diagnostics(z, tau, step_of.loss.similarity)
         if self.world.rank == 0 and (step % config.val_every == 0 or step == config.n_steps):
             val_loss = self._val_loss(step, step_of)
             found |= {} if val_loss is None else {"val_loss": val_loss}
@@ -272,7 +273,7 @@ class Job:
             "final_loss": numbers["loss"],
             "val_loss": numbers.get("val_loss"),
             "val_batch_size": min(self.config.batch_size, n_val) if n_val >= 2 else None,
-            "temperature": numbers["temperature"],
+            "temperature": numbers.get("temperature"),
             "seconds": round(numbers["seconds"], 3),
             "n_parameters": sum(parameter.numel() for parameter in self.encoders.parameters()),
             "device": self.device.type,

@@ -7,7 +7,7 @@ metrics.csv has one line a step, from step 1 on:
   val_loss     of the val split, encoders in evaluation mode; measured now and then, else empty
   alignment    first term of the asymptotic loss, of the step's batch; now and then, mean over pairs of views
   entropy      its second term, mean over views; now and then
-  temperature  tau of the loss
+  temperature  tau of the loss; this and the two before it are empty where the loss has no temperature
   lr           learning rate
   seconds      since the run began, time in which it stood still left out
 """

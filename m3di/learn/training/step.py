@@ -57,9 +57,9 @@ class ContrastiveStep(nn.Module):
         return loss, [each.detach() for each in z]
 
     @property
-    def temperature(self) -> float:
-        """Tau of the loss, as it is now."""
-        return float(self.loss.temperature)
+    def temperature(self) -> float | None:
+        """Tau of the loss, as it is now; None if it has none."""
+        return self.loss.temperature
 
     def encode(self, batch: Batch) -> list[Tensor]:
         """Encodings [B, D] float32 of each view, in the precision of the run."""

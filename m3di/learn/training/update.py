@@ -19,17 +19,18 @@ class Made:
         step: Its number, from 1.
         loss: Of its batch, before the update.
         lr: Learning rate.
-        temperature: Tau, after the update.
+        temperature: Tau, after the update; None if the loss has none.
     """
 
     step: int
     loss: float
     lr: float
-    temperature: float
+    temperature: float | None
 
     def metrics(self) -> dict[str, float]:
         """Return the values of a line of metrics.csv."""
-        return {"loss": self.loss, "lr": self.lr, "temperature": self.temperature}
+        known = {} if self.temperature is None else {"temperature": self.temperature}
+        return {"loss": self.loss, "lr": self.lr, **known}
 
 
 class NotFiniteError(FloatingPointError):
@@ -56,7 +57,7 @@ class Updater:
         optimizer: Adam or AdamW; a fused one if late.
         weights: All parameters that it moves.
         clip_norm: The gradient is scaled down to this length.
-        tau: Gives the temperature of the loss, a number or a tensor [] on the device.
+        tau: Gives the temperature of the loss, a number or a tensor [] on the device; None if it has none.
         late: Whether each step is told of with the next one.
     """
 
@@ -65,7 +66,7 @@ class Updater:
         optimizer: torch.optim.Optimizer,
         weights: Iterable[nn.Parameter],
         clip_norm: float,
-        tau: Callable[[], float | Tensor],
+        tau: Callable[[], float | Tensor | None],
         *,
         late: bool,
     ) -> None:
@@ -115,7 +116,7 @@ class Updater:
 class _Pending:
     """A step whose numbers are on their way from the device."""
 
-    def __init__(self, step: int, lr: float, loss_and_norm: Tensor, tau: float | Tensor) -> None:
+    def __init__(self, step: int, lr: float, loss_and_norm: Tensor, tau: float | Tensor | None) -> None:
         self.step, self.lr, self.tau = step, lr, tau
         if isinstance(tau, Tensor):
             loss_and_norm = torch.cat([loss_and_norm, tau.detach().to(loss_and_norm.dtype)[None]])
@@ -143,5 +144,5 @@ def check_finite(step: int, loss: float, norm: float) -> None:
         raise NotFiniteError(step, f"loss {loss:.4g} with a gradient of length {norm}")
 
 
-def _number(tau: float | Tensor) -> float:
+def _number(tau: float | Tensor | None) -> float | None:
     return tau.item() if isinstance(tau, Tensor) else tau

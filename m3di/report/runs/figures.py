@@ -69,11 +69,14 @@ def _by_settings(rows: Rows, names: Sequence[str]) -> Mapping[str, Rows]:
 def _of_results(rows: Rows, estimators: Estimators, out: Path) -> list[Path]:
     if rows and "step" in rows[0]:  # the table of all checkpoints, given by its name
         return _over_steps(rows, estimators, out)
-    sizes = {row["encoding_size"] for row in rows}
+    sizes: dict[str, set[int]] = {}  # of each view: two views of unequal sizes are no ablation
+    for row in rows:
+        sizes.setdefault(row["view"], set()).add(row["encoding_size"])
+    several = any(len(own) > 1 for own in sizes.values())
     files = save_figure(heat_map(rows, estimators), out, "heat-map")
-    if len(sizes) > 1:
+    if several:
         files += save_figure(ablation_figure(rows, estimators), out, "ablation")
-    if len(sizes) > 1 and any(row["metric"] == "val_loss" for row in rows):
+    if several and any(row["metric"] == "val_loss" for row in rows):
         files += save_figure(elbow_figure(rows)[0], out, "validation-loss")
     return files
 

@@ -62,8 +62,12 @@ def test_over_few_or_equal_seeds() -> None:
     assert one.value == pytest.approx(0.2) and np.isnan(one.p)
     assert np.isnan(probes.paired_over_seeds(np.array([]), np.array([])).value)
     same = np.array([0.5, 0.25])
-    assert probes.paired_over_seeds(same, same).p == 1.0
-    assert probes.paired_over_seeds(same + 0.25, same) == probes.Difference(0.25, 0.25, 0.25, 0.0)
+    none = probes.paired_over_seeds(same, same)
+    assert (none.value, none.p) == (0.0, 1.0) and np.isnan([none.ci_low, none.ci_high]).all()
+    for first, second in ((same + 0.25, same), (np.array([0.9, 0.8]), np.array([0.7, 0.6]))):  # and up to rounding
+        alike = probes.paired_over_seeds(first, second)
+        assert alike.value == pytest.approx(float(np.mean(first - second)))
+        assert np.isnan([alike.p, alike.ci_low, alike.ci_high]).all()
 
 
 def test_without_scores_of_more_than_half_of_the_resamples_there_is_no_p() -> None:

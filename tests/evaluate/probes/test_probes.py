@@ -184,10 +184,22 @@ def test_bootstrap_interval_of_r2_is_that_of_resampled_samples() -> None:
     assert np.isnan(probes.interval(bootstrap.r2s(np.ones((N, 1)), predicted))).all()
 
 
+def test_what_is_constant_up_to_rounding_has_no_r2() -> None:
+    true = np.full((200, 1), 0.1)
+    assert probes.r2_scores(true, USELESS[:200, :1]).tolist() == [0.0]
+    turns = probes.circle_points(2 * np.pi * np.arange(200.0))
+    assert probes.circular_r2(turns, turns + 0.1) == 0.0
+    bootstrap = probes.Bootstrap(3, n_resamples=200)
+    scores = bootstrap.r2s(np.array([[0.1], [0.1], [0.7]]), np.zeros((3, 1)))
+    is_single = (bootstrap.weights[:, 2] < 0.01) | (bootstrap.weights[:, 2] > 0.99)
+    assert is_single.any() and (np.isnan(scores) == is_single).all()
+
+
 def test_interval_over_seeds_is_students() -> None:
     low, high = probes.interval_over_seeds(np.array([1.0, 2.0, 3.0]))
     assert (low, high) == pytest.approx((2 - 4.302653 / np.sqrt(3), 2 + 4.302653 / np.sqrt(3)))
     assert np.isnan(probes.interval_over_seeds(np.array([1.0]))).all()
+    assert np.isnan(probes.interval_over_seeds(np.array([0.1 + 0.2, 0.3]))).all()  # which differ by rounding
 
 
 def test_dci_is_that_of_forests_of_scikit_learn_with_leaves_of_four() -> None:
