@@ -112,7 +112,7 @@ def show(names: list[str], rates: Rates, workers: list[int], console: Console) -
             cached = rates.get((f"ours, png, cache={cache}", n_workers, True))
             if not cached:
                 continue
-            for name, limit in limits.items():
+            for name, limit in limits.items() if n_workers == 0 else ():  # it has no workers
                 console.print(f"{n_workers} workers, shuffled: ours, cache={cache} / {name} = {cached / limit:.2f}")
             if n_workers in FFCV:
                 ratio = cached / FFCV[n_workers]

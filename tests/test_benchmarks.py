@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import itertools
 import json
 import os
@@ -144,4 +145,17 @@ def test_what_is_not_known_is_left_out_of_the_table(monkeypatch: pytest.MonkeyPa
         "| train, fed | 12.50 ms a step | 800 images/s; 3.00 GiB |",
         "",
         "render: exit code 1; see render.log",
+    ]
+
+
+def test_the_loader_is_compared_with_a_limit_of_as_many_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    loader = importlib.import_module("loader")
+    console = loader.Console(width=130, file=io.StringIO())
+    rates = {("ours, png, cache=ram", n_workers, True): 600.0 for n_workers in (0, 2)}
+    rates[loader.LIMIT, 0, True] = 300.0  # read without workers only
+    loader.show(["ours, png, cache=ram", loader.LIMIT], rates, [0, 2], console)
+    ratios = [line for line in console.file.getvalue().splitlines() if loader.LIMIT in line and "=" in line]
+    assert [line for line in ratios if " / " in line] == [
+        f"0 workers, shuffled: ours, cache=ram / {loader.LIMIT} = 2.00"
     ]

@@ -12,10 +12,10 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from m3di.errors import UsageError
 from m3di.latents.conditions import given_factors
+from m3di.latents.content_predictor import N_NEIGHBOURS, ContentPredictor
 from m3di.latents.factor import Factor
 from m3di.latents.graph import apart
 from m3di.latents.mechanism_use import MechanismUse
@@ -25,8 +25,6 @@ from m3di.latents.varying import Parent
 
 GRID = 4096  # midpoints of the noise interval for exact conditional distributions
 MAX_LABELS = 64  # so many labels are equally likely on a grid that has GRID points for each
-MAX_CELLS = 2000  # more joint values of categorical content than this are treated like numbers
-N_NEIGHBOURS = 32
 LEAST_N = 2 * N_NEIGHBOURS
 
 
@@ -39,12 +37,12 @@ class Bound:
         factor: Its name.
         role: Its role in the view.
         metric: `r2` for numbers, `accuracy` for labels.
-        value: The best score that any predictor can reach.
+        value: The best score that any predictor can reach; an estimate of it where `method` is `monte carlo`.
         chance: The score of the best constant prediction.
         method: `exact`, or `monte carlo`.
         error: Standard error of a Monte Carlo estimate of `value`, by the samples that it was scored on; 0 where it is
-            exact.
-            What neighbours miss, since they are only near, is not in it.
+            exact. What equal or near samples miss, since they are few or only near, is not in it: so far, the value is
+            too low.
     """
 
     view: str
@@ -68,9 +66,11 @@ def bounds(spec: Spec, *, n: int = 100_000, seed: int = 0) -> list[Bound]:
     """The bound of every factor of every observed view.
 
     Exact where the factor is content, constant, a number independent of content, a label without parents independent
-    of it, or a function of categorical content without parents and one noise; estimated on `n` samples elsewhere, by
-    the mean within each value of the content, or over nearest neighbours where the content has numbers. No score is
-    below that of the best constant prediction.
+    of it, or a function of categorical content without parents and one noise; elsewhere estimated on `n` samples, from
+    the content that shares a cause with the factor. R2 is that of the mean within each value of the content, or over
+    32 nearest neighbours where the content has numbers, less the variance that such a mean itself has; accuracy is that
+    of the most frequent label among few or many, as predicts best. No score is below that of the best constant
+    prediction.
 
     Args:
         spec: The spec.
@@ -92,7 +92,7 @@ def bounds(spec: Spec, *, n: int = 100_000, seed: int = 0) -> list[Bound]:
         )
     content = content_block(spec)
     drawn = sample(spec, "train", n, seed=seed)
-    predictor = _Predictor(spec, content, drawn)
+    predictor = ContentPredictor(spec, content, drawn)
     return [
         _bound(spec, content, predictor, drawn, view, name)
         for view, factors in drawn.views.items()
@@ -101,7 +101,9 @@ def bounds(spec: Spec, *, n: int = 100_000, seed: int = 0) -> list[Bound]:
     ]
 
 
-def _bound(spec: Spec, content: frozenset[str], predictor: _Predictor, drawn: Samples, view: str, name: str) -> Bound:
+def _bound(
+    spec: Spec, content: frozenset[str], predictor: ContentPredictor, drawn: Samples, view: str, name: str
+) -> Bound:
     factor, observed = spec.factors[name], spec.observed[view]
     use = observed.view.factors[name]
     metric: Literal["r2", "accuracy"] = "accuracy" if factor.type == "categorical" else "r2"
@@ -127,7 +129,7 @@ def _bound(spec: Spec, content: frozenset[str], predictor: _Predictor, drawn: Sa
         exact = _exact(spec, content, view, name)
         if exact is not None:
             return bound(exact[0], exact[1], "exact")
-    value, error = predictor.score(raw, metric)
+    value, error = predictor.score(name, raw, metric)
     return Bound(view, name, use.role, metric, max(value, chance), chance, "monte carlo", error)
 
 
@@ -204,80 +206,3 @@ def _largest_probability(spec: Spec, view: str, name: str) -> float | None:
 def _largest_share(raw: NDArray[Any]) -> float:
     _, counts = np.unique(raw, return_counts=True)
     return float(counts.max() / len(raw))
-
-
-class _Predictor:
-    """Predicts from content: the mean (or the most frequent value) among samples with equal or near content."""
-
-    def __init__(self, spec: Spec, content: frozenset[str], drawn: Samples) -> None:
-        columns, cells, n_cells = [], np.zeros(drawn.n, dtype=np.int64), 1
-        for name in sorted(content):
-            view = next(
-                each
-                for each, observed in spec.observed.items()
-                if name in observed.view.factors and observed.view.factors[name].role == "content"
-            )
-            factor, raw = spec.factors[name], drawn.views[view][name]
-            if factor.type == "categorical":
-                cells = cells * factor.n + raw
-                n_cells *= factor.n
-            columns.append(factor.to_unit(raw) if np.isfinite(factor.bounds).all() else raw / raw.std())
-        numbers = any(spec.factors[name].type != "categorical" for name in content)
-        self.cells = None if numbers or n_cells > MAX_CELLS else cells
-        self.points = np.stack(columns, axis=1) if columns else np.zeros((drawn.n, 1))
-        length = spec.sequence.length if spec.is_chain and spec.sequence is not None else 1
-        self.sequences = np.arange(drawn.n) // length  # what is drawn together errs together
-
-    def score(self, raw: NDArray[Any], metric: str) -> tuple[float, float]:
-        """The score on the second half of the samples, and its standard error."""
-        groups = self._groups() if self.cells is None else None
-        half = len(raw) // 2
-        if metric == "accuracy":
-            right = (self._vote(raw, half, groups) == raw[half:]).astype(np.float64)
-            return float(right.mean()), self._error(right - right.mean(), half)
-        predicted = self._mean(raw.astype(np.float64), half, groups)
-        target = raw[half:].astype(np.float64)
-        residual, total = (target - predicted) ** 2, (target - target.mean()) ** 2
-        variance = max(float(total.mean()), 1e-300)
-        ratio = float(residual.mean()) / variance
-        return max(0.0, 1.0 - ratio), self._error((residual - ratio * total) / variance, half)
-
-    def error_of_share(self, raw: NDArray[Any]) -> float:
-        """Standard error of the share of the most frequent value."""
-        values, counts = np.unique(raw, return_counts=True)
-        right = (raw == values[counts.argmax()]).astype(np.float64)
-        return self._error(right - right.mean(), 0)
-
-    def _error(self, deviations: NDArray[np.float64], half: int) -> float:
-        """Standard error of a mean, by the deviations of its samples."""
-        together = np.bincount(self.sequences[half:] - self.sequences[half], weights=deviations)
-        return float(np.sqrt(np.sum(together**2)) / len(deviations))
-
-    def _groups(self) -> NDArray[np.int64]:
-        half = len(self.points) // 2
-        _, neighbours = cKDTree(self.points[:half]).query(self.points[half:], k=N_NEIGHBOURS, workers=1)
-        return np.asarray(neighbours, dtype=np.int64)
-
-    def _mean(self, raw: NDArray[np.float64], half: int, groups: NDArray[np.int64] | None) -> NDArray[np.float64]:
-        if groups is not None:
-            return np.asarray(raw[groups].mean(axis=1))
-        cells = self._cells()
-        count = np.bincount(cells[:half], minlength=cells.max() + 1)
-        total = np.bincount(cells[:half], weights=raw[:half], minlength=cells.max() + 1)
-        means = np.where(count > 0, total / np.maximum(count, 1), raw[:half].mean())
-        return np.asarray(means[cells[half:]])
-
-    def _vote(self, raw: NDArray[Any], half: int, groups: NDArray[np.int64] | None) -> NDArray[Any]:
-        values, index = np.unique(raw, return_inverse=True)
-        if groups is not None:
-            votes = np.sort(index[groups], axis=1)
-            return values[np.array([np.bincount(row).argmax() for row in votes])]
-        cells = self._cells()
-        table = np.zeros((cells.max() + 1, len(values)), dtype=np.int64)
-        np.add.at(table, (cells[:half], index[:half]), 1)
-        return values[table.argmax(axis=1)[cells[half:]]]
-
-    def _cells(self) -> NDArray[np.int64]:
-        if self.cells is None:
-            raise RuntimeError("content has numbers")
-        return self.cells

@@ -218,6 +218,8 @@ ELBOW = (
         f"Content is found by every encoding that is at least as large as it: {FOUND} or more.", _found_from_its_size_on
     ),
     Pattern[Rows](
-        "The loss has an elbow (Kneedle) at the number of content dimensions, give or take one.", _elbow_at_content
+        "The loss has an elbow (Kneedle) at the number of content dimensions, give or take one, and not at the "
+        "smallest size.",
+        _elbow_at_content,
     ),
 )

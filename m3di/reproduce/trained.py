@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -93,7 +94,7 @@ class TrainedResult:
             rows, scores = _scores(name, scale, out)
             own = self._lines(name, rows, scores)
             lines += own
-            for verdict in judge(self.patterns, scores, own, scale.judged):
+            for verdict in judge(self.patterns, _with_missing(rows, scores), own, scale.judged):
                 rule = ": ".join([*_distinct(name, self.experiments), verdict.rule])
                 verdicts.append(replace(verdict, rule=rule))
         return ResultOutcome(lines, verdicts)
@@ -144,13 +145,22 @@ def _scores(name: str, scale: ReproductionScale, out: Path) -> tuple[Scores, Sco
     return table.to_pylist(), over_seeds(table).to_pylist()
 
 
+def _with_missing(rows: Scores, scores: Scores) -> Scores:
+    """The means, and NaN where a seed's score is no number: results store it as null, and means leave it out."""
+    missing = {_key(row) for row in rows if row["value"] is None}
+    return [{**score, "mean": math.nan} if _key(score) in missing else score for score in scores]
+
+
+def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in ("encoding_size", "view", "factor", "estimator", "metric"))
+
+
 def _distinct(name: str, names: Sequence[str]) -> list[str]:
     return [name] if len(names) > 1 else []
 
 
 def _values(rows: Scores, score: Mapping[str, Any]) -> tuple[float, ...]:
-    same = ("encoding_size", "view", "factor", "estimator", "metric")
-    return _numbers([row for row in rows if all(row[name] == score[name] for name in same)])
+    return _numbers([row for row in rows if _key(row) == _key(score)])
 
 
 def _losses(rows: Scores, size: int) -> tuple[float, ...]:
@@ -170,7 +180,7 @@ def _of_largest(scores: Scores) -> Scores:
 
 def _those(scores: Scores, role: str, is_wrong: Callable[[Mapping[str, Any], float], bool]) -> list[str] | None:
     """Factors of a role whose share (from chance to 1) is wrong; None if there are none of the role."""
-    own = [row for row in scores if row["role"] == role and row["mean"] is not None]
+    own = [row for row in scores if row["role"] == role]
     if not own:
         return None
     shares = [(row, above_chance(row["mean"], row["chance"])) for row in own]
@@ -206,8 +216,8 @@ def _style_kept(scores: Scores) -> list[str] | None:
 
 def _no_elbow(scores: Scores) -> list[str] | None:
     own = sorted((row for row in scores if row["metric"] == "val_loss"), key=lambda row: row["encoding_size"])
-    sizes, losses = [row["encoding_size"] for row in own], [row["mean"] for row in own if row["mean"] is not None]
-    if len(losses) < len(sizes):
+    sizes, losses = [row["encoding_size"] for row in own], [row["mean"] for row in own]
+    if not all(map(math.isfinite, losses)):
         return ["elbow: none, a loss is missing"]
     if len(sizes) < MIN_SIZES:
         return None
@@ -224,12 +234,13 @@ PRIVATE_DISCARDED = Pattern[Scores](
     _private_kept,
 )
 STYLE_OF_CONTENT = Pattern[Scores](
-    "Style that depends on content is predicted by the largest encodings: at least half of what content tells.",
+    f"Style that depends on content (which tells at least {LEAST_BOUND} of the way from chance to 1) is predicted by "
+    "the largest encodings: at least half of what content tells.",
     _style_missed,
 )
 STYLE_INDEPENDENT = Pattern[Scores](
-    f"Style that is independent of content is discarded by the largest encodings: at most {ABSENT} of the way from "
-    "chance to 1.",
+    f"Style that is independent of content (which tells less than {LEAST_BOUND} of the way from chance to 1) is "
+    f"discarded by the largest encodings: at most {ABSENT} of the way from chance to 1.",
     _style_kept,
 )
 LOSS_ELBOW = Pattern[Scores](

@@ -58,9 +58,10 @@ class LatentProcess:
     those of equal size are the same matrix.
 
     A discrete block is binned: each dimension into `n_classes` classes, about equally likely, numbered in order; the
-    latent is the class number, shifted and scaled to mean 0 and variance 1 of equally likely classes. So dependence
-    means the same as for numbers. s~ is binned at the edges of s: it varies more, and its outer classes are likelier.
-    Style that discrete content causes is no Gaussian, and its classes are less equal.
+    latent is the class number, shifted and scaled to mean 0 and variance 1 of equally likely classes. So causal
+    dependence alone means the same as for numbers; statistical dependence, whose draws give numbers other variances
+    than 1, keeps no more than their correlations. s~ is binned at the edges of s: it varies more, and its outer classes
+    are likelier. Style that discrete content causes is no Gaussian, and its classes are less equal.
 
     Args:
         config: Its dimensions, dependencies and seed; equal ones give the equal process.

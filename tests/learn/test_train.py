@@ -185,6 +185,13 @@ def test_a_gradient_that_is_not_finite_stops_before_it_is_applied(pairs, tmp_pat
     assert read_metrics(tmp_path) == []
 
 
+@pytest.mark.parametrize(("n_val", "told"), [(3, " in batches of 3"), (4, ""), (6, "")])
+def test_a_validation_loss_against_fewer_negatives_says_so(make_pairs, tiny_encoder, tmp_path, n_val, told):
+    for _ in range(2):  # as it ends, and of a finished run
+        result = train_on(make_pairs(16), tmp_path, replace(TINY, image_encoder="tiny"), val=make_pairs(n_val))
+        assert str(result).endswith(f", validation loss {result.val_loss:.4f}{told}")
+
+
 def test_train_reads_the_train_and_val_splits_of_a_dataset_on_disk(fake_dataset, tmp_path):
     config = replace(RESNET, n_steps=1, views=("text", "image"), cache="ram")
     result = train(fake_dataset, tmp_path / "run", config)

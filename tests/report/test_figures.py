@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from PIL import Image
 from m3di.errors import M3diError
 from m3di.evaluate import Encoded, FactorValues, Score, gather, read_results, to_table, write_results
 from m3di.evaluate.results import with_columns
+from m3di.report.runs import figures
 from m3di.report.runs.ablation import ablation_figure
 from m3di.report.runs.chosen_scores import Estimators
 from m3di.report.runs.figures import read_curves, save_report
@@ -176,10 +178,22 @@ def test_loss_curves_and_validation_points_are_in_the_legend() -> None:
     assert [text.get_text() for text in axis.get_legend().get_texts()] == ["training", "validation", "a"]
     without = loss_figure({"a": {"step": steps, "loss": 1 / steps, "val_loss": np.full(100, np.nan)}})
     assert [text.get_text() for text in without.axes[0].get_legend().get_texts()] == ["training", "a"]
+    small = loss_figure({"a": {"step": steps, "loss": 1 / steps, "val_loss": val}}, {"a": 8})
+    assert small.axes[0].get_legend().get_texts()[-1].get_text() == "a (validation in batches of 8)"
     many = loss_figure({str(k): {"step": steps, "loss": k / steps, "val_loss": val} for k in range(12)})
     assert len({to_rgb(line.get_color()) for line in many.axes[0].get_lines()}) == 12
     with pytest.raises(M3diError, match="no run has metrics"):
         loss_figure({})
+
+
+def test_runs_whose_validation_loss_has_other_batches_are_known(tmp_path: Path) -> None:
+    for name, size in (("same", 64), ("smaller", 8), ("none", None)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps({"config": {"batch_size": 64}}))
+        (tmp_path / name / "summary.json").write_text(json.dumps({"val_batch_size": size}))
+    assert figures._val_batch_sizes(tmp_path, ["same", "smaller", "none", "unfinished"]) == {"smaller": 8}
+    (tmp_path / "smaller" / "metrics.csv").touch()
+    assert figures._val_batch_sizes(tmp_path / "smaller", ["smaller"]) == {"smaller": 8}
 
 
 def test_scores_of_another_estimator_are_asked_for() -> None:

@@ -98,6 +98,12 @@ def test_tables_on_disk(tmp_path):
     assert len(tidy) == 6
     assert tidy[0]["column"] == "content" and float(tidy[0]["difference"]) == pytest.approx(-0.03)
     assert tidy[2]["column"] == "loss" and tidy[2]["paper"] == ""
+    assert {(row["n_seeds"], row["deviation"]) for row in tidy} == {("1", "")}  # one seed has none
+    seeds = summarise("table1", [Finished(CAUSAL, results(content=each)) for each in (0.8, 1.0)])
+    save_table(seeds, tmp_path / "seeds", title="table1")
+    with (tmp_path / "seeds.csv").open() as file:
+        found = {row["column"]: (row["n_seeds"], row["deviation"]) for row in csv.DictReader(file)}
+    assert found == {"content": ("2", "0.141421"), "loss": ("2", "0")}
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ from m3di.reproduce.paper_results import RESULTS, choose_results
 from m3di.reproduce.report_page import write_report
 from m3di.reproduce.scales import SCALES
 from m3di.reproduce.simulated import SimulatedResult
-from m3di.reproduce.trained import TrainedResult
+from m3di.reproduce.trained import LEAST_BOUND, TrainedResult
 from m3di.system.files import write_json
 from tests.reproduce import stubs
 from tests.reproduce.stubs import finish, finish_all, ideal
@@ -96,6 +96,55 @@ def test_a_score_that_one_seed_does_not_have_is_left_out_of_its_line(tmp_path: P
     found = outcome_of("figure3", reproduction).lines
     assert [len(each.values) for each in found if each.quantity == "object color (style)"] == [2]
     assert [len(each.values) for each in outcome_of("figure7b", reproduction).lines][-1] == 2
+
+
+@pytest.mark.parametrize(
+    ("result", "lost", "rule"),
+    [
+        ("figure3", "image.object_shape", "hold all content"),
+        ("figure3", "image.object_color", "depends on content"),
+        ("figure3", "image.object_alpharot", "discarded at every size"),
+        ("figure11", "image.object_color", "independent of content"),
+        ("figure7b", "all", "elbow"),
+    ],
+)
+@pytest.mark.parametrize(("scale", "n_lost"), [("cpu", 1), ("full", 1), ("full", 3)])
+def test_a_score_that_seeds_do_not_have_speaks_against_its_rule(
+    result: str, lost: str, rule: str, scale: str, n_lost: int, tmp_path: Path
+) -> None:
+    """A score that is no number is null in results; those of the other seeds do not stand for it."""
+    reproduction = Reproduction(tmp_path / "out", SCALES[scale])
+    members = RESULTS[result].members(reproduction.scale)
+    runs = [member for member in members if isinstance(member, Training)]
+    for member in members:
+        finish(reproduction.out, member)
+    for run in runs[-n_lost:]:  # of the largest encodings
+        path = reproduction.out / run.key / EVALUATION
+        rows = read_results(path).to_pylist()
+        for row in rows:
+            row["value"] = None if row["factor"] == lost else row["value"]
+        write_results(path, pa.Table.from_pylist(rows, schema=SCHEMA))
+    verdicts = outcome_of(result, reproduction).verdicts
+    (own,) = [each for each in verdicts if rule in each.rule]
+    assert own.word == "does not hold"
+    assert "nan" in own.why or "a loss is missing" in own.why
+    assert all(each.word != "does not hold" for each in verdicts if each is not own and "within" not in each.rule)
+
+
+def test_rules_of_style_state_where_they_part() -> None:
+    rules = {pattern.rule.partition(" (")[0]: pattern.rule for pattern in RESULTS["figure3"].patterns}
+    assert f"(which tells at least {LEAST_BOUND} of" in rules["Style that depends on content"]
+    assert f"(which tells less than {LEAST_BOUND} of" in rules["Style that is independent of content"]
+
+
+def test_an_elbow_at_the_smallest_size_is_none_of_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("m3di.reproduce.simulated.find_elbow", lambda sizes, losses: min(sizes))
+    reproduction = Reproduction(tmp_path / "out", SCALES["cpu"])
+    for member in RESULTS["figure7a"].members(reproduction.scale):
+        finish(reproduction.out, member)
+    (own,) = [each for each in outcome_of("figure7a", reproduction).verdicts if "elbow" in each.rule]
+    assert own.word == "does not hold"
+    assert "give or take one, and not at the smallest size." in own.rule
 
 
 def test_chance_may_be_the_best_score() -> None:

@@ -77,9 +77,11 @@ class TrainConfig:
     ] = False
     encoding_size: Annotated[Count, "D, how many numbers a view becomes."] = 4
     hidden_size: Annotated[Count, "Width of the image encoder's last hidden layer."] = 100
-    lr: Annotated[Positive, "Learning rate of Adam, at its highest."] = 1e-4
+    lr: Annotated[Positive, "Learning rate of Adam, before warm-up and schedule lower it."] = 1e-4
     schedule: Annotated[Schedule, "Schedule of the learning rate: constant, or cosine (down to 0)."] = "constant"
-    n_warmup_steps: Annotated[Whole, "Steps in which the learning rate rises linearly.", Option("--warmup")] = 0
+    n_warmup_steps: Annotated[
+        Whole, "Steps in which the learning rate rises linearly, times the schedule.", Option("--warmup")
+    ] = 0
     weight_decay: Annotated[
         float,
         Field(ge=0, lt=math.inf),
@@ -256,7 +258,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             n_seeds=3,
         ),
         "cpu-demo": Preset(
-            "12,000 pairs of 64 px, learned on two CPU cores within 40 minutes",
+            "12,000 pairs of 64 px, learned on two CPU cores in about 40 minutes",
             {
                 "n_steps": 7000,
                 "batch_size": 64,

@@ -49,11 +49,13 @@ class TrainResult:
         run: The run folder.
         n_steps: Steps made.
         final_loss: Of the last step's batch, in nats, before that step's update.
-        val_loss: Of the val split after the last step; None if there is none.
+        val_loss: Mean over the whole batches of the val split after the last step; None if there is no such split.
         seconds: That all steps took, in this process and in those before it.
         device: Where it ran, "cpu" or "cuda".
         encoders: In evaluation mode; `load_encoders(run)` gives the same weights.
         stopped_early: Whether fewer steps were made than asked for, because the validation loss fell no more.
+        val_batch_size: Samples in each batch of `val_loss`, where these are fewer than in training; else None. The
+            loss is lower against fewer negatives.
     """
 
     run: Path
@@ -64,9 +66,12 @@ class TrainResult:
     device: str
     encoders: Encoders
     stopped_early: bool = False
+    val_batch_size: int | None = None
 
     def __str__(self) -> str:
         val_loss = "" if self.val_loss is None else f", validation loss {self.val_loss:.4f}"
+        if self.val_batch_size is not None:
+            val_loss += f" in batches of {self.val_batch_size}"
         steps = f"{self.n_steps} steps in {self.seconds:.0f} s"
         early = " (stopped early, by --patience)" if self.stopped_early else ""
         return f"{self.run}: {steps}{early}, last loss {self.final_loss:.4f}{val_loss}"
@@ -243,7 +248,7 @@ class Job:
         return found
 
     def _val_loss(self, step: int, step_of: ContrastiveStep) -> float | None:
-        """Mean loss of the val split in batches as in training, or in one smaller batch where it has no whole one."""
+        """Mean loss of the whole batches of the val split, or of one smaller batch where it has no whole one."""
         if self.val is None or len(self.val) < 2:
             return None
         size = min(self.config.batch_size, len(self.val))
@@ -297,6 +302,7 @@ class Job:
             summary["device"],
             self.encoders.eval(),
             summary["n_steps"] < self.config.n_steps,
+            None if summary.get("val_batch_size") == self.config.batch_size else summary.get("val_batch_size"),
         )
 
     def _diverged(self, error: NotFiniteError) -> M3diError:

@@ -4,7 +4,8 @@ metrics.csv has one line a step, from step 1 on:
 
   step         number of the step
   loss         of the step's batch, before its update, in nats
-  val_loss     of the val split, encoders in evaluation mode; measured now and then, else empty
+  val_loss     of the whole batches of the val split, or of one smaller batch where it has no whole one; encoders in
+               evaluation mode; measured now and then, else empty
   alignment    first term of the asymptotic loss, of the step's batch; now and then, mean over pairs of views
   entropy      its second term, mean over views; now and then
   temperature  tau of the loss; this and the two before it are empty where the loss has no temperature

@@ -12,10 +12,10 @@ def learning_rate(step: int, *, lr: float, n_steps: int, schedule: Schedule, n_w
 
     Args:
         step: 1 to `n_steps`.
-        lr: The highest.
+        lr: What warm-up and schedule multiply: the highest, or a little more than that if there are both.
         n_steps: Steps in all.
         schedule: "constant", or "cosine": lr (1 + cos(pi (step - 1) / n_steps)) / 2, near 0 at the last step.
-        n_warmup_steps: Steps in which it rises to `lr`, in equal parts.
+        n_warmup_steps: Steps in which a factor rises to 1, in equal parts; the cosine falls meanwhile.
     """
     warm = min(1.0, step / n_warmup_steps) if n_warmup_steps else 1.0
     if schedule == "constant":

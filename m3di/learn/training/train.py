@@ -28,6 +28,9 @@ def train(
 ) -> TrainResult:
     """Train on a dataset on disk: its train split, with the loss on its val split now and then.
 
+    That is the mean over the whole batches of the val split; what is left over is not in it. A val split of fewer
+    samples than a batch is one smaller batch, whose loss is lower against fewer negatives.
+
     Args:
         data_root: The dataset's folder.
         run: Where to write; see `run_folder` for what goes there. A run that is there goes on, if it is this one. None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from m3di.report.runs.heat_map import heat_map
 from m3di.report.runs.loss_curves import elbow_figure, loss_figure
 from m3di.report.runs.over_steps import steps_figure
 from m3di.report.style import save_figure
-from m3di.system.files import plain_name
+from m3di.system.files import plain_name, read_json
 
 METRICS = "metrics.csv"
 
@@ -53,7 +53,7 @@ def save_report(path: Path, out: Path, numbers: str = "kernel_ridge", labels: st
             files += _over_steps(rows, estimators, out / name)
     curves = read_curves(path) if path.is_dir() else {}
     if curves:
-        files += save_figure(loss_figure(curves), out, "loss")
+        files += save_figure(loss_figure(curves, _val_batch_sizes(path, curves)), out, "loss")
     return files
 
 
@@ -101,6 +101,18 @@ def read_curves(path: Path) -> dict[str, Mapping[str, NDArray[np.float64]]]:
     if (path / METRICS).is_file():
         return {path.name: _curve(path / METRICS)}
     return {each.parent.name: _curve(each) for each in sorted(path.glob(f"*/{METRICS}"), key=_in_order)}
+
+
+def _val_batch_sizes(path: Path, names: Iterable[str]) -> dict[str, int]:
+    """Samples in a batch of the validation loss, of each finished run where these are others than in training."""
+    found = {}
+    for name in names:
+        run = path if (path / METRICS).is_file() else path / name
+        if (run / "summary.json").is_file() and (run / "config.json").is_file():
+            size = read_json(run / "summary.json").get("val_batch_size")
+            if size is not None and size != read_json(run / "config.json")["config"]["batch_size"]:
+                found[name] = int(size)
+    return found
 
 
 def _in_order(path: Path) -> tuple[int, str]:

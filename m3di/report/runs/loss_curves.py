@@ -71,11 +71,12 @@ def elbow_figure(rows: Sequence[Mapping[str, Any]]) -> tuple[Figure, int | None]
     return figure, elbow
 
 
-def loss_figure(curves: Mapping[str, Curve]) -> Figure:
+def loss_figure(curves: Mapping[str, Curve], val_batch_sizes: Mapping[str, int] | None = None) -> Figure:
     """Training loss (lines, means over steps) and validation loss (dots) of each run, no two of one colour.
 
     Args:
         curves: By the name of the run: `step`, `loss`, and `val_loss` where it was measured, else not a number.
+        val_batch_sizes: By the name of a run whose validation loss is in other batches than its training.
 
     Raises:
         M3diError: There is nothing to draw.
@@ -89,7 +90,9 @@ def loss_figure(curves: Mapping[str, Curve]) -> Figure:
         for color, (name, curve) in zip(line_colors(len(curves)), curves.items(), strict=True):
             step, loss = _smoothed(curve["step"], curve["loss"])
             axis.plot(step, loss, color=color, linewidth=0.9)
-            handles.append(Line2D([], [], color=color, linewidth=2.5, label=name))
+            size = (val_batch_sizes or {}).get(name)
+            label = name if size is None else f"{name} (validation in batches of {size})"
+            handles.append(Line2D([], [], color=color, linewidth=2.5, label=label))
             measured = np.isfinite(curve["val_loss"])
             axis.plot(curve["step"][measured], curve["val_loss"][measured], "o", color=color, markersize=2.5)
         if any(np.isfinite(curve["val_loss"]).any() for curve in curves.values()):

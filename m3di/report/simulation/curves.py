@@ -112,7 +112,9 @@ def _lines(axis: Axes, at: Sequence[Any], rows: Sequence[Row], metric: str, low:
             continue
         known, cells = [x for x, _ in line], [cell for _, cell in line]
         means = [cell.mean for cell in cells]
-        axis.errorbar(known, means, [cell.deviation for cell in cells], color=COLORS[block], marker="o", markersize=3)
+        axis.errorbar(
+            known, means, [cell.deviation or 0.0 for cell in cells], color=COLORS[block], marker="o", markersize=3
+        )
         mark_cut(axis, np.array(known, dtype=float), np.array(means), low, COLORS[block])
         chances = [float("nan") if cell.chance is None else cell.chance for cell in cells]
         axis.plot(known, chances, ":", color=CHANCE if metric == "r2" else COLORS[block])
@@ -126,7 +128,8 @@ def _has(row: Row, block: str, metric: str) -> bool:
 def _extremes(rows: Sequence[Row], metric: str) -> tuple[float, float]:
     """Lowest and highest score of a metric, deviations included: panels side by side share their limits."""
     cells = [cell for row in rows for cell in row.cells.values() if cell.metric == metric]
-    return min(cell.mean - cell.deviation for cell in cells), max(cell.mean + cell.deviation for cell in cells)
+    ends = [cell.mean + sign * (cell.deviation or 0.0) for cell in cells for sign in (-1, 1)]
+    return min(ends), max(ends)
 
 
 def _encoding_sizes(figure: Any, rows: Sequence[Row]) -> None:
@@ -139,7 +142,7 @@ def _encoding_sizes(figure: Any, rows: Sequence[Row]) -> None:
     right = axes[0, 1]
     losses = [row.cells["loss"] for row in rows]
     means = [cell.mean for cell in losses]
-    right.errorbar(sizes, means, [cell.deviation for cell in losses], color="black", marker="o", markersize=3)
+    right.errorbar(sizes, means, [cell.deviation or 0.0 for cell in losses], color="black", marker="o", markersize=3)
     right.set_ylabel("validation loss (nats)")
     right.set_xticks(sizes)
     _mark_elbow(right, sizes, means)

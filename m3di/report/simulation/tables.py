@@ -51,12 +51,12 @@ class Cell:
         return statistics.fmean(self.values)
 
     @property
-    def deviation(self) -> float:
-        """Standard deviation over seeds; 0 for one seed."""
-        return statistics.stdev(self.values) if len(self.values) > 1 else 0.0
+    def deviation(self) -> float | None:
+        """Standard deviation over seeds; None for one seed."""
+        return statistics.stdev(self.values) if len(self.values) > 1 else None
 
     def __str__(self) -> str:
-        spread = f" ± {self.deviation:.2f}" if len(self.values) > 1 else ""
+        spread = "" if self.deviation is None else f" ± {self.deviation:.2f}"
         text = f"{self.mean:.2f}{spread}"
         if self.metric == "accuracy":
             text += f" (accuracy, chance {self.chance:.2f})"
