@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from m3di.errors import UsageError
-from m3di.latents.captioning import caption_problems
+from m3di.latents.caption_checks import caption_problems
 from m3di.latents.graph import unlike
 from m3di.latents.modality import Modality, register_modality
 from m3di.latents.problems import UNSET, Problem, custom_error
