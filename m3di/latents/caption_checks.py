@@ -89,8 +89,8 @@ def _reading_problems(spec: Spec, name: str, template: Template) -> Iterator[Pro
                 yield Problem(
                     ("views", name, "template"),
                     error.what,
-                    expected="words for all values",
-                    next_step="add them to the `lexicon` of the template",
+                    expected=error.details.get("expected", "words for all values"),
+                    next_step=error.details.get("next", "add them to the `lexicon` of the template"),
                 )
     unread = [read for read in every if read not in seen]
     for factor, use in seen.items():
