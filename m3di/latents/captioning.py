@@ -121,8 +121,7 @@ def sentences(spec: Spec, view_name: str) -> list[Sentence]:
     texts = cache(lambda name, form: tuple(word.forms[form] if form else word.text for word in words[name]))
     found: list[Sentence] = []
     for index, phrasing in enumerate(spec.factors[phrasing_factor(declared)].names):
-        text = template.phrasings[phrasing].text if phrasing in template.phrasings else ""
-        clauses = [clause for clause in template.clauses if f"clauses.{clause}" in text]
+        clauses = template.clauses_of(phrasing) if phrasing in template.phrasings else ()
         # A clause that is never there has no sentence where it would read what the view does not see.
         idle = (
             absent_clauses(spec, declared, template) if not template.reads_of(phrasing) <= said.keys() else frozenset()
@@ -146,6 +145,19 @@ def sentences(spec: Spec, view_name: str) -> list[Sentence]:
             places = tuple(_places(rendered, texts))
             found.append(Sentence({phrasing_factor(declared): index, **choices}, places))
     return found
+
+
+def possible_sentences(spec: Spec, view: str) -> list[Sentence]:
+    """The sentences of a declared view that its mechanisms draw: without clauses and phrasings that never are."""
+    return [
+        sentence
+        for sentence in sentences(spec, view)
+        if not any(
+            all(_never(spec, use, choice) for use in spec.mechanisms_of(factor))
+            for factor, choice in sentence.choices.items()
+            if spec.factors[factor].n > 1
+        )
+    ]
 
 
 def captions(samples: Samples, view_name: str) -> list[str]:

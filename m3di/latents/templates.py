@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from m3di.errors import UsageError, did_you_mean
 from m3di.latents.factor import Factor
-from m3di.latents.phrasings import PhrasingError, names_read, rendered
+from m3di.latents.phrasings import PhrasingError, clauses_read, names_read, rendered
 from m3di.latents.problems import Origin, Problem, fault_problems, hint, problems_of, report
 from m3di.latents.yaml_text import is_yaml_name, read_text, read_yaml
 from m3di.system.shipped import shipped
@@ -102,6 +102,11 @@ class Template(BaseModel):
     def reads_of(self, phrasing: str, absent: frozenset[str] = frozenset()) -> frozenset[str]:
         """The factors that a phrasing reads, where some clauses are never there."""
         return names_read(self.phrasings[phrasing].text, absent) - set(NAMESPACES)
+
+    def clauses_of(self, phrasing: str) -> tuple[str, ...]:
+        """The clauses that a phrasing has, in the order of the template."""
+        found = clauses_read(self.phrasings[phrasing].text)
+        return tuple(clause for clause in self.clauses if clause in found)
 
     def vocabulary(self, name: str, factor: Factor) -> tuple[Word, ...]:
         """The word of each value of a factor, or of each bin of a number.
