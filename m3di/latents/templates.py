@@ -118,7 +118,11 @@ class Template(BaseModel):
         bins, within = (entry.pop(key, None) for key in NO_FORMS)
         if bins is None and factor.type == "categorical":
             shared = language_lexicon(self.language).get(name, {})
-            entry = {form: each for form, each in shared.items() if each.keys() >= set(factor.names)} | entry
+            whole = {form: each for form, each in shared.items() if each.keys() >= set(factor.names)}
+            if BARE in shared and not factor.palettes:
+                # Without it, values would be told by their names in the spec, in another language than the rest.
+                whole[BARE] = shared[BARE]
+            entry = whole | entry
         if bins is None and factor.type != "categorical":
             raise UsageError(f"template {self.name!r} has no `bins` to put the number {name!r} into words")
         values = factor.names if bins is None else self._binned(name, factor, tuple(map(str, bins)), within)

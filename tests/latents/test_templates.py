@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -91,3 +93,27 @@ def test_a_range_of_bins_is_two_numbers(within: str) -> None:
     text = "{name: x, reads: {b: hue}, lexicon: {b: {bins: [low, high], within: WITHIN}}, phrasings: {a: '{{ b }}'}}"
     with pytest.raises(UsageError, match=r"`within` of 'b' is no range of its `bins`"):
         parse_template(text.replace("WITHIN", within), where="mine")
+
+
+def test_a_value_without_a_word_in_the_language_is_refused() -> None:
+    text = "extends: m3di\nname: t\nviews: {text: {template: german}}\nfactors: {object_xpos: {values: VALUES}}\n"
+    spec = parse_spec(text.replace("VALUES", "[right, center, left]"), where="t.yaml")
+    assert all(re.search("links|rechts|in der Mitte", each) for each in captions(sample(spec, "train", 30), "text"))
+    message = (
+        r"(?s)template 'german' has no words in 'object_xpos' for word of 'middle'.*next: +add them to the `lexicon`"
+    )
+    with pytest.raises(UsageError, match=message):
+        parse_spec(text.replace("VALUES", "[left, middle, right]"), where="t.yaml")
+
+
+def test_words_of_a_template_come_before_those_of_its_language() -> None:
+    words = "{word: {left: links, middle: mittig, right: rechts}}"
+    template = (
+        f"{{name: t, language: de, reads: {{object_xpos: position, text_color: label}}, "
+        f"lexicon: {{object_xpos: {words}}}, "
+        "phrasings: {a: '{{ object_xpos }} in {{ text_color }}'}}"
+    )
+    text = "extends: m3di\nname: t\nviews: {text: {template: t}}\nfactors: {object_xpos: {values: VALUES}}\n"
+    text = text.replace("VALUES", "[left, middle, right]")
+    spec = parse_spec(f"{text}templates: {{t: {template}}}\n", where="t.yaml")
+    assert {each.split()[0] for each in captions(sample(spec, "train", 50), "text")} == {"Links", "Mittig", "Rechts"}
