@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -123,28 +123,36 @@ def sentences(spec: Spec, view_name: str) -> list[Sentence]:
     for index, phrasing in enumerate(spec.factors[phrasing_factor(declared)].names):
         clauses = template.clauses_of(phrasing) if phrasing in template.phrasings else ()
         # A clause that is never there has no sentence where it would read what the view does not see.
-        idle = (
-            absent_clauses(spec, declared, template) if not template.reads_of(phrasing) <= said.keys() else frozenset()
-        )
+        reads_all = template.reads_of(phrasing) <= said.keys()
+        idle = frozenset[str]() if reads_all else absent_clauses(spec, declared, template)
         if len(found) + 2 ** len(clauses) > MAX_SENTENCES:
             raise UsageError(
                 f"template {template.name!r} has too many sentences: phrasing {phrasing!r} has {len(clauses)} clauses",
                 expected=f"at most {MAX_SENTENCES} of all phrasings with every combination of their clauses",
                 next_step="take clauses away",
             )
-        drawn = [spec.factors[clause_factor(declared, clause)].names for clause in clauses]
-        allowed = [
-            [out_in for out_in in OUT_IN if out_in in names and not (out_in == OUT_IN[1] and clause in idle)]
-            for clause, names in zip(clauses, drawn, strict=True)
-        ]
-        for present in itertools.product(*allowed):
-            context["clauses"] = {clause: each == OUT_IN[1] for clause, each in zip(clauses, present, strict=True)}
+        for present in _presences(spec, declared, clauses, idle):
+            context["clauses"] = {clause: each == OUT_IN[1] for clause, each in present.items()}
             rendered = template.render(phrasing, context)
-            chosen = zip(clauses, drawn, present, strict=True)
-            choices = {clause_factor(declared, clause): names.index(each) for clause, names, each in chosen}
+            chosen = ((clause_factor(declared, clause), each) for clause, each in present.items())
+            choices = {name: spec.factors[name].names.index(each) for name, each in chosen}
             places = tuple(_places(rendered, texts))
             found.append(Sentence({phrasing_factor(declared): index, **choices}, places))
     return found
+
+
+def _presences(spec: Spec, view: str, clauses: Sequence[str], idle: frozenset[str]) -> Iterator[dict[str, str]]:
+    """Every combination of clauses that are out or in, as far as their factors have these values."""
+    allowed = [
+        [
+            each
+            for each in OUT_IN
+            if each in spec.factors[clause_factor(view, clause)].names and not (each == OUT_IN[1] and clause in idle)
+        ]
+        for clause in clauses
+    ]
+    for present in itertools.product(*allowed):
+        yield dict(zip(clauses, present, strict=True))
 
 
 def possible_sentences(spec: Spec, view: str) -> list[Sentence]:
