@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from m3di.errors import M3diError
 from m3di.latents.captioning import Sentence, sentences
 from m3di.latents.spec import Spec
 from m3di.latents.texts import texts_of
+
+Meanings = dict[str, frozenset[int]]  # by factor, the values that it can have
 
 
 class CaptionParser:
@@ -46,9 +50,13 @@ class CaptionParser:
             M3diError: It is no caption of this view, or can be read in two ways.
         """
         meant = self._captions.get(caption, set()) if self._captions else {caption}
-        readings = [
-            values for each in meant for pattern in self._patterns if (values := pattern.match(each)) is not None
-        ]
+        readings: list[dict[str, int]] = []
+        every = (pattern.readings(each) for each in sorted(meant) for pattern in self._patterns)
+        for values in itertools.chain.from_iterable(every):
+            if values not in readings:
+                readings.append(values)
+            if len(readings) > 1:
+                break
         if len(readings) != 1:
             raise M3diError(
                 "the caption can be read in two ways" if readings else "this is no caption of the view",
@@ -60,39 +68,68 @@ class CaptionParser:
 
 
 @dataclass(frozen=True)
+class _Words:
+    """The words of a place.
+
+    Attributes:
+        factor: The factor whose words they are.
+        meanings: The values that each text can mean.
+        lengths: Numbers of characters that they have.
+    """
+
+    factor: str
+    meanings: dict[str, frozenset[int]]
+    lengths: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class _Pattern:
-    """A sentence as a regular expression."""
+    """A sentence, to be found in captions."""
 
     expression: re.Pattern[str]
-    groups: dict[str, tuple[str, dict[str, set[int]]]]  # group -> factor, and the values that each text can mean
+    places: tuple[str | _Words, ...]
     choices: dict[str, int]
 
-    def match(self, caption: str) -> dict[str, int] | None:
-        found = self.expression.fullmatch(caption)
-        if found is None:
-            return None
-        meant: dict[str, set[int]] = {}
-        for group, (name, meanings) in self.groups.items():
-            meaning = meanings[found[group]]
-            meant[name] = meant.get(name, meaning) & meaning
-        if not all(meant.values()):
-            return None
-        # A form that many values share (an article) tells nothing by itself.
-        return {**self.choices, **{name: min(values) for name, values in meant.items() if len(values) == 1}}
+    def readings(self, caption: str) -> Iterator[dict[str, int]]:
+        """What a caption says, if it is this sentence; two words in a row may be cut in several ways."""
+        if self.expression.fullmatch(caption) is None:  # most captions are another sentence: this is told faster
+            return
+        for meant in self._meanings(caption):
+            # A form that many values share (an article) tells nothing by itself.
+            yield {**self.choices, **{name: min(values) for name, values in meant.items() if len(values) == 1}}
+
+    def _meanings(self, caption: str) -> Iterator[Meanings]:
+        """What the places can mean, for each way to cut the caption into their texts."""
+        begun: list[tuple[int, int, Meanings]] = [(0, 0, {})]  # where the next place starts, its number, what is meant
+        while begun:
+            start, number, meant = begun.pop()
+            if number == len(self.places):
+                if start == len(caption):
+                    yield meant
+                continue
+            place = self.places[number]
+            if isinstance(place, str):
+                if caption.startswith(place, start):
+                    begun.append((start + len(place), number + 1, meant))
+                continue
+            for length in place.lengths:
+                meaning = place.meanings.get(caption[start : start + length], frozenset())
+                both = meaning & meant.get(place.factor, meaning)
+                if both and start + length <= len(caption):
+                    begun.append((start + length, number + 1, {**meant, place.factor: both}))
 
 
 def _pattern(sentence: Sentence) -> _Pattern:
-    groups: dict[str, tuple[str, dict[str, set[int]]]] = {}
+    places: list[str | _Words] = []
     expression = ""
     for place in sentence.places:
         if place.factor is None:
+            places.append(place.texts[0])
             expression += re.escape(place.texts[0])
             continue
-        meanings: dict[str, set[int]] = {}
+        meanings: dict[str, frozenset[int]] = {}
         for index, text in enumerate(place.texts):
-            meanings.setdefault(text, set()).add(index)
-        group = f"g{len(groups)}"
-        groups[group] = (place.factor, meanings)
-        longest_first = sorted(meanings, key=len, reverse=True)
-        expression += f"(?P<{group}>{'|'.join(map(re.escape, longest_first))})"
-    return _Pattern(re.compile(expression), groups, sentence.choices)
+            meanings[text] = meanings.get(text, frozenset()) | {index}
+        places.append(_Words(place.factor, meanings, tuple(sorted({len(text) for text in meanings}))))
+        expression += f"(?:{'|'.join(map(re.escape, meanings))})"
+    return _Pattern(re.compile(expression), tuple(places), sentence.choices)

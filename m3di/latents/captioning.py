@@ -6,10 +6,9 @@ fill their places; the tokenizer takes its vocabulary from them, and the parser 
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -17,16 +16,15 @@ from typing import Any
 import numpy as np
 
 from m3di.errors import UsageError
+from m3di.latents.mechanism_use import MechanismUse
 from m3di.latents.phrasings import CLOSE, OPEN
-from m3di.latents.problems import Problem, hint, listed
 from m3di.latents.said import OUT_IN, clause_factor, phrasing_factor, said_factor, word_factor
 from m3di.latents.sampling import Samples
 from m3di.latents.spec import Spec
-from m3di.latents.subsets import Subset
+from m3di.latents.subsets import never_chosen
 from m3di.latents.templates import Template, Word, builtin_template, word_index
 from m3di.latents.texts import texts_of, told_by_texts
 
-MISSPELT = 0.85  # similarity of two names of which one is a slip; of object_xpos and object_alpharot it is 0.69
 MAX_SENTENCES = 4096
 """Sentences of a view: each phrasing with every combination of its clauses."""
 
@@ -53,116 +51,31 @@ def _language_of(spec: Spec, view: str) -> str:
         return "en"
 
 
-def caption_problems(spec: Spec, name: str) -> Iterator[Problem]:
-    """What is wrong with a text view and its template: unseen factors that it reads, choices that it does not have."""
-    view, template = spec.views[name], template_of(spec, name)
-    problems = [
-        Problem(
-            ("views", name, "mentions", each),
-            f"no clause is called {each!r}{hint(each, template.clauses)}",
-            expected=", ".join(template.clauses) or f"no clause: template {template.name!r} has none",
-            next_step="correct the name, or take it away",
-        )
-        for each in sorted(set() if isinstance(view.mentions, Subset) else set(view.mentions) - set(template.clauses))
-    ]
-    choices = {phrasing_factor(name): tuple(template.phrasings)}
-    choices |= {word_factor(name, word): each for word, each in template.words.items()}
-    choices |= {clause_factor(name, clause): OUT_IN for clause in template.clauses}
-    for factor, expected in choices.items():
-        if factor not in spec.factors:
-            continue  # a problem of its own
-        foreign = [value for value in spec.factors[factor].names if value not in expected]
-        if foreign:
-            known = ", ".join(expected)
-            what = f"template {template.name!r} has {known}, not {', '.join(foreign)}"
-            problems.append(Problem(("factors", factor), what, expected=known, next_step="take the others away"))
-    if not problems:
-        problems = list(_reading_problems(spec, name, template))
-    if not problems:
-        try:
-            sentences(spec, name)
-        except UsageError as error:
-            details = error.details
-            problems = [
-                Problem(
-                    ("views", name, "template"),
-                    f"template {template.name!r}: {error.what}",
-                    expected=details.get("expected"),
-                    next_step=details.get("next", "correct the template"),
-                )
-            ]
-    yield from problems
-
-
-def _reading_problems(spec: Spec, name: str, template: Template) -> Iterator[Problem]:
-    seen = spec.views[name].factors
-    phrasings = spec.factors[phrasing_factor(name)].names
-    every = {read for phrasing in template.phrasings for read in template.reads_of(phrasing)}
-    absent = absent_clauses(spec, name, template)
-    for read in sorted({read for phrasing in phrasings for read in template.reads_of(phrasing, absent)}):
-        reads = f"template {template.name!r} reads {read!r}"
-        if read not in seen:
-            near = hint(read, set(seen) - every)
-            yield Problem(
-                ("views", name, "factors"),
-                f"{reads}, which the view does not see{near}",
-                listed(seen),
-                "every factor that the template reads",
-                f"add `{read}: content`",
-            )
-        elif spec.factors[read].kind != template.reads[read]:
-            kind = spec.factors[read].kind
-            yield Problem(
-                ("factors", read, "kind"),
-                f"views.{name}: {reads} as {template.reads[read]}, it is {kind}",
-                expected=template.reads[read],
-                next_step="change the kind, or `reads` of the template",
-            )
-        else:
-            try:
-                found = template.vocabulary(read, spec.factors[read])
-                if said_factor(name, read) in seen and len({word.text for word in found}) < len(found):
-                    yield Problem(
-                        ("views", name, "misstates"),
-                        f"two values of {read} are told by one word: a wrong value might be told by the true word",
-                        listed(word.text for word in found),
-                        "a word for each value",
-                        "change the `lexicon` of the template, or leave the factor out of `misstates`",
-                    )
-            except UsageError as error:
-                yield Problem(
-                    ("views", name, "template"),
-                    error.what,
-                    expected="words for all values",
-                    next_step="add them to the `lexicon` of the template",
-                )
-    unread = [read for read in every if read not in seen]
-    for factor, use in seen.items():
-        close = difflib.get_close_matches(factor, unread, n=1, cutoff=MISSPELT)
-        if close and factor not in every and not use.recorded:
-            yield Problem(
-                ("views", name, "factors", factor),
-                f"template {template.name!r} reads no {factor!r}; did you mean {close[0]!r}?",
-                expected=", ".join(sorted(every)),
-                next_step="correct the name, or say `recorded: true` if no caption is to tell it",
-            )
-
-
 def absent_clauses(spec: Spec, view: str, template: Template) -> frozenset[str]:
     """The clauses of a template that no caption of a view has, by the mechanisms of their factors."""
+    out, in_ = OUT_IN
     found = set()
     for clause in template.clauses:
-        factor = spec.factors[clause_factor(view, clause)]
-        use, parameters = factor.mechanism, factor.mechanism.parameters
-        if use.name == "categorical" and factor.names == OUT_IN and parameters["weights"][1] == 0:
+        name = clause_factor(view, clause)
+        names = spec.factors[name].names
+        if in_ not in names or (
+            out in names and all(_never(spec, use, names.index(in_)) for use in spec.mechanisms_of(name))
+        ):
             found.add(clause)
-        if use.name == "member" and use.parents[0] in spec.factors:
-            whole = spec.factors[use.parents[0]].mechanism.parameters
-            chances, sets = whole.get("probabilities"), whole.get("sets") or ()
-            bit = parameters["number"]
-            if chances[bit] == 0 if chances else not any(each >> bit & 1 for each in sets):
-                found.add(clause)
     return frozenset(found)
+
+
+def _never(spec: Spec, use: MechanismUse, index: int) -> bool:
+    """Whether a mechanism never gives a value; of two values where it is `member`."""
+    parameters = use.parameters
+    if use.name == "categorical" and isinstance(parameters.get("weights"), list):
+        return bool(parameters["weights"][index] == 0)
+    if use.name != "member" or index != 1 or use.parents[0] not in spec.factors:
+        return False
+    return all(
+        each.name == "subset" and never_chosen(each.parameters, parameters["number"])
+        for each in spec.mechanisms_of(use.parents[0])
+    )
 
 
 @dataclass(frozen=True)
@@ -208,23 +121,51 @@ def sentences(spec: Spec, view_name: str) -> list[Sentence]:
     texts = cache(lambda name, form: tuple(word.forms[form] if form else word.text for word in words[name]))
     found: list[Sentence] = []
     for index, phrasing in enumerate(spec.factors[phrasing_factor(declared)].names):
-        text = template.phrasings[phrasing].text if phrasing in template.phrasings else ""
-        clauses = [clause for clause in template.clauses if f"clauses.{clause}" in text]
+        clauses = template.clauses_of(phrasing) if phrasing in template.phrasings else ()
         # A clause that is never there has no sentence where it would read what the view does not see.
-        idle = absent_clauses(spec, declared, template) if not template.reads_of(phrasing) <= said.keys() else ()
+        reads_all = template.reads_of(phrasing) <= said.keys()
+        idle = frozenset[str]() if reads_all else absent_clauses(spec, declared, template)
         if len(found) + 2 ** len(clauses) > MAX_SENTENCES:
             raise UsageError(
                 f"template {template.name!r} has too many sentences: phrasing {phrasing!r} has {len(clauses)} clauses",
                 expected=f"at most {MAX_SENTENCES} of all phrasings with every combination of their clauses",
                 next_step="take clauses away",
             )
-        for present in itertools.product(*(range(1 if clause in idle else 2) for clause in clauses)):
-            context["clauses"] = dict(zip(clauses, map(bool, present), strict=True))
+        for present in _presences(spec, declared, clauses, idle):
+            context["clauses"] = {clause: each == OUT_IN[1] for clause, each in present.items()}
             rendered = template.render(phrasing, context)
-            choices = {clause_factor(declared, clause): each for clause, each in zip(clauses, present, strict=True)}
+            chosen = ((clause_factor(declared, clause), each) for clause, each in present.items())
+            choices = {name: spec.factors[name].names.index(each) for name, each in chosen}
             places = tuple(_places(rendered, texts))
             found.append(Sentence({phrasing_factor(declared): index, **choices}, places))
     return found
+
+
+def _presences(spec: Spec, view: str, clauses: Sequence[str], idle: frozenset[str]) -> Iterator[dict[str, str]]:
+    """Every combination of clauses that are out or in, as far as their factors have these values."""
+    allowed = [
+        [
+            each
+            for each in OUT_IN
+            if each in spec.factors[clause_factor(view, clause)].names and not (each == OUT_IN[1] and clause in idle)
+        ]
+        for clause in clauses
+    ]
+    for present in itertools.product(*allowed):
+        yield dict(zip(clauses, present, strict=True))
+
+
+def possible_sentences(spec: Spec, view: str) -> list[Sentence]:
+    """The sentences of a declared view that its mechanisms draw: without clauses and phrasings that never are."""
+    return [
+        sentence
+        for sentence in sentences(spec, view)
+        if not any(
+            all(_never(spec, use, choice) for use in spec.mechanisms_of(factor))
+            for factor, choice in sentence.choices.items()
+            if spec.factors[factor].n > 1
+        )
+    ]
 
 
 def captions(samples: Samples, view_name: str) -> list[str]:

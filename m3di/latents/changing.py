@@ -154,3 +154,12 @@ def _when_problems(spec: Spec, view: str, name: str, when: str) -> Iterator[Prob
         )
     elif spec.factors[when].type != "categorical" or spec.factors[when].n != 2:
         yield Problem(path, f"{when} has not two values", repr(when), "values: [kept, changed]", "take another factor")
+    elif declared.changes is not None:
+        # A factor of these names is read by them: with its values in another order, a table would say the opposite.
+        own = {changed_factor(view, name): KEPT_CHANGED, from_factor(view, name): declared.mixes or ()}
+        wanted, names = own.get(when, ()), spec.factors[when].names
+        if wanted and names != tuple(wanted):
+            what = f"{when} says of {name} whether it is changed, by the second of its values: they are others"
+            yield Problem(
+                ("factors", when, "values"), what, listed(names), listed(wanted), "write these, in this order"
+            )

@@ -56,6 +56,21 @@ def names_read(source: str, absent: frozenset[str] = frozenset()) -> frozenset[s
     return frozenset(jinja2.meta.find_undeclared_variables(tree))
 
 
+@cache
+def clauses_read(source: str) -> frozenset[str]:
+    """The clauses that a phrasing has, by name.
+
+    Raises:
+        PhrasingError: It is no phrasing.
+    """
+    tree = _parsed(source)
+    plain = [(each.node, each.attr) for each in tree.find_all(jinja2.nodes.Getattr)]
+    quoted = [(each.node, getattr(each.arg, "value", None)) for each in tree.find_all(jinja2.nodes.Getitem)]
+    return frozenset(
+        str(name) for of, name in plain + quoted if isinstance(of, jinja2.nodes.Name) and of.name == "clauses"
+    )
+
+
 def rendered(source: str, context: dict[str, Any]) -> str:
     """A phrasing with its words.
 

@@ -126,6 +126,12 @@ def mention_problems(name: str, view: Mapping[str, Any], template: Template) -> 
         )
 
 
+def told_bins(template: Template, read: str, factor: Factor) -> dict[str, int]:
+    """The parameter `bins` of mechanisms that compare what is said with what is true: numbers in one bin are alike."""
+    bins = template.lexicon.get(read, {}).get("bins")
+    return {"bins": len(bins)} if bins and factor.type != "categorical" else {}
+
+
 def misstated_factors(
     name: str, view: dict[str, Any], template: Template, declared: dict[str, Any]
 ) -> tuple[dict[str, Any], list[Problem]]:
@@ -158,8 +164,7 @@ def misstated_factors(
     declared.setdefault(whole, subset_factor(subset, members))
     factors: dict[str, Any] = {}
     for number, each in enumerate(members):
-        bins = template.lexicon.get(each, {}).get("bins")
-        binned = {"bins": len(bins)} if bins and own[each].type != "categorical" else {}
+        binned = told_bins(template, each, own[each])
         said = {"name": "misstated", "parents": [each, whole], "number": number, **binned}
         differs = {"name": "unequal", "parents": [each, said_factor(name, each)], **binned}
         factors[said_factor(name, each)] = {**declared[each], "mechanism": said}

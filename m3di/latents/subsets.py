@@ -147,6 +147,15 @@ def always_chosen(parameters: Mapping[str, Any], number: int) -> bool:
     return chances[number] == 1.0 or (whole and chances[number] > 0.0)
 
 
+def never_chosen(parameters: Mapping[str, Any], number: int) -> bool:
+    """Whether the mechanism `subset`, by its parameters, has a name in it in no sample."""
+    sets, chances = parameters.get("sets"), parameters.get("probabilities") or ()
+    if sets is not None:
+        weights = parameters.get("weights") or [1.0] * len(sets)
+        return not any(int(each) >> number & 1 for each, weight in zip(sets, weights, strict=False) if weight)
+    return bool(chances[number] == 0.0) or parameters.get("at_most") == 0
+
+
 def subset_problems(subset: Subset, path: Path, eligible: Sequence[str], what: str, step: str) -> Iterator[Problem]:
     """What is wrong with a subset where a spec has it.
 

@@ -19,13 +19,17 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from m3di.errors import UsageError, did_you_mean
 from m3di.latents.factor import Factor
-from m3di.latents.phrasings import PhrasingError, names_read, rendered
+from m3di.latents.phrasings import PhrasingError, clauses_read, names_read, rendered
 from m3di.latents.problems import Origin, Problem, fault_problems, hint, problems_of, report
 from m3di.latents.yaml_text import is_yaml_name, read_text, read_yaml
 from m3di.system.shipped import shipped
 
 NAMESPACES = ("words", "clauses")
 EXPECTED = "text, {{ words }} and {% if clauses.NAME %}"
+NO_FORMS = ("bins", "within")
+"""Keys of an entry of a lexicon that are no forms of its words."""
+TOLERANCE = 1e-3
+"""Share of a range by which its ends may differ from those that `within` has: pi is written with few digits."""
 VOWELS = tuple("aeiou")
 BARE = "word"  # the form in which a value appears when no form is asked for
 
@@ -57,7 +61,9 @@ class Template(BaseModel):
         words: Synonyms by name.
         clauses: Names of the optional clauses.
         lexicon: For each factor, for each form, the text of each value. The form `word` is the text itself; `bins`
-            lists the words of a number, whose range they divide evenly.
+            lists the words of a number, whose range they divide evenly (of a categorical factor, one for each value).
+            `within: [least, greatest]` says for which physical values the bins hold: a factor with another range is
+            refused, and a value of a categorical factor is told by the bin of its physical value.
         phrasings: Phrasings by name.
     """
 
@@ -83,7 +89,9 @@ class Template(BaseModel):
             for form, texts in forms.items():
                 if form == "bins" and not (isinstance(texts, list) and texts):
                     raise ValueError(f"`bins` of {factor!r} is no list of words")
-                if form != "bins" and not isinstance(texts, dict):
+                if form == "within" and not ("bins" in forms and _is_range(texts)):
+                    raise ValueError(f"`within` of {factor!r} is no range of its `bins`: within: [least, greatest]")
+                if form not in NO_FORMS and not isinstance(texts, dict):
                     raise ValueError(f"the form {form!r} of {factor!r} is no mapping from values to texts")
         return lexicon
 
@@ -95,6 +103,11 @@ class Template(BaseModel):
         """The factors that a phrasing reads, where some clauses are never there."""
         return names_read(self.phrasings[phrasing].text, absent) - set(NAMESPACES)
 
+    def clauses_of(self, phrasing: str) -> tuple[str, ...]:
+        """The clauses that a phrasing has, in the order of the template."""
+        found = clauses_read(self.phrasings[phrasing].text)
+        return tuple(clause for clause in self.clauses if clause in found)
+
     def vocabulary(self, name: str, factor: Factor) -> tuple[Word, ...]:
         """The word of each value of a factor, or of each bin of a number.
 
@@ -102,22 +115,56 @@ class Template(BaseModel):
             UsageError: The lexicon lacks a value, or the number has no bins.
         """
         entry = dict(self.lexicon.get(name, {}))
-        bins = entry.pop("bins", None)
+        bins, within = (entry.pop(key, None) for key in NO_FORMS)
         if bins is None and factor.type == "categorical":
             shared = language_lexicon(self.language).get(name, {})
-            entry = {form: each for form, each in shared.items() if each.keys() >= set(factor.names)} | entry
+            whole = {form: each for form, each in shared.items() if each.keys() >= set(factor.names)}
+            if BARE in shared and not factor.palettes:
+                # Without it, values would be told by their names in the spec, in another language than the rest.
+                whole[BARE] = shared[BARE]
+            entry = whole | entry
         if bins is None and factor.type != "categorical":
             raise UsageError(f"template {self.name!r} has no `bins` to put the number {name!r} into words")
-        if bins is not None and not np.isfinite(factor.bounds).all():
-            raise UsageError(
-                f"template {self.name!r} puts {name!r} into words by bins of its range, and it has no `range`"
-            )
-        values = tuple(map(str, bins)) if bins is not None else factor.names
+        values = factor.names if bins is None else self._binned(name, factor, tuple(map(str, bins)), within)
         missing = [f"{form} of {value!r}" for form, texts in entry.items() for value in values if value not in texts]
         if missing:
             raise UsageError(f"template {self.name!r} has no words in {name!r} for {', '.join(missing)}")
         forms = tuple((form, tuple(str(texts[value]) for value in values)) for form, texts in entry.items())
         return _words(values, forms, self.language == "en")
+
+    def _binned(
+        self, name: str, factor: Factor, bins: tuple[str, ...], within: tuple[float, float] | None
+    ) -> tuple[str, ...]:
+        """The words of bins: one for each bin of a number, or for each value of a categorical factor."""
+        says = f"template {self.name!r} puts {name!r} into words by bins"
+        if factor.type != "categorical" and not np.isfinite(factor.bounds).all():
+            raise UsageError(f"{says} of its range, and it has no `range`")
+        if within is None:
+            if factor.type == "categorical" and factor.n != len(bins):
+                raise UsageError(
+                    f"{says}, of which it has {len(bins)}, and {name} has {factor.n} values",
+                    expected="a word for each value",
+                    next_step=f"give the values their words in the `lexicon`: {name}: {{word: {{VALUE: WORD}}}}",
+                )
+            return bins
+        low, high = within
+        shown = factor.physical(np.arange(factor.n) if factor.type == "categorical" else factor.bounds)
+        slack = TOLERANCE * (high - low)
+        if factor.type == "categorical":
+            fits = bool(((shown >= low - slack) & (shown <= high + slack)).all())
+        else:
+            fits = np.allclose(shown, within, rtol=0.0, atol=slack)
+        if not fits:
+            raise UsageError(
+                f"{says} that hold from {low:.4g} to {high:.4g}, and {name} goes from {shown.min():.4g} to "
+                f"{shown.max():.4g}",
+                expected=f"a factor whose physical values are those: physical: [{low:.6g}, {high:.6g}]",
+                next_step="change `physical` of the factor, or write a template with `bins` for it",
+            )
+        if factor.type != "categorical":
+            return bins
+        index = np.clip((shown - low) / (high - low) * len(bins), 0, len(bins) - 1).astype(np.int64)
+        return tuple(bins[each] for each in index)
 
     def render(self, phrasing: str, context: dict[str, Any]) -> str:
         """One phrasing, rendered; white space is folded.
@@ -129,6 +176,11 @@ class Template(BaseModel):
             return " ".join(rendered(self.phrasings[phrasing].text, context).split())
         except PhrasingError as error:
             raise UsageError(f"phrasing {phrasing!r}: {error}", expected=EXPECTED, next_step="correct it") from None
+
+
+def _is_range(value: Any) -> bool:
+    numbers = isinstance(value, (list, tuple)) and all(type(each) in (int, float) for each in value)
+    return numbers and len(value) == 2 and bool(np.isfinite(value).all()) and value[0] < value[1]
 
 
 @lru_cache(maxsize=256)
@@ -262,7 +314,7 @@ def template_problems(template: Template) -> list[Problem]:
             )
             for each in sorted(unknown)
         ]
-    forms = {form for entry in template.lexicon.values() for form in entry if form != "bins"}
+    forms = {form for entry in template.lexicon.values() for form in entry if form not in NO_FORMS}
     problems += [
         Problem(
             ("lexicon",),

@@ -110,9 +110,11 @@ class View(Strict):
             (down in the image), as in Multimodal3DIdent. `world`: x towards the camera, y to the right, as in 3DIdent.
         template: Name of the caption template of a text, or the path of one, relative to the spec.
         mentions: Probability that an optional clause of the template is part of a caption, by clause; 0.5 if not given.
-            Or a random subset of the clauses. Which are there is recorded in the factors `VIEW_clause_CLAUSE`.
+            Or a random subset of the clauses. Which are drawn is recorded in the factors `VIEW_clause_CLAUSE`; a
+            phrasing without such a clause tells it in no case.
         misstates: Of the factors that the template reads, those of which a caption states a wrong value, drawn for each
-            sample. What it states is the factor `VIEW_said_FACTOR`; `VIEW_misstated_FACTOR` says whether that is wrong.
+            sample. What it states is the factor `VIEW_said_FACTOR`; `VIEW_misstated_FACTOR` says whether that is wrong,
+            also where a clause that would say it is out.
         texts: A CSV file beside the spec with texts in place of captions: columns `caption,text` (paraphrases of what
             the template says) or `seed,split,index,text` (a text for each sample).
     """

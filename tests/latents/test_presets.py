@@ -158,6 +158,36 @@ def test_m3di_discrete() -> None:
     assert found["image", "object_color"].value == pytest.approx(1 / 3, abs=0.01)  # one of three, given the position
 
 
+def test_names_of_m3di_discrete_say_what_the_image_shows() -> None:
+    """Roll and spotlight by where the camera sees them, pitch by the height of what faced it, the turn from above."""
+    from m3di.render.camera import DATASET_CAMERA
+    from m3di.render.scene import scene_values
+
+    spec = load_spec("m3di-discrete")
+    view, raw = spec.views["image"], {name: 0.0 for name in spec.views["image"].factors if name in spec.factors}
+
+    def side(point: tuple[float, float, float]) -> float:
+        return DATASET_CAMERA.project(point, 100)[0] - 50.0
+
+    for index in range(5):
+        roll, pitch, turn = (spec.factors[f"object_{each}rot"] for each in ("alpha", "beta", "gamma"))
+        a, b, c = (float(each.physical(index)) for each in (roll, pitch, turn))
+        lit = scene_values(spec, view, {**raw, "spotlight_pos": index}).spotlight_location_m(2.0)
+        shown = {  # name of the factor: the number whose sign says it, the words for below and above 0
+            "object_alpharot": (side((0.0, -np.sin(a), np.cos(a))), " left", " right"),
+            "object_betarot": (-np.sin(b), " down", " up"),
+            "object_gammarot": (np.sin(c), " clockwise", " counterclockwise"),
+        }
+        for name, (number, below, above) in shown.items():
+            word = f" {spec.factors[name].value_name(index)}"
+            assert (below in word) == (number < -1e-9), (name, word)
+            assert (above in word) == (number > 1e-9), (name, word)
+            assert word.startswith((" far", " steeply")) == (index in (0, 4))
+        where = spec.factors["spotlight_pos"].value_name(index)
+        assert ("front" in where, "behind" in where) == (lit[0] > 1e-9, lit[0] < -1e-9)
+        assert side(lit) > 0 and ("right" in where) == (lit[1] > abs(lit[0]) / 2)
+
+
 @pytest.mark.slow
 def test_ar1_pairs() -> None:
     views = draw("ar1-pairs").views

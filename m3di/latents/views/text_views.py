@@ -9,11 +9,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from m3di.errors import UsageError
-from m3di.latents.captioning import caption_problems
+from m3di.latents.caption_checks import caption_problems, clause_notes
 from m3di.latents.graph import unlike
 from m3di.latents.modality import Modality, register_modality
 from m3di.latents.problems import UNSET, Problem, custom_error
-from m3di.latents.said import choice_factors, mention_problems, mentions_factor, misstated_factors
+from m3di.latents.said import choice_factors, mention_problems, mentions_factor, misstated_factors, phrasing_factor
 from m3di.latents.scene_factors import SCENE_FACTORS
 from m3di.latents.spec import Spec
 from m3di.latents.templates import Template, builtin_template, template_names, template_problems
@@ -47,7 +47,9 @@ class TextViews(Modality):
             yield from text_problems(spec, view)
 
     def notes(self, spec: Spec, view: str, factor: str) -> Iterator[str]:
-        """Factors that a caption tells otherwise than an image shows them."""
+        """Factors that a caption tells otherwise than an image shows them; clauses that a phrasing does not have."""
+        if factor == phrasing_factor(view):
+            yield from clause_notes(spec, view)
         use = spec.views[view].factors[factor]
         images = {name: each for name, each in spec.views.items() if each.kind.source == "rendered"}
         if factor not in SCENE_FACTORS:
