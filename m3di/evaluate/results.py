@@ -131,6 +131,12 @@ def is_made_by(path: Path, made_by: Mapping[str, Any]) -> bool:
     return metadata.get(MADE_BY) == json.dumps(made_by, sort_keys=True).encode()
 
 
+def version_of(path: Path) -> int:
+    """Version of the metrics behind a Parquet file of results that a run keeps; 0 if that is not noted."""
+    made_by = (read_parquet_schema(path).metadata or {}).get(MADE_BY)
+    return int(json.loads(made_by).get("version", 0)) if made_by is not None else 0
+
+
 def gather(tables: Iterable[pa.Table]) -> pa.Table:
     """Join the results of several runs; a column that one of them lacks is null there."""
     return pa.concat_tables([table.replace_schema_metadata(None) for table in tables], promote_options="default")

@@ -11,7 +11,11 @@ from typing import Any
 
 from m3di._version import __version__
 from m3di.errors import M3diError
+from m3di.evaluate.results import version_of
+from m3di.evaluate.runs import RESULTS as EVALUATION
+from m3di.evaluate.runs import VERSION
 from m3di.reproduce.ledger import REPORT, Reproduction, read_record, unfinished
+from m3di.reproduce.members import RUNS, Training
 from m3di.reproduce.outcome import Line, ResultOutcome
 from m3di.reproduce.paper_results import RESULTS, Result
 from m3di.system.disk import disk_errors
@@ -132,6 +136,7 @@ def about(reproduction: Reproduction) -> dict[str, str]:
         "seeds": f"{scale.n_seeds} a training",
         "probes": ", ".join(scale.probes),
         "made on": "; ".join(where) or "nothing is finished",
+        "scores": _versions(reproduction),
         "time of all members": duration_of(sum(float(record.get("seconds", 0.0)) for record in records))
         + ", each by itself",
         # No clock: of the same members the same report, byte for byte.
@@ -140,6 +145,20 @@ def about(reproduction: Reproduction) -> dict[str, str]:
         ),
         "report": f"m3di {__version__}",
     }
+
+
+def _versions(reproduction: Reproduction) -> str:
+    """Say by which version of the metrics trained encoders were scored: kept scores outlive it."""
+    paths = [
+        reproduction.out / key / EVALUATION for key, each in reproduction.members.items() if isinstance(each, Training)
+    ]
+    found = sorted({version_of(path) for path in paths if path.is_file()})
+    if not found:
+        return "no trained encoder is scored"
+    told = f"version {', '.join(map(str, found))} of the metrics"
+    if found == [VERSION]:
+        return told
+    return f"{told}; today's is {VERSION}: delete {EVALUATION} in {RUNS}/*/* and run again to score once more"
 
 
 def _settings(changes: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from m3di.evaluate.runs import VERSION
 from m3di.reproduce.ledger import Reproduction
 from m3di.reproduce.paper_results import RESULTS
 from m3di.reproduce.report_page import about
@@ -24,6 +25,7 @@ def test_it_has_the_settings_of_today(text: str, tmp_path: Path) -> None:
     told = about(Reproduction(tmp_path, SCALES["cpu"]))
     for name in ("scale", "simulations", "images", "seeds", "probes"):
         assert f"| {name} | {told[name]} |" in text, "make it once more: m3di reproduce --scale cpu"
+    assert f"| scores | version {VERSION} of the metrics |" in text, "evaluate its runs once more, see the row `scores`"
 
 
 def test_it_has_all_results_judged_by_the_rules_of_today(text: str) -> None:

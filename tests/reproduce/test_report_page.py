@@ -16,11 +16,12 @@ from m3di.errors import M3diError
 from m3di.evaluate import read_results
 from m3di.evaluate.results import SCHEMA, write_results
 from m3di.evaluate.runs import RESULTS as EVALUATION
+from m3di.evaluate.runs import VERSION
 from m3di.reproduce.ledger import Reproduction, record_path
 from m3di.reproduce.members import Training
 from m3di.reproduce.outcome import ResultOutcome, above_chance
 from m3di.reproduce.paper_results import RESULTS, choose_results
-from m3di.reproduce.report_page import write_report
+from m3di.reproduce.report_page import about, write_report
 from m3di.reproduce.scales import SCALES
 from m3di.reproduce.simulated import SimulatedResult
 from m3di.reproduce.trained import LEAST_BOUND, TrainedResult
@@ -96,6 +97,19 @@ def test_a_score_that_one_seed_does_not_have_is_left_out_of_its_line(tmp_path: P
     found = outcome_of("figure3", reproduction).lines
     assert [len(each.values) for each in found if each.quantity == "object color (style)"] == [2]
     assert [len(each.values) for each in outcome_of("figure7b", reproduction).lines][-1] == 2
+
+
+def test_a_report_says_by_which_metrics_it_was_scored(tmp_path: Path) -> None:
+    reproduction = Reproduction(tmp_path / "out", SCALES["smoke"])
+    assert about(reproduction)["scores"] == "no trained encoder is scored"
+    runs = [member for member in reproduction.members.values() if isinstance(member, Training)]
+    for version, told in ((VERSION - 1, "delete evaluation.parquet in runs/*/* and run again"), (VERSION, "")):
+        for run in runs:
+            write_results(reproduction.out / run.key / EVALUATION, SCHEMA.empty_table(), {"version": version})
+        found = about(reproduction)["scores"]
+        assert found.startswith(f"version {version} of the metrics") and found.endswith(told or "metrics")
+    write_results(reproduction.out / runs[0].key / EVALUATION, SCHEMA.empty_table())  # of before it was noted
+    assert about(reproduction)["scores"].startswith(f"version 0, {VERSION} of the metrics; today's is {VERSION}")
 
 
 @pytest.mark.parametrize(
