@@ -67,7 +67,7 @@ def test_an_encoder_of_everything_leaks_and_its_hue_is_circular() -> None:
 
 
 def test_the_leakage_of_a_label_is_linear_and_has_no_bound() -> None:
-    content = RNG.normal(size=N + M)
+    content = np.random.default_rng(4).normal(size=N + M)
     label = (np.abs(content) > 0.67).astype(np.int64)
     factors = (
         factor("x", "content", "scalar", content),
