@@ -327,7 +327,7 @@ def _add_choices(data: dict[str, Any], reported: set[Path]) -> list[Problem]:
     kinds = {each.name: each for each in modalities()}
     for name, view in views.items():
         if isinstance(view, dict):
-            problems += [each for each in add_changes(str(name), view, factors) if each.path not in reported]
+            problems += [each for each in add_changes(str(name), view, data) if each.path not in reported]
         kind = kinds.get(str(view.get("modality"))) if isinstance(view, dict) else None
         if kind is None or not isinstance(view.get("factors"), dict):
             continue
