@@ -55,6 +55,10 @@ def _of_factor(spec: Spec, name: str) -> Iterator[Problem]:
     earliest = max(uses, key=lambda place: uses[place].lag)
     lag = uses[earliest].lag
     has_first = "first" in factor.model_fields_set
+    for number, target in enumerate(factor.moved):
+        if target.rpartition(".")[2] != name or spec.interventions.keys().isdisjoint((name, target)):
+            what, wanted = f"{target} is no intervention on {name}", f"{name}, or VIEW.{name}, of `interventions`"
+            yield Problem((*path, "moved", number), what, repr(target), wanted, "leave `moved` out: m3di writes it")
     if lag and spec.sequence is None:
         yield Problem(
             earliest,

@@ -140,8 +140,10 @@ class Evaluation:
         if name == world.do:
             return self._apply(MechanismUse(name="uniform"), name, self._noise(name, f"{noise} do"), [])
         sequence = self.spec.sequence
+        is_own = use is self.spec.factors[name].mechanism
         is_fresh = use.lag > 0 or (sequence is not None and name in sequence.redrawn)
-        replaced = self.spec.replaced(name, view) if use is self.spec.factors[name].mechanism else ()
+        is_fresh = is_fresh or (name if is_own else f"{view}.{name}") in self.spec.factors[name].moved
+        replaced = self.spec.replaced(name, view) if is_own else ()
         if not replaced:
             return self._apply(*self._inputs(world, noise, view, name, use, is_fresh=is_fresh))
         is_fresh = is_fresh or self.spec.is_temporal(use)

@@ -378,3 +378,34 @@ def test_a_view_with_a_mechanism_of_its_own_is_intervened_on_too() -> None:
     assert soft.views["text"]["object_zpos"].std() > 1.2 * plain.views["text"]["object_zpos"].std()
     shifted = sample(do(spec, object_shape={"weights": [1, 1, 0, 0, 0, 0, 0]}), "train", N)
     assert set(shifted.views["text"]["object_shape"]) == {0, 1}
+
+
+@pytest.mark.parametrize("target", ["object_alpharot", "image.object_alpharot"])
+def test_a_mechanism_in_place_of_one_that_moves_keeps_the_noise_of_every_frame(target: str) -> None:
+    factual = sample(load_spec("m3di-sequence"), "train", 400)
+    moved = counterfactual(factual, {target: "uniform"})
+    frames = np.stack([moved.views[f"image_t{frame}"]["object_alpharot"] for frame in range(8)])
+    assert frames.min() < 0.01
+    assert frames.max() > 0.99
+    np.testing.assert_allclose(np.corrcoef(frames) - np.eye(8), 0.0, atol=0.2)  # each frame has noise of its own
+    again = do(do(factual.spec, {target: 0.5}), {target: "uniform"})  # whatever was done before
+    assert not changed(moved, sample(again, "train", 400))
+    assert not changed(moved, sample(spec_from_dict(plain_spec(moved.spec), where="t"), "train", 400))
+    with pytest.raises(UsageError, match=r"object_color is no intervention on object_alpharot(?s:.)*leave `moved` out"):
+        parse_spec(
+            "extends: m3di-sequence\nname: t\nfactors: {object_alpharot: {moved: [object_color]}}\n", where="t.yaml"
+        )
+
+
+def test_what_stays_in_all_frames_stays_under_a_mechanism() -> None:
+    spec = load_spec("m3di-sequence")
+    still = next(each for each in ("object_color", "background_color", "spotlight_pos") if not spec.moves(each))
+    drawn = sample(do(spec, {still: {"name": "uniform", "low": 0.25}}), "train", 50)
+    assert (drawn.views["image_t0"][still] == drawn.views["image_t7"][still]).all()
+
+
+def test_all_frames_of_a_chain_are_drawn_by_the_mechanism_of_an_intervention() -> None:
+    spec = load_spec("temporal-causal3dident")
+    view = next(iter(spec.views))
+    values = sample(do(spec, object_xpos="uniform"), "train", 200).views[view]["object_xpos"]
+    assert len(np.unique(values)) == 200
