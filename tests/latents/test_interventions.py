@@ -284,6 +284,42 @@ def test_permuted_content_is_that_of_the_neighbour_and_nothing_else_changes() ->
     assert (np.floor(3 * shown["object_color"]) != shown["object_xpos"]).any()  # hue has left its position
 
 
+RECORDED = """extends: m3di
+name: t
+views: {text: {misstates: {probability: {object_shape: 0.5, text_color: 0.5}}}}
+regimes: {inside: {chosen: {probability: 0.5}, cases: {cow: {object_shape: cow}, ground: {background_color: 0.5}}}}
+"""
+
+
+def test_what_restates_or_records_content_is_permuted_with_it() -> None:
+    spec = permute_content(parse_spec(RECORDED, where="t.yaml"))
+    drawn = sample(spec, "test", 200)
+    text, own, image = (drawn.views[each] for each in ("text_permuted", "text", "image_permuted"))
+    cow = spec.factors["object_shape"].names.index("cow")
+    assert (image["object_shape"][image["inside_cow"] == 1] == cow).all()
+    wrong = text["text_said_object_shape"] != text["object_shape"]
+    assert (wrong == (text["text_misstated_object_shape"] == 1)).all()
+    said = [CaptionParser(spec, "text_permuted").parse(each) for each in captions(drawn, "text_permuted")]
+    assert [each["text_said_object_shape"] for each in said] == own["text_said_object_shape"][
+        np.arange(200) ^ 1
+    ].tolist()
+    for name in ("text_said_text_color", "text_misstated_text_color", "text_color"):  # style keeps its own
+        assert np.array_equal(text[name], own[name])
+    assert (image["background_color"][image["inside_ground"] == 1] == 0.5).all()
+
+
+@pytest.mark.parametrize("cases", ["{both: {object_shape: cow, background_color: 0.5}}", "{}"])
+def test_what_records_content_and_style_is_not_permuted(cases: str) -> None:
+    label = "{a: {object_shape: cow}, b: {background_color: 0.5}}"
+    regime = "{cases: " + label + "}" if cases == "{}" else "{chosen: {}, cases: " + cases + "}"
+    spec = parse_spec("extends: m3di\nname: t\nregimes: {inside: " + regime + "}", where="t.yaml")
+    message = (
+        r"permuted_content: image has inside\w* in the table, .*content \(object_shape\).*none \(background_color\)"
+    )
+    with pytest.raises(UsageError, match=message):
+        permute_content(spec)
+
+
 def test_permuted_content_depends_on_neither_number_nor_shard() -> None:
     spec = permute_content(load_spec("m3di"))
     whole = sample(spec, "val", 20)
