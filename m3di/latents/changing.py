@@ -58,7 +58,7 @@ def add_changes(name: str, view: dict[str, Any], data: dict[str, Any]) -> list[P
     # What an intervention has set keeps its place in the subset.
     known = [each for each in uses if mask_of(name, each) in factors] if resolved else eligible
     path: Path = ("views", name, "changes")
-    problems = list(subset_problems(subset, path, known, *_WANTED[of_two]))
+    problems = list(subset_problems(subset, path, known, *_WANTED[of_two], needs_all=True))
     if problems:
         return problems
     members = subset.members(known)

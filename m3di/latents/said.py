@@ -134,7 +134,12 @@ def mention_problems(name: str, view: Mapping[str, Any], template: Template) -> 
     if subset is not None:
         step = "take a template with `clauses`"
         yield from subset_problems(
-            subset, ("views", name, "mentions"), template.clauses, f"a clause of template {template.name!r}", step
+            subset,
+            ("views", name, "mentions"),
+            template.clauses,
+            f"a clause of template {template.name!r}",
+            step,
+            needs_all=True,
         )
 
 
