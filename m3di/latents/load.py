@@ -129,7 +129,7 @@ def _given_afterwards(spec: Spec, below: Path) -> Iterator[Problem]:
         except UsageError:
             continue  # reported
         if all(done[key] == spec.plain[key] for key in ("factors", "views")):
-            what = f"the intervention on {target} is in the mechanisms already, and the condition would be looked at after it"
+            what = f"the intervention on {target} is in the mechanisms already: the condition would come after it"
             expected = "the spec without interventions, with the condition; interventions come after it"
             step = "add `given` to that spec, then intervene: `interventions` there, or m3di ... --do"
             yield Problem((*below, "given"), what, spec.given.condition, expected, step)
