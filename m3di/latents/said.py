@@ -143,6 +143,24 @@ def mention_problems(name: str, view: Mapping[str, Any], template: Template) -> 
         )
 
 
+def _left_over(name: str, view: dict[str, Any], data: dict[str, Any]) -> Iterator[Problem]:
+    """Factors that say what captions state, in a view whose captions state what is true: `misstates` was taken away."""
+    for each in view["factors"]:
+        own = data["factors"].get(each)
+        use = own.get("mechanism") if isinstance(own, dict) else None
+        is_said = isinstance(use, dict) and use.get("name") == "misstated" and str(each).startswith(f"{name}_said_")
+        if is_said:
+            left = [key for key in view["factors"] if str(key).startswith((f"{name}_said_", f"{name}_misstated_"))]
+            yield Problem(
+                ("views", name, "factors", each),
+                f"{each} would say what captions state, and without `misstates` they state what is true",
+                expected="`misstates` in the view, or none of its factors",
+                next_step=f"write `misstates`, or take {', '.join(left)} out of the view",
+                related=(("views", name),),
+            )
+            return
+
+
 def misstated_factors(
     name: str, view: dict[str, Any], template: Template, data: dict[str, Any]
 ) -> tuple[dict[str, Any], list[Problem]]:
@@ -156,7 +174,7 @@ def misstated_factors(
     """
     subset = _subset(view, "misstates")
     if subset is None:
-        return {}, []
+        return {}, list(_left_over(name, view, data)) if view.get("misstates") is None else []
     declared: dict[str, Any] = data["factors"]
     own: dict[str, Factor] = {}
     for read in template.reads:

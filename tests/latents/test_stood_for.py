@@ -48,6 +48,12 @@ RESOLVED: dict[str, tuple[Callable[[], Spec], Callable[[dict[str, Any]], object]
         lambda data: data["views"]["text"]["misstates"]["probability"].update(object_shape=0.9),
         r"`misstates` says how text_misstates is drawn",
     ),
+    "no misstates any more": (
+        lambda: parse(EXTENDED + "views: {text: " + BOTH + "}"),
+        lambda data: data["views"]["text"].pop("misstates"),
+        r"text_said_object_shape would say what captions state, and without `misstates` they state what is true(?s:.)*"
+        r"take text_said_object_shape, text_misstated_object_shape out of the view",
+    ),
     "a name that nothing has": (
         lambda: parse(EXTENDED + "views: {text: " + BOTH + "}"),
         lambda data: data["views"]["text"].update(misstates={"probability": {"object_shap": 0.5}}),
