@@ -16,6 +16,7 @@ from importlib.resources import files
 from pathlib import Path as FilePath
 
 from m3di.errors import UsageError, did_you_mean
+from m3di.latents.conditions import late_condition
 from m3di.latents.difference import described_change
 from m3di.latents.interventions import do
 from m3di.latents.layer import Layer, take_in_files
@@ -129,10 +130,7 @@ def _given_afterwards(spec: Spec, below: Path) -> Iterator[Problem]:
         except UsageError:
             continue  # reported
         if all(done[key] == spec.plain[key] for key in ("factors", "views")):
-            what = f"the intervention on {target} is in the mechanisms already: the condition would come after it"
-            expected = "the spec without interventions, with the condition; interventions come after it"
-            step = "add `given` to that spec, then intervene: `interventions` there, or m3di ... --do"
-            yield Problem((*below, "given"), what, spec.given.condition, expected, step)
+            yield from late_condition(spec, below)
             return
 
 

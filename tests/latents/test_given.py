@@ -266,7 +266,7 @@ def test_a_condition_over_a_resolved_spec_with_interventions_is_refused(done: st
         assert parse_spec(shown, where="shown.yaml").interventions
         resolved = yaml.safe_load(shown) | yaml.safe_load(text)
         with pytest.raises(
-            UsageError, match=r"given: the intervention on .* is in the mechanisms already(?s:.)*add `given` to"
+            UsageError, match=r"given: interventions are in the mechanisms already(?s:.)*got: +(?s:.)*add `given` to"
         ):
             parse_spec(yaml.safe_dump(resolved, sort_keys=False), where="t.yaml")
 
@@ -275,5 +275,5 @@ def test_a_condition_of_a_split_over_a_resolved_spec_with_interventions_is_refus
     shown = to_yaml(parse_spec("extends: m3di\nname: t\ninterventions: {object_xpos: right}\n", where="t.yaml"))
     data = yaml.safe_load(shown)
     data["splits"]["some"] = {"n": 5, "given": "object_color < 0.9"}
-    with pytest.raises(UsageError, match=r"splits\.some\.given: the intervention on object_xpos is in the mechanisms"):
+    with pytest.raises(UsageError, match=r"splits\.some\.given: interventions are in the mechanisms"):
         parse_spec(yaml.safe_dump(data, sort_keys=False), where="t.yaml")
