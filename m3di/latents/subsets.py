@@ -147,6 +147,32 @@ def always_chosen(parameters: Mapping[str, Any], number: int) -> bool:
     return chances[number] == 1.0 or (whole and chances[number] > 0.0)
 
 
+def _name_problems(
+    subset: Subset, path: Path, eligible: Sequence[str], what: str, step: str, *, needs_all: bool
+) -> Iterator[Problem]:
+    """What is wrong with the names of a subset; see `subset_problems`."""
+    if not eligible:
+        yield Problem(path, f"there is nothing to choose from: {what} is needed", expected=what, next_step=step)
+    members = subset.members(eligible)
+    key = "sets" if subset.sets is not None else "probability"
+    for name in members:
+        if name not in eligible:
+            yield Problem(
+                (*path, key),
+                f"{name!r} is not {what}{hint(name, eligible)}",
+                repr(name),
+                listed(eligible),
+                f"correct the name; or {step}",
+            )
+    left_out = [name for name in eligible if name not in members]
+    if needs_all and left_out:
+        whole = f"probabilities for all of {listed(eligible)}; 0 is never, 1 is always"
+        told = f"it does not name {listed(left_out)}"
+        yield Problem((*path, key), told, listed(members), whole, f"add {left_out[0]} with its probability")
+    if len(members) > MAX_MEMBERS:
+        yield Problem(path, f"{len(members)} names are too many", expected=f"at most {MAX_MEMBERS}", next_step=step)
+
+
 def subset_problems(
     subset: Subset, path: Path, eligible: Sequence[str], what: str, step: str, *, needs_all: bool = False
 ) -> Iterator[Problem]:
@@ -160,30 +186,11 @@ def subset_problems(
         step: What to do where there is none.
         needs_all: Probabilities by name must name them all: what the others do would be recorded nowhere.
     """
-    if not eligible:
-        yield Problem(path, f"there is nothing to choose from: {what} is needed", expected=what, next_step=step)
+    wrong = next(_name_problems(subset, path, eligible, what, step, needs_all=needs_all), None)
+    if wrong is not None:
+        yield wrong
         return
     members = subset.members(eligible)
-    key = "sets" if subset.sets is not None else "probability"
-    for name in members:
-        if name not in eligible:
-            yield Problem(
-                (*path, key),
-                f"{name!r} is not {what}{hint(name, eligible)}",
-                repr(name),
-                listed(eligible),
-                f"correct the name; or {step}",
-            )
-            return
-    left_out = [name for name in eligible if name not in members]
-    if needs_all and left_out:
-        whole = f"probabilities for all of {listed(eligible)}; 0 is never, 1 is always"
-        told = f"it does not name {listed(left_out)}"
-        yield Problem((*path, key), told, listed(members), whole, f"add {left_out[0]} with its probability")
-        return
-    if len(members) > MAX_MEMBERS:
-        yield Problem(path, f"{len(members)} names are too many", expected=f"at most {MAX_MEMBERS}", next_step=step)
-        return
     if subset.sets is not None:
         return
     chances = subset.mechanism(members)["probabilities"]
