@@ -79,7 +79,7 @@ def graph_of(spec: Spec) -> list[Json]:
         drawn = [(*parent.partition("@")[::2], child) for parent, child in arrows(spec, name)]
         own_past = {child for parent, _, child in drawn if parent == child}
         for node in nodes:
-            node["marks"] = factor_marks(spec, node["name"], own_past=node["name"] in own_past)
+            node["marks"] = factor_marks(spec, name, node["name"], own_past=node["name"] in own_past)
         # Parent and child, and how many frames earlier the parent lies: 0 for the same one.
         edges = sorted(
             (parent, child, -int(lag or 0))

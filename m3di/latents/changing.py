@@ -9,8 +9,10 @@ from pydantic import ValidationError
 
 from m3di.latents.problems import Problem, hint, listed
 from m3di.latents.spec import Spec
+from m3di.latents.stood_for import contradictions
 from m3di.latents.subsets import Subset, member_factor, subset_factor, subset_problems
 from m3di.latents.view import FactorUse
+from m3di.latents.yaml_text import Path
 
 KEPT_CHANGED = ("kept", "changed")
 
@@ -30,17 +32,18 @@ def from_factor(view: str, name: str) -> str:
     return f"{view}_from_{name}"
 
 
-def add_changes(name: str, view: dict[str, Any], factors: dict[str, Any]) -> list[Problem]:
+def add_changes(name: str, view: dict[str, Any], data: dict[str, Any]) -> list[Problem]:
     """Declare what the keys `changes` and `mixes` of a view stand for, and let its factors say `when` they change.
 
     Args:
         name: Name of the view.
         view: Its plain data, not validated yet; what has not the right form is reported with the view.
-        factors: The plain data of the factors of the spec.
+        data: The plain data of the spec.
 
     Returns:
-        What is wrong with the subset; nothing is declared then.
+        What is wrong with the subset, and factors that are declared otherwise than it says.
     """
+    factors: dict[str, Any] = data["factors"]
     uses, mixes = view.get("factors"), view.get("mixes") or ()
     of_two = isinstance(mixes, (list, tuple)) and len(mixes) == 2 and all(isinstance(each, str) for each in mixes)
     if view.get("changes") is None or not isinstance(uses, dict) or (mixes and not of_two):
@@ -50,22 +53,27 @@ def add_changes(name: str, view: dict[str, Any], factors: dict[str, Any]) -> lis
         eligible = [each for each, use in uses.items() if can_change(_use(use), mixes=of_two)]
     except ValidationError:
         return []
-    whole = changes_factor(name)
-    if whole not in factors:  # else it is resolved: what an intervention has set keeps its place in the subset
-        problems = list(subset_problems(subset, ("views", name, "changes"), eligible, *_WANTED[of_two]))
-        if problems:
-            return problems
-    members = subset.members(eligible)
+    whole, mask_of = changes_factor(name), from_factor if of_two else changed_factor
+    resolved = bool(data.get("interventions")) and whole in factors
+    # What an intervention has set keeps its place in the subset.
+    known = [each for each in uses if mask_of(name, each) in factors] if resolved else eligible
+    path: Path = ("views", name, "changes")
+    problems = list(subset_problems(subset, path, known, *_WANTED[of_two], needs_all=True))
+    if problems:
+        return problems
+    members = subset.members(known)
+    problems += contradictions(data, whole, subset_factor(subset, members), path)
     factors.setdefault(whole, subset_factor(subset, members))
+    values = list(mixes) if of_two else KEPT_CHANGED
     for number, each in enumerate(members):
         if each in eligible:
-            mask = (from_factor if of_two else changed_factor)(name, each)
+            mask = mask_of(name, each)
+            problems += contradictions(data, mask, member_factor(whole, number, values), path)
             uses[each] = {"when": mask, **(uses[each] if isinstance(uses[each], dict) else {"role": uses[each]})}
             if uses[each]["when"] == mask:
-                values = list(mixes) if of_two else KEPT_CHANGED
                 factors.setdefault(mask, member_factor(whole, number, values))
                 uses.setdefault(mask, {"role": "private", "recorded": True})
-    return []
+    return problems
 
 
 _WANTED = {

@@ -17,6 +17,7 @@ from m3di.latents.mechanism_use import earlier
 from m3di.latents.problems import Problem, hint, listed
 from m3di.latents.spec import Spec
 from m3di.latents.varying import reference
+from m3di.latents.yaml_text import Path
 
 SHARED = ""
 """The view name of what all views have in common."""
@@ -61,6 +62,23 @@ def terms(spec: Spec) -> dict[str, Term]:
     expression = condition_of(spec)
     before = spec.factual  # an intervention on one view gives a factor a value of its own there, after the condition
     return {name: _term(before, name) for name in expression.names} if expression is not None else {}
+
+
+def late_condition(spec: Spec, below: Path) -> Iterator[Problem]:
+    """The condition of a resolved spec that came after its interventions: what it is to be looked at in is gone.
+
+    Args:
+        spec: The spec, or the process of a split.
+        below: Where that stands.
+    """
+    if spec.interventions and spec.given is not None and spec.given.factual is None:
+        yield Problem(
+            (*below, *PATH),
+            "interventions are in the mechanisms already: the condition would come after them",
+            spec.given.condition,
+            "the spec without interventions, with the condition; interventions come after it",
+            "add `given` to that spec, then intervene: `interventions` there, m3di ... --do, or `do`",
+        )
 
 
 def given_factors(spec: Spec) -> frozenset[str]:

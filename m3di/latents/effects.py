@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from m3di.latents.conditions import given_factors
+from m3di.latents.permuting import permuting_problems
 from m3di.latents.problems import Problem, listed
 from m3di.latents.reach import Reach, has_noise, is_drawn_again, varies
 from m3di.latents.regimes import Regime
@@ -32,6 +33,7 @@ def effect_problems(spec: Spec) -> Iterator[Problem]:
     for name, regime in spec.regimes.items():
         yield from _changed_after(spec, name, regime)
     yield from _pairs(spec)
+    yield from permuting_problems(spec)
 
 
 def idle_problems(spec: Spec) -> Iterator[Problem]:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from m3di.errors import UsageError, near_match
-from m3di.latents.functions import FUNCTIONS
+from m3di.latents.functions import FUNCTIONS, LIMITS, swapped_limits
 from m3di.latents.label_columns import Labels, check_number, equal_labels, no_order
 
 MAX_LEVELS = 100
@@ -175,6 +175,8 @@ def parsed(text: str, wording: Wording) -> Expression:
         raise _invalid(text, wording, "too many levels", f"at most {MAX_LEVELS} levels of operators and parentheses")
     if sum(isinstance(each, ast.Subscript) for each in ast.walk(tree)) > n_earlier:
         raise _invalid(text, wording, "[ ] behind a name", "NAME@-1 is a name one frame earlier")
+    if (call := swapped_limits(tree)) is not None:
+        raise _invalid(text, wording, written(call), LIMITS)
     return Expression(text, tree, tuple(dict.fromkeys(_names(tree))), wording)
 
 

@@ -51,6 +51,8 @@ class Factor(Strict):
         mechanism: Where the value comes from.
         first: Where it comes from in the first frames of a sequence, before which there is none that `mechanism` asks
             for.
+        moved: Interventions, FACTOR or VIEW.FACTOR, that have replaced a mechanism which moves: the noise of every
+            frame is kept there. m3di writes it.
     """
 
     type: Literal["categorical", "continuous", "integer"]
@@ -65,6 +67,7 @@ class Factor(Strict):
     wheel: Literal["hsv", "published"] = "hsv"
     mechanism: MechanismUse = MechanismUse(name="uniform")
     first: MechanismUse = MechanismUse(name="uniform")
+    moved: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self, info: ValidationInfo) -> Factor:

@@ -10,7 +10,8 @@ The value of a factor in a view:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,9 @@ from m3di.latents.spec import Spec
 from m3di.latents.varying import Parent
 
 N_PROBES = 2048  # noise values; a dependence that shows in fewer than one of them is no arrow
-N_VALUES = 24  # values of a parent that are tried
+N_VALUES = 24  # values of a parent that are tried, where there are more than N_ALL
+N_ALL = 1024  # labels, and whole numbers, of which every one is tried
+NEAR_END = 1e-6  # share of a range, so near to its ends are values tried: what an end alone gives is no sample's
 
 
 def apart(spec: Spec, view: str) -> frozenset[str]:
@@ -95,13 +98,19 @@ def severed(spec: Spec, view: str) -> Iterator[tuple[str, str]]:
             yield from ((name, ancestor) for ancestor in spec.order if ancestor in ancestors & own)
 
 
-def arrows(spec: Spec, view: str) -> frozenset[tuple[str, str]]:
+def arrows(spec: Spec, view: str, *, unproven: bool = False) -> frozenset[tuple[str, str]]:
     """Arrows (parent, child) of a view: those whose parent, all noise kept, makes a difference to the child.
 
     A mechanism of `strength` 0, a weight 0 or equal rows of a table give no arrow, nor does a value that is constant
     in the view or drawn again by its `change`, nor one that is mixed of two other views. What says `when` a factor
-    changes gives one. A parent of an earlier frame is `NAME@-K`. Mechanisms that are not installed here are taken at
-    their word.
+    changes gives one. A parent of an earlier frame is `NAME@-K`, also where a factor's own past causes it; parents
+    of `first` count too. Mechanisms that are not installed here are taken at their word.
+
+    Args:
+        spec: The spec.
+        view: Name of the view.
+        unproven: Whether a parent without effect in all values tried counts, where other values might have one: before
+            something is refused for want of an arrow.
     """
     found = set()
     for child, factor in spec.factors.items():
@@ -109,17 +118,32 @@ def arrows(spec: Spec, view: str) -> frozenset[tuple[str, str]]:
         if use is not None and use.when is not None:
             found.add((use.when, child))
         mechanism, replaced = spec.used_mechanism(view, child), spec.replaced(child, view)
-        if mechanism is None or spec.mixed(view, child) or not (mechanism.parents or replaced):
+        if mechanism is None or spec.mixed(view, child):
             continue
         change = use.change if use is not None and use.when is None else None
         if change is not None and not change_keeps(spec, child, factor, change):
             continue
         found.update((each.switch, child) for each in replaced if _differs(spec, factor, mechanism, each.use))
-        for each in (mechanism, *(case.use for case in replaced)):
-            found.update(
-                (parent, child) for parent in dict.fromkeys(each.parents) if _matters(spec, factor, each, parent)
-            )
+        framed = spec.sequence is not None and (spec.is_chain or spec.views[view].kind.has_frames)
+        uses = [mechanism, *(case.use for case in replaced)]
+        for each in [*uses, *([factor.first] if any(use.lag for use in uses) else [])]:
+            parents = [parent for parent in dict.fromkeys(each.parents) if _matters(spec, factor, each, parent)]
+            if unproven:
+                parents += [parent for parent in each.parents if _may_matter(spec, each, parent)]
+            found.update((parent, child) for parent in parents)
+            if framed and spec.is_temporal(each) and _matters(spec, factor, each, child, own_past=True):
+                found.add((f"{child}@-1", child))
     return frozenset(found)
+
+
+def _may_matter(spec: Spec, use: MechanismUse, name: str) -> bool:
+    """Whether a parent might have an effect by values not tried: in an expression, or a user's mechanism."""
+    mechanism, parent = spec.mechanism(use.name), spec.factors[earlier(name)[0]]
+    if mechanism is None or _is_enumerated(parent):
+        return mechanism is None
+    if not mechanism.function.__module__.startswith("m3di.latents.builtin."):
+        return True
+    return name in use.parents[mechanism.n_parents or 0 :]  # named by parameters
 
 
 def _differs(spec: Spec, factor: Factor, one: MechanismUse, other: MechanismUse) -> bool:
@@ -127,7 +151,8 @@ def _differs(spec: Spec, factor: Factor, one: MechanismUse, other: MechanismUse)
     generator, noise = np.random.default_rng(0), probe_noise(N_PROBES)
     names = dict.fromkeys((*one.parents, *other.parents))
     factors = {name: spec.factors[earlier(name)[0]] for name in names}
-    drawn = {name: Parent(each, some_values(each, N_PROBES, generator), name) for name, each in factors.items()}
+    labels = {**one.parameters, **other.parameters}
+    drawn = {name: Parent(each, _tried(each, labels, generator), name) for name, each in factors.items()}
     results = []
     for use in (one, other):
         mechanism = spec.mechanism(use.name)
@@ -139,19 +164,21 @@ def _differs(spec: Spec, factor: Factor, one: MechanismUse, other: MechanismUse)
     return not _is_same(*results)
 
 
-def _matters(spec: Spec, factor: Factor, use: MechanismUse, name: str) -> bool:
-    """Whether a mechanism's value depends on one of its parents."""
+def _matters(spec: Spec, factor: Factor, use: MechanismUse, name: str, *, own_past: bool = False) -> bool:
+    """Whether a mechanism's value depends on one of its parents, or on the factor's own value one frame earlier."""
     mechanism = spec.mechanism(use.name)
     if mechanism is None:
         return True
     generator = np.random.default_rng(0)
     noise = probe_noise(N_PROBES)
     factors = {parent: spec.factors[earlier(parent)[0]] for parent in use.parents}
-    drawn = {parent: some_values(each, N_PROBES, generator) for parent, each in factors.items()}
+    drawn = {parent: _tried(each, use.parameters, generator) for parent, each in factors.items()}
+    past = [name] if own_past else []
+    factors |= dict.fromkeys(past, factor)
     first: NDArray[np.generic] | None = None
     for value in _distinct(factors[name]):
         drawn[name] = np.full(N_PROBES, value, dtype=factors[name].dtype)
-        parents = [Parent(factors[parent], drawn[parent], parent) for parent in use.parents]
+        parents = [Parent(factors[parent], drawn[parent], parent) for parent in (*past, *use.parents)]
         with np.errstate(all="ignore"):  # the values of the parents may be such as never meet
             result = mechanism.values(noise, parents, factor, use.parameters, strict=False)
         if first is None:
@@ -217,9 +244,38 @@ def some_values(factor: Factor, n: int, generator: np.random.Generator) -> NDArr
     return generator.normal(size=n)
 
 
+def _tried(factor: Factor, parameters: Mapping[str, Any], generator: np.random.Generator) -> NDArray[np.generic]:
+    """Values of a parent beside another one: half of the labels are those that tables name, be they few of many."""
+    values = some_values(factor, N_PROBES, generator)
+    named = [factor.names.index(each) for each in _keys(parameters) if each in factor.names] if factor.names else []
+    if factor.type == "categorical" and named and factor.n > len(named):
+        values[::2] = generator.choice(named, size=len(values[::2]))
+    return values
+
+
+def _keys(data: Any) -> Iterator[str]:
+    """All keys of mappings in each other."""
+    for key, each in data.items() if isinstance(data, Mapping) else ():
+        yield str(key)
+        yield from _keys(each)
+    for each in data if isinstance(data, (list, tuple)) else ():
+        yield from _keys(each)
+
+
+def _is_enumerated(factor: Factor) -> bool:
+    """Whether every value of a factor is tried."""
+    if factor.type == "continuous":
+        return False
+    low, high = factor.bounds
+    return high - low < N_ALL
+
+
 def _distinct(factor: Factor) -> NDArray[np.generic]:
-    if factor.type == "categorical" and factor.n <= N_VALUES:
-        return np.arange(factor.n)
+    """Values of a factor that are tried, the ends first: every one of few, else evenly in its range."""
+    low, high = factor.bounds
+    if _is_enumerated(factor):
+        return np.roll(np.arange(int(low), int(high) + 1), 1)
     if not np.isfinite(factor.bounds).all():
         return np.linspace(-3.0, 3.0, N_VALUES)
-    return factor.from_unit((np.arange(N_VALUES) + 0.5) / N_VALUES)
+    inner = (np.arange(N_VALUES) + 0.5) / N_VALUES
+    return factor.from_unit(np.concatenate([[NEAR_END, 1.0 - NEAR_END], inner]))

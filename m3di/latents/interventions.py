@@ -76,6 +76,7 @@ def _do_one(spec: Spec, plain: dict[str, Any], target: str, intervention: Interv
         )
     replacement = asked_mechanism(spec.factors[name], intervention, f"do({target})", spec.plugins)
     _check_effect(spec, target, replacement)
+    _note_moved(spec, plain, view, name)
     own = plain["factors"][name].get("mechanism", {"name": "uniform"})
     done = plain.get("interventions", {})
     for each in [view] if view else plain["views"]:
@@ -100,6 +101,25 @@ def _do_one(spec: Spec, plain: dict[str, Any], target: str, intervention: Interv
     else:
         done[target] = replacement.record
     plain["interventions"] = done
+
+
+def _note_moved(spec: Spec, plain: dict[str, Any], view: str, name: str) -> None:
+    """Keep that a factor has noise of its own in every frame: a mechanism without earlier frames would not tell."""
+    seeing = [each for each, declared in spec.views.items() if name in declared.factors]
+    own = [each for each in seeing if spec.views[each].factors[name].mechanism is not None or each == view]
+    where = [each for each in ([view] if view else ["", *own]) if _moves_in(spec, each, name)]
+    moved = [f"{each}.{name}" if each else name for each in where]
+    if moved:
+        plain["factors"][name]["moved"] = list(dict.fromkeys([*spec.factors[name].moved, *moved]))
+
+
+def _moves_in(spec: Spec, view: str, name: str) -> bool:
+    """Whether the mechanism that a view has of a factor, for "" that of all views, takes earlier frames, or did."""
+    moved, own = spec.factors[name].moved, spec.views[view].factors[name].mechanism if view else None
+    uses = [spec.factors[name].mechanism, *(each.use for each in spec.replaced(name))] if own is None else [own]
+    if (name if own is None else f"{view}.{name}") in moved:
+        return True
+    return any(use.lag or spec.is_temporal(use) for use in uses)
 
 
 def _note_factual(spec: Spec, plain: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from importlib.resources import files
 from pathlib import Path as FilePath
 
 from m3di.errors import UsageError, did_you_mean
+from m3di.latents.conditions import late_condition
 from m3di.latents.difference import described_change
 from m3di.latents.interventions import do
 from m3di.latents.layer import Layer, take_in_files
@@ -91,9 +92,9 @@ def _finished(layer: Layer, where: str) -> Spec:
     origin = Origin(where, layer.marks)
     spec = validated(layer.data, origin, problems, shapes=True)
     problems += never_chosen_problems(_subsets(spec.base))  # of a split, it may be meant
-    problems += _undoable(spec.base, ())
+    problems += [*_undoable(spec.base, ()), *_given_afterwards(spec.base, ())]
     for split, variant in spec.variants.items() if not problems else ():
-        problems += _undoable(variant, ("splits", split))
+        problems += [*_undoable(variant, ("splits", split)), *_given_afterwards(variant, ("splits", split))]
     if problems:
         raise report(TITLE, problems, layer.data, origin)
     return in_every_split(spec, lambda each: do(each, each.interventions) if each.interventions else each)
@@ -117,6 +118,20 @@ def _undoable(spec: Spec, below: Path) -> Iterator[Problem]:
             details = error.details
             path: Path = (*below, "interventions", target)
             yield Problem(path, error.what, details.get("got", UNSET), details.get("expected"), details.get("next"))
+
+
+def _given_afterwards(spec: Spec, below: Path) -> Iterator[Problem]:
+    """A condition that was added to a resolved spec: its interventions have replaced what it is looked at in."""
+    if spec.given is None or spec.given.factual is not None:
+        return
+    for target, intervention in spec.interventions.items():
+        try:
+            done = do(spec, {target: intervention}).plain
+        except UsageError:
+            continue  # reported
+        if all(done[key] == spec.plain[key] for key in ("factors", "views")):
+            yield from late_condition(spec, below)
+            return
 
 
 def _line_told(where: str) -> Location | None:

@@ -45,7 +45,7 @@ class Reach:
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
         self._is_fixed = cache(self._fixed)
-        self._arrows = cache(lambda view: arrows(spec, view))
+        self._arrows = cache(lambda view: arrows(spec, view, unproven=True))
 
     def views(self, name: str) -> list[str]:
         """The views that another value of a factor reaches, by the mechanism that all views have, or by their own."""

@@ -277,8 +277,9 @@ def _scene() -> Iterator[str]:
 def _captions() -> Iterator[str]:
     yield "A text view may see any factor of the spec; its template says which of them captions tell. Each choice"
     yield "of a template (phrasing, synonym, clause) is a factor too, `VIEW_phrasing`, `VIEW_word_NAME`,"
-    yield "`VIEW_clause_NAME`, and declared by itself; a spec may declare it with fewer values or other weights: it is"
-    yield "read by the names of its values. `VIEW_said_FACTOR` may have another mechanism, and nothing else."
+    yield "`VIEW_clause_NAME`, and declared by itself; a spec may declare it with fewer values or other weights (a"
+    yield "clause where `mentions` does not name it): it is read by the names of its values. A key and the factors that"
+    yield "it stands for must say the same."
     yield ""
     yield "| template | reads (kind) | synonyms | clauses |"
     yield "|---|---|---|---|"

@@ -20,6 +20,7 @@ from m3di.latents.name_pattern import MAX_NAME, NAME
 from m3di.latents.problems import Problem, listed
 from m3di.latents.replacement import asked_mechanism, replaced
 from m3di.latents.said import NO_YES
+from m3di.latents.stood_for import contradictions
 from m3di.latents.subsets import Subset, member_factor, subset_factor, subset_problems
 from m3di.latents.yaml_text import Path
 
@@ -225,17 +226,18 @@ def _declare(name: str, regime: dict[str, Any], cases: dict[str, Any], data: dic
         what = f"the case {unfit[0]!r} would be the factor {case_factor(name, unfit[0])!r}"
         expected = f"a name of letters, digits and _, at most {MAX_NAME} characters with that of the regime"
         return [Problem((*path, "cases", unfit[0]), what, repr(unfit[0]), expected, "rename the case")]
-    problems: list[Problem] = []
-    if name not in factors:
-        problems = list(subset_problems(subset, (*path, "chosen"), eligible, "a case of the regime", "add `cases`"))
+    path = (*path, "chosen")
+    problems = list(subset_problems(subset, path, eligible, "a case of the regime", "add `cases`"))
     if problems:  # told once: what names the regime, or one of its cases, finds it
         subset, eligible = Subset(), eligible[:MAX_MEMBERS]
     members = subset.members(eligible)
     if not members:
         return problems
-    factors.setdefault(name, subset_factor(subset, members))
-    for number, case in enumerate(members):
-        factors.setdefault(case_factor(name, case), member_factor(name, number, NO_YES))
+    meant = {name: subset_factor(subset, members)}
+    meant |= {case_factor(name, case): member_factor(name, number, NO_YES) for number, case in enumerate(members)}
+    for each, declared in meant.items():
+        problems += contradictions(data, each, declared, path) if not problems else ()
+        factors.setdefault(each, declared)
     return problems
 
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from m3di.latents.changing import add_changes
 from m3di.latents.checks import spec_problems
+from m3di.latents.conditions import late_condition
 from m3di.latents.effects import effect_problems, idle_in_split, idle_problems
 from m3di.latents.factor import STORED, Factor
 from m3di.latents.filled_in import add_parents, spread_given
@@ -57,7 +58,15 @@ def spec_from_dict(data: dict[str, Any], *, where: str, stored: bool = False) ->
     Raises:
         UsageError: It is no valid spec.
     """
-    return _stored(data, Origin(where)) if stored else validated(data, Origin(where))
+    if stored:
+        return _stored(data, Origin(where))
+    spec = validated(data, Origin(where))
+    late = list(late_condition(spec.base, ()))
+    for split, each in spec.variants.items():
+        late += late_condition(each, ("splits", split))
+    if late:
+        raise report(TITLE, late, data, Origin(where))
+    return spec
 
 
 def plain_spec(spec: Spec) -> dict[str, Any]:
@@ -327,7 +336,7 @@ def _add_choices(data: dict[str, Any], reported: set[Path]) -> list[Problem]:
     kinds = {each.name: each for each in modalities()}
     for name, view in views.items():
         if isinstance(view, dict):
-            problems += [each for each in add_changes(str(name), view, factors) if each.path not in reported]
+            problems += [each for each in add_changes(str(name), view, data) if each.path not in reported]
         kind = kinds.get(str(view.get("modality"))) if isinstance(view, dict) else None
         if kind is None or not isinstance(view.get("factors"), dict):
             continue

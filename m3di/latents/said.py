@@ -12,8 +12,10 @@ from pydantic import ValidationError
 
 from m3di.latents.factor import Factor
 from m3di.latents.problems import Problem
+from m3di.latents.stood_for import contradictions
 from m3di.latents.subsets import Subset, is_subset, member_factor, subset_factor, subset_problems
 from m3di.latents.templates import Template
+from m3di.latents.yaml_text import Path
 
 if TYPE_CHECKING:
     from m3di.latents.view import View
@@ -73,15 +75,15 @@ def set_in_vain(views: Mapping[str, View], name: str) -> dict[str, str] | None:
 
 
 def choice_factors(
-    name: str, view: dict[str, Any], template: Template, declared: dict[str, Any]
-) -> dict[str, dict[str, Any]]:
-    """The factors that a text view's template draws, as a spec file would declare them.
+    name: str, view: dict[str, Any], template: Template, data: dict[str, Any]
+) -> tuple[dict[str, dict[str, Any]], list[Problem]]:
+    """The factors that a text view's template draws, as a spec file would declare them, and where it does otherwise.
 
     Args:
         name: Name of the view.
         view: Its declaration, not validated yet.
         template: Its template.
-        declared: The plain data of the factors of the spec; one that the view does not see is added here.
+        data: The plain data of the spec; a factor that the view does not see is added here.
     """
     seen = frozenset(view.get("factors") or {})
     factors: dict[str, dict[str, Any]] = {
@@ -91,18 +93,28 @@ def choice_factors(
     mentions = view.get("mentions") or {}
     subset = _subset(view, "mentions")
     members = subset.members(template.clauses) if subset is not None else ()
+    path: Path = ("views", name, "mentions")
+    problems: list[Problem] = []
     if subset is not None:
-        declared.setdefault(mentions_factor(name), subset_factor(subset, members))
+        whole = subset_factor(subset, members)
+        problems += contradictions(data, mentions_factor(name), whole, path)
+        data["factors"].setdefault(mentions_factor(name), whole)
     for clause in template.clauses:
         if clause in members:
-            factors[clause_factor(name, clause)] = member_factor(mentions_factor(name), members.index(clause), OUT_IN)
+            meant = member_factor(mentions_factor(name), members.index(clause), OUT_IN)
+            problems += contradictions(data, clause_factor(name, clause), meant, path)
+            factors[clause_factor(name, clause)] = meant
             continue
-        given = mentions.get(clause, 0.5) if isinstance(mentions, dict) and subset is None else 0.5
+        given = mentions.get(clause) if isinstance(mentions, dict) and subset is None else None
         # What is no probability is reported where the view is checked.
-        probability = float(given) if isinstance(given, (int, float)) and 0.0 <= given <= 1.0 else 0.5
+        named = float(given) if isinstance(given, (int, float)) and 0.0 <= given <= 1.0 else None
+        probability = 0.5 if named is None else named
         weights = {"name": "categorical", "weights": [1.0 - probability, probability]}
         factors[clause_factor(name, clause)] = {"values": list(OUT_IN), "mechanism": weights}
-    return {factor: {"type": "categorical", "kind": "label", **each} for factor, each in factors.items()}
+        if named is not None:
+            meant = factors[clause_factor(name, clause)]
+            problems += contradictions(data, clause_factor(name, clause), meant, (*path, clause))
+    return {factor: {"type": "categorical", "kind": "label", **each} for factor, each in factors.items()}, problems
 
 
 def _subset(view: Mapping[str, Any], key: str) -> Subset | None:
@@ -122,7 +134,12 @@ def mention_problems(name: str, view: Mapping[str, Any], template: Template) -> 
     if subset is not None:
         step = "take a template with `clauses`"
         yield from subset_problems(
-            subset, ("views", name, "mentions"), template.clauses, f"a clause of template {template.name!r}", step
+            subset,
+            ("views", name, "mentions"),
+            template.clauses,
+            f"a clause of template {template.name!r}",
+            step,
+            needs_all=True,
         )
 
 
@@ -132,8 +149,26 @@ def told_bins(template: Template, read: str, factor: Factor) -> dict[str, int]:
     return {"bins": len(bins)} if bins and factor.type != "categorical" else {}
 
 
+def _left_over(name: str, view: dict[str, Any], data: dict[str, Any]) -> Iterator[Problem]:
+    """Factors that say what captions state, in a view whose captions state what is true: `misstates` was taken away."""
+    for each in view["factors"]:
+        own = data["factors"].get(each)
+        use = own.get("mechanism") if isinstance(own, dict) else None
+        is_said = isinstance(use, dict) and use.get("name") == "misstated" and str(each).startswith(f"{name}_said_")
+        if is_said:
+            left = [key for key in view["factors"] if str(key).startswith((f"{name}_said_", f"{name}_misstated_"))]
+            yield Problem(
+                ("views", name, "factors", each),
+                f"{each} would say what captions state, and without `misstates` they state what is true",
+                expected="`misstates` in the view, or none of its factors",
+                next_step=f"write `misstates`, or take {', '.join(left)} out of the view",
+                related=(("views", name),),
+            )
+            return
+
+
 def misstated_factors(
-    name: str, view: dict[str, Any], template: Template, declared: dict[str, Any]
+    name: str, view: dict[str, Any], template: Template, data: dict[str, Any]
 ) -> tuple[dict[str, Any], list[Problem]]:
     """The factors of what captions state wrongly, as a spec file would declare them, and what is wrong with the subset.
 
@@ -141,11 +176,12 @@ def misstated_factors(
         name: Name of the view.
         view: Its declaration, not validated yet.
         template: Its template.
-        declared: The plain data of the factors of the spec; the subset, which the view does not see, is added here.
+        data: The plain data of the spec; the subset, which the view does not see, is added to its factors here.
     """
     subset = _subset(view, "misstates")
     if subset is None:
-        return {}, []
+        return {}, list(_left_over(name, view, data)) if view.get("misstates") is None else []
+    declared: dict[str, Any] = data["factors"]
     own: dict[str, Factor] = {}
     for read in template.reads:
         try:
@@ -154,13 +190,13 @@ def misstated_factors(
         except ValidationError:
             continue  # reported with the factor
     told = [read for read, factor in own.items() if factor.type != "integer"]
-    whole = misstates_factor(name)
-    if whole not in declared:
-        what, step = "a factor that the template reads", "let the view see a factor that its template reads"
-        problems = list(subset_problems(subset, ("views", name, "misstates"), told, what, step))
-        if problems:
-            return {}, problems
+    whole, path = misstates_factor(name), ("views", name, "misstates")
+    what, step = "a factor that the template reads", "let the view see a factor that its template reads"
+    problems = list(subset_problems(subset, path, told, what, step))
+    if problems:
+        return {}, problems
     members = subset.members(told, only_named=True)
+    problems += contradictions(data, whole, subset_factor(subset, members), path)
     declared.setdefault(whole, subset_factor(subset, members))
     factors: dict[str, Any] = {}
     for number, each in enumerate(members):
@@ -174,4 +210,6 @@ def misstated_factors(
             "values": list(NO_YES),
             "mechanism": differs,
         }
-    return factors, []
+    for each, meant in factors.items():
+        problems += contradictions(data, each, meant, path)
+    return factors, problems

@@ -43,6 +43,16 @@ def sequence_problems(spec: Spec, declared: Sequence[str]) -> Iterator[Problem]:
             yield unknown_factor(("sequence", "redrawn", number), name, declared)
 
 
+def _moved(spec: Spec, name: str) -> Iterator[Problem]:
+    """Interventions that a factor notes, and that are none."""
+    for number, target in enumerate(spec.factors[name].moved):
+        if target.rpartition(".")[2] != name or spec.interventions.keys().isdisjoint((name, target)):
+            what, wanted = f"{target} is no intervention on {name}", f"{name}, or VIEW.{name}, of `interventions`"
+            yield Problem(
+                ("factors", name, "moved", number), what, repr(target), wanted, "leave `moved` out: m3di writes it"
+            )
+
+
 def _of_factor(spec: Spec, name: str) -> Iterator[Problem]:
     factor = spec.factors[name]
     path: Path = ("factors", name)
@@ -55,6 +65,7 @@ def _of_factor(spec: Spec, name: str) -> Iterator[Problem]:
     earliest = max(uses, key=lambda place: uses[place].lag)
     lag = uses[earliest].lag
     has_first = "first" in factor.model_fields_set
+    yield from _moved(spec, name)
     if lag and spec.sequence is None:
         yield Problem(
             earliest,

@@ -281,7 +281,9 @@ class Spec(Strict):
         """Whether a factor has noise of its own in every frame, in any view."""
         if self.sequence is not None and name in self.sequence.redrawn:
             return True
-        return any(use.lag or self.is_temporal(use) for use in self.mechanisms_of(name))
+        uses = self.mechanisms_of(name)
+        kept = bool(self.factors[name].moved) and any(use.name != "constant" for use in uses)
+        return kept or any(use.lag or self.is_temporal(use) for use in uses)
 
     @property
     def is_chain(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -26,10 +27,25 @@ def _told(spec: Spec, split: str) -> str:
         parts += ["no condition"] if spec.given is not None else []
     elif spec.given is None or spec.given.condition != variant.given.condition:
         parts.append(f"given {told_given(variant)}")
-    factors = {name: each for name, each in (overlay.get("factors") or {}).items() if name not in own}
-    parts += [f"{name} {_flow(each)}" for name, each in factors.items()]
+    regimes = {name: _without(each, own) for name, each in (overlay.get("regimes") or {}).items()}
+    known = {*own, *(name for name, each in regimes.items() if "chosen" in each)}
+    factors = {name: each for name, each in (overlay.get("factors") or {}).items() if name not in known}
+    factors = {name: {key: each[key] for key in each if key != "moved"} for name, each in factors.items()}
+    parts += [f"{name} {_flow(each)}" for name, each in factors.items() if each]
     parts += [f"view {name} {_flow(each)}" for name, each in (overlay.get("views") or {}).items()]
+    parts += [f"regime {name} {_flow(each)}" for name, each in regimes.items() if each]
     return "; ".join(parts)
+
+
+def _without(regime: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """What a split changes of a regime, without the mechanisms that its interventions have taken away."""
+    cases = {
+        case: {name: each for name, each in mechanisms.items() if each is not None or name not in own}
+        for case, mechanisms in (regime.get("cases") or {}).items()
+        if isinstance(mechanisms, dict)
+    }
+    kept = {case: each for case, each in cases.items() if each}
+    return {key: each for key, each in regime.items() if key != "cases"} | ({"cases": kept} if kept else {})
 
 
 def _flow(data: Any) -> str:

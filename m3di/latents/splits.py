@@ -18,7 +18,7 @@ SPLIT_EXPECTED = "letters, digits and _, the first one a letter; at most 60"
 RESERVED_SPLITS = {"validation": "val", "all": "whole"}
 """Names that readers of datasets know as something else, and a name to take in their place."""
 
-CHANGEABLE = ("mechanism", "first")
+CHANGEABLE = ("mechanism", "first", "moved")
 CHANGEABLE_IN_VIEWS: tuple[str, ...] = (
     "factors",
     "changes",
@@ -175,8 +175,7 @@ def unlike(base: Spec, variant: Spec) -> Iterator[str]:
             yield f"the factor {name!r} is there in one of them only"
             continue
         one, two = (
-            each.factors[name].model_dump(exclude={"mechanism", "first"}, exclude_unset=True)
-            for each in (base, variant)
+            each.factors[name].model_dump(exclude={*CHANGEABLE}, exclude_unset=True) for each in (base, variant)
         )
         if one != two:
             yield f"the factor {name!r} has other values"

@@ -27,8 +27,8 @@ class Subset(Strict):
     """Which of some names are chosen in each sample, by chance: independently, or one of the `sets`.
 
     Attributes:
-        probability: Probability that a name is chosen: a number for all names that there are, or one by name; 0.5 if
-            neither this nor `sets` is given.
+        probability: Probability that a name is chosen: a number for all names that there are, or one by name, for all
+            of them (in `misstates`, those not named are never chosen); 0.5 if neither this nor `sets` is given.
         at_least: Least number of names chosen. Other subsets are left out, the rest keep their ratios.
         at_most: Greatest number of names chosen.
         sets: Instead of these: the subsets that there are, each a list of names. A name in no set is never chosen.
@@ -156,19 +156,12 @@ def never_chosen(parameters: Mapping[str, Any], number: int) -> bool:
     return bool(chances[number] == 0.0) or parameters.get("at_most") == 0
 
 
-def subset_problems(subset: Subset, path: Path, eligible: Sequence[str], what: str, step: str) -> Iterator[Problem]:
-    """What is wrong with a subset where a spec has it.
-
-    Args:
-        subset: The subset.
-        path: Where it is.
-        eligible: The names that there are.
-        what: What one of them is, in words: "a factor with `change`".
-        step: What to do where there is none.
-    """
+def _name_problems(
+    subset: Subset, path: Path, eligible: Sequence[str], what: str, step: str, *, needs_all: bool
+) -> Iterator[Problem]:
+    """What is wrong with the names of a subset; see `subset_problems`."""
     if not eligible:
         yield Problem(path, f"there is nothing to choose from: {what} is needed", expected=what, next_step=step)
-        return
     members = subset.members(eligible)
     key = "sets" if subset.sets is not None else "probability"
     for name in members:
@@ -180,10 +173,33 @@ def subset_problems(subset: Subset, path: Path, eligible: Sequence[str], what: s
                 listed(eligible),
                 f"correct the name; or {step}",
             )
-            return
+    left_out = [name for name in eligible if name not in members]
+    if needs_all and left_out:
+        whole = f"probabilities for all of {listed(eligible)}; 0 is never, 1 is always"
+        told = f"it does not name {listed(left_out)}"
+        yield Problem((*path, key), told, listed(members), whole, f"add {left_out[0]} with its probability")
     if len(members) > MAX_MEMBERS:
         yield Problem(path, f"{len(members)} names are too many", expected=f"at most {MAX_MEMBERS}", next_step=step)
+
+
+def subset_problems(
+    subset: Subset, path: Path, eligible: Sequence[str], what: str, step: str, *, needs_all: bool = False
+) -> Iterator[Problem]:
+    """What is wrong with a subset where a spec has it.
+
+    Args:
+        subset: The subset.
+        path: Where it is.
+        eligible: The names that there are.
+        what: What one of them is, in words: "a factor with `change`".
+        step: What to do where there is none.
+        needs_all: Probabilities by name must name them all: what the others do would be recorded nowhere.
+    """
+    wrong = next(_name_problems(subset, path, eligible, what, step, needs_all=needs_all), None)
+    if wrong is not None:
+        yield wrong
         return
+    members = subset.members(eligible)
     if subset.sets is not None:
         return
     chances = subset.mechanism(members)["probabilities"]

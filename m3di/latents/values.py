@@ -16,6 +16,7 @@ from m3di.latents.expressions import UndefinedError
 from m3di.latents.graph import apart, takes_own_value
 from m3di.latents.mechanism_use import MechanismUse, earlier
 from m3di.latents.noise import uniforms_at
+from m3di.latents.permuting import permuted_factors
 from m3di.latents.spec import Observed, Spec
 from m3di.latents.supports import NoValueError, first_outside, support, value_problem
 from m3di.latents.varying import Parent
@@ -60,16 +61,12 @@ class Evaluation:
         """Sample 2k has the content of sample 2k + 1 and the other way round; everything else is its own.
 
         That is a permutation without fixed points of any even number of samples, and it depends on neither that
-        number nor the shard. A style that the content causes stays as the sample's own content had it.
+        number nor the shard. What restates or records content goes with it; a style that the content causes stays as
+        the sample's own content had it.
         """
-        neighbours = np.arange(self.n) ^ 1
-        return {
-            name: self.value(FACTUAL, SHARED, name)[neighbours]
-            if use.role == "content"
-            else self.value(FACTUAL, observed.declared, name)
-            for name, use in observed.view.factors.items()
-            if name in names
-        }
+        neighbours, permuted = np.arange(self.n) ^ 1, permuted_factors(self.spec, observed.declared)
+        values = {name: self.value(FACTUAL, observed.declared, name) for name in observed.view.factors if name in names}
+        return {name: each[neighbours] if name in permuted else each for name, each in values.items()}
 
     def in_frame(self, frame: int, view: str, name: str) -> NDArray[Any]:
         """Factual values of a factor in a view, in a frame if the view has frames; -1 is the last that is not shown."""
@@ -140,8 +137,10 @@ class Evaluation:
         if name == world.do:
             return self._apply(MechanismUse(name="uniform"), name, self._noise(name, f"{noise} do"), [])
         sequence = self.spec.sequence
+        is_own = use is self.spec.factors[name].mechanism
         is_fresh = use.lag > 0 or (sequence is not None and name in sequence.redrawn)
-        replaced = self.spec.replaced(name, view) if use is self.spec.factors[name].mechanism else ()
+        is_fresh = is_fresh or (name if is_own else f"{view}.{name}") in self.spec.factors[name].moved
+        replaced = self.spec.replaced(name, view) if is_own else ()
         if not replaced:
             return self._apply(*self._inputs(world, noise, view, name, use, is_fresh=is_fresh))
         is_fresh = is_fresh or self.spec.is_temporal(use)

@@ -279,3 +279,36 @@ def test_register_refuses_varying_parameters_beside_any_number_of_parents(regist
         @register("own", n_parents=None, types=["continuous"])
         def own(u: Any, parents: Any, factor: Any, *, by: Varying) -> Any:
             return u
+
+
+CIRCLES: dict[str, tuple[dict[str, Any], str | None]] = {
+    "half a turn": ({"kind": "angle", "physical": (-np.pi / 2, np.pi / 2), "unit": "rad"}, r"2 pi\).* is 3\.142 wide"),
+    "degrees for radians": ({"kind": "angle", "physical": (0.0, 360.0), "unit": "rad"}, r"2 pi\).* is 360 wide"),
+    "half a wheel": ({"kind": "hue", "physical": (0.0, 0.5), "unit": "hue"}, r"one turn \(1\).* is 0\.5 wide"),
+    "a turn": ({"kind": "angle", "physical": (np.pi, -np.pi), "unit": "rad"}, None),
+    "degrees": ({"kind": "angle", "physical": (0.0, 360.0), "unit": "deg"}, None),
+    "a wheel": ({"kind": "hue", "physical": (0.25, 1.25), "unit": "hue"}, None),
+    "no physical": ({"kind": "angle"}, None),
+    "no angle": ({"kind": "position", "physical": (-2.0, 2.0), "unit": "m"}, None),
+}
+
+
+@pytest.mark.parametrize("name", ["wrapped_normal", "von_mises"])
+@pytest.mark.parametrize("case", CIRCLES)
+def test_the_range_of_a_circle_is_one_turn(case: str, name: str) -> None:
+    keys, message = CIRCLES[case]
+    factor = Factor(type="continuous", range=(-1.0, 1.0), **keys)
+    parameters: dict[str, Any] = {"mean": 0.97, "std" if name == "wrapped_normal" else "kappa": 0.05}
+    if message is None:
+        assert len(value(name, factor, **parameters)) == N
+        return
+    with pytest.raises(ValueError, match=message):
+        value(name, factor, **parameters)
+
+
+def test_a_turn_that_is_none_is_refused_in_a_spec() -> None:
+    text = (
+        "extends: m3di\nname: t\nfactors: {object_alpharot: {mechanism: {name: wrapped_normal, mean: 0.97, std: 0.05}}}"
+    )
+    with pytest.raises(UsageError, match=r"object_alpharot\.mechanism: the range is to be one turn(?s:.)*line 3"):
+        parse_spec(text, where="t.yaml")

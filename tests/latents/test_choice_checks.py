@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from m3di.errors import UsageError
-from m3di.latents import CaptionParser, Spec, captions, parse_spec, sample
+from m3di.latents import CaptionParser, Spec, captions, do, parse_spec, sample
 
 SEEN = (
     "{object_alpharot: style, object_betarot: style, object_gammarot: style, spotlight_pos: style, "
@@ -51,7 +51,8 @@ def test_masks_of_changes_have_the_values_that_they_are_read_by() -> None:
         f"{{object_shape: content, object_color: {change}}}}}}}\n"
         f"factors: {{after_changed_object_color: {{{CHOICE} VALUES}}}}\n"
     )
-    parse_spec(text.replace("VALUES", "[kept, changed]"), where="t.yaml")
+    with pytest.raises(UsageError, match="`changes` says how after_changed_object_color is drawn"):
+        parse_spec(text.replace("VALUES", "[kept, changed]"), where="t.yaml")
     for values in ("[changed, kept]", "[before, after]"):
         with pytest.raises(UsageError, match=r"(?s)after_changed_object_color.*expected: kept, changed"):
             parse_spec(text.replace("VALUES", values), where="t.yaml")
@@ -64,7 +65,8 @@ def test_masks_of_a_mixture_have_the_views_as_values() -> None:
         "  mixed: {modality: image, mixes: [image, two], changes: {probability: 0.5}, factors: {object_shape: content, "
         f"object_color: style}}\nfactors: {{mixed_from_object_color: {{{CHOICE} VALUES}}}}\n"
     ).replace("object_color: style}\nfactors", "object_color: style}}\nfactors")
-    parse_spec(text.replace("VALUES", "[image, two]"), where="t.yaml")
+    with pytest.raises(UsageError, match="`changes` says how mixed_from_object_color is drawn"):
+        parse_spec(text.replace("VALUES", "[image, two]"), where="t.yaml")
     with pytest.raises(UsageError, match=r"(?s)mixed_from_object_color.*expected: image, two"):
         parse_spec(text.replace("VALUES", "[two, image]"), where="t.yaml")
 
@@ -91,11 +93,12 @@ def test_other_values_than_the_name_says_are_refused(factors: str, message: str)
         detailed(factors, LYING)
 
 
-def test_what_is_said_may_come_from_a_mechanism_of_its_own() -> None:
+def test_what_is_said_is_another_one_by_an_intervention_alone() -> None:
     shapes = "[teapot, hare, dragon, cow, armadillo, horse, head]"
     constant = "mechanism: {name: constant, value: 3}"
-    spec = detailed(f"{{text_said_object_shape: {{{CHOICE} {shapes}, {constant}}}}}", LYING)
-    drawn = sample(spec, "train", 50)
+    with pytest.raises(UsageError, match="`misstates` says how text_said_object_shape is drawn"):
+        detailed(f"{{text_said_object_shape: {{{CHOICE} {shapes}, {constant}}}}}", LYING)
+    drawn = sample(do(detailed("{}", LYING), text_said_object_shape="cow"), "train", 50)
     text = drawn.views["text"]
     assert all("cow" in each.lower() for each in captions(drawn, "text"))
     assert ((text["text_misstated_object_shape"] == 1) == (text["object_shape"] != 3)).all()

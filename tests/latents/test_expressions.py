@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from m3di.errors import UsageError
-from m3di.latents.expressions import CONDITION, NUMBER, Side, UndefinedError, parsed
+from m3di.latents.expressions import CONDITION, NUMBER, Side, UndefinedError, Wording, parsed
 from m3di.latents.functions import FUNCTIONS, wrapped
 
 N = 5
@@ -203,3 +203,29 @@ def test_every_function_is_in_the_table_of_the_page() -> None:
 
     page = (Path(__file__).parents[2] / "docs" / "processes.md").read_text(encoding="utf-8")
     assert all(f"`{name}" in page for name in FUNCTIONS)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["clip(x, 1, 0)", "1 + wrap(x, pi, -pi)", "wrap(x, 1, 1)", "clip(x, 2 * pi, 3 + 1 / 2)", "abs(clip(x, 0, -1))"],
+)
+@pytest.mark.parametrize("wording", [NUMBER, CONDITION])
+def test_limits_that_are_swapped_are_refused(text: str, wording: Wording) -> None:
+    with pytest.raises(
+        UsageError, match=r"(clip|wrap)\(x, (?s:.)*its limits are the wrong way round: the least comes first"
+    ):
+        parsed(text if wording is NUMBER else f"{text} > 0", wording)
+
+
+def test_limits_that_vary_give_no_value_where_they_are_swapped() -> None:
+    for text, expected in (
+        ("clip(9, y, 2)", np.where(Y <= 2, 2.0, np.nan)),
+        ("wrap(0, y - 1, 2)", np.where(Y < 3, wrapped(0.0, Y - 1, np.maximum(Y, 2.0)), np.nan)),
+    ):
+        drawn = parsed(text, NUMBER).number(lookup, N)
+        np.testing.assert_array_equal(np.isnan(drawn), np.isnan(expected), err_msg=text)
+    assert (parsed("clip(9, y, 2)", NUMBER).number(lookup, N)[:3] == 2.0).all()
+    with pytest.raises(UndefinedError, match=r"clip\(9, y, 2\) has no value") as raised:
+        parsed("clip(9, y, 2)", NUMBER).number(lookup, N, strict=True)
+    assert raised.value.row == 3
+    assert parsed("clip(x, 1, 1)", NUMBER).number(lookup, N).tolist() == [1.0] * N

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from m3di.errors import UsageError
 from m3di.latents import (
@@ -20,6 +21,7 @@ from m3di.latents import (
     sample,
     share_accepted,
     spec_from_dict,
+    to_yaml,
     told_given,
 )
 from m3di.latents.conditions import holds_in
@@ -249,3 +251,29 @@ def test_two_labels_that_do_not_compare_are_refused(condition: str, message: str
     text = TWO_LABELS.replace("factors:", "factors:\n  size: {type: categorical, kind: label, values: [s, m]}", 1)
     with pytest.raises(UsageError, match=message):
         parse_spec(f"{text}given: {condition}", where="own.yaml")
+
+
+@pytest.mark.parametrize(
+    "done",
+    ["{object_xpos: right}", "{object_color: {strength: 0.5}}", "{image.object_color: 0.5}", "{object_color: uniform}"],
+)
+def test_a_condition_over_a_resolved_spec_with_interventions_is_refused(done: str) -> None:
+    text = 'given: object_shape == "cow" or object_color < 0.9\n'
+    for first in ("", "given: object_color < 0.8\n"):
+        fresh = f"extends: m3di\nname: t\n{first or text}interventions: {done}\n"
+        assert parse_spec(fresh, where="t.yaml").given is not None  # the condition first
+        shown = to_yaml(parse_spec(f"extends: m3di\nname: t\n{first}interventions: {done}\n", where="t.yaml"))
+        assert parse_spec(shown, where="shown.yaml").interventions
+        resolved = yaml.safe_load(shown) | yaml.safe_load(text)
+        with pytest.raises(
+            UsageError, match=r"given: interventions are in the mechanisms already(?s:.)*got: +(?s:.)*add `given` to"
+        ):
+            parse_spec(yaml.safe_dump(resolved, sort_keys=False), where="t.yaml")
+
+
+def test_a_condition_of_a_split_over_a_resolved_spec_with_interventions_is_refused() -> None:
+    shown = to_yaml(parse_spec("extends: m3di\nname: t\ninterventions: {object_xpos: right}\n", where="t.yaml"))
+    data = yaml.safe_load(shown)
+    data["splits"]["some"] = {"n": 5, "given": "object_color < 0.9"}
+    with pytest.raises(UsageError, match=r"splits\.some\.given: interventions are in the mechanisms"):
+        parse_spec(yaml.safe_dump(data, sort_keys=False), where="t.yaml")

@@ -399,3 +399,61 @@ views:
     views = sample(parse_spec(text, where="test"), "train", 50).views
     np.testing.assert_array_equal(views["still_t0"]["object_alpharot"], views["still_t3"]["object_alpharot"])
     assert (views["image_t0"]["background_color"] != views["image_t1"]["background_color"]).all()
+
+
+HIDDEN = {
+    "labels that a table names": (
+        "factors: {background_color: {mechanism: {name: normal, std: 0.1, mean: {text_color: "
+        "{'xkcd:red': 1, 'tab:blue': 0.9, else: 0.1}}}}}",
+        ("text_color", "background_color"),
+    ),
+    "beside another named label": (
+        "factors: {background_color: {mechanism: {name: normal, std: 0.1, mean: {text_color: "
+        "{'xkcd:red': {object_shape: {cow: 0.9, else: 0.1}}, else: 0.1}}}}}",
+        ("object_shape", "background_color"),
+    ),
+    "an end": (
+        'factors: {spotlight_pos: {mechanism: {name: function, value: "max(0, (object_alpharot - 0.98) * 50)"}}}',
+        ("object_alpharot", "spotlight_pos"),
+    ),
+    "a whole number": (
+        "factors: {extra: {type: integer, kind: scalar, range: [0, 999]}, spotlight_pos: {mechanism: {name: function, "
+        'value: "max(0, 1 - abs(extra - 501))"}}}',
+        ("extra", "spotlight_pos"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", HIDDEN)
+def test_an_arrow_that_acts_in_few_values_is_drawn(case: str) -> None:
+    text, arrow = HIDDEN[case]
+    assert arrow in arrows(parse_spec(f"extends: m3di\nname: t\n{text}\n", where="t.yaml"), "image")
+
+
+@pytest.mark.parametrize("where", ["(extra - 985) / 14", "1 - abs(extra - 501)"])
+@pytest.mark.parametrize("kind", ["integer", "continuous"])
+def test_what_acts_in_few_values_is_not_refused(where: str, kind: str) -> None:
+    spec = parse_spec(
+        f"extends: m3di\nname: t\nfactors:\n  extra: {{type: {kind}, kind: scalar, range: [0, 999999]}}\n"
+        f'  spotlight_pos: {{mechanism: {{name: function, value: "clip({where}, 0, 1)"}}}}\n'
+        "regimes: {rare: {chosen: {}, cases: {set: {extra: 501}, high: {extra: 999}}}}\n",
+        where="t.yaml",
+    )
+    assert sample(spec, "train", 50).views["image"]["rare_set"].any()
+
+
+def test_the_own_past_and_the_parents_of_first_frames_are_arrows() -> None:
+    spec = load_spec("m3di-sequence")
+    assert ("spotlight_pos@-1", "spotlight_pos") in arrows(spec, "image")
+    assert ("spotlight_pos@-1", "spotlight_pos") not in arrows(spec, "text")  # it has no frames
+    still = do(spec, spotlight_pos={"strength": 0.0})
+    assert ("spotlight_pos@-1", "spotlight_pos") not in arrows(still, "image")
+    begun = parse_spec(
+        "extends: m3di\nname: t\nsequence: {length: 3}\nfactors:\n"
+        "  goal: {type: continuous, kind: scalar, range: [0, 1]}\n"
+        "  spotlight_pos: {mechanism: {name: normal, mean: spotlight_pos@-1, std: 0.1}, "
+        "first: {name: normal, mean: goal, std: 0.01}}\n"
+        "regimes: {r: {chosen: {}, cases: {far: {goal: 1}}}}\n",  # refused, were it not for `first`
+        where="t.yaml",
+    )
+    assert {("goal", "spotlight_pos"), ("spotlight_pos@-1", "spotlight_pos")} <= arrows(begun, "image")

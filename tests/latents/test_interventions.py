@@ -284,6 +284,42 @@ def test_permuted_content_is_that_of_the_neighbour_and_nothing_else_changes() ->
     assert (np.floor(3 * shown["object_color"]) != shown["object_xpos"]).any()  # hue has left its position
 
 
+RECORDED = """extends: m3di
+name: t
+views: {text: {misstates: {probability: {object_shape: 0.5, text_color: 0.5}}}}
+regimes: {inside: {chosen: {probability: 0.5}, cases: {cow: {object_shape: cow}, ground: {background_color: 0.5}}}}
+"""
+
+
+def test_what_restates_or_records_content_is_permuted_with_it() -> None:
+    spec = permute_content(parse_spec(RECORDED, where="t.yaml"))
+    drawn = sample(spec, "test", 200)
+    text, own, image = (drawn.views[each] for each in ("text_permuted", "text", "image_permuted"))
+    cow = spec.factors["object_shape"].names.index("cow")
+    assert (image["object_shape"][image["inside_cow"] == 1] == cow).all()
+    wrong = text["text_said_object_shape"] != text["object_shape"]
+    assert (wrong == (text["text_misstated_object_shape"] == 1)).all()
+    said = [CaptionParser(spec, "text_permuted").parse(each) for each in captions(drawn, "text_permuted")]
+    assert [each["text_said_object_shape"] for each in said] == own["text_said_object_shape"][
+        np.arange(200) ^ 1
+    ].tolist()
+    for name in ("text_said_text_color", "text_misstated_text_color", "text_color"):  # style keeps its own
+        assert np.array_equal(text[name], own[name])
+    assert (image["background_color"][image["inside_ground"] == 1] == 0.5).all()
+
+
+@pytest.mark.parametrize("cases", ["{both: {object_shape: cow, background_color: 0.5}}", "{}"])
+def test_what_records_content_and_style_is_not_permuted(cases: str) -> None:
+    label = "{a: {object_shape: cow}, b: {background_color: 0.5}}"
+    regime = "{cases: " + label + "}" if cases == "{}" else "{chosen: {}, cases: " + cases + "}"
+    spec = parse_spec("extends: m3di\nname: t\nregimes: {inside: " + regime + "}", where="t.yaml")
+    message = (
+        r"permuted_content: image has inside\w* in the table, .*content \(object_shape\).*none \(background_color\)"
+    )
+    with pytest.raises(UsageError, match=message):
+        permute_content(spec)
+
+
 def test_permuted_content_depends_on_neither_number_nor_shard() -> None:
     spec = permute_content(load_spec("m3di"))
     whole = sample(spec, "val", 20)
@@ -378,3 +414,34 @@ def test_a_view_with_a_mechanism_of_its_own_is_intervened_on_too() -> None:
     assert soft.views["text"]["object_zpos"].std() > 1.2 * plain.views["text"]["object_zpos"].std()
     shifted = sample(do(spec, object_shape={"weights": [1, 1, 0, 0, 0, 0, 0]}), "train", N)
     assert set(shifted.views["text"]["object_shape"]) == {0, 1}
+
+
+@pytest.mark.parametrize("target", ["object_alpharot", "image.object_alpharot"])
+def test_a_mechanism_in_place_of_one_that_moves_keeps_the_noise_of_every_frame(target: str) -> None:
+    factual = sample(load_spec("m3di-sequence"), "train", 400)
+    moved = counterfactual(factual, {target: "uniform"})
+    frames = np.stack([moved.views[f"image_t{frame}"]["object_alpharot"] for frame in range(8)])
+    assert frames.min() < 0.01
+    assert frames.max() > 0.99
+    np.testing.assert_allclose(np.corrcoef(frames) - np.eye(8), 0.0, atol=0.2)  # each frame has noise of its own
+    again = do(do(factual.spec, {target: 0.5}), {target: "uniform"})  # whatever was done before
+    assert not changed(moved, sample(again, "train", 400))
+    assert not changed(moved, sample(spec_from_dict(plain_spec(moved.spec), where="t"), "train", 400))
+    with pytest.raises(UsageError, match=r"object_color is no intervention on object_alpharot(?s:.)*leave `moved` out"):
+        parse_spec(
+            "extends: m3di-sequence\nname: t\nfactors: {object_alpharot: {moved: [object_color]}}\n", where="t.yaml"
+        )
+
+
+def test_what_stays_in_all_frames_stays_under_a_mechanism() -> None:
+    spec = load_spec("m3di-sequence")
+    still = next(each for each in ("object_color", "background_color", "spotlight_pos") if not spec.moves(each))
+    drawn = sample(do(spec, {still: {"name": "uniform", "low": 0.25}}), "train", 50)
+    assert (drawn.views["image_t0"][still] == drawn.views["image_t7"][still]).all()
+
+
+def test_all_frames_of_a_chain_are_drawn_by_the_mechanism_of_an_intervention() -> None:
+    spec = load_spec("temporal-causal3dident")
+    view = next(iter(spec.views))
+    values = sample(do(spec, object_xpos="uniform"), "train", 200).views[view]["object_xpos"]
+    assert len(np.unique(values)) == 200

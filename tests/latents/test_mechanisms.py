@@ -35,6 +35,18 @@ def test_uniform() -> None:
     assert set(value("uniform", [], dice)) == {1, 2, 3, 4, 5, 6}
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "expected"), [(0.5, 2.5, {1, 2}), (0.5, 3.4, {1, 2, 3}), (2, 4, {2, 3, 4}), (1.5, 2.0, {2})]
+)
+def test_uniform_whole_numbers_lie_between_any_ends(low: float, high: float, expected: set[int]) -> None:
+    factor = Factor(type="integer", range=(0, 10), kind="scalar")
+    drawn = value("uniform", [], factor, low=np.asarray(low), high=np.asarray(high))
+    assert set(drawn) == expected
+    np.testing.assert_allclose(np.bincount(drawn)[min(expected) :] / N, 1 / len(expected), atol=1e-4)
+    drawn = value("uniform", [], factor, low=np.asarray(1.2), high=np.asarray(1.8))  # none lies between
+    assert (drawn < 0).all()
+
+
 def test_categorical_has_its_weights() -> None:
     np.testing.assert_allclose(np.bincount(value("categorical", [], LABEL, weights=[1, 0, 3])) / N, [0.25, 0, 0.75])
 

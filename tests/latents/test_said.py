@@ -169,6 +169,7 @@ MISTAKES = {
     "{misstates: {at_least: 9}}": r"no subset fits",
     "{misstates: {often: 1}}": r"often: unknown key",
     "{mentions: {probability: 0.5}}": r"there is nothing to choose from: a clause of template 'm3di' is needed",
+    "{template: detailed, mentions: {probability: {ground: 0.5}, at_most: 1}}": r"mentions\.probability: it does not name rotation, spotlight",
     "{template: detailed, mentions: {probability: {grund: 0.5}}}": r"'grund' is not a clause of template 'detailed'; did you mean 'ground'",
     "{template: detailed, mentions: {sets: [[ground]], weights: [1, 2]}}": r"1 weights are needed",
     "{template: detailed, mentions: {ground: 2}}": r"mentions\.ground: .*less than or equal to 1",

@@ -278,3 +278,21 @@ def test_factors_that_a_view_declares_have_other_mechanisms_too() -> None:
     assert set(sample(spec, "sits", 50).views["text"]["text_phrasing"].tolist()) == {0}
     assert list(spec.in_split("sits").views["text"].factors) == list(spec.base.views["text"].factors)
     assert spec_from_dict(plain_spec(spec), where="a") == spec
+
+
+def test_what_a_split_changes_of_a_regime_is_told() -> None:
+    regimes = (
+        "regimes:\n  environment: {cases: {usual: {}, weak: {object_color: {strength: 0.5}}}}\n"
+        "  r: {chosen: {probability: 0.2}, cases: {ground: {background_color: 0.5}, hue: {spotlight_color: 0.5}}}\n"
+    )
+    spec = spec_with(
+        "  strong: {n: 10, regimes: {environment: {cases: {weak: {object_color: {strength: 0.9}}}}}}\n"
+        "  often: {n: 10, regimes: {r: {chosen: {probability: 0.9}}}}\n"
+        "  done: {n: 10, interventions: {background_color: 0.25}}\n",
+        regimes,
+    )
+    assert told_splits(spec) == {
+        "strong": "regime environment {cases: {weak: {object_color: {strength: 0.9}}}}",
+        "often": "regime r {chosen: {probability: 0.9}}",
+        "done": "do background_color = 0.25",
+    }

@@ -9,7 +9,7 @@ from matplotlib.patches import FancyArrowPatch
 from PIL import Image
 
 from m3di.errors import M3diError, UsageError
-from m3di.latents import Spec, load_spec, parse_spec, spec_names
+from m3di.latents import Spec, do, load_spec, parse_spec, spec_names
 from m3di.latents.changing import choosing_factors
 from m3di.report import causal_graph, factor_places, save_causal_graph
 from m3di.report.pictures.graph import ROLE_COLORS, linked_factors
@@ -195,3 +195,13 @@ factors: {object_alpharot: {mechanism: {name: normal, mean: object_alpharot@-1, 
     assert "object_alpharot ↻" in {each.get_text() for each in figure.axes[-1].texts}
     legend = {each.get_text() for each in figure.legends[0].get_texts()}
     assert "its own past causes it" in legend and "arrow from an earlier frame" not in legend
+
+
+def test_a_view_that_no_case_reaches_has_no_hammer() -> None:
+    regime = "regimes: {r: {chosen: {}, cases: {hue: {object_color: uniform}}}}"
+    spec = parse_spec(f"extends: m3di\nname: t\n{regime}\n", where="t.yaml")
+    for each, expected in ((spec, True), (do(spec, {"image.object_color": 0.5}), False)):
+        image, text = causal_graph(each).axes
+        (name,) = (shown.get_text() for shown in image.texts if shown.get_text().startswith("object_color"))
+        assert ("hue" in name) == expected == bool(each.replaced("object_color", "image"))
+        assert any("hue" in shown.get_text() for shown in text.texts if shown.get_text().startswith("object_color"))

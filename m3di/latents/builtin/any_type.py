@@ -39,11 +39,13 @@ def uniform(
     if factor.type == "categorical":
         raise ValueError("`low` and `high` are for numbers: take `categorical` and its `weights`")
     least, most = (end if given is None else given for given, end in zip((low, high), factor.bounds, strict=True))
+    if factor.type == "integer":
+        least, most = np.ceil(least), np.floor(most)
     span = np.where(np.asarray(most) >= least, np.subtract(most, least), np.nan)
     if factor.type == "integer":
         # What is no number becomes the least integer, which is out of any range.
         with np.errstate(invalid="ignore"):
-            return np.asarray(np.ceil(least) + np.floor(u * (np.floor(span) + 1.0)), dtype=np.float64).astype(np.int64)
+            return np.asarray(least + np.floor(u * (span + 1.0)), dtype=np.float64).astype(np.int64)
     return np.asarray(least + span * u)
 
 

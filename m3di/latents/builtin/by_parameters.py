@@ -38,6 +38,7 @@ def wrapped_normal(
     u: NDArray[np.float64], parents: Sequence[Parent], factor: Factor, *, mean: Number, std: PositiveNumber
 ) -> NDArray[np.float64]:
     """Normal, then wrapped into the range, which is one turn: for angles and hues."""
+    _check_turn(factor)
     return np.asarray(wrapped(mean + std * ndtri(u), *factor.bounds), dtype=np.float64)
 
 
@@ -46,9 +47,26 @@ def von_mises(
     u: NDArray[np.float64], parents: Sequence[Parent], factor: Factor, *, mean: Number, kappa: Concentration
 ) -> NDArray[np.float64]:
     """Von Mises around `mean`, a raw value; the range is one turn, for which `kappa` counts in radians."""
+    _check_turn(factor)
     low, high = factor.bounds
     turn = _von_mises_quantile(u, np.broadcast_to(kappa, u.shape))
     return np.asarray(wrapped(mean + turn * (high - low) / (2.0 * np.pi), low, high), dtype=np.float64)
+
+
+def _check_turn(factor: Factor) -> None:
+    """Raise where the ends of the range of an angle or a hue are two places of its circle: values would jump there."""
+    if factor.physical_values is None or factor.kind not in ("angle", "hue"):
+        return  # what its circle is, the range alone says
+    first, last = factor.physical_values
+    in_radians = {"2 pi": 2.0 * np.pi}
+    turns = {"1": 1.0} if factor.kind == "hue" else in_radians
+    if factor.kind == "angle" and factor.unit not in ("rad", None):
+        turns = {**in_radians, "360 degrees": 360.0}
+    if not any(np.isclose(abs(last - first), turn, rtol=1e-6) for turn in turns.values()):
+        raise ValueError(
+            f"the range is to be one turn ({' or '.join(turns)}), and `physical` is {abs(last - first):.4g} wide: "
+            "take `normal`, or another `physical`"
+        )
 
 
 def _von_mises_quantile(u: NDArray[np.float64], kappa: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from m3di.latents.caption_checks import caption_problems, clause_notes
 from m3di.latents.graph import unlike
 from m3di.latents.modality import Modality, register_modality
 from m3di.latents.problems import UNSET, Problem, custom_error
-from m3di.latents.said import choice_factors, mention_problems, mentions_factor, misstated_factors, phrasing_factor
+from m3di.latents.said import choice_factors, mention_problems, misstated_factors, phrasing_factor
 from m3di.latents.scene_factors import SCENE_FACTORS
 from m3di.latents.spec import Spec
 from m3di.latents.templates import Template, builtin_template, template_names, template_problems
@@ -87,10 +87,11 @@ class TextViews(Modality):
             return {}, [_template_problem(("views", name, "template"), error)]
         except ValidationError:
             return {}, []  # reported with the template
-        problems = [] if mentions_factor(name) in data["factors"] else list(mention_problems(name, view, template))
-        wrong, more = misstated_factors(name, view, template, data["factors"])
+        problems = list(mention_problems(name, view, template))
+        wrong, more = misstated_factors(name, view, template, data)
         drawn = text_factors(name) if view.get("texts") is not None else {}
-        return choice_factors(name, view, template, data["factors"]) | wrong | drawn, problems + more
+        choices, otherwise = choice_factors(name, view, template, data)
+        return choices | wrong | drawn, problems + more + (otherwise if not problems else [])
 
 
 def _template_problem(path: Path, error: UsageError) -> Problem:

@@ -108,7 +108,8 @@ def _draw_loose(axis: Axes, spec: Spec, names: list[str], n_columns: int, drawn:
     step = 0.22 / COLUMN_WIDTH_IN
     for number, name in enumerate(names):
         column, row = number % n_columns, number // n_columns
-        left, shown = column - 0.4, _shown(spec, name, own_past=_has_own_past(name, drawn))
+        seen = next((each for each in spec.views if spec.replaced(name, each)), "")
+        left, shown = column - 0.4, _shown(spec, seen, name, own_past=_has_own_past(name, drawn))
         for place, view in enumerate(spec.views.values()):
             role = view.factors[name].role if name in view.factors else "not seen"
             axis.scatter(
@@ -117,17 +118,17 @@ def _draw_loose(axis: Axes, spec: Spec, names: list[str], n_columns: int, drawn:
         axis.text(left + step * len(spec.views), row, shown, ha="left", va="center", fontsize=8)
 
 
-def _shown(spec: Spec, name: str, *, own_past: bool) -> str:
-    return " ".join([name, *factor_marks(spec, name, own_past=own_past)])
+def _shown(spec: Spec, view: str, name: str, *, own_past: bool) -> str:
+    return " ".join([name, *factor_marks(spec, view, name, own_past=own_past)])
 
 
-def factor_marks(spec: Spec, name: str, *, own_past: bool) -> list[str]:
-    """What stands behind the name of a factor: that its own past causes it, and that it is set in some samples."""
+def factor_marks(spec: Spec, view: str, name: str, *, own_past: bool) -> list[str]:
+    """What stands behind the name of a factor in a view: that its past causes it, that it is set in some samples."""
     cases = [
         case
         for regime in spec.regimes.values()
         for case, mechanisms in regime.cases.items()
-        if regime.chosen is not None and name in mechanisms
+        if regime.chosen is not None and name in mechanisms and spec.replaced(name, view)
     ]
     marks = [PAST] if own_past else []
     return [*marks, *(HAMMER if case == name else f"{HAMMER} {case}" for case in cases)]
@@ -151,7 +152,7 @@ def _draw_panel(
         own_past = _has_own_past(name, drawn)
         text = axis.text(
             *place[name],
-            _shown(spec, name, own_past=own_past),
+            _shown(spec, view_name, name, own_past=own_past),
             ha="center",
             va="center",
             fontsize=8,
