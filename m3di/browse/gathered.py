@@ -18,6 +18,7 @@ from m3di.browse.same_samples import Twins, find_twins
 from m3di.data import Files, Source, open_source, open_to_read
 from m3di.errors import UsageError, without_credentials
 from m3di.latents import Factor, Spec
+from m3di.latents.factor import WHENCE
 
 MAX_EXACT = 1 << 53  # beyond it a number of JavaScript is not exact
 MAX_SHOWN = 200  # characters of a value in a message
@@ -229,7 +230,7 @@ def _check_comparable(first: str, spec: Spec, other: str, others: Spec) -> None:
 
 def _meaning_apart(one: Factor, other: Factor) -> list[str]:
     """What is another one in two factors but their mechanisms, each as `key: this | other`."""
-    both = [each.model_dump(exclude={"mechanism", "first"}, by_alias=True) for each in (one, other)]
+    both = [each.model_dump(exclude={*WHENCE}, by_alias=True) for each in (one, other)]
     return [
         f"{key}: {_shown(both[0][key])} | {_shown(both[1][key])}" for key in both[0] if both[0][key] != both[1][key]
     ]

@@ -158,6 +158,8 @@ def _untouched(spec: Spec, both: Sequence[Spec]) -> dict[str, Any]:
     if not targets:
         return plain
     plain.get("given", {}).pop("factual", None)
+    for factor in plain["factors"].values():
+        factor.pop("moved", None)
     for view in plain["views"].values():
         for use in view["factors"].values():
             use.pop("unshared", None)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from m3di.latents.factor import Factor
+from m3di.latents.factor import WHENCE, Factor
 from m3di.latents.problems import Problem, listed
 from m3di.latents.said import (
     NO_YES,
@@ -23,7 +23,7 @@ from m3di.latents.spec import Spec
 from m3di.latents.templates import Template
 from m3di.latents.texts import paraphrase_factor, text_factors
 
-_SAME = tuple(key for key in Factor.model_fields if key not in ("mechanism", "first"))
+_SAME = tuple(key for key in Factor.model_fields if key not in WHENCE)
 """What a factor has in common with the one that it stands for: all but where its value comes from."""
 
 

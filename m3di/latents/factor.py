@@ -19,6 +19,8 @@ HEX = r"^#[0-9a-fA-F]{6}$"
 MAX_WHOLE = 2**53  # whole numbers up to here are exact in float64, by which ranges are computed
 
 
+WHENCE = ("mechanism", "first", "moved")
+"""Keys of a factor that say where its values come from; all others say what they mean."""
 STORED = "stored"  # validation context: the spec of a dataset, which is read even where today's rules refuse it
 
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from m3di.latents.conditions import PATH
 from m3di.latents.expressions import CONDITION
-from m3di.latents.factor import STORED, Factor
+from m3di.latents.factor import STORED, WHENCE, Factor
 from m3di.latents.mechanisms import find_mechanism
 from m3di.latents.problems import Problem
 from m3di.latents.regimes import mechanisms_in
@@ -56,8 +56,4 @@ def add_parents(data: dict[str, Any]) -> None:
 
 
 def _without_mechanisms(factor: Any) -> Any:
-    return (
-        {key: each for key, each in factor.items() if key not in ("mechanism", "first")}
-        if isinstance(factor, dict)
-        else factor
-    )
+    return {key: each for key, each in factor.items() if key not in WHENCE} if isinstance(factor, dict) else factor

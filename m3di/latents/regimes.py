@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from m3di.errors import UsageError
 from m3di.latents.builtin.memberships import MAX_MEMBERS
-from m3di.latents.factor import STORED, Factor, Strict
+from m3di.latents.factor import STORED, WHENCE, Factor, Strict
 from m3di.latents.mechanism_use import MechanismUse, earlier
 from m3di.latents.name_pattern import MAX_NAME, NAME
 from m3di.latents.problems import Problem, listed
@@ -266,7 +266,7 @@ def _write_mechanism(path: Path, mechanisms: dict[str, Any], asked: Any, data: d
         return [Problem(path, what, expected=expected, next_step="write one; quote a name that YAML reads otherwise")]
     own = declared.get("mechanism", {"name": "uniform"})
     try:
-        bare = {key: each for key, each in declared.items() if key not in ("mechanism", "first")}
+        bare = {key: each for key, each in declared.items() if key not in WHENCE}
         factor = Factor.model_validate(bare, context={STORED: True})
         texts = {str(key): each for key, each in plugins.items()} if isinstance(plugins, dict) else {}
         mechanisms[name] = replaced(own, asked_mechanism(factor, asked, ".".join(map(str, path)), texts))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from m3di.errors import UsageError, did_you_mean, near_match
-from m3di.latents.factor import STORED
+from m3di.latents.factor import STORED, WHENCE
 from m3di.latents.overlay import difference
 from m3di.latents.problems import Problem, hint, listed
 from m3di.latents.regimes import Regime
@@ -18,7 +18,7 @@ SPLIT_EXPECTED = "letters, digits and _, the first one a letter; at most 60"
 RESERVED_SPLITS = {"validation": "val", "all": "whole"}
 """Names that readers of datasets know as something else, and a name to take in their place."""
 
-CHANGEABLE = ("mechanism", "first", "moved")
+CHANGEABLE = WHENCE
 CHANGEABLE_IN_VIEWS: tuple[str, ...] = (
     "factors",
     "changes",

@@ -35,13 +35,14 @@ def reached(spec: Spec, name: str) -> list[str]:
 @pytest.mark.slow
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(small_specs())
-def test_what_is_reached_in_a_random_spec_is_what_its_samples_say(data: dict[str, Any]) -> None:
+def test_what_samples_of_a_random_spec_say_is_reached(data: dict[str, Any]) -> None:
     try:
         spec = spec_from_dict(data, where="random")
     except UsageError:
         assume(False)
     for name in spec.factors:
-        assert Reach(spec).views(name) == reached(spec, name), name
+        # What cannot be proven to be without effect counts: nothing is refused for want of a proof.
+        assert {*reached(spec, name)} <= {*Reach(spec).views(name)}, name
 
 
 @pytest.mark.parametrize("name", ["m3di-three-views", "multiview-crl", "misaligned-captions", "causal3dident"])
