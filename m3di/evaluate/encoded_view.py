@@ -77,7 +77,7 @@ class EncodedView:
 
     @property
     def content(self) -> list[FactorValues]:
-        """The content that this view shows, whichever factors are probed for."""
+        """The content that this view shows, also what is not to be probed for."""
         return [each for each in self.all_own if each.role == "content"]
 
     @property

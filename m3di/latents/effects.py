@@ -18,7 +18,7 @@ KEEPING = "a `change` that keeps some of the value (perturb, ar1), or that not a
 
 
 def effect_problems(spec: Spec) -> Iterator[Problem]:
-    """What says another thing than the samples of a sound spec would have."""
+    """What says something else than the samples of a sound spec would have."""
     for view, declared in spec.views.items():
         for name, use in declared.factors.items():
             if use.mechanism is not None and is_drawn_again(spec, view, name):

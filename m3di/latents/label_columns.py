@@ -105,16 +105,24 @@ def check_number(labels: Labels, number: object, where: str) -> None:
     """
     if labels.is_text or not isinstance(number, (int, float)):
         return
-    for index, name in enumerate(labels.names):
+    index = namesake(labels.names, number)
+    if index is not None:
+        raise UsageError(
+            f"{number:g} is the name of a label of {labels.told} whose number is {index}: which is meant?",
+            where=where,
+            got=f"{labels.told} beside {number:g}",
+            expected=listed(f"{each}: {label!r}" for each, label in enumerate(labels.names)),
+            next_step=f'for the name, write "{labels.names[index]}" in quotes; for the number, {labels.told} + 0',
+        )
+
+
+def namesake(names: Sequence[str], number: float) -> int | None:
+    """The number of the label whose name is another number; None where there is no such label."""
+    for index, name in enumerate(names):
         try:
             is_name = float(name) == number
         except ValueError:
             continue
         if is_name and index != number:
-            raise UsageError(
-                f"{number:g} is the name of a label of {labels.told} whose number is {index}: which is meant?",
-                where=where,
-                got=f"{labels.told} beside {number:g}",
-                expected=listed(f"{each}: {label!r}" for each, label in enumerate(labels.names)),
-                next_step=f'for the name, write "{name}" in quotes; for the number, {labels.told} + 0',
-            )
+            return index
+    return None

@@ -9,6 +9,7 @@ from typing import Any
 
 from m3di.errors import UsageError
 from m3di.latents.factor import Factor
+from m3di.latents.label_columns import namesake
 from m3di.latents.mechanisms import find_mechanism, mechanism_names
 from m3di.latents.problems import hint
 
@@ -80,20 +81,16 @@ def _check_no_name(factor: Factor, number: float, where: str) -> None:
     """A number is a raw value. Where a value of another number has it as its name, either could be meant."""
     if factor.type != "categorical":
         return
-    for index, name in enumerate(factor.names):
-        try:
-            is_name = float(name) == number
-        except ValueError:
-            continue
-        if is_name and index != number:
-            raise UsageError(
-                f"{number:g} is the name of value {index}, and the number of another: which is meant?",
-                where=where,
-                got=f"{number:g}",
-                expected=", ".join(f"{each}: {value!r}" for each, value in enumerate(factor.names[:12])),
-                next_step=f"for the value called {name!r}: {{name: constant, value: {index}}}; "
-                f"for value {number:g}: {{name: constant, value: {number:g}}}",
-            )
+    index = namesake(factor.names, number)
+    if index is not None:
+        raise UsageError(
+            f"{number:g} is the name of value {index}, and the number of another: which is meant?",
+            where=where,
+            got=f"{number:g}",
+            expected=", ".join(f"{each}: {value!r}" for each, value in enumerate(factor.names[:12])),
+            next_step=f"for the value called {factor.names[index]!r}: {{name: constant, value: {index}}}; "
+            f"for value {number:g}: {{name: constant, value: {number:g}}}",
+        )
 
 
 def _numbers(factor: Factor) -> str:

@@ -185,7 +185,7 @@ def test_samples_are_called_what_they_are(trained_run: Path, tmp_path: Path) -> 
     config = json.loads((elsewhere / "config.json").read_text())
     config["data"]["fingerprint"] = "0" * 64  # the path is the same, the dataset is another one
     (elsewhere / "config.json").write_text(json.dumps(config))
-    for mixed in ([trained_run, elsewhere], [elsewhere, trained_run]):  # whichever comes first
+    for mixed in ([trained_run, elsewhere], [elsewhere, trained_run]):  # in either order
         assert name(mixed, trained_on) == trained_on.name
     for same in (trained_on, moved):
         with pytest.raises(UsageError, match="would be scored on what they were fitted on"):
